@@ -1,0 +1,1 @@
+"""threadserve: an ASGI server for free-threaded Python."""

@@ -1,0 +1,59 @@
+"""Every exception that threadserve raises, in one tree.
+
+Raised on any thread. An instance carries one line for a person to read and never holds a connection or a loop.
+"""
+
+
+class ThreadserveError(Exception):
+    """Something that stops the server. `str()` is one clear line; `exit_code` is the process's exit code."""
+
+    exit_code = 1
+
+
+class ConfigError(ThreadserveError):
+    """A setting has a value that it cannot have.
+
+    `option` is the setting's Python name (`limit_concurrency`), `problem` says what is wrong with its value.
+    """
+
+    exit_code = 2
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"{option}: {problem}")
+        self.option = option
+        self.problem = problem
+
+
+class AppLoadError(ThreadserveError):
+    """The application cannot be found or imported, or is not what its interface needs."""
+
+
+class AppImportFailed(AppLoadError):
+    """The application's own code raised while it was imported or built; `__cause__` is what it raised.
+
+    The only start-up error whose traceback is shown, for the mistake is in the application.
+    """
+
+
+class BindError(ThreadserveError):
+    """A listening socket cannot be opened: the address is in use, unknown, or not permitted."""
+
+
+class StartupFailed(ThreadserveError):
+    """An application's lifespan start-up failed or a loop thread could not start. The exit code is Uvicorn's."""
+
+    exit_code = 3
+
+
+class TooManyDeaths(ThreadserveError):
+    """Loop threads died again and again within a minute."""
+
+    exit_code = 4
+
+
+class ClientDisconnected(OSError):
+    """`send` was called after the client had gone (ASGI HTTP spec 2.4, "Disconnected Client")."""
+
+
+class MailboxClosed(Exception):
+    """The loop thread takes no more messages; what was posted stays with its sender."""
