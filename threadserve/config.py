@@ -8,50 +8,17 @@ what a request needs.
 import copy
 import math
 import os
+import re
 import sysconfig
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
+from threadserve.checks import Check, at_least, between, existing_folder, header_fields
 from threadserve.errors import ConfigError
-from threadserve.types import ASGIApp
-
-Check = Callable[[Any], str | None]
-
-
-def at_least(minimum: float) -> Check:
-    """A check that a number is not below `minimum`."""
-    return lambda value: None if value >= minimum else f"{value} is less than {minimum}"
-
-
-def between(minimum: int, maximum: int) -> Check:
-    """A check that a number is from `minimum` to `maximum`."""
-    return lambda value: None if minimum <= value <= maximum else f"{value} is not from {minimum} to {maximum}"
-
-
-def setting(
-    default: Any,
-    help: str,
-    *,
-    group: str,
-    choices: Sequence[str] = (),
-    check: Check | None = None,
-    negated: str = "",
-    metavar: str = "",
-) -> Any:
-    """Declares one setting.
-
-    `choices` are its only values, `check` returns what is wrong with a value, `negated` is the flag that turns it off,
-    `group` is the heading of its place in `--help`, and `metavar` names its value there.
-    """
-    metadata = {"help": help, "group": group, "choices": choices, "check": check, "negated": negated, "metavar": metavar}
-    if isinstance(default, (list, dict)):
-        return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
-PLAIN_TYPES = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list"}
 
 LOGGING_CONFIG: dict[str, Any] = {
     "version": 1,
@@ -87,103 +54,176 @@ LOGGING_CONFIG: dict[str, Any] = {
     },
 }
 
+# The headings of the help, in which every setting has its group.
 SERVING = "Serving"
 APPLICATION = "Application"
 LIMITS = "Limits and timeouts"
 HEADERS = "Response headers"
 LOGGING = "Logging"
-PROGRAM_ONLY = ""
+
+PLAIN_TYPES = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Sequence: "a list",
+    dict: "a dict",
+}
+
+LONGEST_TIMEOUT = 10**9  # Seconds: as good as never, and within threading.TIMEOUT_MAX.
+number_of_threads = between(1, 1024)
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    group: str,
+    check: Check | None = None,
+    flag: str = "",
+    choices: Sequence[str] = (),
+    metavar: str = "",
+    shown_default: str = "",
+) -> Any:
+    """Declares one setting that is on the command line too.
+
+    `group` is its heading in the help and `check` returns what is wrong with a value. `flag` is its name on the command
+    line where that is not its own, and `choices` are the texts that it may be where its type does not list them.
+    `metavar` names its value in the help, and `shown_default` describes a default there that is no plain value.
+    """
+    metadata = {
+        "help": help,
+        "group": group,
+        "check": check,
+        "flag": flag,
+        "choices": choices,
+        "metavar": metavar,
+        "shown_default": shown_default,
+    }
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(eq=False)
 class Config:
     """What to serve, where and how. Names, defaults and meanings are Uvicorn's wherever Uvicorn has them.
 
-    Raises `ConfigError` with the setting's name where a value cannot be.
+    `app` is the application as module:attribute or the object itself, `log_config` a `logging.config.dictConfig`, or
+    None to leave logging as it is; every other setting is described by its help. Sizes are in bytes, timeouts in
+    seconds. Raises `ConfigError` with the setting's name where a value cannot be.
     """
 
-    app: ASGIApp | str | Any = setting(None, "The application: module:attribute, or an object.", group=PROGRAM_ONLY)
+    app: Callable[..., Any] | str
 
-    host: str = setting("127.0.0.1", "Bind to this host name or address.", group=SERVING)
-    port: int = setting(8000, "Bind to this port; 0 picks a free one.", group=SERVING, check=between(0, 65535))
-    backlog: int = setting(2048, "Connections that may wait to be accepted.", group=SERVING, check=at_least(1))
+    host: str = setting("127.0.0.1", "Bind to this host name or address.", group=SERVING, metavar="HOST")
+    port: int = setting(
+        8000, "Bind to this port; 0 picks a free one.", group=SERVING, check=between(0, 65535), metavar="PORT"
+    )
+    backlog: int = setting(
+        2048, "Connections that may wait to be accepted.", group=SERVING, check=between(1, 2**31 - 1)
+    )
     threads: int | None = setting(
         None,
-        "Event-loop threads. Default: $WEB_CONCURRENCY or one per usable CPU on a free-threaded build, one on others.",
+        "Threads, each with an event loop of its own.",
         group=SERVING,
-        check=between(1, 1024),
+        check=number_of_threads,
+        shown_default="$WEB_CONCURRENCY or one per usable CPU; 1 on a build with the GIL",
     )
     distribute: Literal["least-busy", "round-robin", "kernel"] = setting(
-        "least-busy", "Which thread gets a new connection.", group=SERVING, choices=("least-busy", "round-robin", "kernel")
+        "least-busy", "How to choose the thread for a new connection.", group=SERVING
     )
-    loop: Literal["auto", "asyncio", "uvloop"] = setting(
-        "auto", "Event-loop implementation.", group=SERVING, choices=("auto", "asyncio", "uvloop")
-    )
-    http: Literal["auto", "h11", "httptools"] = setting(
-        "auto", "HTTP/1.1 parser; auto is httptools.", group=SERVING, choices=("auto", "h11", "httptools")
-    )
+    loop: Literal["auto", "asyncio", "uvloop"] = setting("auto", "Event-loop implementation.", group=SERVING)
+    http: Literal["auto", "h11", "httptools"] = setting("auto", "HTTP/1.1 parser; auto is httptools.", group=SERVING)
 
-    app_dir: str = setting("", "Look for the application in this folder. Default: the working directory.", group=APPLICATION)
+    app_dir: str = setting(
+        "",
+        "Look for the application in this folder.",
+        group=APPLICATION,
+        check=existing_folder,
+        metavar="DIR",
+        shown_default="the working directory",
+    )
     factory: bool = setting(False, "Treat the application as a factory: call it to get the app.", group=APPLICATION)
     app_instance: Literal["thread", "shared"] = setting(
-        "thread", "One app instance per thread, or one shared by all.", group=APPLICATION, choices=("thread", "shared")
+        "thread", "One app instance per thread, or one shared by all.", group=APPLICATION
     )
-    interface: Literal["auto", "asgi3", "asgi2"] = setting(
-        "auto", "Application interface.", group=APPLICATION, choices=("auto", "asgi3", "asgi2")
-    )
+    interface: Literal["auto", "asgi3", "asgi2"] = setting("auto", "Application interface.", group=APPLICATION)
     lifespan: Literal["auto", "on", "off"] = setting(
-        "auto", "Lifespan implementation.", group=APPLICATION, choices=("auto", "on", "off")
+        "auto", "Whether the application has lifespan events.", group=APPLICATION
     )
-    root_path: str = setting("", "The path below which the application is mounted.", group=APPLICATION)
+    root_path: str = setting(
+        "", "The URL path below which the application is mounted.", group=APPLICATION, metavar="PATH"
+    )
 
     limit_concurrency: int | None = setting(
-        None, "Requests in flight at once; beyond it 503 is answered.", group=LIMITS, check=at_least(1)
+        None,
+        "Requests in flight at once; beyond it 503 is answered.",
+        group=LIMITS,
+        check=at_least(1),
+        shown_default="no limit",
     )
     limit_max_requests: int | None = setting(
-        None, "Stop after this many requests.", group=LIMITS, check=at_least(1)
+        None, "Stop after this many requests.", group=LIMITS, check=at_least(1), shown_default="no limit"
     )
     limit_max_requests_jitter: int = setting(
-        0, "Add a random number up to this to the limit of requests.", group=LIMITS, check=at_least(0)
+        0, "Add a random number up to this to --limit-max-requests.", group=LIMITS, check=at_least(0)
     )
     limit_request_header_size: int = setting(
-        65536, "Largest head of a request, in bytes; beyond it 431 or 414 is answered.", group=LIMITS, check=at_least(64)
+        65536,
+        "Largest head of a request; beyond it 431 or 414 is answered.",
+        group=LIMITS,
+        check=at_least(64),
+        metavar="BYTES",
     )
     limit_request_header_fields: int = setting(
         100, "Most header fields in a request; beyond it 431 is answered.", group=LIMITS, check=at_least(1)
     )
     h11_max_incomplete_event_size: int | None = setting(
-        None, "With h11: most bytes of an incomplete head, where that is less.", group=LIMITS, check=at_least(64)
+        None,
+        "Largest head of a request with --http h11, where that is less.",
+        group=LIMITS,
+        check=at_least(64),
+        metavar="BYTES",
+        shown_default="--limit-request-header-size",
     )
     timeout_keep_alive: float = setting(
-        5, "Close a connection that is idle for this many seconds.", group=LIMITS, check=at_least(0)
+        5, "Close a connection that has been idle for this long.", group=LIMITS, check=between(0, LONGEST_TIMEOUT)
     )
     timeout_request_header: float = setting(
-        30, "Answer 408 when a request's head takes more than this many seconds.", group=LIMITS, check=at_least(0.1)
+        30,
+        "Answer 408 when the head of a request takes longer than this.",
+        group=LIMITS,
+        check=between(0.1, LONGEST_TIMEOUT),
     )
     timeout_graceful_shutdown: float = setting(
-        20, "Cut off requests that are still running this many seconds after the signal.", group=LIMITS, check=at_least(0)
+        20,
+        "Cut off requests that still run this long after the signal to stop.",
+        group=LIMITS,
+        check=between(0, LONGEST_TIMEOUT),
     )
 
-    headers: list[tuple[str, str]] = setting(
-        [], "Add this header to every response, as Name:Value; may be repeated.", group=HEADERS, metavar="NAME:VALUE"
+    headers: Sequence[tuple[str, str]] = setting(
+        (),
+        "Add this header to every response; may be repeated. In $THREADSERVE_HEADERS: one a line.",
+        group=HEADERS,
+        check=header_fields,
+        flag="--header",
+        metavar="NAME:VALUE",
     )
-    server_header: bool = setting(
-        True, "Send the server header.", group=HEADERS, negated="--no-server-header"
-    )
-    date_header: bool = setting(True, "Send the date header.", group=HEADERS, negated="--no-date-header")
+    server_header: bool = setting(True, "Send the Server header.", group=HEADERS)
+    date_header: bool = setting(True, "Send the Date header.", group=HEADERS)
 
-    log_level: str | int | None = setting(None, "Log level. Default: info.", group=LOGGING, choices=LOG_LEVELS)
-    access_log: bool = setting(True, "Log every request.", group=LOGGING, negated="--no-access-log")
-    use_colors: bool | None = setting(
-        None, "Colour the log. Default: when it goes to a terminal.", group=LOGGING, negated="--no-use-colors"
+    log_level: str | int | None = setting(
+        None, "Log what is at least this important.", group=LOGGING, choices=LOG_LEVELS, shown_default="info"
     )
-    log_config: dict[str, Any] | None = setting(LOGGING_CONFIG, "A logging.config.dictConfig.", group=PROGRAM_ONLY)
+    access_log: bool = setting(True, "Log every request.", group=LOGGING)
+    use_colors: bool | None = setting(None, "Colour the log.", group=LOGGING, shown_default="on a terminal")
+    log_config: dict[str, Any] | None = field(default_factory=lambda: copy.deepcopy(LOGGING_CONFIG))
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for declared in settings():
-            value = getattr(self, declared.name)
-            problem = problem_with(value, hints[declared.name], declared.metadata)
+        if isinstance(self.log_level, str):
+            self.log_level = self.log_level.lower()
+        for declared in fields(self):
+            problem = problem_with(declared, getattr(self, declared.name))
             if problem is not None:
                 raise ConfigError(declared.name, problem)
 
@@ -201,31 +241,44 @@ class Config:
 
 
 def settings() -> list[Field[Any]]:
-    """The declarations of all settings, in the order of the help."""
-    return list(fields(Config))
+    """The declarations of all settings that are on the command line, in the order of the help."""
+    return [declared for declared in fields(Config) if declared.metadata]
 
 
-def problem_with(value: object, hint: Any, metadata: Mapping[str, Any]) -> str | None:
-    """What is wrong with a setting's value, or None.
+def plain_types(declared: Field[Any]) -> list[type]:
+    """The plain types that a setting's values have; none where its type is more than `PLAIN_TYPES` can tell."""
+    hint: Any = declared.type
+    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    origins = [get_origin(member) or member for member in members if member is not type(None)]
+    kinds = [str if origin is Literal else origin for origin in origins]
+    return kinds if all(kind in PLAIN_TYPES for kind in kinds) else []
 
-    `hint` is the setting's type and `metadata` what `setting()` recorded. A log level may also be given as a number.
-    """
-    if value is None or hint is Any:
-        return None if hint is Any or type(None) in get_args(hint) else "a value is needed"
-    kinds = [kind for kind in PLAIN_TYPES if kind in (hint, get_origin(hint), *get_args(hint))]
-    if kinds and not fits(value, kinds):
+
+def choices(declared: Field[Any]) -> Sequence[str]:
+    """The only texts that a setting may be; none where it may be any."""
+    return get_args(declared.type) if get_origin(declared.type) is Literal else declared.metadata.get("choices", ())
+
+
+def problem_with(declared: Field[Any], value: object) -> str | None:
+    """What is wrong with a setting's value, or None. A log level may also be given as a number."""
+    if value is None:
+        return None if type(None) in get_args(declared.type) else "a value is needed"
+    kinds = plain_types(declared)
+    if kinds and not _fits(value, kinds):
         return f"{value!r} is not {' or '.join(PLAIN_TYPES[kind] for kind in kinds)}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is not a finite number"
-    if metadata["choices"] and isinstance(value, str) and value not in metadata["choices"]:
-        return f"{value!r} is not one of {', '.join(metadata['choices'])}"
-    return metadata["check"](value) if metadata["check"] else None
+    allowed = choices(declared)
+    if allowed and isinstance(value, str) and value not in allowed:
+        return f"{value!r} is not one of {', '.join(allowed)}"
+    check: Check | None = declared.metadata.get("check")
+    return check(value) if check else None
 
 
-def fits(value: object, kinds: Sequence[type]) -> bool:
-    """Whether a value is of one of these types, where a bool is no number and a whole number is a number too."""
-    if isinstance(value, bool):
-        return bool in kinds
+def _fits(value: object, kinds: Sequence[type]) -> bool:
+    """Whether a value is of one of these types, where true is no number, text no list, and 1 is a number too."""
+    if isinstance(value, (bool, str)):
+        return type(value) in kinds
     return isinstance(value, tuple(kinds)) or (float in kinds and isinstance(value, int))
 
 
@@ -235,13 +288,16 @@ def free_threaded_build() -> bool:
 
 
 def default_threads() -> int:
-    """The number of loop threads where none is set: on a build with the GIL threads would only take turns."""
+    """The number of loop threads where none is set: on a build with the GIL threads would only take turns.
+
+    Raises `ConfigError` if $WEB_CONCURRENCY is not a number of threads.
+    """
     if not free_threaded_build():
         return 1
     wanted = os.environ.get("WEB_CONCURRENCY", "")
     if not wanted:
         return usable_cpus()
-    if not wanted.isascii() or not wanted.isdigit() or int(wanted) < 1:
+    if not re.fullmatch(r"[0-9]{1,4}", wanted) or number_of_threads(int(wanted)):
         raise ConfigError("threads", f"$WEB_CONCURRENCY is {wanted!r}, not a number of threads")
     return int(wanted)
 

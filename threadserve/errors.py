@@ -55,5 +55,9 @@ class ClientDisconnected(OSError):
     """`send` was called after the client had gone (ASGI HTTP spec 2.4, "Disconnected Client")."""
 
 
+class ParserError(Exception):
+    """A parser refuses bytes that the grammar let pass."""
+
+
 class MailboxClosed(Exception):
     """The loop thread takes no more messages; what was posted stays with its sender."""

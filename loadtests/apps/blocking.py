@@ -1,0 +1,15 @@
+"""`/block` holds its event loop for half a second, every other path answers at once."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from loadtests.apps import hello
+
+BLOCKED_SECONDS = 0.5
+
+
+async def app(scope: dict[str, Any], receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    if scope.get("path") == "/block":
+        time.sleep(BLOCKED_SECONDS)  # noqa: ASYNC251 - holding the loop is what this app is for
+    await hello.app(scope, receive, send)

@@ -1,0 +1,106 @@
+"""The two interpreters that serve: where they are, and what is installed there."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests.errors import LoadTestError
+from loadtests.servers import Build
+
+ROOT = Path(__file__).parent.parent
+DEFAULTS: dict[Build, Path] = {
+    "ordinary": ROOT / "build/loadtests/3.13/bin/python",
+    "free-threaded": ROOT / "build/loadtests/3.13t/bin/python",
+}
+# The versions that the figures are about.
+EXPECTED: dict[Build, dict[str, str]] = {
+    "ordinary": {"python": "3.13.", "uvicorn": "0.54."},
+    "free-threaded": {"python": "3.13.", "granian": "2.7.9"},
+}
+HIDDEN_SETTINGS = ("PYTHON", "THREADSERVE_", "UVICORN_", "GRANIAN_", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS")
+
+# Run by the interpreter itself. Importing what is installed shows whether one of the extensions turns the GIL on.
+PROBE = """
+import importlib, importlib.metadata, json, sys, sysconfig
+packages = {}
+for name in ("threadserve", "uvicorn", "granian", "uvloop", "httptools", "h11", "click", "fastapi", "starlette",
+             "pydantic", "pydantic_core"):
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        continue
+    try:
+        packages[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        packages[name] = getattr(module, "__version__", "unknown")
+print(json.dumps({
+    "version": sys.version,
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    "gil_enabled": getattr(sys, "_is_gil_enabled", lambda: True)(),
+    "packages": packages,
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One interpreter and the versions of what it has installed."""
+
+    path: str
+    version: str
+    free_threaded: bool
+    gil_enabled: bool
+    packages: dict[str, str]
+
+    def lacks(self, names: Iterable[str]) -> list[str]:
+        return sorted(set(names) - set(self.packages))
+
+    def unexpected(self) -> list[str]:
+        """What is of another version than the figures are about."""
+        versions = {"python": self.version.split()[0], **self.packages}
+        return [
+            f"{self.path} has {name} {versions[name]}, the figures are about {expected.rstrip('.')}"
+            for name, expected in EXPECTED["free-threaded" if self.free_threaded else "ordinary"].items()
+            if name in versions and not versions[name].startswith(expected)
+        ]
+
+
+def find(build: Build, given: str | None) -> Interpreter:
+    """The interpreter that was given, or the one in the documented place.
+
+    Raises LoadTestError where there is none, it is of the other build, or runs with the GIL although it need not.
+    """
+    path = Path(given).absolute() if given else DEFAULTS[build]
+    if not path.exists():
+        raise LoadTestError(
+            f"no {build} interpreter at {path}: give one by --{build}-python, or see loadtests/README.md"
+        )
+    interpreter = probe(path)
+    if interpreter.free_threaded != (build == "free-threaded"):
+        raise LoadTestError(f"{path} is no {build} interpreter")
+    if interpreter.free_threaded and interpreter.gil_enabled:
+        raise LoadTestError(f"{path} is free-threaded, but something installed there turns the GIL on")
+    return interpreter
+
+
+def probe(path: Path) -> Interpreter:
+    """Asks an interpreter about itself; raises LoadTestError where it does not answer."""
+    try:
+        done = subprocess.run(
+            [path, "-c", PROBE], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LoadTestError(f"{path} does not run: {error}") from None
+    if done.returncode:
+        raise LoadTestError(f"{path} does not tell what it has: {done.stderr.strip()}")
+    return Interpreter(path=str(path), **json.loads(done.stdout))
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without anything that would configure an interpreter or a server behind our back."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_SETTINGS)}

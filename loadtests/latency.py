@@ -1,0 +1,95 @@
+"""How long quick requests wait while another request holds an event loop.
+
+`python -m loadtests.latency PORT SECONDS` is the client, a process of its own: one blocking request after another, and
+beside them quick ones at a steady pace, each on a new connection. A quick request's time counts from the moment when it
+was due, so that a late start is not left out. It prints all times as JSON.
+"""
+
+import asyncio
+import json
+import math
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+
+from loadtests.errors import LoadTestError
+from loadtests.interpreters import ROOT
+
+QUICK_PER_SECOND = 200
+PATIENCE = 10.0
+
+
+@dataclass
+class Times:
+    """Milliseconds of each quick and each blocking request that was answered, and the failures."""
+
+    quick: list[float] = field(default_factory=list)
+    blocking: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+async def ask(port: int, path: str) -> None:
+    """One GET on a connection of its own; raises OSError unless the whole answer is a 200."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read(-1)
+    finally:
+        writer.close()
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        raise OSError(f"{path}: {answer[:40]!r}")
+
+
+async def timed(port: int, path: str, began: float, times: list[float], failures: list[str]) -> None:
+    """Asks once and notes the time since `began`, or the failure."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await ask(port, path)
+    except OSError as error:
+        failures.append(f"{path}: {type(error).__name__} {error}")
+    else:
+        times.append(round((perf_counter() - began) * 1000, 3))
+
+
+async def block(port: int, until: float, times: Times) -> None:
+    while perf_counter() < until:
+        await timed(port, "/block", perf_counter(), times.blocking, times.failures)
+
+
+async def measure(port: int, seconds: float) -> Times:
+    """Asks for that long; the steady pace does not wait for answers."""
+    times = Times()
+    began = perf_counter()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(block(port, began + seconds, times))
+        for number in range(int(seconds * QUICK_PER_SECOND)):
+            due = began + number / QUICK_PER_SECOND
+            await asyncio.sleep(due - perf_counter())
+            group.create_task(timed(port, "/", due, times.quick, times.failures))
+    return times
+
+
+def run(port: int, seconds: int) -> Times:
+    """Runs the client as a process. Raises LoadTestError where it fails or nothing was blocked."""
+    line = [sys.executable, "-m", "loadtests.latency", str(port), str(seconds)]
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=seconds + 60, cwd=ROOT)
+    except subprocess.TimeoutExpired:
+        raise LoadTestError("the latency client did not end") from None
+    if done.returncode:
+        raise LoadTestError(f"the latency client failed: {done.stderr.strip()}")
+    times = Times(**json.loads(done.stdout))
+    if not times.quick or not times.blocking:
+        raise LoadTestError(f"no answers: {times.failures[:1]}")
+    return times
+
+
+def percentile(times: list[float], percent: float) -> float:
+    """The nearest-rank percentile: the smallest value that so many percent of all do not exceed."""
+    ranked = sorted(times)
+    return ranked[max(0, math.ceil(percent / 100 * len(ranked)) - 1)]
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(asyncio.run(measure(int(sys.argv[1]), float(sys.argv[2]))))))

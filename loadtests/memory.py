@@ -1,0 +1,19 @@
+"""The memory of a server: its process and every process below it."""
+
+import psutil
+
+MEGABYTE = 1_000_000
+
+
+def of_tree(pid: int) -> dict[str, float]:
+    """The sums over all processes of the tree, in MB.
+
+    RSS counts what processes share once for each of them, PSS once in all, and USS leaves it out.
+    """
+    root = psutil.Process(pid)
+    infos = [process.memory_full_info() for process in (root, *root.children(recursive=True))]
+    return {
+        "PSS MB": sum(info.pss for info in infos) / MEGABYTE,
+        "USS MB": sum(info.uss for info in infos) / MEGABYTE,
+        "RSS MB": sum(info.rss for info in infos) / MEGABYTE,
+    }

@@ -1,0 +1,137 @@
+"""Starts one server on a free port of the loopback interface, waits until it answers, and ends it whatever happens."""
+
+import http.client
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from loadtests.errors import LoadTestError
+from loadtests.figures import Request
+from loadtests.interpreters import ROOT
+from loadtests.servers import Server
+
+START_DEADLINE = 60.0
+STOP_DEADLINE = 10.0
+
+
+@dataclass
+class Running:
+    """A server that answers. `answer` is its first; `log` and `access_log` are what it wrote to stderr and stdout."""
+
+    pid: int
+    port: int
+    command: list[str]
+    log: Path
+    access_log: Path
+    answer: bytes = b""
+    stopped_by: str = ""
+
+
+@contextmanager
+def serving(
+    server: Server, python: str, app: str, request: Request, environment: dict[str, str], folder: Path
+) -> Iterator[Running]:
+    """A server for the length of a `with` block.
+
+    Both of its streams go to files, the same way for every server. It leads a session of its own, so Ctrl-C reaches the
+    load tests alone. Raises LoadTestError where it does not start, answer, or survive the block.
+    """
+    port = free_port()
+    command = server.command(python, app, port)
+    log, access_log = folder / "stderr", folder / "stdout"
+    with log.open("wb") as stderr, access_log.open("wb") as stdout:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=stdout,
+            stderr=stderr,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    running = Running(process.pid, port, command, log, access_log)
+    try:
+        running.answer = wait_until_ready(process, running, server, request)
+        yield running
+        require_alive(process, running)
+    finally:
+        running.stopped_by = stop(process)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], running: Running, server: Server, request: Request) -> bytes:
+    """Waits for an answer and for the log line of the last worker; returns the answer's body."""
+    deadline = time.monotonic() + START_DEADLINE
+    while time.monotonic() < deadline:
+        require_alive(process, running)
+        answer = ask(running.port, request)
+        if answer is not None and all_workers_started(running, server):
+            return answer
+        time.sleep(0.05)
+    raise LoadTestError(f"{server.label} did not start within {START_DEADLINE:.0f} seconds: {tail(running.log)}")
+
+
+def ask(port: int, request: Request) -> bytes | None:
+    """One request as the load will be; None where nobody answers yet. Raises LoadTestError for a wrong answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST" if request.body else "GET", request.path, request.body or None, request.headers)
+        response = connection.getresponse()
+        body = response.read()
+    except OSError:
+        return None
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise LoadTestError(f"the server answered {response.status}: {body[:200]!r}")
+    if request.new_connection and not response.will_close:
+        raise LoadTestError("the server keeps a connection open that the client asked it to close")
+    return body
+
+
+def all_workers_started(running: Running, server: Server) -> bool:
+    if not server.ready_line:
+        return True
+    logged = running.log.read_text(errors="replace") + running.access_log.read_text(errors="replace")
+    return logged.count(server.ready_line) >= server.workers
+
+
+def require_alive(process: subprocess.Popen[bytes], running: Running) -> None:
+    if process.poll() is not None:
+        raise LoadTestError(f"the server ended with {process.returncode}: {tail(running.log)}")
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, in one."""
+    return " / ".join(log.read_text(errors="replace").splitlines()[-5:])
+
+
+def stop(process: subprocess.Popen[bytes]) -> str:
+    """SIGTERM, and SIGKILL to it and its children after the deadline; returns which of the two ended it."""
+    children: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        children = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(STOP_DEADLINE)
+        return "SIGTERM"
+    except subprocess.TimeoutExpired:
+        return "SIGKILL"
+    finally:
+        process.kill()
+        process.wait()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()

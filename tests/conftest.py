@@ -1,0 +1,47 @@
+"""Fixtures for all tests: servers that are stopped and checked, clients that are closed, errors to be claimed."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from support.embedded_server import Serve, servers
+from support.error_log import ErrorLog
+from support.raw_client import Connect, clients
+
+
+@pytest.fixture(scope="module")
+def all_errors() -> Iterator[ErrorLog]:
+    """The handler that collects errors for all tests of a module that use servers; tests use `error_log`."""
+    log = ErrorLog()
+    logging.getLogger().addHandler(log)
+    yield log
+    logging.getLogger().removeHandler(log)
+    log.check()
+
+
+@pytest.fixture
+def error_log(all_errors: ErrorLog) -> Iterator[ErrorLog]:
+    """The errors logged during a test, which fails if it leaves one unclaimed."""
+    yield all_errors
+    all_errors.check()
+
+
+@pytest.fixture
+def serve(error_log: ErrorLog) -> Iterator[Serve]:
+    """`serve(app, **settings)` starts a server for this test."""
+    with servers() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_shared(all_errors: ErrorLog) -> Iterator[Serve]:
+    """`serve_shared(app, **settings)` starts a server for all tests of a module."""
+    with servers() as start:
+        yield start
+
+
+@pytest.fixture
+def connect(serve: Serve) -> Iterator[Connect]:
+    """`connect(server)` opens a connection to a server; it is closed before the server is stopped."""
+    with clients() as open_client:
+        yield open_client

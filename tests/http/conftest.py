@@ -1,0 +1,38 @@
+"""Runs every test of this folder over both parsers, on one loop thread and without lifespan unless it asks for it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.embedded_server import Serve, servers
+from support.error_log import ErrorLog
+
+DEFAULTS: dict[str, Any] = {"threads": 1, "lifespan": "off"}
+
+
+@pytest.fixture(scope="session", params=["h11", "httptools"])
+def parser(request: pytest.FixtureRequest) -> str:
+    """The parser under test."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest) -> str:
+    """The event loop, for tests of what rests on its transports: `serve(app, loop=loop)`."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return str(request.param)
+
+
+@pytest.fixture
+def serve(error_log: ErrorLog, parser: str) -> Iterator[Serve]:
+    """`serve(app, **settings)` starts a server with the parser under test for this test."""
+    with servers(http=parser, **DEFAULTS) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_shared(all_errors: ErrorLog, parser: str) -> Iterator[Serve]:
+    """`serve_shared(app, **settings)` starts a server with the parser under test for all tests of a module."""
+    with servers(http=parser, **DEFAULTS) as start:
+        yield start

@@ -1,0 +1,118 @@
+"""The same bytes, however they are split, make the same requests, bodies and rejections over both parsers.
+
+There is no form that one parser takes and the other refuses: the list of such forms is empty.
+"""
+
+import asyncio
+import json
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.apps import Disconnected, Recorder, echo
+from support.memory_transport import converse
+from support.raw_client import Connect, RawClient
+from support.responses import parse_responses
+from support.streams import GoodRequest, cuts, good_requests, streams
+
+from threadserve.types import Receive, Scope, Send
+
+PARSERS = ("h11", "httptools")
+QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Echoes the request if it is complete."""
+    try:
+        await echo(scope, receive, send)
+    except Disconnected:
+        return
+
+
+class Conversation(NamedTuple):
+    """What came of a connection: the requests that the application got as a whole, and the answers."""
+
+    requests: list[tuple[Any, ...]]
+    answers: list[tuple[int, bytes]]
+
+
+def conversation(recorder: Recorder, written: bytes) -> Conversation:
+    """Reads the answers strictly; a refusal may name its reason in other words."""
+    complete = recorder.scopes[: len(recorder.bodies)]
+    requests = [
+        (
+            scope["method"],
+            scope["path"],
+            scope["raw_path"],
+            scope["query_string"],
+            scope["http_version"],
+            scope["headers"],
+            body,
+        )
+        for scope, body in zip(complete, recorder.bodies, strict=True)
+    ]
+    responses = parse_responses(written, tuple(scope["method"] for scope in complete))
+    return Conversation(requests, [(one.status, one.body if one.status == 200 else b"") for one in responses])
+
+
+def hold(parser: str, pieces: list[bytes]) -> Conversation:
+    recorder = Recorder(app)
+    return conversation(recorder, asyncio.run(converse(recorder, parser, pieces)))
+
+
+@QUICK
+@given(st.data())
+def test_both_parsers_and_all_splits_agree(data: st.DataObject) -> None:
+    stream = data.draw(streams)
+    pieces = data.draw(cuts(stream))
+    expected = hold("h11", [stream])
+    assert hold("httptools", [stream]) == expected
+    assert hold("h11", pieces) == expected
+    assert hold("httptools", pieces) == expected
+
+
+@QUICK
+@given(st.data())
+@pytest.mark.parametrize("parser_name", PARSERS)
+def test_good_requests_arrive_as_they_were_sent(parser_name: str, data: st.DataObject) -> None:
+    sent: list[GoodRequest] = data.draw(st.lists(good_requests(), min_size=1, max_size=5))
+    pieces = data.draw(cuts(b"".join(one.data for one in sent)))
+    answered = sent[: 1 + next((at for at, one in enumerate(sent) if one.closes), len(sent))]
+    got = hold(parser_name, pieces)
+    assert len(got.requests) == len(answered)
+    assert [status for status, _ in got.answers] == [200] * len(answered)
+    for one, (method, _, raw_path, query, _, headers, body), (_, answer) in zip(
+        answered, got.requests, got.answers, strict=True
+    ):
+        assert (method, body) == (one.method, one.body)
+        path, _, rest = one.target.encode().partition(b"?")
+        assert (raw_path, query) == (path, rest)
+        pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in one.headers]
+        assert [tuple(pair) for pair in headers] == pairs
+        assert answer == b"" if method == "HEAD" else json.loads(answer)["body"].encode("latin-1") == one.body
+
+
+@settings(QUICK, max_examples=25)
+@given(st.data())
+def test_both_parsers_agree_over_sockets(serve_both: list[Any], data: st.DataObject) -> None:
+    pieces = data.draw(cuts(data.draw(streams)))
+    outcomes = []
+    for recorder, server in serve_both:
+        recorder.clear()
+        client = RawClient(server.host, server.port)
+        try:
+            for piece in pieces:
+                client.send(piece)
+            client.half_close()
+            outcomes.append(conversation(recorder, client.read_all()))
+        finally:
+            client.close()
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.fixture
+def serve_both(serve: Any, connect: Connect) -> list[Any]:
+    """A server for each parser, with its recorder."""
+    recorders = [Recorder(app) for _ in PARSERS]
+    return [(recorder, serve(recorder, http=name)) for recorder, name in zip(recorders, PARSERS, strict=True)]

@@ -1,0 +1,131 @@
+"""Connections that are idle or slow. Every upper bound is generous: one sweep per loop looks at the deadlines."""
+
+import asyncio
+import time
+
+import pytest
+from support.apps import Gate, Recorder, echo_body, hello, respond
+from support.embedded_server import Serve
+from support.raw_client import Connect, request
+
+from threadserve.types import Receive, Scope, Send
+
+
+def test_slow_head_ends_in_408(serve: Serve, connect: Connect) -> None:
+    recorder = Recorder(hello)
+    client = connect(serve(recorder, timeout_request_header=0.5))
+    client.send(b"GET / HTTP/1.1\r\nHost: ")
+    began = time.monotonic()
+    response = client.read_response()
+    assert (response.status, response.reason) == (408, "Request Timeout")
+    assert response.header("connection") == b"close"
+    assert client.is_closed()
+    assert time.monotonic() - began > 0.4
+    assert recorder.scopes == []
+
+
+def test_bytes_that_drip_do_not_put_the_408_off(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(hello, timeout_request_header=0.5))
+    client.send(b"GET / HTTP/1.1\r\nX-Drip: ")
+    for _ in range(100):
+        client.send(b"x")
+        if not client.is_silent(0.1):
+            break
+    assert client.read_response().status == 408
+    assert client.is_closed()
+
+
+def test_connection_on_which_nothing_was_sent_is_closed_silently(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(hello, timeout_request_header=0.5, timeout_keep_alive=0.5))
+    assert client.read_all() == b""
+
+
+def test_idle_connection_is_closed_silently(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(hello, timeout_keep_alive=0.5))
+    began = time.monotonic()
+    assert client.get("/a").body == b"/a"
+    assert client.read_all() == b""
+    assert time.monotonic() - began > 0.4
+
+
+def test_each_response_begins_the_keep_alive_time_anew(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(hello, timeout_keep_alive=1))
+    for number in range(4):
+        assert client.get(f"/{number}").body == f"/{number}".encode()
+        assert client.is_silent(0.4)
+
+
+def test_head_that_has_begun_has_its_own_time(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(hello, timeout_keep_alive=0.2, timeout_request_header=30))
+    assert client.get("/a").body == b"/a"
+    client.send(b"GET /slow HTTP/1.1\r\n")
+    assert client.is_silent(1.5)
+    client.send(b"Host: x\r\n\r\n")
+    assert client.read_response().body == b"/slow"
+
+
+def test_time_of_the_head_counts_from_its_first_byte(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(hello, timeout_keep_alive=30, timeout_request_header=1))
+    assert client.get("/a").body == b"/a"
+    assert client.is_silent(1.5)
+    assert client.get("/b").body == b"/b"
+
+
+@pytest.mark.parametrize("coding", ["Content-Length: 4", "Transfer-Encoding: chunked"])
+def test_slow_body_is_waited_for(serve: Serve, connect: Connect, coding: str) -> None:
+    client = connect(serve(echo_body, timeout_keep_alive=0.2, timeout_request_header=0.2))
+    client.send(request("POST", "/", coding))
+    assert client.is_silent(1.2)
+    client.send(b"abcd" if "Length" in coding else b"4\r\nabcd\r\n0\r\n\r\n")
+    assert client.read_response().body == b"abcd"
+
+
+def test_slow_application_is_waited_for(serve: Serve, connect: Connect) -> None:
+    gate = Gate()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await respond(send, b"done")
+
+    client = connect(serve(app, timeout_keep_alive=0.2, timeout_request_header=0.2))
+    client.send(request())
+    gate.wait_for_arrivals()
+    assert client.is_silent(1.2)
+    gate.open()
+    assert client.read_response().body == b"done"
+
+
+def test_request_behind_a_slow_one_is_waited_for(serve: Serve, connect: Connect) -> None:
+    """The half of a head that waits behind a running request is not the client's delay."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.sleep(1.2)
+        await hello(scope, receive, send)
+
+    client = connect(serve(app, timeout_keep_alive=0.2, timeout_request_header=0.3))
+    client.send(request("GET", "/slow") + request("GET", "/next"))
+    assert client.read_response().body == b"/slow"
+    assert client.read_response().body == b"/next"
+
+
+def test_slow_reader_is_not_cut_off_by_the_keep_alive_time(serve: Serve, connect: Connect) -> None:
+    data = b"x" * 8_000_000
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, data)
+
+    client = connect(serve(app, timeout_keep_alive=0.2, timeout_request_header=0.2), receive_buffer=65536)
+    client.send(request())
+    assert client.reader.head().status == 200
+    time.sleep(1.5)
+    assert client.reader.take(len(data)) == data
+
+
+def test_many_idle_connections_are_closed_together(serve: Serve, connect: Connect) -> None:
+    server = serve(hello, timeout_keep_alive=0.5)
+    idle = [connect(server) for _ in range(50)]
+    for client in idle:
+        client.get()
+    assert [client.read_all() for client in idle] == [b""] * 50
+    assert connect(server).get("/still").body == b"/still"

@@ -1,0 +1,95 @@
+"""The hint at remedies when an object of another loop is behind an error."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from threadserve.interfaces.hints import HINT, hint_for, hint_in
+
+
+class Shared:
+    """What a module-level variable would hold."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.queue: asyncio.Queue[int] = asyncio.Queue()
+        self.future: asyncio.Future[None] | None = None
+
+    async def hold(self) -> None:
+        """Ties everything to the running loop."""
+        self.future = asyncio.get_running_loop().create_future()
+        await self.lock.acquire()
+        for waiting in (self.lock.acquire(), self.queue.get()):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(waiting, 0.001)
+
+
+async def await_future(shared: Shared) -> None:
+    await shared.future  # type: ignore[misc]
+
+
+async def ensure_future(shared: Shared) -> None:
+    asyncio.ensure_future(shared.future, loop=asyncio.get_running_loop())  # type: ignore[arg-type]
+
+
+async def in_a_group(shared: Shared) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(await_future(shared))
+
+
+async def wrapped(shared: Shared) -> None:
+    try:
+        await shared.queue.get()
+    except RuntimeError as error:
+        raise LookupError("no item") from error
+
+
+async def in_the_context(shared: Shared) -> None:
+    try:
+        await shared.lock.acquire()
+    finally:
+        raise LookupError("while cleaning up")
+
+
+async def debug_mode(shared: Shared) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    await asyncio.to_thread(loop.call_soon, print)
+
+
+def error_of(action: Callable[[Shared], Any]) -> BaseException:
+    """What an action raises on one loop that uses the objects of another."""
+    shared = Shared()
+    with asyncio.Runner() as first:
+        first.run(shared.hold())
+        with pytest.raises(BaseException) as caught, asyncio.Runner() as second:  # noqa: PT011
+            second.run(action(shared))
+    return caught.value
+
+
+@pytest.mark.parametrize("action", [await_future, ensure_future, in_a_group, wrapped, in_the_context, debug_mode])
+def test_object_of_another_loop(action: Callable[[Shared], Any]) -> None:
+    assert hint_for(error_of(action)) == HINT
+
+
+def test_other_errors() -> None:
+    assert hint_for(RuntimeError("something else")) is None
+    assert hint_for(ValueError(b"attached to a different loop", 7)) is None
+
+
+def test_circle_of_causes() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert hint_for(first) is None
+
+
+def test_text_of_an_error() -> None:
+    assert hint_in("Traceback…\nRuntimeError: <Queue> is bound to a different event loop\n") == HINT
+    assert hint_in("RuntimeError: something else") is None
+
+
+def test_hint_is_one_line_with_the_remedies() -> None:
+    assert "\n" not in HINT
+    for remedy in ("lifespan", "--factory", "--app-instance", "--threads 1"):
+        assert remedy in HINT

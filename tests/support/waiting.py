@@ -1,0 +1,15 @@
+"""Waiting for something with a deadline. Every wait in the tests is bounded by one of these."""
+
+import time
+from collections.abc import Callable
+
+DEADLINE = 10.0
+
+
+def wait_until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
+    """Returns as soon as `condition` holds; raises TimeoutError naming `what` after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {deadline} s for {what}")
+        time.sleep(0.002)

@@ -1,0 +1,229 @@
+"""The configuration: defaults, types, checks and the one line that names what is wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies
+
+from threadserve import config
+from threadserve.checks import Check, at_least, between
+from threadserve.config import LOG_LEVELS, LOGGING_CONFIG, Config, default_threads
+from threadserve.errors import ConfigError
+
+APP = "main:app"
+
+UVICORN_DEFAULTS = {
+    "host": "127.0.0.1",
+    "port": 8000,
+    "backlog": 2048,
+    "loop": "auto",
+    "http": "auto",
+    "app_dir": "",
+    "factory": False,
+    "interface": "auto",
+    "lifespan": "auto",
+    "root_path": "",
+    "limit_concurrency": None,
+    "limit_max_requests": None,
+    "limit_max_requests_jitter": 0,
+    "h11_max_incomplete_event_size": None,
+    "timeout_keep_alive": 5,
+    "server_header": True,
+    "date_header": True,
+    "log_level": None,
+    "access_log": True,
+    "use_colors": None,
+}
+
+GOOD = [
+    ("host", "::"),
+    ("port", 0),
+    ("port", 65535),
+    ("threads", None),
+    ("threads", 1024),
+    ("distribute", "kernel"),
+    ("limit_concurrency", 1),
+    ("timeout_keep_alive", 0),
+    ("timeout_keep_alive", 2.5),
+    ("timeout_graceful_shutdown", 10**9),
+    ("headers", [("X-Frame-Options", "DENY")]),
+    ("headers", [["x", ""], ["x", "caf\xe9\tcr\xe8me"]]),
+    ("log_level", 15),
+    ("log_level", "trace"),
+    ("use_colors", False),
+    ("log_config", None),
+]
+
+BAD = [
+    ("app", None, "a value is needed"),
+    ("host", None, "a value is needed"),
+    ("host", 3, "3 is not text"),
+    ("port", -1, "-1 is not from 0 to 65535"),
+    ("port", 65536, "65536 is not from 0 to 65535"),
+    ("port", "8000", "'8000' is not a whole number"),
+    ("port", 80.0, "80.0 is not a whole number"),
+    ("port", True, "True is not a whole number"),
+    ("backlog", 0, "0 is not from 1 to 2147483647"),
+    ("backlog", 2**31, "2147483648 is not from 1 to 2147483647"),
+    ("threads", 0, "0 is not from 1 to 1024"),
+    ("threads", 1025, "1025 is not from 1 to 1024"),
+    ("distribute", "fair", "'fair' is not one of least-busy, round-robin, kernel"),
+    ("loop", "uvlop", "'uvlop' is not one of auto, asyncio, uvloop"),
+    ("loop", 3, "3 is not text"),
+    ("http", "HTTPTOOLS", "'HTTPTOOLS' is not one of auto, h11, httptools"),
+    ("app_dir", "no/such/folder", "there is no folder 'no/such/folder'"),
+    ("factory", 1, "1 is not true or false"),
+    ("app_instance", "process", "'process' is not one of thread, shared"),
+    ("interface", "wsgi2", "'wsgi2' is not one of "),
+    ("lifespan", "yes", "'yes' is not one of auto, on, off"),
+    ("limit_concurrency", 0, "0 is less than 1"),
+    ("limit_max_requests", 0, "0 is less than 1"),
+    ("limit_max_requests_jitter", -1, "-1 is less than 0"),
+    ("limit_request_header_size", 63, "63 is less than 64"),
+    ("limit_request_header_fields", 0, "0 is less than 1"),
+    ("h11_max_incomplete_event_size", 63, "63 is less than 64"),
+    ("timeout_keep_alive", -0.5, "-0.5 is not from 0 to 1000000000"),
+    ("timeout_keep_alive", "5", "'5' is not a number"),
+    ("timeout_keep_alive", True, "True is not a number"),
+    ("timeout_request_header", 0, "0 is not from 0.1 to 1000000000"),
+    ("timeout_graceful_shutdown", float("nan"), "nan is not a finite number"),
+    ("timeout_graceful_shutdown", float("inf"), "inf is not a finite number"),
+    ("timeout_graceful_shutdown", 1e300, "1e+300 is not from 0 to 1000000000"),
+    ("headers", "x:y", "'x:y' is not a list"),
+    ("headers", ["x:y"], "'x:y' is not a pair of a name and a value"),
+    ("headers", [("x", "y", "z")], "('x', 'y', 'z') is not a pair of a name and a value"),
+    ("headers", [(b"x", b"y")], "(b'x', b'y') is not a pair of a name and a value"),
+    ("headers", [("a", "1"), ("x y", "z")], "'x y' is not a header's name"),
+    ("headers", [("", "z")], "'' is not a header's name"),
+    ("headers", [("x", "a\r\nb: c")], "has '\\r'"),
+    ("headers", [("x", "a\nb")], "has '\\n'"),
+    ("headers", [("x", "a\x00b")], "has '\\x00'"),
+    ("headers", [("x", "\N{SNOWMAN}")], "has '\N{SNOWMAN}'"),
+    ("headers", [("Content-Length", "3")], "Content-Length cannot be the same for every response"),
+    ("headers", [("transfer-encoding", "chunked")], "transfer-encoding cannot be the same for every response"),
+    ("server_header", None, "a value is needed"),
+    ("log_level", "verbose", "'verbose' is not one of critical, error, warning, info, debug, trace"),
+    ("log_level", 1.5, "1.5 is not text or a whole number"),
+    ("log_config", "log.ini", "'log.ini' is not a dict"),
+]
+
+
+@pytest.mark.parametrize(("name", "default"), UVICORN_DEFAULTS.items())
+def test_a_default_is_uvicorns(name: str, default: object) -> None:
+    assert getattr(Config(APP), name) == default
+
+
+@pytest.mark.parametrize(("name", "value"), GOOD)
+def test_a_value_is_kept_as_it_is(name: str, value: Any) -> None:
+    assert getattr(Config(APP, **{name: value}), name) == value
+
+
+@pytest.mark.parametrize(("name", "value", "problem"), BAD)
+def test_a_bad_value_is_refused_with_the_settings_name(name: str, value: Any, problem: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Config(**{"app": APP, name: value})
+    assert refused.value.option == name
+    assert problem in refused.value.problem
+    assert str(refused.value) == f"{name}: {refused.value.problem}"
+    assert refused.value.exit_code == 2
+
+
+def test_every_setting_has_a_bad_value() -> None:
+    without = {"root_path", "date_header", "access_log", "use_colors"}
+    assert {declared.name for declared in config.settings()} - {name for name, _, _ in BAD} == without
+
+
+@pytest.mark.parametrize("name", ["root_path", "date_header", "access_log", "use_colors"])
+def test_a_value_of_another_type_is_refused(name: str) -> None:
+    value: Any = 1
+    with pytest.raises(ConfigError, match=rf"^{name}: 1 is not (text|true or false)$"):
+        Config(APP, **{name: value})
+
+
+@pytest.mark.parametrize("app", [print, lambda scope: None, object()])
+def test_an_application_may_be_an_object(app: Any) -> None:
+    assert Config(app).app is app
+
+
+@pytest.mark.parametrize("level", LOG_LEVELS)
+def test_the_case_of_a_log_level_does_not_matter(level: str) -> None:
+    assert Config(APP, log_level=level.upper()).log_level == level
+
+
+def test_an_app_dir_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "src").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Config(APP, app_dir="src").app_dir == "src"
+    assert Config(APP, app_dir=str(tmp_path)).app_dir == str(tmp_path)
+
+
+def test_the_logging_config_is_a_copy_of_what_the_program_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOGGING_CONFIG["formatters"]["access"], "fmt", "%(message)s")
+    ours, theirs = Config(APP), Config(APP)
+    assert ours.log_config == theirs.log_config == LOGGING_CONFIG
+    assert ours.log_config is not None
+    ours.log_config["formatters"]["access"]["fmt"] = "changed"
+    assert theirs.log_config == LOGGING_CONFIG
+    assert LOGGING_CONFIG["formatters"]["access"]["fmt"] == "%(message)s"
+
+
+@given(strategies.text(max_size=8), strategies.text(max_size=8))
+@settings(deadline=None)
+def test_a_header_that_is_taken_is_one_line_on_the_wire(name: str, value: str) -> None:
+    try:
+        Config(APP, headers=[(name, value)])
+    except ConfigError:
+        return
+    line = f"{name}: {value}".encode("latin-1")
+    assert line.partition(b":")[0].isascii()
+    assert not set(line) & {*range(9), *range(10, 32), 127}
+
+
+def on_a_build(monkeypatch: pytest.MonkeyPatch, *, free_threaded: bool, web_concurrency: str = "") -> None:
+    monkeypatch.setattr(config, "free_threaded_build", lambda: free_threaded)
+    monkeypatch.setattr(config, "usable_cpus", lambda: 6)
+    monkeypatch.setenv("WEB_CONCURRENCY", web_concurrency)
+
+
+@pytest.mark.parametrize(
+    ("free_threaded", "web_concurrency", "threads"),
+    [(True, "", 6), (True, "3", 3), (True, "1024", 1024), (False, "", 1), (False, "3", 1), (False, "many", 1)],
+)
+def test_the_number_of_threads_follows_the_build(
+    monkeypatch: pytest.MonkeyPatch, free_threaded: bool, web_concurrency: str, threads: int
+) -> None:
+    on_a_build(monkeypatch, free_threaded=free_threaded, web_concurrency=web_concurrency)
+    assert Config(APP).thread_count == threads
+    assert Config(APP, threads=2).thread_count == 2
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "1025", "99999999999", " 2", "\N{SUPERSCRIPT TWO}"])
+def test_a_bad_web_concurrency_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    on_a_build(monkeypatch, free_threaded=True, web_concurrency=text)
+    with pytest.raises(ConfigError) as refused:
+        default_threads()
+    assert refused.value.option == "threads"
+    assert refused.value.problem == f"$WEB_CONCURRENCY is {text!r}, not a number of threads"
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_usable_cpus_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr("os.process_cpu_count", lambda: number, raising=False)
+    assert config.usable_cpus() == number
+
+
+@pytest.mark.parametrize(
+    ("http", "h11_size", "limit"),
+    [("auto", None, 1000), ("h11", None, 1000), ("h11", 200, 200), ("h11", 2000, 1000), ("httptools", 200, 1000)],
+)
+def test_the_limit_of_a_head_is_the_smaller_one_with_h11(http: Any, h11_size: int | None, limit: int) -> None:
+    made = Config(APP, http=http, h11_max_incomplete_event_size=h11_size, limit_request_header_size=1000)
+    assert made.head_limit == limit
+
+
+@pytest.mark.parametrize("check", [at_least(3), between(3, 5)])
+def test_a_check_takes_its_limits(check: Check) -> None:
+    assert check(3) is None
+    assert check(5) is None
+    assert check(2) is not None

@@ -1,0 +1,152 @@
+"""Every example, run as its docstring says and asked over real sockets."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+from support.server_process import PACKAGE_ROOT, ServerProcess
+from support.waiting import DEADLINE
+
+EXAMPLES = {path.stem: path for path in (PACKAGE_ROOT / "examples").glob("*.py")}
+TESTED = {"embedded", "factory", "fastapi_model", "hello", "starlette_lifespan", "streaming"}
+THREADS = 3
+
+
+def example(app: str, *options: str, **env: str) -> ServerProcess:
+    """The server of an example, started in the folder from which its docstring says to start it."""
+    return ServerProcess(f"examples.{app}", *options, env=env, cwd=PACKAGE_ROOT)
+
+
+@pytest.fixture
+def one_client_per_thread() -> Iterator[list[httpx.Client]]:
+    """Clients that keep their connections open, so that each new one goes to the thread with none."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(httpx.Client(timeout=DEADLINE)) for _ in range(THREADS)]
+
+
+def answers(clients: list[httpx.Client], url: str) -> list[httpx.Response]:
+    """What every client gets, each on a connection of its own."""
+    responses = [client.get(url) for client in clients]
+    for response in responses:
+        response.raise_for_status()
+    return responses
+
+
+def test_every_example_is_tested() -> None:
+    assert set(EXAMPLES) == TESTED
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_example_is_short_and_says_how_to_run_it(name: str) -> None:
+    text = EXAMPLES[name].read_text()
+    assert len(text.splitlines()) < 60
+    docstring = text.split('"""')[1]
+    assert re.search(rf"^    .*(threadserve|python -m) .*examples\.{name}\b", docstring, re.MULTILINE)
+
+
+def test_hello_answers_on_every_thread(one_client_per_thread: list[httpx.Client]) -> None:
+    with example("hello:app", "--threads", str(THREADS)) as server:
+        first = [response.text for response in answers(one_client_per_thread, server.url)]
+        again = [response.text for response in answers(one_client_per_thread, server.url)]
+    assert all(re.fullmatch(r"Hello from .+!\n", text) for text in first)
+    assert len(set(first)) == THREADS
+    assert again == first
+
+
+def test_fastapi_model_takes_what_fits_its_models() -> None:
+    order = {"customer": "Ada", "lines": [{"product": "lamp", "price": 20.5, "quantity": 2}]}
+    with example("fastapi_model:app") as server:
+        response = httpx.post(f"{server.url}/orders", json=order)
+        documentation = httpx.get(f"{server.url}/openapi.json").json()
+    assert response.json() == {"customer": "Ada", "pieces": 2, "total": 41.0}
+    assert "/orders" in documentation["paths"]
+
+
+@pytest.mark.parametrize(
+    ("line", "culprit"),
+    [
+        ({"product": "lamp", "price": 20.5, "quantity": 0}, "quantity"),
+        ({"product": "lamp", "price": "much"}, "price"),
+        ({"price": 20.5}, "product"),
+    ],
+)
+def test_fastapi_model_refuses_what_does_not_fit(line: dict[str, Any], culprit: str) -> None:
+    with example("fastapi_model:app") as server:
+        response = httpx.post(f"{server.url}/orders", json={"customer": "Ada", "lines": [line]})
+    assert response.status_code == 422
+    assert [error["loc"] for error in response.json()["detail"]] == [["body", "lines", 0, culprit]]
+
+
+def test_starlette_lifespan_gives_every_thread_its_own_state(one_client_per_thread: list[httpx.Client]) -> None:
+    with example("starlette_lifespan:app", "--threads", str(THREADS)) as server:
+        first = [response.json() for response in answers(one_client_per_thread, server.url)]
+        second = [response.json() for response in answers(one_client_per_thread, server.url)]
+        for client in one_client_per_thread:
+            client.close()
+        assert server.stop() == 0
+        output = server.stdout
+    threads = {answer["thread"] for answer in first}
+    assert len(threads) == THREADS
+    assert all(answer["owner"] == answer["thread"] for answer in first + second)
+    assert [answer["entry"] for answer in first + second] == [1] * THREADS + [2] * THREADS
+    for thread in threads:
+        assert f"{thread} closes its journal after 2 entries\n" in output
+
+
+def test_streaming_sends_a_download_of_the_promised_size() -> None:
+    with example("streaming:app") as server:
+        response = httpx.get(f"{server.url}/download", params={"megabytes": 3})
+    assert response.headers["content-length"] == str(3 * 2**20)
+    assert response.content == bytes(range(256)) * (3 * 2**20 // 256)
+
+
+def events(lines: Iterator[str]) -> Iterator[dict[str, str]]:
+    """The events of a stream, each as soon as the empty line that ends it has arrived."""
+    event: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(": ")
+            event[name] = value
+        else:
+            yield event
+            event = {}
+
+
+def test_streaming_sends_an_event_before_the_next_one_is_due() -> None:
+    with (
+        example("streaming:app", "--timeout-graceful-shutdown", "0.1") as server,
+        httpx.stream("GET", f"{server.url}/events", params={"interval": 3600}, timeout=DEADLINE) as response,
+    ):
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert next(events(response.iter_lines())) == {"id": "1", "event": "tick", "data": "tick number 1"}
+        assert server.stop() == 0
+
+
+def test_streaming_goes_on_after_the_last_event_that_a_client_saw() -> None:
+    with example("streaming:app") as server:
+        seen = {"last-event-id": "41"}
+        with httpx.stream("GET", f"{server.url}/events?interval=0.01", headers=seen, timeout=DEADLINE) as response:
+            stream = events(response.iter_lines())
+            assert [next(stream)["id"] for _ in range(3)] == ["42", "43", "44"]
+        assert server.stop() == 0
+
+
+def test_factory_builds_an_app_for_every_thread(one_client_per_thread: list[httpx.Client]) -> None:
+    with example("factory:create_app", "--factory", "--threads", str(THREADS), GREETING="Welcome") as server:
+        told = [response.json() for response in answers(one_client_per_thread, server.url)]
+    assert {answer["greeting"] for answer in told} == {"Welcome"}
+    assert sorted(answer["instance"] for answer in told) == [1, 2, 3]
+
+
+def test_embedded_serves_and_stops() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "examples.embedded"], cwd=PACKAGE_ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert finished.stderr == ""
+    assert finished.stdout == "You are visitor 1\nYou are visitor 2\nServed ada and grace\n"
+    assert finished.returncode == 0

@@ -1,0 +1,364 @@
+"""How log lines look, which handler prints them, and what `configure` changes."""
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from threadserve.config import LOGGING_CONFIG, Config
+from threadserve.logs import ACCESS_FORMAT, TRACE, AccessFormatter, ConsoleHandler, DefaultFormatter, configure
+
+MESSAGE = '%s - "%s %s HTTP/%s" %d'
+ENTRY = ("127.0.0.1:54321", "GET", "/", "1.1", 200)
+ACCESS_LINE = 'INFO:     127.0.0.1:54321 - "GET / HTTP/1.1" 200 OK\n'
+ROOT_FORMAT = logging.Formatter("root %(message)s")
+
+parent = logging.getLogger("threadserve")
+error = logging.getLogger("threadserve.error")
+access = logging.getLogger("threadserve.access")
+
+
+@pytest.fixture(autouse=True)
+def _restored_loggers() -> Iterator[None]:
+    """Puts everything that a test can change on the loggers back."""
+    loggers = [logging.getLogger(), parent, error, access]
+    before = [(logger, {**vars(logger), "handlers": logger.handlers[:], "filters": []}) for logger in loggers]
+    yield
+    for logger, attributes in before:
+        vars(logger).update(attributes)
+        logger.setLevel(attributes["level"])
+
+
+def configured(**settings: Any) -> None:
+    configure(Config("main:app", **settings))
+
+
+def root_console() -> logging.StreamHandler[Any]:
+    """What `logging.basicConfig()` does in an application."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ROOT_FORMAT)
+    logging.getLogger().addHandler(handler)
+    return handler
+
+
+def record_of(level: int = logging.INFO, message: str = "hello", **attributes: Any) -> logging.LogRecord:
+    record = logging.LogRecord("threadserve.error", level, __file__, 1, message, None, None)
+    vars(record).update(attributes)
+    return record
+
+
+def access_record(status: int = 200) -> logging.LogRecord:
+    return logging.LogRecord("threadserve.access", logging.INFO, __file__, 1, MESSAGE, (*ENTRY[:4], status), None)
+
+
+def test_server_messages_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    error.info("Started %d threads", 2)
+    assert capsys.readouterr() == ("", "INFO:     Started 2 threads\n")
+
+
+def test_access_lines_go_to_stdout_once(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    access.info(MESSAGE, *ENTRY)
+    assert capsys.readouterr() == (ACCESS_LINE, "")
+
+
+@pytest.mark.parametrize(
+    ("level", "prefix", "colored"),
+    [
+        (TRACE, "TRACE:   ", "\x1b[34mTRACE\x1b[0m:   "),
+        (logging.DEBUG, "DEBUG:   ", "\x1b[36mDEBUG\x1b[0m:   "),
+        (logging.INFO, "INFO:    ", "\x1b[32mINFO\x1b[0m:    "),
+        (logging.WARNING, "WARNING: ", "\x1b[33mWARNING\x1b[0m: "),
+        (logging.ERROR, "ERROR:   ", "\x1b[31mERROR\x1b[0m:   "),
+        (logging.CRITICAL, "CRITICAL:", "\x1b[91mCRITICAL\x1b[0m:"),
+        (25, "Level 25:", "Level 25:"),
+    ],
+)
+def test_levels_are_padded_and_colored(level: int, prefix: str, colored: str) -> None:
+    configured()
+    fmt = "%(levelprefix)s %(message)s"
+    assert DefaultFormatter(fmt, use_colors=False).format(record_of(level)) == f"{prefix} hello"
+    assert DefaultFormatter(fmt, use_colors=True).format(record_of(level)) == f"{colored} hello"
+
+
+@pytest.mark.parametrize(
+    ("status", "plain", "color"),
+    [
+        (101, "101 Switching Protocols", "97"),
+        (200, "200 OK", "32"),
+        (304, "304 Not Modified", "33"),
+        (404, "404 Not Found", "31"),
+        (503, "503 Service Unavailable", "91"),
+        (599, "599 ", "91"),
+        (799, "799 ", None),
+    ],
+)
+def test_status_has_its_phrase_and_color(status: int, plain: str, color: str | None) -> None:
+    colored = plain if color is None else f"\x1b[{color}m{plain}\x1b[0m"
+    start = '127.0.0.1:54321 - "'
+    assert AccessFormatter(ACCESS_FORMAT, use_colors=False).format(access_record(status)) == (
+        f'INFO:     {start}GET / HTTP/1.1" {plain}'
+    )
+    assert AccessFormatter(ACCESS_FORMAT, use_colors=True).format(access_record(status)) == (
+        f'\x1b[32mINFO\x1b[0m:     {start}\x1b[1mGET / HTTP/1.1\x1b[0m" {colored}'
+    )
+
+
+def test_color_message_is_for_colors_only() -> None:
+    record = record_of(color_message="\x1b[1mhello\x1b[0m")
+    fmt = "%(levelprefix)s %(message)s"
+    assert DefaultFormatter(fmt, use_colors=False).format(record) == "INFO:     hello"
+    assert DefaultFormatter(fmt, use_colors=True).format(record) == "\x1b[32mINFO\x1b[0m:     \x1b[1mhello\x1b[0m"
+
+
+def test_color_message_takes_the_records_args() -> None:
+    record = logging.LogRecord("threadserve.error", logging.INFO, __file__, 1, "on %s", ("::1",), None)
+    vars(record)["color_message"] = "ON %s"
+    assert DefaultFormatter("%(message)s", use_colors=True).format(record) == "ON ::1"
+
+
+def test_formatting_adds_nothing_to_the_record() -> None:
+    record = access_record()
+    record.message = record.getMessage()
+    before = dict(vars(record))
+    AccessFormatter(ACCESS_FORMAT, use_colors=True).format(record)
+    assert vars(record) == before
+
+
+@pytest.mark.parametrize(
+    ("style", "fmt"),
+    [
+        ("%", "%(name)s %(client_addr)s [%(request_line)s] %(status_code)s"),
+        ("{", "{name} {client_addr} [{request_line}] {status_code}"),
+        ("$", "$name $client_addr [$request_line] $status_code"),
+    ],
+)
+def test_own_formats_in_every_style(style: Any, fmt: str) -> None:
+    formatter = AccessFormatter(fmt, style=style)
+    assert formatter.format(access_record()) == "threadserve.access 127.0.0.1:54321 [GET / HTTP/1.1] 200 OK"
+
+
+def test_colors_follow_the_handlers_own_stream() -> None:
+    reader, terminal = os.openpty()
+    with os.fdopen(reader, "rb", buffering=0) as output, os.fdopen(terminal, "w") as screen, io.StringIO() as file:
+        formatter = DefaultFormatter("%(levelprefix)s %(message)s")
+        for stream in (screen, file):
+            console = ConsoleHandler(stream)
+            console.setFormatter(formatter)
+            error.handlers = [console]
+            error.handle(record_of())
+        assert output.read(1000) == b"\x1b[32mINFO\x1b[0m:     hello\r\n"
+        assert file.getvalue() == "INFO:     hello\n"
+
+
+def test_colors_left_open_are_off_in_files(tmp_path: Path) -> None:
+    handler = logging.FileHandler(tmp_path / "log")
+    handler.setFormatter(DefaultFormatter("%(levelprefix)s %(message)s"))
+    handler.handle(record_of())
+    handler.close()
+    assert (tmp_path / "log").read_text() == "INFO:     hello\n"
+
+
+@pytest.mark.parametrize("stream", [None, object(), io.StringIO()])
+def test_colors_are_off_where_the_stream_cannot_tell(stream: Any) -> None:
+    if stream:
+        getattr(stream, "close", int)()
+    handler = ConsoleHandler(stream)
+    handler.stream = stream
+    handler.setFormatter(DefaultFormatter())
+    assert isinstance(handler.formatter, DefaultFormatter)
+    assert handler.formatter.use_colors is False
+
+
+@pytest.mark.parametrize(("use_colors", "colored"), [(True, True), (False, False), (None, False)])
+def test_use_colors_setting(capsys: pytest.CaptureFixture[str], use_colors: bool | None, colored: bool) -> None:
+    configured(use_colors=use_colors)
+    error.info("hello")
+    access.info(MESSAGE, *ENTRY)
+    out, err = capsys.readouterr()
+    assert ("\x1b[" in out, "\x1b[" in err) == (colored, colored)
+
+
+def test_use_colors_leaves_other_formatters_and_the_config_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    config = Config("main:app", use_colors=True)
+    assert config.log_config is not None
+    config.log_config["formatters"]["default"] = {"format": "mine %(message)s"}
+    configure(config)
+    error.info("hello")
+    access.info(MESSAGE, *ENTRY)
+    out, err = capsys.readouterr()
+    assert err == "mine hello\n"
+    assert "\x1b[" in out
+    assert config.log_config["formatters"]["access"]["use_colors"] is None
+
+
+@pytest.mark.parametrize(
+    ("log_level", "number"),
+    [(None, logging.INFO), ("trace", TRACE), ("debug", 10), ("warning", 30), ("critical", 50), (15, 15)],
+)
+def test_log_level(log_level: Any, number: int) -> None:
+    configured(log_level=log_level)
+    assert (error.level, access.level) == (number, number)
+
+
+def test_without_log_config_only_levels_change() -> None:
+    own = logging.NullHandler()
+    error.addHandler(own)
+    before = [(logger.handlers[:], logger.propagate, logger.disabled) for logger in (parent, error, access)]
+    configured(log_config=None, log_level="debug")
+    assert [(logger.handlers, logger.propagate, logger.disabled) for logger in (parent, error, access)] == before
+    assert (error.level, access.level) == (10, 10)
+
+
+def test_without_log_config_and_level_nothing_changes() -> None:
+    error.setLevel(17)
+    configured(log_config=None)
+    assert error.level == 17
+
+
+def test_access_log_off(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    configured(access_log=False)
+    access.info(MESSAGE, *ENTRY)
+    assert not access.hasHandlers()
+    assert capsys.readouterr() == ("", "")
+    assert not caplog.records
+
+
+def test_a_later_configuration_turns_the_access_log_on_again(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    configured(access_log=False)
+    configured()
+    access.info(MESSAGE, *ENTRY)
+    assert capsys.readouterr() == (ACCESS_LINE, "")
+    assert len(caplog.records) == 1
+
+
+def test_caplog_sees_every_record(caplog: pytest.LogCaptureFixture) -> None:
+    configured()
+    error.info("hello")
+    access.info(MESSAGE, *ENTRY)
+    assert caplog.record_tuples == [
+        ("threadserve.error", logging.INFO, "hello"),
+        ("threadserve.access", logging.INFO, '127.0.0.1:54321 - "GET / HTTP/1.1" 200'),
+    ]
+
+
+def test_a_root_console_handler_prints_instead_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    root_console()
+    error.info("hello")
+    access.info(MESSAGE, *ENTRY)
+    assert capsys.readouterr() == ("", 'root hello\nroot 127.0.0.1:54321 - "GET / HTTP/1.1" 200\n')
+
+
+def test_a_root_console_handler_that_does_not_take_the_record(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    root_console().setLevel(logging.WARNING)
+    error.info("hello")
+    error.warning("careful")
+    assert capsys.readouterr().err == "INFO:     hello\nroot careful\n"
+
+
+def test_a_root_console_handler_whose_filter_rejects_the_record(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    root_console().addFilter(logging.Filter("application"))
+    error.info("hello")
+    assert capsys.readouterr().err == "INFO:     hello\n"
+
+
+def test_without_propagation_ours_prints_beside_a_root_console_handler(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    root_console()
+    parent.propagate = False
+    error.info("hello")
+    access.info(MESSAGE, *ENTRY)
+    assert capsys.readouterr() == (ACCESS_LINE, "INFO:     hello\n")
+
+
+def test_root_handlers_that_do_not_print_leave_the_console_to_ours(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    configured()
+    file = logging.FileHandler(tmp_path / "log")
+    logging.getLogger().addHandler(file)
+    error.info("hello")
+    file.close()
+    assert capsys.readouterr().err == "INFO:     hello\n"
+    assert (tmp_path / "log").read_text() == "hello\n"
+
+
+def test_handlers_on_the_parent_see_access_records(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    seen = logging.StreamHandler(io.StringIO())
+    parent.addHandler(seen)
+    access.info(MESSAGE, *ENTRY)
+    assert seen.stream.getvalue() == '127.0.0.1:54321 - "GET / HTTP/1.1" 200\n'
+    assert capsys.readouterr() == (ACCESS_LINE, "")
+
+
+def test_what_the_access_handler_hides_the_parent_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    access.handlers[0].addFilter(lambda record: record.args[2] != "/")
+    access.info(MESSAGE, *ENTRY)
+    access.handlers[0].setLevel(logging.WARNING)
+    access.info(MESSAGE, *ENTRY[:2], "/other", *ENTRY[3:])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_an_access_handler_the_parent_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    access.handlers.clear()
+    access.info(MESSAGE, *ENTRY)
+    assert capsys.readouterr() == ("", 'INFO:     127.0.0.1:54321 - "GET / HTTP/1.1" 200\n')
+
+
+class Breakable(io.StringIO):
+    """A stream that can be broken and mended."""
+
+    is_broken = False
+    name = "<broken>"
+
+    def write(self, text: str) -> int:
+        if self.is_broken:
+            raise BrokenPipeError(32, "Broken pipe")
+        return super().write(text)
+
+
+def test_a_broken_stream_is_reported_once_until_it_works_again(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = Breakable()
+    error.addHandler(ConsoleHandler(stream))
+    error.setLevel(logging.INFO)
+    for stream.is_broken in (False, True, True, False, True):
+        error.info("hello")
+    line = "threadserve: cannot write the log to <broken>: [Errno 32] Broken pipe\n"
+    assert stream.getvalue() == "hello\nhello\n"
+    assert capsys.readouterr().err == line * 2
+
+
+def test_without_any_stream_nothing_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    error.addHandler(handler := ConsoleHandler())
+    error.setLevel(logging.INFO)
+    error.info("hello")
+    assert handler.is_broken
+
+
+def test_a_mistake_in_a_log_call_is_reported_as_logging_does(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    parent.propagate = False
+    error.info("%d", "no number")
+    error.info("hello")
+    err = capsys.readouterr().err
+    assert err.startswith("--- Logging error ---")
+    assert err.endswith("\nINFO:     hello\n")
+
+
+def test_the_default_access_format_is_the_one_that_is_written_fast() -> None:
+    assert LOGGING_CONFIG["formatters"]["access"]["fmt"] == ACCESS_FORMAT

@@ -1,0 +1,191 @@
+"""The access log: loops collect entries, one thread writes them.
+
+`AccessLog` belongs to its loop's thread and costs a request one append; it never formats and takes a lock only to
+hand a batch over. `AccessLogWriter` owns the writer thread, which alone formats and writes, so a slow console or
+handler never holds up a loop. What waits is bounded: beyond `MAX_WAITING` lines are dropped, counted and reported.
+
+Lines reach the handlers up to `FLUSH_SECONDS` after the response; a record's time is that of its writing.
+"""
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from urllib.parse import quote
+
+from threadserve.logs import AccessEntry, AccessFormatter, ConsoleHandler, handlers_reached
+
+__all__ = ["AccessEntry", "AccessLog", "AccessLogWriter"]
+
+MESSAGE = '%s - "%s %s HTTP/%s" %d'
+FLUSH_SECONDS = 0.05
+MAX_WAITING = 100_000
+CHUNK_LINES = 1_000
+
+PRINTABLE = bytes(range(0x20, 0x7F))
+CONTROL = bytes([*range(0x20), 0x7F])
+
+access_logger = logging.getLogger("threadserve.access")
+error_logger = logging.getLogger("threadserve.error")
+
+
+class AccessLog:
+    """Collects one loop's entries and hands them to the writer. Every method runs on the loop's thread.
+
+    `add(entry)` takes an `AccessEntry`. It is looked up anew for each request: the first entry after a flush schedules
+    the next flush, and until then `add` is the list's own `append`, which costs a quarter of a method that would have
+    to ask whether it is the first.
+    """
+
+    __slots__ = ("_entries", "_loop", "_writer", "add")
+
+    add: Callable[[AccessEntry], None]
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, writer: "AccessLogWriter") -> None:
+        self._loop = loop
+        self._writer = writer
+        self._entries: list[AccessEntry] = []
+        self.add = self._add_first
+
+    def _add_first(self, entry: AccessEntry) -> None:
+        self._loop.call_later(FLUSH_SECONDS, self.flush)
+        self._entries.append(entry)
+        self.add = self._entries.append
+
+    def flush(self) -> None:
+        """Hands over what was collected. Also to be called once after the loop's last request."""
+        entries, self._entries = self._entries, []
+        self.add = self._add_first
+        if entries:
+            self._writer.write_threadsafe(entries)
+
+
+class AccessLogWriter:
+    """The thread that writes the access log of all loops.
+
+    Lines of one loop keep their order. The levels, handlers and filters of the logger `threadserve.access` are looked
+    at for each batch, so changes while serving take effect.
+    """
+
+    def __init__(self) -> None:
+        self._handover = threading.Condition()
+        """Guards the four below, which loops and the writer thread share."""
+        self._batches: deque[list[AccessEntry]] = deque()
+        self._waiting = 0
+        self._dropped = 0
+        self._stopping = False
+        # In an empty context: on free-threaded builds a thread would inherit its starter's.
+        self._thread = threading.Thread(
+            target=contextvars.Context().run, args=(self._write_all,), name="threadserve-access-log", daemon=True
+        )
+
+    def start(self) -> None:
+        """Starts the thread. To be called once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when everything handed in is written and the thread has ended. What comes later is dropped."""
+        with self._handover:
+            self._stopping = True
+            self._handover.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def write_threadsafe(self, entries: list[AccessEntry]) -> None:
+        """Takes a list of entries, which then belongs to the writer. Never blocks on the console."""
+        with self._handover:
+            if self._stopping or self._waiting + len(entries) > MAX_WAITING:
+                self._dropped += len(entries)
+                return
+            self._batches.append(entries)
+            self._waiting += len(entries)
+            self._handover.notify()
+
+    def _write_all(self) -> None:
+        while batches := self._take_batches():
+            while batches:
+                batch = batches.popleft()
+                for start in range(0, len(batch), CHUNK_LINES):
+                    write(batch[start : start + CHUNK_LINES])
+                self._on_written(len(batch))
+            self._report_dropped()
+
+    def _take_batches(self) -> deque[list[AccessEntry]]:
+        """What waits to be written, as soon as there is any; nothing when stopping and all is written."""
+        with self._handover:
+            while not self._batches and not self._stopping:
+                self._handover.wait()
+            batches, self._batches = self._batches, deque()
+            return batches
+
+    def _on_written(self, count: int) -> None:
+        with self._handover:
+            self._waiting -= count
+
+    def _report_dropped(self) -> None:
+        with self._handover:
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            error_logger.warning("Access log: %d lines dropped, the console or a log handler was too slow", dropped)
+
+
+def write(entries: list[AccessEntry]) -> None:
+    """Writes entries the fastest way that shows no difference: lines straight to the console, or else log records."""
+    if not access_logger.isEnabledFor(logging.INFO) or not access_logger.hasHandlers():
+        return
+    if not is_printable(entries):
+        entries = [printable(entry) for entry in entries]
+    fast_lane = fast_lane_now()
+    if fast_lane is not None:
+        console, formatter = fast_lane
+        console.write_threadsafe(formatter.format_lines(entries))
+    else:
+        write_records(entries)
+
+
+def fast_lane_now() -> tuple[ConsoleHandler, AccessFormatter] | None:
+    """The handler and formatter that alone make something of access records, if both are ours and nobody filters."""
+    takers = [
+        handler
+        for handler in handlers_reached(access_logger)
+        if isinstance(handler, ConsoleHandler) or handler.level <= logging.INFO
+    ]
+    if access_logger.filters or any(type(handler) is not ConsoleHandler or handler.filters for handler in takers):
+        return None
+    console = next((handler for handler in takers if isinstance(handler, ConsoleHandler)), None)
+    if console is None or console.level > logging.INFO:
+        return None
+    formatter = console.formatter
+    if not isinstance(formatter, AccessFormatter) or not formatter.has_default_format():
+        return None
+    return console, formatter
+
+
+def write_records(entries: list[AccessEntry]) -> None:
+    """Hands every entry to the logger as a record; what a handler or filter raises is reported once for all."""
+    failures: list[Exception] = []
+    for entry in entries:
+        record = access_logger.makeRecord(access_logger.name, logging.INFO, __file__, 0, MESSAGE, entry, None)
+        try:
+            access_logger.handle(record)
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        error_logger.error(
+            "Access log: %d lines failed in a log handler or filter", len(failures), exc_info=failures[0]
+        )
+
+
+def is_printable(entries: list[AccessEntry]) -> bool:
+    """Whether all texts are ASCII without control characters, so that nothing in them can break or forge a line."""
+    clients, methods, paths, versions, _ = zip(*entries, strict=True)
+    text = "".join(clients + methods + paths + versions)
+    return text.isascii() and len(text.encode().translate(None, CONTROL)) == len(text)
+
+
+def printable(entry: AccessEntry) -> AccessEntry:
+    """An entry with everything but printable ASCII percent-encoded."""
+    client, method, path, version = (quote(text, PRINTABLE, errors="backslashreplace") for text in entry[:4])
+    return client, method, path, version, entry[4]

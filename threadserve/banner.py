@@ -1,0 +1,48 @@
+"""What the log says when the server starts to serve. Runs on the server's thread; keeps nothing."""
+
+import logging
+import platform
+from typing import Any
+
+from threadserve.config import Config, free_threaded_build
+from threadserve.gil import gil_is_enabled
+from threadserve.http.parsers import parser_name
+from threadserve.interfaces.loading import AppSource
+from threadserve.loops import loop_name
+from threadserve.sockets import url_of
+from threadserve.version import __version__
+
+logger = logging.getLogger("threadserve.error")
+
+
+def log_start(config: Config, source: AppSource, addresses: list[Any]) -> None:
+    """Logs what serves, on what, and where."""
+    logger.info(
+        "threadserve %s on %s %s, %s: %s × %s, %s, %s",
+        __version__,
+        platform.python_implementation(),
+        platform.python_version(),
+        gil_state(),
+        counted(config.thread_count, "thread"),
+        counted(source.instances, "app instance"),
+        loop_name(config.loop),
+        parser_name(config.http),
+    )
+    if config.thread_count > 1 and not free_threaded_build():
+        logger.warning(
+            "This build of Python has the GIL: the threads take turns. Free-threaded Python runs them at once."
+        )
+    for address in addresses:
+        logger.info("threadserve running on %s (Press CTRL+C to quit)", url_of(address, "http"))
+
+
+def gil_state() -> str:
+    """Whether threads run at once."""
+    if not free_threaded_build():
+        return "with the GIL"
+    return "free-threaded, but the GIL is on" if gil_is_enabled() else "free-threaded, the GIL is off"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,50 @@
+"""What may be wrong with the value of a setting: the checks that `config` names beside its declarations.
+
+Runs on whichever thread makes a configuration. It owns nothing, keeps nothing and never changes a value.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+Check = Callable[[Any], str | None]
+
+# RFC 9110, section 5.6.2 (token) and, complemented, section 5.5 (field-vchar, space and tab).
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+NOT_IN_FIELD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+FRAMING_HEADERS = ("content-length", "transfer-encoding")
+
+
+def at_least(minimum: float) -> Check:
+    """A check that a number is not below `minimum`."""
+    return lambda value: None if value >= minimum else f"{value} is less than {minimum}"
+
+
+def between(minimum: float, maximum: float) -> Check:
+    """A check that a number is from `minimum` to `maximum`."""
+    return lambda value: None if minimum <= value <= maximum else f"{value} is not from {minimum} to {maximum}"
+
+
+def existing_folder(path: str) -> str | None:
+    """A check that a path, relative to the working directory, is a folder's."""
+    return None if Path(path).is_dir() else f"there is no folder {path!r}"
+
+
+def header_fields(headers: Sequence[Any]) -> str | None:
+    """A check that headers are pairs of a name and a value that may stand in every response (RFC 9110, section 5)."""
+    return next((problem for header in headers if (problem := _problem_with_header(header))), None)
+
+
+def _problem_with_header(header: object) -> str | None:
+    match header:
+        case (str(name), str(value)):
+            if not TOKEN.fullmatch(name):
+                return f"{name!r} is not a header's name"
+            if forbidden := NOT_IN_FIELD_VALUE.search(value):
+                return f"{value!r}, the value of {name}, has {forbidden.group()!r}, which no header may have"
+            if name.lower() in FRAMING_HEADERS:
+                return f"{name} cannot be the same for every response"
+            return None
+        case _:
+            return f"{header!r} is not a pair of a name and a value"

@@ -1,0 +1,343 @@
+"""A client's HTTP/1.1 connection: bytes in, exchanges one after the other, bytes out.
+
+Belongs to the loop thread that accepted it. It owns the transport, the parser and the exchange in flight; bytes of later
+requests wait here, unparsed, until their turn. It never calls the application itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from math import inf
+from typing import Any, cast
+
+from threadserve.errors import ParserError
+from threadserve.http.exchange import Exchange
+from threadserve.http.framing import ChunkedFraming, Framing, LengthFraming
+from threadserve.http.grammar import explain_head, too_long
+from threadserve.http.loop_state import LoopState
+from threadserve.http.refusal import CRLF, Refusal, bad_request, refusal_answer
+from threadserve.http.response_side import COMPLETE, HELD
+from threadserve.http.rules import MessageRules, read_rules, refuse_head, too_many_fields
+from threadserve.http.scope import build_scope
+from threadserve.types import Address, Headers
+
+logger = logging.getLogger("threadserve.error")
+
+READ_AHEAD = 65536
+
+# A connection's phases, in their order.
+OPEN = 0
+ENDING = 1  # No further request is read; what is queued is still written.
+LINGERING = 2
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection. The event loop calls it, and its exchange and response call back."""
+
+    __slots__ = (
+        "_at_eof",
+        "_client",
+        "_client_label",
+        "_drained",
+        "_exchange",
+        "_framing",
+        "_head_begun",
+        "_match_head",
+        "_parser",
+        "_pending",
+        "_phase",
+        "_reading",
+        "_reading_paused",
+        "_rules",
+        "_server",
+        "_special",
+        "_state",
+        "deadline",
+        "transport",
+        "write",
+        "write_paused",
+    )
+
+    def __init__(self, state: LoopState) -> None:
+        self._state = state
+        self._match_head = state.match_head
+        self._parser = state.make_parser()
+        self._exchange: Exchange | None = None
+        self._framing: Framing | None = None
+        self._pending = b""
+        self._reading = False
+        self._reading_paused = False
+        self._phase = OPEN
+        self._head_begun = False
+        self._at_eof = False
+        self._special: Headers | None = None
+        self._rules: MessageRules | None = None
+        self._drained: asyncio.Event | None = None
+        self.write_paused = False
+        self.deadline = inf
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.write: Callable[[bytes], None] = self.transport.write
+        self._client = address_of(transport.get_extra_info("peername"))
+        self._server = address_of(transport.get_extra_info("sockname"))
+        self._client_label = f"{self._client[0]}:{self._client[1]}" if self._client else ""
+        self.deadline = self._state.head_deadline
+        self._state.connections.add(self)
+        if self._state.draining:
+            self.begin_shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived: as many whole requests as may be begun now are, and the rest is kept."""
+        if self._phase != OPEN:
+            return
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
+        self._reading = True
+        position = 0
+        try:
+            while position < len(data) and self._phase == OPEN:
+                if self._framing is not None:
+                    after = self._read_body(self._framing, data, position)
+                elif self._exchange is None:
+                    after = self._read_head(data, position)
+                else:
+                    break
+                if after == position:
+                    break
+                position = after
+        except Refusal as refusal:
+            self._refuse(refusal)
+        self._reading = False
+        if position < len(data) or self._phase == ENDING:
+            self._keep(data, position)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Returns whether it may still get an answer (RFC 9112 section 9.6)."""
+        self._at_eof = True
+        if self._phase == LINGERING or self._exchange is None and not self._pending:
+            return False
+        if self._exchange is None:
+            self._refuse(bad_request("the request is incomplete"))
+            return False
+        self._exchange.disconnect(gone=False)
+        return self._framing is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, by whichever side."""
+        self._state.connections.discard(self)
+        self.deadline = inf
+        self._phase = LINGERING
+        if self._exchange is not None:
+            self._exchange.disconnect(gone=True)
+        self.resume_writing()
+        self._state.check_drained()
+
+    def pause_writing(self) -> None:
+        """The client takes less than is written."""
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        self.write_paused = False
+        if self._drained is not None:
+            self._drained.set()
+
+    # Reading requests.
+
+    def _read_head(self, data: bytes, position: int) -> int:
+        state = self._state
+        match = self._match_head(data, position)
+        if match is None:
+            return self._read_partial_head(data, position)
+        end = match.end()
+        parser = self._parser
+        self._parse_head(data if end - position == len(data) else data[position:end])
+        is_http11 = match.lastindex is None
+        # Most requests on a connection repeat these fields, and then mean the same.
+        rules = self._rules
+        if rules is None or parser.special != self._special or is_http11 != rules.is_http11:
+            rules = self._rules = read_rules(parser.special, is_http11)
+            self._special = parser.special
+        scope = build_scope(state, parser, "1.1" if is_http11 else "1.0", self._client, self._server)
+        if state.limit is not None and not state.limit.enter_threadsafe():
+            raise Refusal(503, "Service Unavailable: too many requests in flight")
+        if rules.has_body:
+            self._framing = ChunkedFraming() if rules.chunked else LengthFraming(rules.content_length)
+        self.deadline = inf
+        self._head_begun = False
+        self._exchange = exchange = Exchange(self, state, scope, rules)
+        exchange.start()
+        return end
+
+    def _parse_head(self, head: bytes) -> None:
+        state = self._state
+        if len(head) > state.head_limit:
+            raise too_long(False, state.head_limit)
+        try:
+            self._parser.head(head)
+        except ParserError:
+            raise refuse_head(head, state.field_limit) from None
+        if len(self._parser.headers) > state.field_limit:
+            raise too_many_fields(state.field_limit)
+
+    def _keep(self, data: bytes, position: int) -> None:
+        """Keeps the bytes whose turn has not come, or ends the connection in view of them."""
+        if self._phase == ENDING:
+            self._finish(unread=position < len(data) or self._framing is not None)
+        elif self._phase == OPEN:
+            self._pending = data[position:]
+            if self._exchange is not None and len(self._pending) > READ_AHEAD:
+                self.pause_reading()
+
+    def _read_partial_head(self, data: bytes, position: int) -> int:
+        # RFC 9112 section 2.2: an empty line before the request line is ignored.
+        if data.startswith(CRLF, position):
+            return position + len(CRLF)
+        explain_head(data, position, self._state.head_limit)
+        if not self._head_begun:
+            self._head_begun = True
+            self.deadline = self._state.head_deadline
+        return position
+
+    def _read_body(self, framing: Framing, data: bytes, position: int) -> int:
+        after = framing.advance(data, position)
+        if after == position:
+            return position
+        try:
+            body = self._parser.body(data if after - position == len(data) else data[position:after])
+        except ParserError as error:
+            raise bad_request("malformed body") from error
+        if framing.done:
+            self._framing = None
+        exchange = cast("Exchange", self._exchange)
+        if not exchange.feed(body, more=not framing.done):
+            self._linger()
+        elif framing.done and exchange.phase == COMPLETE:
+            self._await_next()
+        return after
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answers a request that cannot be served, where an answer is still possible, and ends the connection."""
+        logger.warning("Invalid HTTP request from %s: %d, %s", self._client_label, refusal.status, refusal.reason)
+        exchange = self._exchange
+        if exchange is None or exchange.phase <= HELD:
+            self.write(refusal_answer(refusal, self._state.default_fields))
+        self._linger()
+        if exchange is not None:
+            exchange.disconnect(gone=True)
+
+    # Called by the exchange and its response.
+
+    def on_response_complete(self) -> None:
+        """The response's last byte is queued: the connection goes on or ends."""
+        exchange = cast("Exchange", self._exchange)
+        if self._state.access_log is not None:
+            self._log_access(exchange)
+        if not exchange.keep_alive:
+            self.close()
+        elif self._framing is not None:
+            self.deadline = self._state.head_deadline
+            exchange.discard_body()
+        else:
+            self._await_next()
+        exchange.wake()
+
+    def _log_access(self, exchange: Exchange) -> None:
+        scope = exchange.scope
+        target = scope["raw_path"].decode("ascii", "backslashreplace")
+        if scope["query_string"]:
+            target += "?" + scope["query_string"].decode("ascii", "backslashreplace")
+        entry = (self._client_label, scope["method"], target, scope["http_version"], exchange.status)
+        cast("Any", self._state.access_log).add(entry)
+
+    def _await_next(self) -> None:
+        self._exchange = None
+        self.deadline = self._state.idle_deadline
+        if self._reading:
+            return
+        self.resume_reading()
+        if self._pending:
+            data, self._pending = self._pending, b""
+            self.data_received(data)
+        if self._at_eof and self._exchange is None:
+            self.transport.close()
+
+    def pause_reading(self) -> None:
+        """Leaves further bytes of the client in the kernel."""
+        if not self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Reads on."""
+        if self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = False
+            self.transport.resume_reading()
+
+    async def drained(self) -> None:
+        """Returns when the client has taken enough of what is queued, or is gone."""
+        while self.write_paused:
+            if self._drained is None:
+                self._drained = asyncio.Event()
+            self._drained.clear()
+            await self._drained.wait()
+
+    def close(self) -> None:
+        """Closes the connection once what is queued has been written."""
+        if self._phase == OPEN:
+            self._phase = ENDING
+            if not self._reading:
+                self._finish(unread=bool(self._pending) or self._framing is not None)
+
+    def _finish(self, *, unread: bool) -> None:
+        if unread:
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Ends the answer and reads past what the client still sends.
+
+        Closing with unread bytes would reset the connection, and the answer could be lost (RFC 9112 section 9.6).
+        """
+        self._phase = LINGERING
+        self._pending = b""
+        self._framing = None
+        self.deadline = self._state.linger_deadline
+        self.resume_reading()
+        if self._at_eof or not self.transport.can_write_eof():
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.transport.write_eof()
+
+    # Called by the sweep and by the shutdown.
+
+    def on_deadline(self) -> None:
+        """The client took too long: to send a head, a body nobody waits for, or anything at all."""
+        if self._phase == LINGERING:
+            self.transport.abort()
+        elif self._exchange is None and self._pending:
+            self._refuse(Refusal(408, "the head of the request took too long"))
+        elif self._exchange is None:
+            self.transport.close()
+        else:
+            self._linger()
+
+    def begin_shutdown(self) -> None:
+        """The server is stopping: an idle connection goes now, or soon where a request may be on its way."""
+        if self._exchange is None and not self._pending:
+            self.deadline = self._state.shutdown_deadline(self.deadline)
+
+    def abort(self) -> None:
+        """Closes the connection at once, unwritten bytes and all."""
+        self.transport.abort()
+
+
+def address_of(name: object) -> Address | None:
+    """Host and port of a socket's name, or None for a Unix socket."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None

@@ -1,0 +1,102 @@
+"""Where a request's body ends, and so how far the parser may read.
+
+A framing is made for each request with a body, on its connection's loop thread. It owns the count of what is still to
+come and never the bytes: it walks over them ahead of the parser, which then reads exactly that far. Bytes behind a
+message therefore never reach the parser before their turn.
+"""
+
+from typing import Protocol
+
+from threadserve.http.grammar import CHUNK_SIZE, TRAILERS, check_bytes, check_lines
+from threadserve.http.refusal import CRLF, Refusal, bad_request
+
+CHUNK_LINE_LIMIT = 1024
+TRAILERS_LIMIT = 16384
+
+
+class Framing(Protocol):
+    """How the end of a body is known."""
+
+    done: bool
+
+    def advance(self, data: bytes, position: int) -> int:
+        """Returns how far from `position` the bytes belong to this body and are well framed; sets `done` at its end.
+
+        What it leaves unclaimed before the end is the start of a line whose rest has not arrived. Raises `Refusal`.
+        """
+        ...
+
+
+class LengthFraming:
+    """A body of `length` bytes, as its Content-Length says (RFC 9112 section 6.2)."""
+
+    __slots__ = ("_remaining", "done")
+
+    def __init__(self, length: int) -> None:
+        self._remaining = length
+        self.done = length == 0
+
+    def advance(self, data: bytes, position: int) -> int:
+        """See `Framing.advance`."""
+        step = min(self._remaining, len(data) - position)
+        self._remaining -= step
+        self.done = self._remaining == 0
+        return position + step
+
+
+class ChunkedFraming:
+    """A chunked body with its trailers (RFC 9112 section 7.1)."""
+
+    __slots__ = ("_next", "_remaining", "done")
+
+    def __init__(self) -> None:
+        self._remaining = 0
+        self._next = self._chunk_size
+        self.done = False
+
+    def advance(self, data: bytes, position: int) -> int:
+        """See `Framing.advance`."""
+        while not self.done and position < len(data):
+            claimed = self._next(data, position)
+            if claimed == position:
+                break
+            position = claimed
+        return position
+
+    def _chunk_size(self, data: bytes, position: int) -> int:
+        match = CHUNK_SIZE.match(data, position)
+        if match is None:
+            check_bytes(data, position, position, len(data), False)
+            if len(data) - position > CHUNK_LINE_LIMIT or data.find(b"\n", position) >= 0:
+                raise bad_request("malformed chunk size")
+            return position
+        self._remaining = int(match[1], 16)
+        self._next = self._chunk_data if self._remaining else self._trailers
+        return match.end()
+
+    def _chunk_data(self, data: bytes, position: int) -> int:
+        step = min(self._remaining, len(data) - position)
+        self._remaining -= step
+        if not self._remaining:
+            self._next = self._chunk_end
+        return position + step
+
+    def _chunk_end(self, data: bytes, position: int) -> int:
+        end = data[position : position + 2]
+        if end == CRLF:
+            self._next = self._chunk_size
+            return position + 2
+        if end != b"\r":
+            raise bad_request("a chunk's data is not followed by CRLF")
+        return position
+
+    def _trailers(self, data: bytes, position: int) -> int:
+        match = TRAILERS.match(data, position)
+        end = match.end() if match else len(data)
+        if end - position > TRAILERS_LIMIT:
+            raise Refusal(431, f"the trailers are longer than {TRAILERS_LIMIT} bytes")
+        if match is None:
+            check_lines(data, position, has_request_line=False)
+            return position
+        self.done = True
+        return end

@@ -1,0 +1,133 @@
+"""The grammar of RFC 9112 as patterns: what may pass to a parser, and why the rest may not.
+
+One strict grammar stands before both parsers, so that neither decides alone what is a request. Runs on the connection's
+loop thread; keeps no state and never changes the bytes.
+"""
+
+import re
+
+from threadserve.http.refusal import Refusal, bad_request
+
+# What the parsers know: a method outside this list is unknown to one of them, and 501 to both (RFC 9110 section 9.1).
+METHODS = (
+    b"GET HEAD POST PUT DELETE OPTIONS PATCH TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH BIND REBIND UNBIND "
+    b"ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK QUERY"
+).split()
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+# Without "#": a fragment is no part of a request target (RFC 9112 section 3.2).
+TARGET = rb"[\x21\x22\x24-\x7e]"
+FIELD_LINE = TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n"
+REQUEST_LINE = (
+    rb"(?:(?:%b) (?:/%b*+|[Hh][Tt][Tt][Pp][Ss]?://%b++)|OPTIONS \*) HTTP/1\.(?:1|(0))\r\n"
+    % (b"|".join(METHODS), TARGET, TARGET)
+)  # fmt: skip
+HEAD = REQUEST_LINE + b"(?:" + FIELD_LINE + rb")*+\r\n"
+
+FIELD = re.compile(b"(" + TOKEN + rb"++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)\r\n")
+TRAILERS = re.compile(b"(?:" + FIELD_LINE + rb")*+\r\n")
+QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
+CHUNK_SIZE = re.compile(
+    rb"([0-9A-Fa-f]{1,15})(?:;%b++(?:=(?:%b++|%b))?)*+\r\n" % (TOKEN, TOKEN, QUOTED),
+)
+
+_request_line_bytes = re.compile(rb"[\x20-\x7e]*+(?:\r\n?+)?")
+_field_line_bytes = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+(?:\r\n?+)?")
+_token = re.compile(TOKEN + rb"++")
+_version = re.compile(rb"HTTP/[0-9]\.[0-9]")
+_target = re.compile(rb"[\x21\x22\x24-\x7e]++")
+
+
+def head_pattern(loop_number: int) -> re.Pattern[bytes]:
+    """The pattern of a whole, acceptable head, compiled for one loop alone. It has one group, for HTTP/1.0.
+
+    A pattern counts its references, and threads that share one wait for each other; the comment makes it distinct.
+    """
+    return re.compile(HEAD + b"(?#%d)" % loop_number)
+
+
+def explain_head(data: bytes, start: int, limit: int) -> None:
+    """Says why the bytes from `start` are no acceptable head yet.
+
+    Returns when they are only incomplete. Raises `Refusal` when no further byte can make them a head, or when they are
+    longer than `limit` bytes. Positions in the reason count from the first byte of the head.
+    """
+    check_lines(data, start, has_request_line=True)
+    if len(data) - start > limit:
+        in_request_line = data.find(b"\n", start, start + limit) < 0
+        raise too_long(in_request_line, limit)
+
+
+def check_lines(data: bytes, start: int, *, has_request_line: bool) -> None:
+    """Raises `Refusal` at the first fault in the lines from `start` to an empty one or to the end of the data.
+
+    Without `has_request_line` all of them are fields, as in trailers.
+    """
+    position = start
+    while (end := data.find(b"\n", position) + 1) != 0:
+        check_line(data, start, position, end, has_request_line and position == start)
+        if data[position:end] == b"\r\n":
+            return
+        position = end
+    check_bytes(data, start, position, len(data), has_request_line and position == start)
+
+
+def check_line(data: bytes, start: int, position: int, end: int, is_request_line: bool) -> None:
+    """Raises `Refusal` where a whole line, from `position` to `end` with its LF, breaks the grammar."""
+    check_bytes(data, start, position, end, is_request_line)
+    if is_request_line:
+        check_request_line(data[position : end - 2])
+    elif end - position > 2 and not FIELD.fullmatch(data, position, end):
+        name = data[position:end].partition(b":")[0]
+        raise bad_request(f"malformed header field at byte {position - start}: {readable(name)}")
+
+
+def check_bytes(data: bytes, start: int, position: int, end: int, is_request_line: bool) -> None:
+    """Raises `Refusal` at the first byte that its line may not have: a control, NUL, a bare CR or LF."""
+    allowed = _request_line_bytes if is_request_line else _field_line_bytes
+    match = allowed.match(data, position, end)
+    stop = match.end() if match else position
+    if stop < end:
+        # A CR that no LF follows is matched as a line's end, yet the fault is the CR itself.
+        stop -= data[stop - 1 : stop] == b"\r" and stop > position
+        line = "request line" if is_request_line else "header field"
+        raise bad_request(f"byte 0x{data[stop]:02x} at position {stop - start} is not allowed in a {line}")
+
+
+def check_request_line(line: bytes) -> None:
+    """Raises the `Refusal` that fits a request line (RFC 9112 section 3); returns where nothing is wrong with it."""
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise bad_request("the request line is not a method, a target and a version")
+    method, target, version = parts
+    if not _version.fullmatch(version):
+        raise bad_request(f"malformed HTTP version: {readable(version)}")
+    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        raise Refusal(505, f"{readable(version)} is not supported here, only HTTP/1.1 and HTTP/1.0")
+    if not _token.fullmatch(method):
+        raise bad_request(f"malformed method: {readable(method)}")
+    if method not in METHODS:
+        raise Refusal(501, f"method not implemented: {readable(method)}")
+    if not _target.fullmatch(target) or not acceptable_form(method, target):
+        raise bad_request(f"malformed request target: {readable(target)}")
+
+
+def acceptable_form(method: bytes, target: bytes) -> bool:
+    """Whether a target is in origin-form, absolute-form or, for OPTIONS, asterisk-form (RFC 9112 section 3.2)."""
+    if target == b"*":
+        return method == b"OPTIONS"
+    return (
+        target.startswith(b"/") or target.lower().startswith((b"http://", b"https://")) and not target.endswith(b"://")
+    )
+
+
+def too_long(in_request_line: bool, limit: int) -> Refusal:
+    """The refusal of a head that is longer than the limit."""
+    if in_request_line:
+        return Refusal(414, f"the request line is longer than {limit} bytes")
+    return Refusal(431, f"the head of the request is longer than {limit} bytes")
+
+
+def readable(data: bytes) -> str:
+    """Bytes of the peer as a short text that cannot forge a line of the answer or of the log."""
+    return ascii(data[:60].decode("latin-1"))

@@ -1,0 +1,83 @@
+"""Reading requests with httptools (llhttp).
+
+Belongs to one connection and runs on its loop thread; see the package for what a parser is handed.
+"""
+
+import re
+
+import httptools
+
+from threadserve.errors import ParserError
+from threadserve.http.grammar import METHODS
+from threadserve.http.rules import SPECIAL
+from threadserve.types import Headers
+
+_method_names = {method: method.decode() for method in METHODS}
+_upgrade_field = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
+
+class HttptoolsParser:
+    """A `Parser` over httptools, which calls back while it is fed."""
+
+    __slots__ = ("_body", "_in_body", "_parser", "headers", "method", "special", "target")
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._body: list[bytes] = []
+        self._in_body = False
+
+    def head(self, data: bytes) -> None:
+        """See `Parser.head`."""
+        self.target = b""
+        self.headers: Headers = []
+        self.special: Headers = []
+        self._in_body = False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._decline_upgrade(data)
+        except httptools.HttpParserError as error:
+            raise ParserError(str(error)) from error
+        self._in_body = True
+        if not self.target:
+            # httptools takes these bytes for the rest of an earlier body, against the framing that ended it.
+            raise ParserError("no request")
+        self.method = _method_names[self._parser.get_method()]
+        if b" \r\n" in data or b"\t\r\n" in data:
+            self.headers = [(name, value.rstrip(b"\t ")) for name, value in self.headers]
+            self.special = [field for field in self.headers if field[0] in SPECIAL]
+
+    def body(self, data: bytes) -> bytes:
+        """See `Parser.body`."""
+        self._body = body = []
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            raise ParserError(str(error)) from error
+        return body[0] if len(body) == 1 else b"".join(body)
+
+    def _decline_upgrade(self, data: bytes) -> None:
+        # llhttp takes what follows a request to upgrade for another protocol, its body included. A request whose upgrade
+        # is declined is an ordinary one (RFC 9110 section 7.8), so a fresh parser reads on without having seen the field.
+        target, headers, special = self.target, self.headers, self.special
+        self.headers, self.special = [], []
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(_upgrade_field.sub(b"\r\nx-upgrade:", data))
+        self.target, self.headers, self.special = target, headers, special
+
+    def on_url(self, target: bytes) -> None:
+        """httptools has read the target."""
+        self.target = target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools has read a field of the head, or a trailer, which is dropped (RFC 9112 section 7.1.2)."""
+        field = (name.lower(), value)
+        if self._in_body:
+            return
+        self.headers.append(field)
+        if field[0] in SPECIAL:
+            self.special.append(field)
+
+    def on_body(self, body: bytes) -> None:
+        """httptools has read some of the body."""
+        self._body.append(body)

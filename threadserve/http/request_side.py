@@ -1,0 +1,117 @@
+"""The request of an exchange on its way in: what the application's `receive` does.
+
+Belongs to one exchange, on its connection's loop thread. It owns the request's body until the application reads it; it
+never parses.
+"""
+
+import asyncio
+
+from threadserve.http.outlet import Outlet
+from threadserve.http.response_side import COMPLETE, HELD, ResponseSide
+from threadserve.types import Message
+
+HIGH_WATER = 65536
+DISCARD_LIMIT = 4 * 1024 * 1024
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class RequestSide(ResponseSide):
+    """One request's body. `receive` is what the application gets (ASGI HTTP spec 2.5).
+
+    Attributes with a value in the class are set on an instance only when they come to differ: most never do.
+    """
+
+    disconnected = False
+    _parts: list[bytes]
+    _buffered = 0
+    _discarded = 0
+    _more_body = False
+    _expects_continue = False
+    _is_given = False
+    _changed: asyncio.Event | None = None
+
+    def expect_body(self, *, after_continue: bool) -> None:
+        """A body follows the head; with `after_continue` the client waits to be told to send it."""
+        self._more_body = True
+        self._parts = []
+        if after_continue:
+            # The client may or may not send its body after another answer than 100: such a connection ends.
+            self._expects_continue = True
+            self.keep_alive = False
+
+    async def receive(self) -> Message:
+        """Returns the next part of the body, or `http.disconnect` once the client or the response is at its end."""
+        if not self._is_given:
+            if not self._more_body and not self._buffered:
+                self._is_given = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            if not self._buffered:
+                await self._wait_for_body()
+            if self._buffered or not self._more_body:
+                return self._take_body()
+        while not self.disconnected and self.phase != COMPLETE:
+            await self._wait()
+        return {"type": "http.disconnect"}
+
+    def _take_body(self) -> Message:
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._is_given = not self._more_body
+        if self._buffered > HIGH_WATER:
+            self.outlet.resume_reading()
+        self._buffered = 0
+        return {"type": "http.request", "body": body, "more_body": self._more_body}
+
+    async def _wait_for_body(self) -> None:
+        if self._expects_continue and self.phase <= HELD:
+            self._settle_continue()
+            self.outlet.write(CONTINUE)
+        while self._more_body and not self._buffered and not self.disconnected and self.phase != COMPLETE:
+            await self._wait()
+
+    def _settle_continue(self) -> None:
+        """There is no doubt any more that the body comes."""
+        self._expects_continue = False
+        self.keep_alive = True
+
+    async def _wait(self) -> None:
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        self._changed.clear()
+        await self._changed.wait()
+
+    def wake(self) -> None:
+        """Lets a waiting `receive` look again."""
+        if self._changed is not None:
+            self._changed.set()
+
+    def feed(self, body: bytes, more: bool) -> bool:
+        """Takes a part of the request's body from the connection; `more` says whether the request goes on.
+
+        Returns False when too much of it has been thrown away because the response is complete already.
+        """
+        self._more_body = more
+        if self.phase == COMPLETE:
+            self._discarded += len(body)
+            return self._discarded <= DISCARD_LIMIT
+        if self._expects_continue:
+            self._settle_continue()
+        if body:
+            self._parts.append(body)
+            self._buffered += len(body)
+            if self._buffered > HIGH_WATER:
+                self.outlet.pause_reading()
+        self.wake()
+        return True
+
+    def discard_body(self) -> None:
+        """The response is complete: what is left of the request's body is read past."""
+        self._parts.clear()
+        self._buffered = 0
+        self.outlet.resume_reading()
+
+    def disconnect(self, *, gone: bool) -> None:
+        """The client sends no more; with `gone` it receives no more either."""
+        self.disconnected = True
+        self.gone = self.gone or gone
+        self.wake()

@@ -1,0 +1,280 @@
+"""The response of an exchange on its way out: what the application's `send` does.
+
+Belongs to one exchange, on its connection's loop thread. It owns the framing of the response and hands finished bytes to
+the outlet; it never reads, and never decides about the connection beyond saying whether it may be kept.
+"""
+
+from threadserve.errors import ClientDisconnected
+from threadserve.http.files import open_regular, send_file
+from threadserve.http.loop_state import LoopState
+from threadserve.http.outlet import Outlet
+from threadserve.http.refusal import CRLF
+from threadserve.http.response_fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    DECIDED_HERE,
+    TRANSFER_ENCODING,
+    field_line,
+    field_lines,
+    without_field,
+)
+from threadserve.types import Message
+
+# A response's phases, in their order.
+AWAITED = 0
+HELD = 1  # The head is kept back until the first of the body tells how long that is.
+STREAMING = 2
+TRAILING = 3
+COMPLETE = 4
+
+WHEN = {
+    AWAITED: "while awaiting 'http.response.start'",
+    HELD: "after 'http.response.start'",
+    STREAMING: "while awaiting 'http.response.body'",
+    TRAILING: "while awaiting 'http.response.trailers'",
+    COMPLETE: "after the response was complete",
+}
+
+UNDECLARED = -1
+LARGE_BODY = 65536
+
+
+class ResponseSide:
+    """One response. `send` is what the application gets (ASGI HTTP spec 2.5).
+
+    Attributes with a value in the class are set on an instance only when they come to differ: most never do.
+    """
+
+    outlet: Outlet
+    state: LoopState
+    keep_alive: bool
+    is_head = False
+    is_http11 = True
+    gone = False
+    phase = AWAITED
+    status = 0
+    _lines: list[bytes]
+    _length = UNDECLARED
+    _remaining = UNDECLARED
+    _is_plain = True
+    _bodyless = False
+    _chunked = False
+    _wants_trailers = False
+    _trailers = b""
+
+    async def send(self, message: Message) -> None:
+        """Takes the application's next message and returns when the client has room for more.
+
+        Raises `ClientDisconnected` when the client has gone, `RuntimeError` for a message out of turn or a body that does
+        not fit its content-length, `ValueError` and `TypeError` for headers that would break the response.
+        """
+        if self.gone:
+            raise ClientDisconnected("the client has disconnected")
+        kind = message["type"]
+        phase = self.phase
+        if kind == "http.response.body" and (phase == HELD or phase == STREAMING):
+            self._send_body(message.get("body", b""), message.get("more_body", False))
+        elif kind == "http.response.start" and phase == AWAITED:
+            self._start(message)
+            return
+        else:
+            await self._send_extension(kind, message)
+        if self.outlet.write_paused:
+            await self._wait_for_room()
+
+    def _start(self, message: Message) -> None:
+        state = self.state
+        self.status = status = message["status"]
+        lines = [state.status_lines.get(status) or state.learn_status(status), state.default_fields]
+        self._lines = lines
+        known = state.field_lines.known
+        try:
+            for field in message.get("headers", ()):
+                line = known.get(field)
+                if line is None:
+                    self._add_field(field)
+                else:
+                    lines.append(line)
+        except TypeError:
+            # Only tuples can be known; other pairs are as good.
+            del lines[2:]
+            self._remaining = UNDECLARED
+            for name, value in message.get("headers", ()):
+                self._add_field((name, value))
+        self._length = self._remaining
+        if status == 204 or status == 304 or self.is_head or message.get("trailers"):
+            self._start_special(message)
+        self.phase = HELD
+
+    def _start_special(self, message: Message) -> None:
+        """Notes what makes the body of this response other than plain."""
+        self._is_plain = False
+        self._bodyless = self.is_head or self.status in (204, 304)
+        self._wants_trailers = message.get("trailers", False)
+        self._chunked = self._wants_trailers and self.is_http11 and not self._bodyless
+        if self._chunked or self.status == 204:
+            # RFC 9110 section 8.6: a 204 has no content-length, and neither has what is chunked (RFC 9112 section 6.2).
+            self._lines = [without_field(CONTENT_LENGTH, line) for line in self._lines]
+            self._remaining = UNDECLARED
+
+    def _add_field(self, field: tuple[bytes, bytes]) -> None:
+        """Adds a field that is not known, or that means something to us."""
+        name, value = field
+        if name == CONTENT_LENGTH or name.lower() in DECIDED_HERE:
+            self._add_decided(name.lower(), value)
+        else:
+            self._lines.append(self.state.field_lines.learn(field))
+
+    def _add_decided(self, name: bytes, value: bytes) -> None:
+        if name == CONTENT_LENGTH:
+            if not value.isdigit() or self._remaining >= 0:
+                raise ValueError(f"invalid or repeated content-length in the response: {value!r}")
+            self._remaining = int(value)
+            self._lines.append(b"content-length: %b\r\n" % value)
+        elif name == CONNECTION:
+            self.keep_alive = self.keep_alive and b"close" not in value.lower()
+        elif name != TRANSFER_ENCODING:
+            self._lines[1] = without_field(name, self._lines[1])
+            self._lines.append(field_line(name, value))
+        elif value.lower() != b"chunked":
+            raise ValueError(f"the transfer-encoding is the server's to choose, not the application's: {value!r}")
+
+    def _send_body(self, body: bytes, more: bool) -> None:
+        pieces = self._lines if self.phase == HELD else []
+        if self._remaining >= 0 and not self._bodyless:
+            self._count(len(body), more)
+        if self.phase == HELD:
+            self._finish_head(pieces, body, more)
+        if self._chunked:
+            self._add_chunk(pieces, body, more)
+        elif not self._bodyless:
+            pieces.append(body)
+        self._write(pieces, len(body))
+        if more:
+            self.phase = STREAMING
+        elif self._wants_trailers and self._chunked:
+            self.phase = TRAILING
+        else:
+            self.phase = COMPLETE
+            self.outlet.on_response_complete()
+
+    def _count(self, size: int, more: bool) -> None:
+        """Holds a body against its declared length, before any of it is written."""
+        if size > self._remaining:
+            raise RuntimeError("Response content longer than Content-Length")
+        if not more and size < self._remaining:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self._remaining -= size
+
+    def _finish_head(self, pieces: list[bytes], body: bytes, more: bool) -> None:
+        """Ends the head, now that it is known how the body is framed (RFC 9112 section 6.3)."""
+        if not self._is_plain:
+            self._frame_special(pieces, body, more)
+        elif self._length < 0:
+            self._frame_undeclared(pieces, len(body), more)
+        if self.state.draining:
+            self.keep_alive = False
+        if not self.keep_alive:
+            pieces.append(b"connection: close\r\n\r\n")
+        elif not self.is_http11:
+            pieces.append(b"connection: keep-alive\r\n\r\n")
+        else:
+            pieces.append(CRLF)
+
+    def _frame_undeclared(self, pieces: list[bytes], size: int, more: bool) -> None:
+        if not more:
+            pieces.append(b"content-length: %d\r\n" % size)
+        elif self.is_http11:
+            self._chunked = True
+            pieces.append(b"transfer-encoding: chunked\r\n")
+        else:
+            self.keep_alive = False
+
+    def _frame_special(self, pieces: list[bytes], body: bytes, more: bool) -> None:
+        if self._chunked:
+            pieces.append(b"transfer-encoding: chunked\r\n")
+        elif not self._bodyless:
+            if self._length < 0:
+                self._frame_undeclared(pieces, len(body), more)
+        elif self.is_head and self._length < 0 and body and not more and self.status not in (204, 304):
+            pieces.append(b"content-length: %d\r\n" % len(body))
+
+    def _add_chunk(self, pieces: list[bytes], body: bytes, more: bool) -> None:
+        if body:
+            pieces += (b"%x\r\n" % len(body), body, CRLF)
+        if not more and not self._wants_trailers:
+            pieces.append(b"0\r\n\r\n")
+
+    def _write(self, pieces: list[bytes], size: int) -> None:
+        """Writes pieces at once, except that a large body is not copied to join it."""
+        if size <= LARGE_BODY:
+            self.outlet.write(b"".join(pieces))
+        else:
+            for piece in pieces:
+                self.outlet.write(piece)
+
+    async def _wait_for_room(self) -> None:
+        await self.outlet.drained()
+        self._check_client()
+
+    def _check_client(self) -> None:
+        if self.gone:
+            raise ClientDisconnected("the client has disconnected")
+
+    def answer_error(self, text: bytes) -> None:
+        """Answers 500 in place of what the application has, or has not, begun; nothing of that has been written."""
+        self.keep_alive = False
+        self._is_plain = True
+        self._chunked = self._wants_trailers = False
+        self._remaining = UNDECLARED
+        self._start({"status": 500, "headers": [(b"content-type", b"text/plain; charset=utf-8")]})
+        self._send_body(text, more=False)
+
+    async def _send_extension(self, kind: str, message: Message) -> None:
+        if kind == "http.response.trailers" and self.phase == TRAILING:
+            self._send_trailers(message)
+        elif kind == "http.response.pathsend" and self.phase == HELD:
+            await self._send_path(message["path"])
+        elif kind == "http.response.early_hint" and self.phase == AWAITED:
+            self._send_early_hint(message["links"])
+        elif kind == "http.response.trailers" and self.phase == COMPLETE and self._wants_trailers:
+            # Without chunks (HEAD, HTTP/1.0) there is no place for trailers, and the application need not know.
+            return
+        else:
+            raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {WHEN[self.phase]}.")
+
+    def _send_trailers(self, message: Message) -> None:
+        """ASGI extension `http.response.trailers`, RFC 9112 section 7.1.2."""
+        self._trailers += field_lines(message["headers"])
+        if not message.get("more_trailers", False):
+            self.outlet.write(b"".join((b"0\r\n", self._trailers, CRLF)))
+            self.phase = COMPLETE
+            self.outlet.on_response_complete()
+
+    def _send_early_hint(self, links: list[bytes]) -> None:
+        """ASGI extension `http.response.early_hint`, RFC 8297; HTTP/1.0 knows no informational responses."""
+        lines = field_lines((b"link", link) for link in links)
+        if self.is_http11:
+            self.outlet.write(b"".join((b"HTTP/1.1 103 Early Hints\r\n", lines, CRLF)))
+
+    async def _send_path(self, path: str) -> None:
+        """ASGI extension `http.response.pathsend`: the file is the whole body."""
+        file, size = await open_regular(self.state.loop, path)
+        with file:
+            self._send_head_of_file(size)
+            if not self._bodyless:
+                await send_file(self.state.loop, self.outlet, file, size)
+        self._check_client()
+        self.phase = COMPLETE
+        self.outlet.on_response_complete()
+
+    def _send_head_of_file(self, size: int) -> None:
+        if self._length < 0:
+            self._lines.append(b"content-length: %d\r\n" % size)
+            self._length = size
+        elif not self._bodyless:
+            self._count(size, more=False)
+        self._wants_trailers = self._chunked = False
+        self._finish_head(self._lines, b"", more=False)
+        self._write(self._lines, 0)
+        self.phase = STREAMING

@@ -1,0 +1,54 @@
+"""The connection scope of a request (ASGI HTTP spec 2.5, "HTTP Connection Scope").
+
+Runs on the connection's loop thread; keeps nothing.
+"""
+
+from typing import Any
+from urllib.parse import unquote
+
+from threadserve.http.loop_state import LoopState
+from threadserve.http.parsers import Parser
+from threadserve.http.refusal import bad_request
+from threadserve.http.rules import check_host
+from threadserve.types import Address, Headers
+
+
+def build_scope(
+    state: LoopState, parser: Parser, http_version: str, client: Address | None, server: Address | None
+) -> dict[str, Any]:
+    """The scope of the request that the parser has read. Raises `Refusal` where its target names no good host."""
+    target, headers = parser.target, parser.headers
+    if not target.startswith(b"/") and target != b"*":
+        target, headers = split_absolute(target, headers)
+    raw_path, _, query = target.partition(b"?")
+    path = raw_path.decode("ascii")
+    if "%" in path:
+        path = unquote(path)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "http_version": http_version,
+        "server": server,
+        "client": client,
+        "scheme": "http",
+        "method": parser.method,
+        "root_path": state.root_path,
+        "path": state.root_path + path,
+        "raw_path": state.root_path_bytes + raw_path,
+        "query_string": query,
+        "headers": headers,
+        "state": state.lifespan_state.copy(),
+        "extensions": state.extensions.copy(),
+    }
+
+
+def split_absolute(target: bytes, headers: Headers) -> tuple[bytes, Headers]:
+    """The origin-form of an absolute-form target, and the headers with the target's host (RFC 9112 section 3.2.2)."""
+    rest = target.partition(b"://")[2]
+    end = min((position for position in map(rest.find, (b"/", b"?")) if position >= 0), default=len(rest))
+    authority, path = rest[:end], rest[end:]
+    if not authority:
+        raise bad_request("no host in the request target")
+    check_host([authority], is_http11=True)
+    others = [field for field in headers if field[0] != b"host"]
+    return path if path.startswith(b"/") else b"/" + path, [(b"host", authority), *others]

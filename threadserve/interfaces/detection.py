@@ -1,0 +1,112 @@
+"""Which interface an application has, told from what it can be called with.
+
+Runs on the loop thread that loads the application. It owns nothing and never calls what it looks at. Where it cannot
+be sure it says ASGI 3, because a wrapper may accept anything.
+"""
+
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Literal
+
+WANTED = "async def app(scope, receive, send)"
+ASYNC_FACTORY = "is async; a factory is a plain function, and what it would await belongs in the lifespan"
+
+
+def is_factory(target: Any) -> bool:
+    """Whether this is called without arguments to get the application, which no application can be.
+
+    A class counts if its instances are made without arguments and are not awaited (`main:App` in place of
+    `main:App()`), and a decorated function as the function that it wraps.
+    """
+    signature = _signature(target, follow_wrapped=True)
+    if signature is None or _is_async(target):
+        return False
+    takes_any = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in signature.parameters.values())
+    return _takes(signature, 0) and not takes_any
+
+
+def interface_of(app: Callable[..., Any]) -> Literal["asgi3", "asgi2"]:
+    """The interface of an application: ASGI 2 if it is not async and takes the scope alone."""
+    signature = _signature(app)
+    if signature is None or _is_async(app) or not _takes(signature, 1):
+        return "asgi3"
+    return "asgi2" if inspect.isclass(app) or not _takes(signature, 3) else "asgi3"
+
+
+def mistake_in_factory(target: Any) -> str | None:
+    """What is wrong with a factory, as the end of a sentence that begins with its name, or None."""
+    if not callable(target):
+        return _not_callable(target)
+    if inspect.iscoroutinefunction(target) and _fits(target, 0):
+        return ASYNC_FACTORY
+    if not _fits(target, 0):
+        return "cannot be called without arguments; if it is the application and no factory, leave out --factory"
+    return None
+
+
+def mistake_in_app(app: Any, interface: str) -> str | None:
+    """What is wrong with an application, as the end of a sentence that begins with its name, or None.
+
+    `interface` is the setting: whoever names an interface is believed that the object has it.
+    """
+    if not callable(app):
+        return _not_callable(app)
+    if interface != "auto":
+        return None
+    if inspect.iscoroutinefunction(app) and _fits(app, 0) and not _fits(app, 3):
+        return mistake_in_factory(app)
+    if not _is_async(app) and _fits(app, 2) and not _fits(app, 1) and not _fits(app, 3):
+        return "takes two arguments, as a WSGI application does; an ASGI application is " + WANTED
+    if not _fits(app, 3) and (_is_async(app) or not _fits(app, 1)):
+        return f"cannot be called with three arguments; an ASGI application is {WANTED}"
+    if _is_plain(app) and interface_of(app) == "asgi3":
+        return f"is not async; an ASGI application is {WANTED}, and if this returns an awaitable add --interface asgi3"
+    return None
+
+
+def _not_callable(target: object) -> str:
+    if isinstance(target, ModuleType):
+        return f"is a module, not an application; did you mean {target.__name__}:app?"
+    kind = "None" if target is None else f"of the type {type(target).__qualname__}"
+    return f"is {kind}, which cannot be called; an ASGI application is {WANTED}"
+
+
+def _is_async(target: Any) -> bool:
+    """Whether calling this gives something to await, by Uvicorn's rules and with partials seen through."""
+    if inspect.isclass(target):
+        return hasattr(target, "__await__")
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__)
+
+
+def _is_plain(app: Any) -> bool:
+    """Whether this is a function that takes exactly three arguments, and neither is async nor wraps what is."""
+    signature = _signature(app)
+    exact = signature is not None and not _takes(signature, 4)
+    return exact and inspect.isfunction(app) and not _is_async(inspect.unwrap(app))
+
+
+def _fits(target: Any, count: int) -> bool:
+    """Whether something may be called with so many arguments, as far as can be told."""
+    signature = _signature(target)
+    return signature is None or _takes(signature, count)
+
+
+def _signature(target: Any, *, follow_wrapped: bool = False) -> inspect.Signature | None:
+    """The signature of a callable itself, even if it says that it wraps another; None where it cannot be told.
+
+    `inspect` may raise anything here, as it runs what the application's classes define and, from Python 3.14 on, the
+    annotations.
+    """
+    try:
+        return inspect.signature(target, follow_wrapped=follow_wrapped)
+    except Exception:
+        return None
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True

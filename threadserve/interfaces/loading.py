@@ -1,0 +1,179 @@
+"""Where the loop threads get their application from.
+
+One `AppSource` serves all loop threads: each calls `load_threadsafe` on its own thread, in its running loop, so that
+what the application makes while it is imported belongs to that loop. It owns the decision how many instances there
+are; it never calls an instance.
+"""
+
+import inspect
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from threadserve.config import Config
+from threadserve.errors import AppLoadError
+from threadserve.interfaces.app_errors import application_code, one_line
+from threadserve.interfaces.asgi2 import ASGI2Adapter
+from threadserve.interfaces.detection import (
+    ASYNC_FACTORY,
+    interface_of,
+    is_factory,
+    mistake_in_app,
+    mistake_in_factory,
+)
+from threadserve.interfaces.import_string import (
+    ImportString,
+    holder_of,
+    import_again,
+    import_first,
+    parse,
+)
+from threadserve.types import ASGIApp
+
+logger = logging.getLogger("threadserve.error")
+
+REMEDIES = "use --app-instance shared, or a factory (--factory)"
+
+
+class AppSource:
+    """Loads the application, once or once per thread.
+
+    `interface` is what the application speaks, "asgi3" or "asgi2" once it is loaded. The loading lock guards all
+    attributes; what is to be read without it is settled once every thread has loaded.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.interface: Literal["auto", "asgi3", "asgi2"] = config.interface
+        self._config = config
+        self._name = config.app if isinstance(config.app, str) else _name_of(config.app)
+        self._threads = config.thread_count
+        self._string: ImportString | None = None
+        self._factory: Callable[[], Any] | None = None
+        self._first: Any = None
+        self._per_thread = False
+        self._other_holder: str | None = None
+        self._failure: AppLoadError | None = None
+        self._loading_lock = threading.Lock()
+
+    @property
+    def instances(self) -> int:
+        """How many instances the configured threads use, once every one of them has loaded."""
+        return self._threads if self._per_thread else 1
+
+    def load_threadsafe(self) -> ASGIApp:
+        """Returns the application for the calling thread: an instance of its own, or the one that all share.
+
+        The first call imports the module; threads that call meanwhile wait. Raises `AppLoadError` if there is no such
+        application or it cannot be loaded once per thread, `AppImportFailed` if its own code raised.
+        """
+        with self._loading_lock:
+            app = self._load_first() if self._first is None else self._load_next()
+            return ASGI2Adapter(app) if self.interface == "asgi2" else app
+
+    def _load_first(self) -> Any:
+        """Loads for the first thread. What failed for it fails for the others without being tried again."""
+        if self._failure is not None:
+            raise type(self._failure)(str(self._failure)) from self._failure.__cause__
+        try:
+            target = self._find()
+            self._factory = self._factory_in(target)
+            self._first = self._accept(target) if self._factory is None else self._build(self._factory)
+        except AppLoadError as error:
+            self._failure = error
+            raise
+        self._decide_on_instances()
+        return self._first
+
+    def _find(self) -> Any:
+        """The object that the setting is or names; Python looks for its module in the application's folder first."""
+        if not isinstance(self._config.app, str):
+            return self._config.app
+        self._string = parse(self._config.app)
+        folder = Path(self._config.app_dir).absolute()
+        if str(folder) not in sys.path[:1]:
+            sys.path.insert(0, str(folder))
+        return import_first(self._string, folder)
+
+    def _factory_in(self, target: Any) -> Callable[[], Any] | None:
+        factory: Callable[[], Any] = target
+        if self._config.factory:
+            _refuse(self._name, mistake_in_factory(target))
+            return factory
+        if not is_factory(target):
+            return None
+        logger.warning("%s takes no arguments, so it is used as a factory. Add --factory to say so.", self._name)
+        return factory
+
+    def _build(self, factory: Callable[[], Any]) -> Any:
+        with application_code(f"the factory {self._name} failed"):
+            app = factory()
+        if inspect.iscoroutine(app):
+            app.close()
+            _refuse(self._name, ASYNC_FACTORY)
+        return self._accept(app, f"what the factory {self._name} returned")
+
+    def _accept(self, app: Any, subject: str = "") -> Any:
+        """Returns an application that has passed the checks, with its interface noted."""
+        _refuse(subject or self._name, mistake_in_app(app, self._config.interface))
+        if self._config.interface == "auto":
+            self.interface = interface_of(app)
+        return app
+
+    def _decide_on_instances(self) -> None:
+        """An object given as such is there once, and so is what a lone thread and its successors take from a module."""
+        if self._config.app_instance == "shared":
+            return
+        if self._factory is not None:
+            self._per_thread = True
+        elif self._string is not None and self._threads > 1:
+            self._per_thread = True
+            self._other_holder = holder_of(self._first, self._string.module)
+
+    def _load_next(self) -> Any:
+        """Loads for a further thread, or for one that takes the place of another."""
+        if not self._per_thread:
+            return self._first
+        if self._factory is not None:
+            app, reason = self._build(self._factory), "its factory returns the same one each time"
+        else:
+            app, reason = self._import_again(), "executing its module again does not make another"
+            if self._other_holder is not None:
+                reason = f"its module imports it: name {self._other_holder} instead"
+        if app is self._first:
+            self._per_thread = False
+            if self._threads > 1:
+                logger.warning("%s is shared by all %d threads, because %s.", self._name, self._threads, reason)
+        return app
+
+    def _import_again(self) -> Any:
+        """What the named module makes when it is executed again.
+
+        Where that goes wrong there is no traceback, for the application works; it is just not made for this.
+        """
+        assert self._string is not None
+        try:
+            app = import_again(self._string)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise self._not_per_thread(one_line(error)) from error
+        if app is not self._first and self._other_holder is not None:
+            module = self._other_holder.partition(":")[0]
+            raise self._not_per_thread(f"{module} imports it and would know the first one only")
+        return self._accept(app)
+
+    def _not_per_thread(self, reason: str) -> AppLoadError:
+        return AppLoadError(f"{self._name} cannot be loaded once per thread: {reason}; {REMEDIES}")
+
+
+def _refuse(subject: str, mistake: str | None) -> None:
+    if mistake is not None:
+        raise AppLoadError(f"{subject} {mistake}")
+
+
+def _name_of(app: Any) -> str:
+    """What to call an application that was given as an object."""
+    return f"{app.__module__}.{app.__qualname__}" if hasattr(app, "__qualname__") else f"the {type(app).__qualname__}"

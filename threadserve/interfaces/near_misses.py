@@ -1,0 +1,102 @@
+"""What someone probably meant who named a module or an attribute that is not there.
+
+Runs on the loop thread that loads the application, only after that failed. It reads folders and namespaces; it never
+imports a module and never runs code of the application.
+"""
+
+import inspect
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+
+USUAL_ATTRIBUTES = ("app", "application", "create_app")
+USUAL_MODULES = ("main", "app", "asgi")
+PARENTS = 2
+
+
+def module_hint(name: str, missing: str, attribute: str, folder: Path) -> str:
+    """Returns "; did you mean …?" or a remedy for a module that was not found, or "".
+
+    `missing` is the module of which Python said so, `name` itself or a package around it; `folder` is where the
+    application should be.
+    """
+    parent, _, wanted = missing.rpartition(".")
+    if parent:
+        path = getattr(sys.modules.get(parent), "__path__", None)
+        if path is None:
+            return f"; {parent} is a module, not a package"
+        folders = [Path(entry) for entry in path]
+    else:
+        if place := _other_place(name, attribute, folder):
+            return place
+        folders = [folder]
+    match = _closest(wanted, (found for entry in folders for found in _module_names(entry)))
+    if not match:
+        return ""
+    return _did_you_mean(f"{parent}.{match}".lstrip(".") + name.removeprefix(missing), attribute)
+
+
+def attribute_hint(owner: object, wanted: str) -> str:
+    """Returns what probably was meant by an attribute that `owner` does not have, or ""."""
+    public = [name for name in dir(owner) if not name.startswith("_")]
+    names = [name for name in public if callable(inspect.getattr_static(owner, name, None))]
+    return _closest(wanted, names) or next((name for name in USUAL_ATTRIBUTES if name in names), "")
+
+
+def submodule_hint(package: ModuleType, wanted: str) -> str:
+    """Returns the full name of the module of a package in which the application probably is, or ""."""
+    names = {name for entry in getattr(package, "__path__", ()) for name in _module_names(Path(entry))}
+    name = next((name for name in (wanted, *USUAL_MODULES) if name in names), "")
+    return f"{package.__name__}.{name}" if name else ""
+
+
+def _closest(wanted: str, names: Iterable[str]) -> str:
+    return next(iter(get_close_matches(wanted, sorted(names), 1)), "")
+
+
+def _did_you_mean(module: str, attribute: str) -> str:
+    return f"; did you mean {module}:{attribute}?"
+
+
+def _other_place(name: str, attribute: str, folder: Path) -> str:
+    """The remedy for starting in the wrong folder: the module is one folder below, or one or two above."""
+    for below in _subfolders(folder):
+        if _has_module(below, name):
+            if (below / "__init__.py").exists():
+                return _did_you_mean(f"{below.name}.{name}", attribute)
+            return f"; it is in {os.path.relpath(below)}: add --app-dir {os.path.relpath(below)}"
+    for above in folder.parents[:PARENTS]:
+        if _has_module(above, name):
+            return f"; it is in {above}: add --app-dir {os.path.relpath(above)}"
+    return ""
+
+
+def _has_module(folder: Path, name: str) -> bool:
+    path = folder.joinpath(*name.split("."))
+    return path.with_name(f"{path.name}.py").is_file() or (path / "__init__.py").is_file()
+
+
+def _module_names(folder: Path) -> Iterator[str]:
+    """The names of the modules and packages in a folder; a package may lack its `__init__.py` (PEP 420)."""
+    for entry in _entries(folder):
+        if entry.suffix == ".py" and not entry.stem.startswith("__"):
+            yield entry.stem
+    for below in _subfolders(folder):
+        if below.name.isidentifier() and any(entry.suffix == ".py" for entry in _entries(below)):
+            yield below.name
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder that could hold an application: not hidden, and no virtual environment."""
+    folders = [entry for entry in _entries(folder) if not entry.name.startswith((".", "__"))]
+    return [entry for entry in folders if entry.is_dir() and not (entry / "pyvenv.cfg").exists()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []

@@ -1,0 +1,267 @@
+"""How log lines look and where they go: levels, formatters, the console handler, and their configuration.
+
+`configure` runs on the main thread before any other thread starts. Formatters and handlers run on whichever thread
+logs: a formatter is not written after it was made, and a handler's stream belongs to the handler's own lock. Nothing
+here starts a thread, and nothing touches a handler, formatter or filter that somebody else attached.
+
+The loggers are `threadserve`, its child `threadserve.error` for the server's messages, and `threadserve.access` for
+requests. They propagate, so handlers on the root logger (a file, pytest's caplog) see every record.
+"""
+
+import copy
+import logging
+import logging.config
+import sys
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any, Literal, cast
+
+import click
+
+from threadserve.config import Config
+
+TRACE = 5
+ACCESS_FORMAT = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
+
+LEVEL_COLORS = {
+    TRACE: "blue",
+    logging.DEBUG: "cyan",
+    logging.INFO: "green",
+    logging.WARNING: "yellow",
+    logging.ERROR: "red",
+    logging.CRITICAL: "bright_red",
+}
+STATUS_COLORS = {1: "bright_white", 2: "green", 3: "yellow", 4: "red", 5: "bright_red"}
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
+BOLD, NOT_BOLD = click.style("|", bold=True).split("|")
+
+AccessEntry = tuple[str, str, str, str, int]
+"""One answered request: client as host:port or "", method, path with query string, HTTP version, status."""
+
+
+def level_prefix(level: int, name: str, use_colors: bool | None) -> str:
+    """The start of a line: the level's name and a colon, padded so that the messages line up."""
+    padding = " " * (8 - len(name))
+    if use_colors and level in LEVEL_COLORS:
+        name = click.style(name, fg=LEVEL_COLORS[level])
+    return f"{name}:{padding}"
+
+
+def status_text(status: int, use_colors: bool | None) -> str:
+    """A status code and its phrase, coloured by its class; a code without a phrase ends with the blank."""
+    text = f"{status} {PHRASES.get(status, '')}"
+    if use_colors and status // 100 in STATUS_COLORS:
+        return click.style(text, fg=STATUS_COLORS[status // 100])
+    return text
+
+
+class StatusTexts(dict[int, str]):
+    """`status_text` for every status, made beforehand for those with a phrase. Never written: all threads read it."""
+
+    def __init__(self, use_colors: bool) -> None:
+        super().__init__((status, status_text(status, use_colors)) for status in PHRASES)
+        self.use_colors = use_colors
+
+    def __missing__(self, status: int) -> str:
+        return status_text(status, self.use_colors)
+
+
+PLAIN_STATUS = StatusTexts(use_colors=False)
+COLORED_STATUS = StatusTexts(use_colors=True)
+
+
+class DefaultFormatter(logging.Formatter):
+    """A formatter whose format may use `%(levelprefix)s`.
+
+    With `use_colors` None a `ConsoleHandler` colours if its stream is a terminal, any other handler does not. A record
+    made with `extra={"color_message": ...}` has that message where colours are on.
+    """
+
+    def __init__(
+        self,
+        fmt: str | None = None,
+        datefmt: str | None = None,
+        style: Literal["%", "{", "$"] = "%",
+        use_colors: bool | None = None,
+    ) -> None:
+        super().__init__(fmt, datefmt, style)
+        self.use_colors = use_colors
+
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """What a format may use beyond a record's own attributes, or instead of them."""
+        fields: dict[str, Any] = {"levelprefix": level_prefix(record.levelno, record.levelname, self.use_colors)}
+        if self.use_colors and hasattr(record, "color_message"):
+            colored = copy.copy(record)
+            colored.msg = record.color_message
+            fields["message"] = colored.getMessage()
+        return fields
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line for a record, which itself is not changed: other handlers would show our fields."""
+        # All that a format sees of a record is its __dict__; copying a record takes as long as the rest of its line.
+        values = SimpleNamespace(**{**record.__dict__, **self.fields(record)})
+        return super().formatMessage(cast("logging.LogRecord", values))
+
+
+class AccessFormatter(DefaultFormatter):
+    """A formatter of access records, whose args are an `AccessEntry`.
+
+    Its format may also use `%(client_addr)s`, `%(request_line)s` and `%(status_code)s` (with the status phrase).
+    """
+
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """What a format may use beyond a record's own attributes."""
+        client, method, path, version, status = cast("AccessEntry", record.args)
+        request_line = f"{method} {path} HTTP/{version}"
+        return {
+            **super().fields(record),
+            "client_addr": client,
+            "request_line": f"{BOLD}{request_line}{NOT_BOLD}" if self.use_colors else request_line,
+            "status_code": (COLORED_STATUS if self.use_colors else PLAIN_STATUS)[status],
+        }
+
+    def has_default_format(self) -> bool:
+        """Whether `format_lines` gives what `format` would."""
+        return self._fmt == ACCESS_FORMAT and type(self) is AccessFormatter
+
+    def format_lines(self, entries: Iterable[AccessEntry]) -> str:
+        """The lines of many requests at level INFO in the default format, each with its newline, without records."""
+        prefix = level_prefix(logging.INFO, logging.getLevelName(logging.INFO), self.use_colors)
+        bold, plain, texts = (BOLD, NOT_BOLD, COLORED_STATUS) if self.use_colors else ("", "", PLAIN_STATUS)
+        return "".join(
+            [
+                f'{prefix} {client} - "{bold}{method} {path} HTTP/{version}{plain}" {texts[status]}\n'
+                for client, method, path, version, status in entries
+            ]
+        )
+
+
+class ConsoleHandler(logging.StreamHandler[Any]):
+    """Prints records on the console, each one once however many handlers on its way would print it.
+
+    Of several `ConsoleHandler`s between a record's logger and the root the first prints it, if its level and filters
+    let it: one that hides a request from the console is not undone by the parent's. All of them step back for somebody
+    else's console handler that takes the record, such as the one that `logging.basicConfig()` puts on the root logger:
+    who made one has said what the whole process's console is to look like, and it cannot be told not to print. To keep
+    threadserve's look beside it, give the logger `threadserve` `"propagate": False` in `log_config`.
+    """
+
+    def __init__(self, stream: Any = None) -> None:
+        super().__init__(stream)
+        self.is_broken = False
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:
+        """Uses this formatter, with the colours decided for this handler's stream where it leaves them open."""
+        if isinstance(fmt, DefaultFormatter) and fmt.use_colors is None:
+            fmt = copy.copy(fmt)
+            fmt.use_colors = is_terminal(self.stream)
+        super().setFormatter(fmt)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints the record unless another handler does."""
+        try:
+            if printer_of(record) is not self:
+                return
+            line = self.format(record)
+        except Exception:
+            self.handleError(record)
+        else:
+            self.write_threadsafe(f"{line}\n")
+
+    def write_threadsafe(self, text: str) -> None:
+        """Writes lines that end with a newline, and flushes. Never raises: a console that is gone is reported once."""
+        self.acquire()
+        try:
+            self.stream.write(text)
+            self.flush()
+        except Exception as error:
+            self.on_write_error(error)
+        else:
+            self.is_broken = False
+        finally:
+            self.release()
+
+    def on_write_error(self, error: Exception) -> None:
+        """Says on stderr that the stream takes no lines, once until it does again."""
+        if not self.is_broken:
+            self.is_broken = True
+            say_on_stderr(
+                f"threadserve: cannot write the log to {getattr(self.stream, 'name', self.stream)}: {error}\n"
+            )
+
+
+def say_on_stderr(text: str) -> None:
+    """Writes to stderr, if there is one that can be written to."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except Exception:
+        return
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream is an open terminal."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):
+        return False
+
+
+def handlers_reached(logger: logging.Logger) -> Iterator[logging.Handler]:
+    """The handlers that a logger's records come to, in their order, whatever their levels."""
+    current: logging.Logger | None = logger
+    while current is not None:
+        yield from current.handlers
+        current = current.parent if current.propagate else None
+
+
+def printer_of(record: logging.LogRecord) -> logging.Handler | None:
+    """The one handler that prints a record on the console, or None.
+
+    The filters of somebody else's handler are asked, for a handler whose filter rejects the record prints nothing.
+    """
+    ours = None
+    for handler in handlers_reached(logging.getLogger(record.name)):
+        if isinstance(handler, ConsoleHandler):
+            ours = ours or handler
+        elif record.levelno >= handler.level and prints_on_console(handler) and handler.filter(record):
+            return handler
+    return ours
+
+
+def prints_on_console(handler: logging.Handler) -> bool:
+    """Whether a handler writes to this process's stdout or stderr."""
+    if not isinstance(handler, logging.StreamHandler) or handler.stream is None:
+        return False
+    return handler.stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+
+
+def configure(config: Config) -> None:
+    """Configures logging as Uvicorn does: `log_config`, then `log_level`, `use_colors` and `access_log`.
+
+    `use_colors` goes to the formatters of `log_config` that have such a key. Raises `ValueError` as `dictConfig` does.
+    Where `log_config` is None, only levels change, and what `access_log` turns off.
+    """
+    logging.addLevelName(TRACE, "TRACE")
+    if config.log_config is not None:
+        logging.config.dictConfig(with_colors(config.log_config, config.use_colors))
+    if config.log_level is not None:
+        level = config.log_level.upper() if isinstance(config.log_level, str) else config.log_level
+        logging.getLogger("threadserve.error").setLevel(level)
+        logging.getLogger("threadserve.access").setLevel(level)
+    if not config.access_log:
+        access = logging.getLogger("threadserve.access")
+        access.handlers.clear()
+        access.propagate = False
+
+
+def with_colors(log_config: dict[str, Any], use_colors: bool | None) -> dict[str, Any]:
+    """A logging configuration whose formatters have their colours on or off; None leaves it as it is."""
+    if use_colors is None:
+        return log_config
+    formatters = {
+        name: {**formatter, "use_colors": use_colors} if "use_colors" in formatter else formatter
+        for name, formatter in log_config.get("formatters", {}).items()
+    }
+    return {**log_config, "formatters": formatters}

@@ -1,0 +1,150 @@
+"""The acceptor: takes connections from every listening socket and hands each to a loop thread.
+
+Runs on the main thread, or on a thread of its own where the server is embedded in a running loop. It owns the listeners,
+the selector and the wake-up sockets; `wake_threadsafe` alone may be called from elsewhere, signal handlers included. It
+never reads from a connection and never runs application code.
+"""
+
+import logging
+import selectors
+import time
+from collections.abc import Callable, Sequence
+from socket import socket, socketpair
+from typing import Protocol, cast
+
+from threadserve.errors import MailboxClosed
+from threadserve.threads.accepting import PAUSE, Exhausted, accept_batch, drain_and_close
+from threadserve.threads.distribution import STALL, HandOver, Target
+
+logger = logging.getLogger("threadserve.error")
+
+
+class Receiver(Target, Protocol):
+    """A loop, as far as the acceptor sees it."""
+
+    handed: HandOver
+
+    def hand_over_threadsafe(self, connection: socket) -> None:
+        """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
+        ...
+
+
+class Acceptor:
+    """Distributes connections over `receivers`, a list that its owner changes between two steps."""
+
+    def __init__(self, choose: Callable[[Sequence[Receiver]], Receiver]) -> None:
+        self.receivers: list[Receiver] = []
+        self._choose = choose
+        self._selector = selectors.DefaultSelector()
+        self._wake_reader, self._wake_writer = socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+        self._listeners: list[socket] = []
+        self._paused_until = 0.0
+        self._homeless: list[socket] = []
+
+    def wake_threadsafe(self) -> None:
+        """Ends a `step` that waits."""
+        try:
+            self._wake_writer.send(b"\0")
+        except OSError:
+            # The buffer is full, so that the step ends anyway; or the acceptor is closed and takes no more steps.
+            return
+
+    def listen(self, listeners: list[socket]) -> None:
+        """Accepts from these sockets, which listen already, and owns them."""
+        self._listeners += listeners
+        self._watch()
+
+    def step(self, timeout: float) -> None:
+        """Waits for connections, a wake-up or `timeout` seconds, and hands over what has come."""
+        for key, _ in self._selector.select(self._wait_time(timeout)):
+            if key.fileobj is self._wake_reader:
+                self._wake_reader.recv(4096)
+            else:
+                self._accept(cast("socket", key.fileobj))
+        if self._paused_until and time.monotonic() >= self._paused_until:
+            self._watch()
+        self._redistribute()
+
+    def remove(self, receiver: Receiver) -> None:
+        """Hands nothing more to a loop that has ended, and what lies before it to the others."""
+        if receiver in self.receivers:
+            self.receivers.remove(receiver)
+        self._homeless += receiver.handed.take_all()
+
+    def stop_listening(self) -> None:
+        """Hands over what waits in the listeners, and closes them."""
+        self._unwatch()
+        self._paused_until = 0.0
+        for listener in self._listeners:
+            for connection in drain_and_close(listener):
+                self._hand_over(connection)
+        self._listeners = []
+
+    def close(self) -> None:
+        """Closes whatever the acceptor still owns."""
+        for owned in (*self._homeless, *self._listeners, self._wake_reader, self._wake_writer):
+            owned.close()
+        self._selector.close()
+
+    def _wait_time(self, timeout: float) -> float:
+        waiting = self._homeless or any(receiver.handed for receiver in self.receivers)
+        if waiting and len(self.receivers) > 1:
+            return min(timeout, STALL)
+        if self._paused_until:
+            return min(timeout, max(0.0, self._paused_until - time.monotonic()))
+        return timeout
+
+    def _accept(self, listener: socket) -> None:
+        try:
+            connections = accept_batch(listener)
+        except Exhausted as error:
+            self._pause(error)
+            return
+        for connection in connections:
+            self._hand_over(connection)
+
+    def _pause(self, error: Exhausted) -> None:
+        """Stops polling listeners that stay readable while nothing can be accepted from them."""
+        if not self._paused_until:
+            logger.error("Cannot accept connections: %s. Trying again every %s seconds.", error, PAUSE)
+        self._paused_until = time.monotonic() + PAUSE
+        self._unwatch()
+
+    def _watch(self) -> None:
+        self._paused_until = 0.0
+        for listener in self._listeners:
+            if listener.fileno() not in self._selector.get_map():
+                self._selector.register(listener, selectors.EVENT_READ)
+
+    def _unwatch(self) -> None:
+        for listener in self._listeners:
+            if listener.fileno() in self._selector.get_map():
+                self._selector.unregister(listener)
+
+    def _hand_over(self, connection: socket) -> None:
+        candidates = [receiver for receiver in self.receivers if not receiver.handed.is_stalled()] or self.receivers
+        while candidates:
+            chosen = self._choose(candidates)
+            try:
+                chosen.hand_over_threadsafe(connection)
+            except MailboxClosed:
+                candidates = [receiver for receiver in candidates if receiver is not chosen]
+            else:
+                return
+        # Between a loop's death and its replacement there may be nobody to serve the connection: it waits.
+        self._homeless.append(connection)
+
+    def _redistribute(self) -> None:
+        """Gives what a stalled loop has left lying to the others, and tries again what nobody would take."""
+        if not self.receivers:
+            return
+        homeless, self._homeless = self._homeless, []
+        stalled = [receiver for receiver in self.receivers if receiver.handed.is_stalled()]
+        if len(stalled) < len(self.receivers):
+            for receiver in stalled:
+                homeless += receiver.handed.take_all()
+        for connection in homeless:
+            self._hand_over(connection)

@@ -1,0 +1,96 @@
+"""Which loop thread gets a new connection.
+
+Runs on the acceptor's thread, which owns the chooser; it only reads what the loops publish about themselves.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from socket import socket
+from typing import Protocol, TypeVar
+
+# How long, in seconds, a loop may leave a connection lying before it is given to another.
+STALL = 0.005
+
+
+class HandOver:
+    """Accepted connections on their way to one loop.
+
+    The acceptor's thread gives and takes back, the loop's thread takes. A `deque` appends and pops safely from both ends
+    on both kinds of build, so no lock is needed; `_given_at` is written by the acceptor alone.
+    """
+
+    __slots__ = ("_given_at", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: deque[socket] = deque()
+        self._given_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def give(self, connection: socket) -> None:
+        """Adds a connection."""
+        if not self._waiting:
+            self._given_at = time.monotonic()
+        self._waiting.append(connection)
+
+    def take(self) -> socket | None:
+        """Returns the connection that has waited longest, if there is one."""
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
+
+    def take_all(self) -> list[socket]:
+        """Returns all the connections that nobody has taken."""
+        return list(iter(self.take, None))
+
+    def take_back(self, connection: socket) -> bool:
+        """Returns whether a connection that was given is still here, and then no longer."""
+        try:
+            self._waiting.remove(connection)
+        except ValueError:
+            return False
+        return True
+
+    def is_stalled(self) -> bool:
+        """Whether the loop has left connections lying."""
+        return bool(self._waiting) and time.monotonic() - self._given_at > STALL
+
+
+class Target(Protocol):
+    """A loop, as far as the choice is concerned."""
+
+    def load_threadsafe(self) -> tuple[int, int]:
+        """Requests in flight and connections; both include the connections that are on their way to the loop."""
+        ...
+
+
+T = TypeVar("T", bound=Target)
+
+
+def least_busy(targets: Sequence[T]) -> T:
+    """The loop with the fewest requests in flight, and among those the one with the fewest connections."""
+    return min(targets, key=_load)
+
+
+def _load(target: Target) -> tuple[int, int]:
+    return target.load_threadsafe()
+
+
+class RoundRobin:
+    """The loops in turn."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+
+    def __call__(self, targets: Sequence[T]) -> T:
+        """The next loop."""
+        self._turn += 1
+        return targets[self._turn % len(targets)]
+
+
+def chooser(distribute: str) -> Callable[[Sequence[T]], T]:
+    """How the acceptor chooses, by the name in the configuration."""
+    return RoundRobin() if distribute == "round-robin" else least_busy

@@ -1,0 +1,160 @@
+"""The loops of one process: started together, watched, replaced when they die, stopped together.
+
+Runs on the server's thread (the main thread, or the acceptor's where the server is embedded). It owns the hosts and the
+list of receivers in the acceptor; loops report to it through a queue, the only thing here that other threads touch.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from socket import socket
+
+from threadserve.errors import StartupFailed, ThreadserveError, TooManyDeaths
+from threadserve.threads.acceptor import Acceptor
+from threadserve.threads.hosts import Host, Outcome
+from threadserve.threads.loop_server import LoopServer, Phase, Shared
+
+logger = logging.getLogger("threadserve.error")
+
+DEATHS = 5
+DEATHS_WINDOW = 60.0
+STEP = 0.5
+ABANDON_GRACE = 1.0
+
+MakeHost = Callable[[LoopServer, Outcome], Host]
+
+
+@dataclass(eq=False)
+class Slot:
+    """A place for one loop, which a successor takes over with its listeners when the loop dies."""
+
+    number: int
+    server: LoopServer
+    host: Host
+    phase: Phase | None = None
+    listeners: list[socket] = field(default_factory=list)
+
+
+class LoopGroup:
+    """All the loops. `failure` is set when the server has to stop because of them."""
+
+    def __init__(self, shared: Shared, count: int, make_host: MakeHost, acceptor: Acceptor) -> None:
+        self.failure: ThreadserveError | None = None
+        self._shared = shared
+        self._count = count
+        self._make_host = make_host
+        self._acceptor = acceptor
+        self._reports: SimpleQueue[tuple[LoopServer, Phase, BaseException | None]] = SimpleQueue()
+        self._slots: list[Slot] = []
+        self._deaths: deque[float] = deque(maxlen=DEATHS)
+        self._requests_of_the_dead = 0
+        self._serving = False
+        self._stopping = False
+
+    def start(self) -> None:
+        """Starts the first loop; the others follow when that one has loaded the app, so that a bad one fails once."""
+        self._start_slot(1)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every loop serves."""
+        return len(self._slots) == self._count and all(slot.phase is Phase.READY for slot in self._slots)
+
+    @property
+    def ended(self) -> bool:
+        """Whether every loop that was started has ended."""
+        return all(slot.phase is Phase.ENDED for slot in self._slots)
+
+    def requests(self) -> int:
+        """How many requests have been taken up so far."""
+        return self._requests_of_the_dead + sum(slot.server.requests_threadsafe() for slot in self._slots)
+
+    def listen(self, listeners: list[list[socket]]) -> None:
+        """Has each loop accept from listeners of its own."""
+        for slot, own in zip(self._slots, listeners, strict=True):
+            slot.listeners = own
+            slot.server.listen_threadsafe(own)
+
+    def check(self) -> None:
+        """Takes in what the loops have reported."""
+        while True:
+            try:
+                server, phase, error = self._reports.get_nowait()
+            except Empty:
+                return
+            slot = next((slot for slot in self._slots if slot.server is server), None)
+            if slot is not None:
+                self._take_in(slot, phase, error)
+
+    def stop(self, is_forced: Callable[[], bool]) -> bool:
+        """Has every loop finish what it serves, and waits for that; once `is_forced`, only a moment longer.
+
+        Returns whether all of them have ended.
+        """
+        self._stopping = True
+        for slot in self._slots:
+            slot.server.stop_threadsafe()
+        while not self.ended and not is_forced():
+            self._acceptor.step(STEP)
+            self.check()
+        if not self.ended:
+            self._abandon()
+        return all(slot.host.join(0 if slot.phase is not Phase.ENDED else None) for slot in self._slots)
+
+    def _abandon(self) -> None:
+        for slot in self._slots:
+            slot.server.abandon_threadsafe()
+        deadline = time.monotonic() + ABANDON_GRACE
+        while not self.ended and time.monotonic() < deadline:
+            self._acceptor.step(max(0.0, deadline - time.monotonic()))
+            self.check()
+
+    def _start_slot(self, number: int) -> None:
+        server, host = self._make_loop(number)
+        self._slots.append(Slot(number, server, host))
+        host.start()
+
+    def _make_loop(self, number: int) -> tuple[LoopServer, Host]:
+        server = LoopServer(self._shared, number, self._report_threadsafe)
+        return server, self._make_host(server, lambda error: self._report_threadsafe(server, Phase.ENDED, error))
+
+    def _report_threadsafe(self, server: LoopServer, phase: Phase, error: BaseException | None) -> None:
+        self._reports.put((server, phase, error))
+        self._acceptor.wake_threadsafe()
+
+    def _take_in(self, slot: Slot, phase: Phase, error: BaseException | None) -> None:
+        slot.phase = phase
+        if phase is Phase.LOADED and slot.number == 1 and len(self._slots) == 1:
+            for number in range(2, self._count + 1):
+                self._start_slot(number)
+        elif phase is Phase.READY:
+            self._serving = self._serving or self.ready
+            self._acceptor.receivers.append(slot.server)
+            if slot.listeners:
+                slot.server.listen_threadsafe(slot.listeners)
+        elif phase is Phase.FAILED and isinstance(error, ThreadserveError):
+            self.failure = self.failure or error
+        elif phase is Phase.ENDED:
+            self._acceptor.remove(slot.server)
+            if not self._stopping and self.failure is None:
+                self._on_death(slot, error)
+
+    def _on_death(self, slot: Slot, error: BaseException | None) -> None:
+        logger.critical("Loop thread %d died.", slot.number, exc_info=error)
+        now = time.monotonic()
+        self._deaths.append(now)
+        if not self._serving:
+            self.failure = StartupFailed(f"loop thread {slot.number} died while it was starting: {error!r}")
+        elif len(self._deaths) == DEATHS and now - self._deaths[0] < DEATHS_WINDOW:
+            self.failure = TooManyDeaths(f"{DEATHS} loop threads died within {DEATHS_WINDOW:g} seconds")
+        else:
+            self._replace(slot)
+
+    def _replace(self, slot: Slot) -> None:
+        self._requests_of_the_dead += slot.server.requests_threadsafe()
+        slot.server, slot.host = self._make_loop(slot.number)
+        slot.phase = None
+        slot.host.start()

@@ -1,0 +1,89 @@
+"""Where a loop server runs: on a thread with a loop of its own, or on a loop that is running already.
+
+A host is made, started and joined by the server's own story (main thread or acceptor thread); what it hosts runs on the
+loop's thread. It owns that thread or the borrowed call and nothing of what is served.
+"""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from threadserve.loops import LoopFactory
+from threadserve.threads.loop_server import LoopServer
+
+Outcome = Callable[[BaseException | None], None]
+
+
+class Host(Protocol):
+    """Runs a `LoopServer` somewhere."""
+
+    def start(self) -> None:
+        """Begins to run it."""
+        ...
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits until it has ended, `timeout` seconds at most; returns whether it has."""
+        ...
+
+
+class LoopThread:
+    """A thread that runs a loop server on a loop of its own, and then calls `on_end` with what killed it, or None."""
+
+    def __init__(self, server: LoopServer, factory: LoopFactory, on_end: Outcome) -> None:
+        self._server = server
+        self._factory = factory
+        self._on_end = on_end
+        # A daemon, because a handler that never returns would otherwise keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name=f"threadserve-{server.number}", daemon=True)
+
+    def start(self) -> None:
+        """See `Host.start`."""
+        self._thread.start()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """See `Host.join`."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        # On free-threaded builds a thread inherits the context of its starter; a loop begins with an empty one.
+        contextvars.Context().run(self._serve)
+
+    def _serve(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=self._factory) as runner:
+                runner.run(self._server.main())
+        except asyncio.CancelledError:
+            self._on_end(None)
+        except BaseException as error:
+            self._on_end(error)
+        else:
+            self._on_end(None)
+
+
+class BorrowedLoop:
+    """A loop that runs already, in which the server is embedded; its thread and its life are the program's own."""
+
+    def __init__(self, server: LoopServer, loop: asyncio.AbstractEventLoop, on_end: Outcome) -> None:
+        self._server = server
+        self._loop = loop
+        self._on_end = on_end
+        self._future: concurrent.futures.Future[None] | None = None
+
+    def start(self) -> None:
+        """See `Host.start`."""
+        self._future = asyncio.run_coroutine_threadsafe(self._server.main(), self._loop)
+        self._future.add_done_callback(self._ended)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """See `Host.join`."""
+        if self._future is None:
+            return True
+        done, _ = concurrent.futures.wait([self._future], timeout)
+        return bool(done)
+
+    def _ended(self, future: "concurrent.futures.Future[None]") -> None:
+        self._on_end(None if future.cancelled() else future.exception())

@@ -1,0 +1,237 @@
+"""Serving on one event loop: the app instance, its lifespan, its connections, from start-up to shutdown.
+
+Everything but the methods named `*_threadsafe` runs on the loop's own thread, which owns the app instance, the loop state
+and, where the loop accepts for itself, its listeners. It never touches another loop's objects; what it has to say to the
+main thread goes out through `report`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from socket import socket
+from typing import cast
+
+from threadserve.access_log import AccessLog, AccessLogWriter
+from threadserve.config import Config
+from threadserve.errors import MailboxClosed, ThreadserveError
+from threadserve.http.concurrency import ConcurrencyLimit
+from threadserve.http.connection import HttpConnection
+from threadserve.http.loop_state import LoopState
+from threadserve.interfaces.lifespan import Lifespan
+from threadserve.interfaces.loading import AppSource
+from threadserve.threads.accepting import PAUSE, Exhausted, accept_batch, drain_and_close
+from threadserve.threads.distribution import HandOver
+from threadserve.threads.mailbox import Mailbox
+
+logger = logging.getLogger("threadserve.error")
+
+CUT_OFF_GRACE = 1.0
+
+
+class Phase(Enum):
+    """How far a loop has come, as it is reported to the server."""
+
+    LOADED = "loaded"
+    READY = "ready"
+    FAILED = "failed"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all loops are made with. Every part of it may be used from any thread."""
+
+    config: Config
+    source: AppSource
+    access_log: AccessLogWriter | None
+    limit: ConcurrencyLimit | None
+
+
+Report = Callable[["LoopServer", Phase, BaseException | None], None]
+
+
+class LoopServer:
+    """Serves on one loop. Made by the main thread; `main` is then run by the loop's thread."""
+
+    def __init__(self, shared: Shared, number: int, report: Report) -> None:
+        self.number = number
+        self.handed = HandOver()
+        self._shared = shared
+        self._report = report
+        self._mailbox = Mailbox()
+        self._stop = asyncio.Event()
+        self._state: LoopState | None = None
+        self._main_task: asyncio.Task[None] | None = None
+        self._listeners: list[socket] = []
+        self._released = False
+
+    # From any thread.
+
+    def load_threadsafe(self) -> tuple[int, int]:
+        """Requests in flight and connections; both include the connections that are on their way to the loop."""
+        state, handed = self._state, len(self.handed)
+        if state is None:
+            return handed, handed
+        return len(state.exchanges) + handed, len(state.connections) + len(state.opening) + handed
+
+    def requests_threadsafe(self) -> int:
+        """How many requests the loop has taken up so far."""
+        return self._state.requests if self._state else 0
+
+    def hand_over_threadsafe(self, connection: socket) -> None:
+        """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
+        self.handed.give(connection)
+        try:
+            self._mailbox.post_threadsafe(self._adopt_handed)
+        except MailboxClosed:
+            if self.handed.take_back(connection):
+                raise
+
+    def listen_threadsafe(self, listeners: list[socket]) -> None:
+        """Has the loop accept from these sockets, which listen already; it closes them when it stops."""
+        self._mailbox.post_threadsafe(self._listen, listeners)
+
+    def stop_threadsafe(self) -> None:
+        """Has the loop finish what it serves, and end."""
+        self._post_if_open(self._stop.set)
+
+    def abandon_threadsafe(self) -> None:
+        """Has the loop end at once, whatever it serves."""
+        self._post_if_open(self._abandon)
+
+    def _post_if_open(self, call: Callable[[], object]) -> None:
+        try:
+            self._mailbox.post_threadsafe(call)
+        except MailboxClosed:
+            # It has ended already, which is what was asked for.
+            return
+
+    # On the loop's thread.
+
+    async def main(self) -> None:
+        """Start-up, serving and shutdown; reports `LOADED` and `READY` on the way, or `FAILED`."""
+        self._main_task = asyncio.current_task()
+        self._mailbox.open()
+        try:
+            await self._serve()
+        except ThreadserveError as error:
+            self._report(self, Phase.FAILED, error)
+        finally:
+            self._release()
+
+    async def _serve(self) -> None:
+        shared = self._shared
+        app = shared.source.load_threadsafe()
+        self._report(self, Phase.LOADED, None)
+        lifespan = Lifespan(app, shared.config.lifespan, {})
+        await lifespan.startup()
+        log = AccessLog(asyncio.get_running_loop(), shared.access_log) if shared.access_log else None
+        state = LoopState(shared.config, self.number, app, lifespan.state, log, shared.limit)
+        state.start()
+        self._state = state
+        self._report(self, Phase.READY, None)
+        await self._stop.wait()
+        await self._drain(state)
+        await lifespan.shutdown()
+
+    async def _drain(self, state: LoopState) -> None:
+        """Shuts the connections down in order: what is in flight may end, until the grace is over."""
+        for listener in self._listeners:
+            state.loop.remove_reader(listener)
+            for connection in drain_and_close(listener):
+                self._adopt(connection)
+        self._listeners = []
+        state.begin_shutdown()
+        timeout = self._shared.config.timeout_graceful_shutdown
+        if not await within(timeout, state.drained):
+            await self._cut_off(state, timeout)
+
+    async def _cut_off(self, state: LoopState, timeout: float) -> None:
+        exchanges = list(state.exchanges)
+        for exchange in exchanges:
+            exchange.disconnect(gone=False)
+        if not await within(CUT_OFF_GRACE, state.drained):
+            for exchange in list(state.exchanges):
+                exchange.cancel()
+            for connection in list(state.connections):
+                connection.abort()
+            await within(CUT_OFF_GRACE, state.drained)
+        if exchanges:
+            logger.error("Cut off %d requests that were still running after %g seconds.", len(exchanges), timeout)
+
+    def _release(self) -> None:
+        """Leaves nothing open, on every path out of `main`; the listeners are the server's to give to a successor."""
+        self._released = True
+        self._mailbox.close()
+        state = self._state
+        if state is None:
+            return
+        state.stop()
+        for listener in self._listeners:
+            state.loop.remove_reader(listener)
+        for connection in list(state.connections):
+            connection.abort()
+        if state.access_log is not None:
+            state.access_log.flush()
+
+    def _abandon(self) -> None:
+        if self._main_task is not None:
+            self._main_task.cancel()
+
+    # Taking up connections.
+
+    def _listen(self, listeners: list[socket]) -> None:
+        self._listeners = listeners
+        for listener in listeners:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket) -> None:
+        try:
+            connections = accept_batch(listener)
+        except Exhausted as error:
+            self._pause(error)
+            return
+        for connection in connections:
+            self._adopt(connection)
+
+    def _pause(self, error: Exhausted) -> None:
+        """Stops polling listeners that stay readable while nothing can be accepted from them."""
+        loop = asyncio.get_running_loop()
+        logger.error("Cannot accept connections: %s. Trying again in %s seconds.", error, PAUSE)
+        for listener in self._listeners:
+            loop.remove_reader(listener)
+        loop.call_later(PAUSE, lambda: self._listen(self._listeners))
+
+    def _adopt_handed(self) -> None:
+        if self._released:
+            # The acceptor gives them to somebody else.
+            return
+        while (connection := self.handed.take()) is not None:
+            self._adopt(connection)
+
+    def _adopt(self, connection: socket) -> None:
+        state = cast("LoopState", self._state)
+        task = state.start_task(self._open(state, connection))
+        if not task.done():
+            state.opening.add(task)
+            task.add_done_callback(state.on_opened)
+
+    async def _open(self, state: LoopState, connection: socket) -> None:
+        try:
+            await state.loop.connect_accepted_socket(partial(HttpConnection, state), connection)
+        except OSError:
+            # The client is gone already.
+            connection.close()
+
+
+async def within(seconds: float, event: asyncio.Event) -> bool:
+    """Waits for an event; returns whether it was set in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return event.is_set()
+    return True
