@@ -1,7 +1,7 @@
 """An application factory: called once for each thread, it builds that thread's app from the environment.
 
     GREETING=Welcome threadserve --factory examples.factory:create_app --threads 4
-    curl -sZ 'http://127.0.0.1:8000/?[1-8]'
+    curl -Z --no-progress-meter 'http://127.0.0.1:8000/?[1-8]'
 
 This module is imported once, so what it defines outside the factory, such as models or metrics that may be registered
 only once in a process, is shared by all threads.

@@ -1,9 +1,9 @@
 """The smallest ASGI app: it says which thread answers.
 
     threadserve examples.hello:app --threads 4
-    curl -sZ 'http://127.0.0.1:8000/?[1-8]'
+    curl -Z --no-progress-meter 'http://127.0.0.1:8000/?[1-8]'
 
-A connection stays with the thread that got it; curl opens a new one for each of these requests.
+A connection stays with the thread that got it; these requests come at the same time, on several connections.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """A Starlette app that opens what it needs once per thread and closes it at the end.
 
     threadserve examples.starlette_lifespan:app --threads 4
-    curl -sZ 'http://127.0.0.1:8000/?[1-8]'
+    curl -Z --no-progress-meter 'http://127.0.0.1:8000/?[1-8]'
 
 Lifespan runs on every thread's event loop. What it yields becomes the state of the requests on that thread alone, so a
 connection pool, a client or an asyncio lock is never used by a loop that it does not belong to.

@@ -53,8 +53,9 @@ def prepare(given: argparse.Namespace) -> tuple[list[Outcome], rounds.Bench]:
     figures = [figure for figure in FIGURES if not given.figure or figure.name in given.figure]
     builds = {server.build for figure in figures for server in figure.servers}
     paths = {"ordinary": given.ordinary_python, "free-threaded": given.free_threaded_python}
-    interpreters = {build: find(build, paths[build]) for build in sorted(builds)}
-    rounds.check(figures, interpreters)
+    interpreters = {
+        build: find(build, paths[build]).with_only(rounds.needs(figures, build)) for build in sorted(builds)
+    }
     load = wrk.Load(given.threads, given.connections)
     effort = rounds.Effort(given.rounds, given.duration, given.warm_up, load)
     calibrated = interpreters.get("free-threaded") or interpreters["ordinary"]

@@ -60,6 +60,7 @@ class Figure:
 
 HELLO = "loadtests.apps.hello:app"
 FASTAPI = "examples.fastapi_model:app"
+FASTAPI_REQUIRES = ("fastapi", "starlette", "pydantic", "pydantic_core")
 
 # Of Granian's options these two came out best with two workers: `--loop asyncio`, `--http 1` and `--runtime-threads 2`
 # were slower, and its other task implementation does not exist on these versions of Python.
@@ -68,7 +69,7 @@ GRANIANS = (granian(2), granian(2, "--runtime-mode", "st"))
 FIGURES = (
     Figure(
         name="hello",
-        title="hello world, 1 thread, no access log",
+        title="hello world, 1 thread on ordinary Python, no access log",
         measure="rate",
         app=HELLO,
         ours=threadserve("ordinary", 1),
@@ -77,7 +78,7 @@ FIGURES = (
     ),
     Figure(
         name="access-log",
-        title="hello world, 1 thread, access log to a file",
+        title="hello world, 1 thread on ordinary Python, access log to a file",
         measure="rate",
         app=HELLO,
         ours=threadserve("ordinary", 1, access_log=True),
@@ -87,7 +88,7 @@ FIGURES = (
     ),
     Figure(
         name="hello-threads",
-        title="hello world, 2 threads",
+        title="hello world, 2 threads on free-threaded Python",
         measure="rate",
         app=HELLO,
         ours=threadserve("free-threaded", 2),
@@ -97,7 +98,7 @@ FIGURES = (
     ),
     Figure(
         name="fastapi",
-        title="FastAPI example with pydantic models, 2 threads",
+        title="FastAPI example with pydantic models, 2 threads on free-threaded Python",
         measure="rate",
         app=FASTAPI,
         ours=threadserve("free-threaded", 2),
@@ -105,11 +106,11 @@ FIGURES = (
         others=(granian(1),),
         target=1.15,
         request=Request("/orders", ORDER),
-        app_requires=("fastapi", "pydantic"),
+        app_requires=FASTAPI_REQUIRES,
     ),
     Figure(
         name="cpu",
-        title="CPU-bound handler (about 0.2 ms of pure Python), 2 threads against 1",
+        title="CPU-bound handler (about 0.2 ms of pure Python), 2 threads on free-threaded Python against 1",
         measure="rate",
         app="loadtests.apps.cpu_bound:app",
         ours=threadserve("free-threaded", 2),
@@ -118,7 +119,7 @@ FIGURES = (
     ),
     Figure(
         name="connect-least-busy",
-        title="a new connection per request, least-busy, 2 threads",
+        title="a new connection per request, least-busy, 2 threads on free-threaded Python",
         measure="rate",
         app=HELLO,
         ours=threadserve("free-threaded", 2),
@@ -128,7 +129,7 @@ FIGURES = (
     ),
     Figure(
         name="connect-kernel",
-        title="a new connection per request, kernel, 2 threads",
+        title="a new connection per request, kernel, 2 threads on free-threaded Python",
         measure="rate",
         app=HELLO,
         ours=threadserve("free-threaded", 2, distribute="kernel"),
@@ -154,6 +155,6 @@ FIGURES = (
         peers=(uvicorn(8),),
         target=0.3,
         request=Request("/orders", ORDER),
-        app_requires=("fastapi", "pydantic"),
+        app_requires=FASTAPI_REQUIRES,
     ),
 )

@@ -3,8 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
@@ -16,10 +15,7 @@ DEFAULTS: dict[Build, Path] = {
     "free-threaded": ROOT / "build/loadtests/3.13t/bin/python",
 }
 # The versions that the figures are about.
-EXPECTED: dict[Build, dict[str, str]] = {
-    "ordinary": {"python": "3.13.", "uvicorn": "0.54."},
-    "free-threaded": {"python": "3.13.", "granian": "2.7.9"},
-}
+EXPECTED = {"python": "3.13.", "uvicorn": "0.54.", "granian": "2.7.9"}
 HIDDEN_SETTINGS = ("PYTHON", "THREADSERVE_", "UVICORN_", "GRANIAN_", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS")
 
 # Run by the interpreter itself. Importing what is installed shows whether one of the extensions turns the GIL on.
@@ -30,9 +26,7 @@ for name in ("threadserve", "uvicorn", "granian", "uvloop", "httptools", "h11", 
              "pydantic", "pydantic_core"):
     try:
         module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
+    except ModuleNotFoundError:
         continue
     try:
         packages[name] = importlib.metadata.version(name)
@@ -57,15 +51,19 @@ class Interpreter:
     gil_enabled: bool
     packages: dict[str, str]
 
-    def lacks(self, names: Iterable[str]) -> list[str]:
-        return sorted(set(names) - set(self.packages))
+    def with_only(self, names: set[str]) -> "Interpreter":
+        """The same with the packages that count here; raises LoadTestError where one of them is missing."""
+        missing = sorted(names - set(self.packages))
+        if missing:
+            raise LoadTestError(f"{self.path} lacks {', '.join(missing)}: see loadtests/README.md")
+        return replace(self, packages={name: self.packages[name] for name in sorted(names)})
 
     def unexpected(self) -> list[str]:
         """What is of another version than the figures are about."""
         versions = {"python": self.version.split()[0], **self.packages}
         return [
             f"{self.path} has {name} {versions[name]}, the figures are about {expected.rstrip('.')}"
-            for name, expected in EXPECTED["free-threaded" if self.free_threaded else "ordinary"].items()
+            for name, expected in EXPECTED.items()
             if name in versions and not versions[name].startswith(expected)
         ]
 
@@ -97,7 +95,7 @@ def probe(path: Path) -> Interpreter:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LoadTestError(f"{path} does not run: {error}") from None
     if done.returncode:
-        raise LoadTestError(f"{path} does not tell what it has: {done.stderr.strip()}")
+        raise LoadTestError(f"{path} does not tell what it has: {done.stderr.strip().splitlines()[-1:]}")
     return Interpreter(path=str(path), **json.loads(done.stdout))
 
 

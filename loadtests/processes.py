@@ -1,6 +1,8 @@
 """Starts one server on a free port of the loopback interface, waits until it answers, and ends it whatever happens."""
 
 import http.client
+import os
+import signal
 import socket
 import subprocess
 import time
@@ -8,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from loadtests.errors import LoadTestError
 from loadtests.figures import Request
@@ -119,10 +119,7 @@ def tail(log: Path) -> str:
 
 
 def stop(process: subprocess.Popen[bytes]) -> str:
-    """SIGTERM, and SIGKILL to it and its children after the deadline; returns which of the two ended it."""
-    children: list[psutil.Process] = []
-    with suppress(psutil.NoSuchProcess):
-        children = psutil.Process(process.pid).children(recursive=True)
+    """SIGTERM, and SIGKILL after the deadline to it and to whatever it has left behind; returns which one ended it."""
     process.terminate()
     try:
         process.wait(STOP_DEADLINE)
@@ -130,8 +127,6 @@ def stop(process: subprocess.Popen[bytes]) -> str:
     except subprocess.TimeoutExpired:
         return "SIGKILL"
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        for child in children:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()

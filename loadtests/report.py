@@ -138,7 +138,7 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
     if wrong:
         sections.append(["Doubtful or missing:", "", *wrong])
     if commands:
-        sections.append(["Command lines, without the interpreter:", "", *commands])
+        sections.append(["Command lines:", "", *commands])
     return "\n\n".join("\n".join(section) for section in sections)
 
 
@@ -153,11 +153,11 @@ def complaints(outcome: Outcome) -> list[str]:
 
 
 def command_lines(outcome: Outcome) -> list[str]:
-    """Each server's, once: without the interpreter's path, and with PORT for the port, which differs every time."""
+    """Each server's, once: with its kind of interpreter for the path, and PORT for a port that differs every time."""
     figure = outcome.figure
     measured = {sample.server for sample in outcome.samples}
     return [
-        " ".join(server.command("python", figure.app, 0)).replace("--port 0", "--port PORT")
+        " ".join(server.command(f"{server.build}-python", figure.app, 0)).replace("--port 0", "--port PORT")
         for server in figure.servers
         if server.label in measured
     ]

@@ -45,14 +45,15 @@ class Bench:
         return environment() | {TURNS_VARIABLE: str(self.cpu_turns)}
 
 
-def check(figures: Iterable[Figure], interpreters: dict[Build, Interpreter]) -> None:
-    """Raises LoadTestError where an interpreter lacks what a server or an app of these figures needs."""
-    for figure in figures:
-        for server in figure.servers:
-            interpreter = interpreters[server.build]
-            missing = interpreter.lacks((server.module, *server.requires, *figure.app_requires))
-            if missing:
-                raise LoadTestError(f"{interpreter.path} lacks {', '.join(missing)}: see loadtests/README.md")
+def needs(figures: Iterable[Figure], build: Build) -> set[str]:
+    """The packages that the servers and apps of these figures need on an interpreter of this build."""
+    return {
+        name
+        for figure in figures
+        for server in figure.servers
+        if server.build == build
+        for name in (server.module, *server.requires, *figure.app_requires)
+    }
 
 
 def calibrate(interpreter: Interpreter) -> int:

@@ -76,7 +76,7 @@ class AccessLogWriter:
         self._waiting = 0
         self._dropped = 0
         self._stopping = False
-        # In an empty context: on free-threaded builds a thread would inherit its starter's.
+        # In an empty context: on free-threaded builds from 3.14 on a thread inherits its starter's.
         self._thread = threading.Thread(
             target=contextvars.Context().run, args=(self._write_all,), name="threadserve-access-log", daemon=True
         )

@@ -50,7 +50,7 @@ LOGGING_CONFIG: dict[str, Any] = {
     "loggers": {
         "threadserve": {"handlers": ["default"], "level": "INFO"},
         "threadserve.error": {"level": "INFO"},
-        "threadserve.access": {"handlers": ["access"], "level": "INFO"},
+        "threadserve.access": {"handlers": ["access"], "level": "INFO", "propagate": True},
     },
 }
 

@@ -184,41 +184,50 @@ def test_response_ends_only_with_its_trailers(serve: Serve, connect: Connect, er
 LINKS = [b"</style.css>; rel=preload; as=style", b"</app.js>; rel=preload"]
 
 
-def hinting(*, after_body: bool = False, headers: Any = ()) -> Any:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["extensions"]["http.response.early_hint"] == {}
-        await start(send, 200, headers)
-        if after_body:
-            await body(send, b"one", more=True)
+def hinting(when: str) -> Any:
+    async def hint(send: Send) -> None:
         await send({"type": "http.response.early_hint", "links": LINKS})
         await send({"type": "http.response.early_hint", "links": LINKS[:1]})
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["extensions"]["http.response.early_hint"] == {}
+        if when == "before the start":
+            await hint(send)
+        await start(send)
+        if when == "after the start":
+            await hint(send)
+        await body(send, b"one", more=True)
+        if when == "after the first body":
+            await hint(send)
         await body(send, b"two")
 
     return app
 
 
-def test_early_hints_come_before_the_response(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(hinting()))
+@pytest.mark.parametrize("when", ["before the start", "after the start"])
+def test_early_hints_come_before_the_response(serve: Serve, connect: Connect, when: str) -> None:
+    """The spec has them sent after the start message; Hypercorn's applications send them before it."""
+    client = connect(serve(hinting(when)))
     for _ in range(2):
         response = client.get()
-        assert (response.status, response.body) == (200, b"two")
+        assert (response.status, response.body) == (200, b"onetwo")
         assert [interim.status for interim in response.interim] == [103, 103]
         assert response.interim[0].headers == [(b"link", link) for link in LINKS]
         assert response.interim[1].headers == [(b"link", LINKS[0])]
 
 
 def test_early_hints_are_too_late_when_the_response_has_begun(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(hinting(after_body=True)))
+    client = connect(serve(hinting("after the first body")))
     for _ in range(2):
         response = client.get()
         assert (response.body, response.interim) == (b"onetwo", [])
 
 
 def test_http10_gets_no_early_hints(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(hinting()))
+    client = connect(serve(hinting("after the start")))
     client.send(request("GET", "/", version="1.0"))
     response = client.read_response()
-    assert (response.body, response.interim) == (b"two", [])
+    assert (response.body, response.interim) == (b"onetwo", [])
 
 
 def test_extensions_are_all_advertised_on_every_request(serve: Serve, connect: Connect) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.waiting import DEADLINE
+
 from threadserve.config import Config
 from threadserve.interfaces.loading import AppSource
 from threadserve.types import ASGIApp

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from threadserve.interfaces.detection import interface_of, is_factory, mistake_in_app
 
 

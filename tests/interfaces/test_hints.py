@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from threadserve.interfaces.hints import HINT, hint_for, hint_in
 
 
@@ -30,7 +31,7 @@ async def await_future(shared: Shared) -> None:
 
 
 async def ensure_future(shared: Shared) -> None:
-    asyncio.ensure_future(shared.future, loop=asyncio.get_running_loop())  # type: ignore[arg-type]
+    await asyncio.ensure_future(shared.future, loop=asyncio.get_running_loop())  # type: ignore[arg-type]
 
 
 async def in_a_group(shared: Shared) -> None:
@@ -76,6 +77,12 @@ def test_object_of_another_loop(action: Callable[[Shared], Any]) -> None:
 def test_other_errors() -> None:
     assert hint_for(RuntimeError("something else")) is None
     assert hint_for(ValueError(b"attached to a different loop", 7)) is None
+
+
+def test_cause_that_is_not_the_context() -> None:
+    error = LookupError("no item")
+    error.__cause__ = RuntimeError("<Lock> is bound to a different event loop")
+    assert hint_for(error) == HINT
 
 
 def test_circle_of_causes() -> None:

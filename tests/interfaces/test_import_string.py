@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from threadserve.errors import AppImportFailed, AppLoadError
 from threadserve.interfaces.import_string import ImportString, parse
 
@@ -176,7 +177,9 @@ def test_only_what_can_be_called_is_suggested(project: Any) -> None:
 
 def test_misspelt_attribute_of_an_attribute(project: Any) -> None:
     project.write("main.py", APP + "class holder:\n    inner = app\n")
-    assert refusal(project, "main:holder.iner") == "main:holder has no attribute 'iner'; did you mean main:holder.inner?"
+    assert (
+        refusal(project, "main:holder.iner") == "main:holder has no attribute 'iner'; did you mean main:holder.inner?"
+    )
 
 
 def test_application_is_in_a_submodule(project: Any) -> None:

@@ -3,11 +3,12 @@
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import pytest
 from support.waiting import DEADLINE
+
 from threadserve.errors import StartupFailed
 from threadserve.interfaces.hints import HINT
 from threadserve.interfaces.lifespan import Lifespan
@@ -24,7 +25,6 @@ SHUTDOWN_FAILED = "Application shutdown failed. Exiting."
 UP = {"type": "lifespan.startup.complete"}
 DOWN = {"type": "lifespan.shutdown.complete"}
 OTHER_LOOP = "<asyncio.locks.Lock object> is bound to a different event loop"
-Script = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture
@@ -235,7 +235,9 @@ class TestFailedStartup:
         run(script())
         assert log.messages[1] == f"{OTHER_LOOP}\n{HINT}"
 
-    def test_application_that_waits_after_its_failure(self, log: pytest.LogCaptureFixture) -> None:
+    def test_application_that_waits_after_its_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("threadserve.interfaces.lifespan.TASK_END_TIMEOUT", 2 * DEADLINE)
+
         async def script() -> None:
             await fail_to_start(Lifespan(app_of(..., {"type": "lifespan.startup.failed"}, ...), "auto", {}))
 
@@ -295,7 +297,10 @@ class TestFailedShutdown:
         run(up_and_down(Lifespan(app_of(..., UP, ...), "on", {})))
         assert log.messages[2:] == [WAITING_SHUTDOWN, STOPPED]
 
-    def test_application_that_asks_for_more(self, log: pytest.LogCaptureFixture) -> None:
+    def test_application_that_asks_for_more(
+        self, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("threadserve.interfaces.lifespan.TASK_END_TIMEOUT", 2 * DEADLINE)
         run(up_and_down(Lifespan(app_of(..., UP, ..., DOWN, ..., ...), "on", {})))
         assert log.messages[2:] == [WAITING_SHUTDOWN, STOPPED]
 
@@ -310,7 +315,9 @@ class TestFailedShutdown:
         run(up_and_down(Lifespan(app, "on", {})))
         assert done == [True]
 
-    def test_endless_work_after_the_answer(self, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture) -> None:
+    def test_endless_work_after_the_answer(
+        self, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+    ) -> None:
         monkeypatch.setattr("threadserve.interfaces.lifespan.TASK_END_TIMEOUT", 0.01)
         run(up_and_down(Lifespan(app_of(..., UP, ..., DOWN, asyncio.Event().wait()), "on", {})))
         assert log.messages[2:] == [WAITING_SHUTDOWN, STOPPED]
@@ -333,13 +340,20 @@ class TestFailedShutdown:
         assert log.messages[4:] == [SHUTDOWN_FAILED]
 
 
+async def cancel(call: Coroutine[Any, Any, None], reached: asyncio.Event) -> None:
+    """Cancels a call when the application has got so far, and waits for its end."""
+    task = asyncio.create_task(call)
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 class TestCancelled:
     """The server stops waiting: a stop during start-up, a second signal during shutdown."""
 
-    @pytest.mark.parametrize("stubborn", [False, True])
-    def test_startup(self, stubborn: bool, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture) -> None:
-        monkeypatch.setattr("threadserve.interfaces.lifespan.TASK_END_TIMEOUT", 0.01)
-        reached, release = asyncio.Event(), asyncio.Event()
+    def test_startup(self, log: pytest.LogCaptureFixture) -> None:
+        reached = asyncio.Event()
         cleaned_up = []
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -347,26 +361,39 @@ class TestCancelled:
             reached.set()
             try:
                 await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                if stubborn:
-                    await release.wait()
+            finally:
                 cleaned_up.append(True)
-                raise
 
         async def script() -> None:
             lifespan = Lifespan(app, "auto", {})
-            task = asyncio.create_task(lifespan.startup())
-            await reached.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert cleaned_up == [True] * (not stubborn)
+            await cancel(lifespan.startup(), reached)
+            assert cleaned_up == [True]
+            await lifespan.shutdown()
+
+        run(script())
+        assert log.messages == [WAITING_STARTUP]
+
+    def test_startup_that_will_not_be_cancelled(
+        self, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("threadserve.interfaces.lifespan.TASK_END_TIMEOUT", 0.01)
+        reached, release = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            reached.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await release.wait()
+
+        async def script() -> None:
+            lifespan = Lifespan(app, "auto", {})
+            await cancel(lifespan.startup(), reached)
             await lifespan.shutdown()
             release.set()
-            while asyncio.all_tasks() - {asyncio.current_task()} and stubborn:
-                await asyncio.sleep(0)
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
-        asyncio.run(asyncio.wait_for(script(), DEADLINE)) if stubborn else run(script())
+        run(script())
         assert log.messages == [WAITING_STARTUP]
 
     def test_shutdown(self, log: pytest.LogCaptureFixture) -> None:
@@ -375,11 +402,7 @@ class TestCancelled:
         async def script() -> None:
             lifespan = Lifespan(app_of(..., UP, ..., notify(), asyncio.Event().wait()), "on", {})
             await lifespan.startup()
-            task = asyncio.create_task(lifespan.shutdown())
-            await reached.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            await cancel(lifespan.shutdown(), reached)
 
         async def notify() -> None:
             reached.set()
@@ -395,6 +418,7 @@ class TestCancelled:
         [{"type": "lifespan.startup"}],
         [DOWN],
         [UP, UP],
+        [UP, DOWN, DOWN],
         [UP, {"type": "lifespan.startup.failed"}],
     ],
     ids=str,
@@ -404,9 +428,11 @@ def test_answer_that_is_none(answers: list[Any], log: pytest.LogCaptureFixture) 
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
+        *good, bad = answers
+        for answer in good:
+            await send(answer)
         with pytest.raises(RuntimeError) as caught:
-            for answer in answers:
-                await send(answer)
+            await send(bad)
         raised.append(str(caught.value))
 
     run(up_and_down(Lifespan(app, "on", {})))

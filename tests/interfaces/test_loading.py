@@ -6,10 +6,12 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 import pytest
 from support.waiting import DEADLINE
+
 from threadserve.errors import AppImportFailed, AppLoadError
 from threadserve.interfaces.asgi2 import ASGI2Adapter
 
@@ -21,10 +23,13 @@ MODULE = """
 
     app = App()
 """
-FACTORY = MODULE + """
+FACTORY = (
+    MODULE
+    + """
     def create_app():
         return App()
 """
+)
 Loads = Callable[..., Any]
 
 
@@ -257,7 +262,9 @@ class TestImportedAgain:
         assert sys.modules["main"].app in results
 
     def test_already_defined_but_shared(self, project: Any, load_on_threads: Loads) -> None:
-        project.write("main.py", "import sys\nassert not hasattr(sys, 'once')\nasync def app(scope, receive, send): pass")
+        project.write(
+            "main.py", "import sys\nassert not hasattr(sys, 'once')\nasync def app(scope, receive, send): pass"
+        )
         assert distinct(load_on_threads(project.source("main:app", app_instance="shared"), 2)) == 1
 
     def test_module_without_a_way_to_execute_it(self, project: Any, load: Loads) -> None:
@@ -267,7 +274,9 @@ class TestImportedAgain:
         try:
             source = project.source("made_by_hand:app")
             assert load(source) is hello
-            with pytest.raises(AppLoadError, match="cannot be loaded once per thread: ImportError: module 'made_by_hand'"):
+            with pytest.raises(
+                AppLoadError, match="cannot be loaded once per thread: ImportError: module 'made_by_hand'"
+            ):
                 load(source)
             assert sys.modules["made_by_hand"] is module
         finally:
@@ -275,6 +284,8 @@ class TestImportedAgain:
 
     def test_main_module(self, project: Any, load: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
         project.write("__main__.py", "raise RuntimeError('not this one')")
+        # As Python makes it for `python folder`.
+        monkeypatch.setattr(sys.modules["__main__"], "__spec__", ModuleSpec("__main__", None))
         monkeypatch.setattr(sys.modules["__main__"], "an_app", hello, raising=False)
         source = project.source("__main__:an_app")
         assert load(source) is hello
@@ -332,6 +343,21 @@ class TestNotOnlyInItsModule:
         importlib.import_module("start")
         source = project.source("main:app")
         assert distinct([load(source), load(source)]) == 2
+
+    def test_imported_by_the_program(self, project: Any, load: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+        project.write("main.py", MODULE.replace("import helpers", ""))
+        monkeypatch.setattr(sys.modules["__main__"], "app", project.load("main:app"), raising=False)
+        source = project.source("main:app")
+        assert distinct([load(source), load(source)]) == 2
+
+    def test_factory_that_returns_the_same_to_a_lone_thread(
+        self, project: Any, load: Loads, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        project.write("main.py", MODULE.replace("import helpers", "") + "    def create_app(): return app\n")
+        source = project.source("main:create_app", factory=True, threads=1)
+        with caplog.at_level(logging.WARNING):
+            assert distinct([load(source), load(source)]) == 1
+        assert caplog.messages == []
 
     def test_factory_that_returns_the_same(self, project: Any, load: Loads, caplog: pytest.LogCaptureFixture) -> None:
         project.write("main.py", MODULE.replace("import helpers", "") + "    def create_app(): return app\n")
@@ -408,7 +434,9 @@ class TestFailures:
     def test_no_application(self, project: Any) -> None:
         project.write("pkg/__init__.py", "from . import main")
         project.write("pkg/main.py")
-        with pytest.raises(AppLoadError, match=r"^pkg:main is a module, not an application; did you mean pkg\.main:app\?$"):
+        with pytest.raises(
+            AppLoadError, match=r"^pkg:main is a module, not an application; did you mean pkg\.main:app\?$"
+        ):
             project.load("pkg:main")
 
     def test_object_that_is_no_application(self, project: Any) -> None:

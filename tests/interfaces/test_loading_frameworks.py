@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from support.waiting import DEADLINE
+
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
 
@@ -147,7 +148,9 @@ def test_fastapi_forward_reference_that_is_first_resolved_in_a_request(project: 
 
 
 def test_fastapi_factory(project: Any, ask_on_threads: Any) -> None:
-    project.write("main.py", FASTAPI + "\n    def create_app() -> FastAPI:\n        return FastAPI(lifespan=lifespan)\n")
+    project.write(
+        "main.py", FASTAPI + "\n    def create_app() -> FastAPI:\n        return FastAPI(lifespan=lifespan)\n"
+    )
 
     async def ask(client: httpx.AsyncClient) -> Any:
         return (await client.get("/openapi.json")).json()["paths"]

@@ -153,15 +153,15 @@ class ResponseReader:
 
     def chunks(self) -> bytes:
         """A chunked body up to its last chunk."""
-        body = b""
+        chunks = []
         try:
             while size := self.chunk_size():
-                body += self.take(size)
+                chunks.append(self.take(size))
                 if self.take(2) != b"\r\n":
                     raise BadResponse("no CRLF after a chunk")
         except Incomplete as error:
-            raise Incomplete(str(error), body + error.received) from None
-        return body
+            raise Incomplete(str(error), b"".join([*chunks, error.received])) from None
+        return b"".join(chunks)
 
     def chunk_size(self) -> int:
         """The size of the next chunk, which is sent without extensions."""

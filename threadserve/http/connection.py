@@ -119,13 +119,16 @@ class HttpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more. Returns whether it may still get an answer (RFC 9112 section 9.6)."""
         self._at_eof = True
-        if self._phase == LINGERING or self._exchange is None and not self._pending:
+        if self._phase != OPEN:
             return False
-        if self._exchange is None:
+        if self._exchange is None and self._pending:
+            self.data_received(b"")
+        if self._exchange is not None:
+            self._exchange.disconnect(gone=False)
+            return self._framing is None
+        if self._pending and self._phase == OPEN:
             self._refuse(bad_request("the request is incomplete"))
-            return False
-        self._exchange.disconnect(gone=False)
-        return self._framing is None
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by whichever side."""
@@ -177,7 +180,7 @@ class HttpConnection(asyncio.Protocol):
     def _parse_head(self, head: bytes) -> None:
         state = self._state
         if len(head) > state.head_limit:
-            raise too_long(False, state.head_limit)
+            raise too_long(head, state.head_limit)
         try:
             self._parser.head(head)
         except ParserError:
@@ -261,11 +264,16 @@ class HttpConnection(asyncio.Protocol):
         if self._reading:
             return
         self.resume_reading()
-        if self._pending:
-            data, self._pending = self._pending, b""
-            self.data_received(data)
-        if self._at_eof and self._exchange is None:
-            self.transport.close()
+        if self._pending or self._at_eof:
+            # Not at once: the application is still in its `send`, and its request in flight until it returns.
+            self._state.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Takes up the request that has been waiting for its turn."""
+        if self._exchange is None and self._phase == OPEN:
+            self.data_received(b"")
+            if self._at_eof and self._exchange is None:
+                self.transport.close()
 
     def pause_reading(self) -> None:
         """Leaves further bytes of the client in the kernel."""

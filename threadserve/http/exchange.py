@@ -75,10 +75,12 @@ class Exchange(RequestSide):
             self.task.cancel()
 
     def _on_app_error(self, error: BaseException) -> None:
-        is_expected = self.gone and isinstance(error, ClientDisconnected)
+        is_expected = isinstance(error, ClientDisconnected)
         if not is_expected and not (self.is_cut_off and isinstance(error, asyncio.CancelledError)):
             hint = hint_for(error)
-            logger.error("Exception in ASGI application%s", f"\n{hint}" if hint else "", exc_info=error)
+            if hint is not None:
+                error.add_note(hint)
+            logger.error("Exception in ASGI application", exc_info=error)
         self._fail()
 
     def _on_early_return(self) -> None:

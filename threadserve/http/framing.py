@@ -7,11 +7,12 @@ message therefore never reach the parser before their turn.
 
 from typing import Protocol
 
-from threadserve.http.grammar import CHUNK_SIZE, TRAILERS, check_bytes, check_lines
+from threadserve.http.grammar import CHUNK_SIZE, FIELD, TRAILERS, check_bytes, check_lines, readable
 from threadserve.http.refusal import CRLF, Refusal, bad_request
 
 CHUNK_LINE_LIMIT = 1024
 TRAILERS_LIMIT = 16384
+FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Framing(Protocol):
@@ -98,5 +99,8 @@ class ChunkedFraming:
         if match is None:
             check_lines(data, position, has_request_line=False)
             return position
+        for name, _ in FIELD.findall(data, position, end):
+            if name.lower() in FRAMING_FIELDS:
+                raise bad_request(f"a trailer cannot frame the message: {readable(name)}")
         self.done = True
         return end

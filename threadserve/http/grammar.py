@@ -54,8 +54,7 @@ def explain_head(data: bytes, start: int, limit: int) -> None:
     """
     check_lines(data, start, has_request_line=True)
     if len(data) - start > limit:
-        in_request_line = data.find(b"\n", start, start + limit) < 0
-        raise too_long(in_request_line, limit)
+        raise too_long(data[start:], limit)
 
 
 def check_lines(data: bytes, start: int, *, has_request_line: bool) -> None:
@@ -121,9 +120,9 @@ def acceptable_form(method: bytes, target: bytes) -> bool:
     )
 
 
-def too_long(in_request_line: bool, limit: int) -> Refusal:
-    """The refusal of a head that is longer than the limit."""
-    if in_request_line:
+def too_long(head: bytes, limit: int) -> Refusal:
+    """The refusal of a head that is longer than `limit` bytes: for its request line, where that is longer already."""
+    if head.find(b"\n", 0, limit) < 0:
         return Refusal(414, f"the request line is longer than {limit} bytes")
     return Refusal(431, f"the head of the request is longer than {limit} bytes")
 

@@ -35,6 +35,10 @@ class Kept(Protocol):
         """The server is stopping."""
         ...
 
+    def abort(self) -> None:
+        """Closes the connection at once."""
+        ...
+
     def on_deadline(self) -> None:
         """The connection's deadline has passed."""
         ...

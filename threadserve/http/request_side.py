@@ -51,6 +51,11 @@ class RequestSide(ResponseSide):
                 return self._take_body()
         while not self.disconnected and self.phase != COMPLETE:
             await self._wait()
+        if self.phase != COMPLETE and not self.gone:
+            # A client that sends no more may still read. An application that asks is told that it has gone all the same,
+            # and from then on it has.
+            self.gone = True
+            self.outlet.close()
         return {"type": "http.disconnect"}
 
     def _take_body(self) -> Message:

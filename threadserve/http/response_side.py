@@ -4,6 +4,8 @@ Belongs to one exchange, on its connection's loop thread. It owns the framing of
 the outlet; it never reads, and never decides about the connection beyond saying whether it may be kept.
 """
 
+from typing import Any
+
 from threadserve.errors import ClientDisconnected
 from threadserve.http.files import open_regular, send_file
 from threadserve.http.loop_state import LoopState
@@ -47,6 +49,7 @@ class ResponseSide:
 
     outlet: Outlet
     state: LoopState
+    scope: dict[str, Any]
     keep_alive: bool
     is_head = False
     is_http11 = True
@@ -60,6 +63,7 @@ class ResponseSide:
     _bodyless = False
     _chunked = False
     _wants_trailers = False
+    _trails = False
     _trailers = b""
 
     async def send(self, message: Message) -> None:
@@ -88,8 +92,11 @@ class ResponseSide:
         lines = [state.status_lines.get(status) or state.learn_status(status), state.default_fields]
         self._lines = lines
         known = state.field_lines.known
+        fields = message.get("headers", ())
+        if type(fields) is not list:
+            fields = list(fields)
         try:
-            for field in message.get("headers", ()):
+            for field in fields:
                 line = known.get(field)
                 if line is None:
                     self._add_field(field)
@@ -99,7 +106,7 @@ class ResponseSide:
             # Only tuples can be known; other pairs are as good.
             del lines[2:]
             self._remaining = UNDECLARED
-            for name, value in message.get("headers", ()):
+            for name, value in fields:
                 self._add_field((name, value))
         self._length = self._remaining
         if status == 204 or status == 304 or self.is_head or message.get("trailers"):
@@ -111,11 +118,20 @@ class ResponseSide:
         self._is_plain = False
         self._bodyless = self.is_head or self.status in (204, 304)
         self._wants_trailers = message.get("trailers", False)
-        self._chunked = self._wants_trailers and self.is_http11 and not self._bodyless
-        if self._chunked or self.status == 204:
-            # RFC 9110 section 8.6: a 204 has no content-length, and neither has what is chunked (RFC 9112 section 6.2).
+        self._trails = self._chunked = self._wants_trailers and self._may_trail()
+        if self.status == 204:
+            # RFC 9110 section 8.6: a response without content has no content-length.
             self._lines = [without_field(CONTENT_LENGTH, line) for line in self._lines]
-            self._remaining = UNDECLARED
+
+    def _may_trail(self) -> bool:
+        """Whether this client takes trailers and the body is chunked for them (RFC 9110 sections 6.5.1 and 10.1.4)."""
+        takes = any(
+            coding.partition(b";")[0].strip(b"\t ") == b"trailers"
+            for name, value in self.scope["headers"]
+            if name == b"te"
+            for coding in value.lower().split(b",")
+        )
+        return takes and self.is_http11 and not self._bodyless and self._length < 0
 
     def _add_field(self, field: tuple[bytes, bytes]) -> None:
         """Adds a field that is not known, or that means something to us."""
@@ -126,20 +142,23 @@ class ResponseSide:
             self._lines.append(self.state.field_lines.learn(field))
 
     def _add_decided(self, name: bytes, value: bytes) -> None:
+        line = field_line(name, value)
         if name == CONTENT_LENGTH:
             if not value.isdigit() or self._remaining >= 0:
                 raise ValueError(f"invalid or repeated content-length in the response: {value!r}")
             self._remaining = int(value)
-            self._lines.append(b"content-length: %b\r\n" % value)
+            self._lines.append(line)
         elif name == CONNECTION:
             self.keep_alive = self.keep_alive and b"close" not in value.lower()
         elif name != TRANSFER_ENCODING:
             self._lines[1] = without_field(name, self._lines[1])
-            self._lines.append(field_line(name, value))
+            self._lines.append(line)
         elif value.lower() != b"chunked":
             raise ValueError(f"the transfer-encoding is the server's to choose, not the application's: {value!r}")
 
     def _send_body(self, body: bytes, more: bool) -> None:
+        if self.phase == STREAMING:
+            self._check_client()
         pieces = self._lines if self.phase == HELD else []
         if self._remaining >= 0 and not self._bodyless:
             self._count(len(body), more)
@@ -152,7 +171,7 @@ class ResponseSide:
         self._write(pieces, len(body))
         if more:
             self.phase = STREAMING
-        elif self._wants_trailers and self._chunked:
+        elif self._trails:
             self.phase = TRAILING
         else:
             self.phase = COMPLETE
@@ -202,7 +221,7 @@ class ResponseSide:
     def _add_chunk(self, pieces: list[bytes], body: bytes, more: bool) -> None:
         if body:
             pieces += (b"%x\r\n" % len(body), body, CRLF)
-        if not more and not self._wants_trailers:
+        if not more and not self._trails:
             pieces.append(b"0\r\n\r\n")
 
     def _write(self, pieces: list[bytes], size: int) -> None:
@@ -218,14 +237,16 @@ class ResponseSide:
         self._check_client()
 
     def _check_client(self) -> None:
-        if self.gone:
+        """Raises `ClientDisconnected` when the client has gone, also before the loop has had a turn to say so."""
+        if self.gone or self.outlet.transport.is_closing():
+            self.gone = True
             raise ClientDisconnected("the client has disconnected")
 
     def answer_error(self, text: bytes) -> None:
         """Answers 500 in place of what the application has, or has not, begun; nothing of that has been written."""
         self.keep_alive = False
         self._is_plain = True
-        self._chunked = self._wants_trailers = False
+        self._chunked = self._trails = False
         self._remaining = UNDECLARED
         self._start({"status": 500, "headers": [(b"content-type", b"text/plain; charset=utf-8")]})
         self._send_body(text, more=False)
@@ -235,10 +256,10 @@ class ResponseSide:
             self._send_trailers(message)
         elif kind == "http.response.pathsend" and self.phase == HELD:
             await self._send_path(message["path"])
-        elif kind == "http.response.early_hint" and self.phase == AWAITED:
+        elif kind == "http.response.early_hint":
             self._send_early_hint(message["links"])
         elif kind == "http.response.trailers" and self.phase == COMPLETE and self._wants_trailers:
-            # Without chunks (HEAD, HTTP/1.0) there is no place for trailers, and the application need not know.
+            # There was no place for them, which the application need not know.
             return
         else:
             raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {WHEN[self.phase]}.")
@@ -252,9 +273,12 @@ class ResponseSide:
             self.outlet.on_response_complete()
 
     def _send_early_hint(self, links: list[bytes]) -> None:
-        """ASGI extension `http.response.early_hint`, RFC 8297; HTTP/1.0 knows no informational responses."""
+        """ASGI extension `http.response.early_hint`, RFC 8297.
+
+        A hint is let go where it comes too late, and for HTTP/1.0, which knows no informational responses.
+        """
         lines = field_lines((b"link", link) for link in links)
-        if self.is_http11:
+        if self.is_http11 and self.phase <= HELD:
             self.outlet.write(b"".join((b"HTTP/1.1 103 Early Hints\r\n", lines, CRLF)))
 
     async def _send_path(self, path: str) -> None:
@@ -262,9 +286,8 @@ class ResponseSide:
         file, size = await open_regular(self.state.loop, path)
         with file:
             self._send_head_of_file(size)
-            if not self._bodyless:
+            if size and not self._bodyless:
                 await send_file(self.state.loop, self.outlet, file, size)
-        self._check_client()
         self.phase = COMPLETE
         self.outlet.on_response_complete()
 
@@ -274,7 +297,7 @@ class ResponseSide:
             self._length = size
         elif not self._bodyless:
             self._count(size, more=False)
-        self._wants_trailers = self._chunked = False
+        self._trails = self._chunked = False
         self._finish_head(self._lines, b"", more=False)
         self._write(self._lines, 0)
         self.phase = STREAMING

@@ -100,17 +100,21 @@ def wants_keep_alive(special: Headers, is_http11: bool) -> bool:
     return b"close" not in tokens and (is_http11 or b"keep-alive" in tokens)
 
 
+def special_fields(head: bytes) -> Headers:
+    """The fields of a head, as its bytes have them, that decide about the message."""
+    fields = [(name.lower(), value.strip(b"\t ")) for name, value in FIELD.findall(head, head.index(b"\n") + 1)]
+    return [field for field in fields if field[0] in SPECIAL]
+
+
 def refuse_head(head: bytes, field_limit: int) -> Refusal:
     """The refusal of a head that passed the grammar and that the parser refused.
 
     Our own rules are asked first, from the bytes alone, so that the answer does not depend on the parser.
     """
-    start = head.index(b"\n") + 1
-    fields = [(name.lower(), value.strip(b"\t ")) for name, value in FIELD.findall(head, start)]
-    if len(fields) > field_limit:
+    if head.count(b"\n") - 2 > field_limit:
         return too_many_fields(field_limit)
     try:
-        read_rules([field for field in fields if field[0] in SPECIAL], head[start - 3 : start - 2] == b"1")
+        read_rules(special_fields(head), head[head.index(b"\r") - 1 : head.index(b"\r")] == b"1")
     except Refusal as refusal:
         return refusal
     return bad_request("malformed request")

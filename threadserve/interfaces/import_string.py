@@ -60,10 +60,11 @@ def import_first(string: ImportString, folder: Path) -> Any:
         try:
             module = importlib.import_module(string.module)
         except ModuleNotFoundError as error:
-            if error.name is None or not f"{string.module}.".startswith(f"{error.name}."):
+            missing = error.name or ""
+            if not f"{string.module}.".startswith(f"{missing}."):
                 raise
-            hint = module_hint(string.module, error.name, string.attribute, folder)
-            raise AppLoadError(f"module {error.name!r} was not found in {folder}{hint}") from None
+            hint = module_hint(string.module, missing, string.attribute, folder)
+            raise AppLoadError(f"module {missing!r} was not found in {folder}{hint}") from None
         return _attribute_of(module, string, folder)
 
 

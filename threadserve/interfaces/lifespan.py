@@ -46,6 +46,7 @@ class Lifespan:
         self._shutdown_over = asyncio.Event()
         self._startup_failure: str | None = None
         self._shutdown_failed = False
+        self._started = False
         self._raised = False
         self._nothing_more = False
 
@@ -64,6 +65,7 @@ class Lifespan:
             logger.error("Application startup failed. Exiting.")
             await self._end(self._task, TASK_END_TIMEOUT)
             raise StartupFailed(f"the application's startup failed: {self._startup_failure}")
+        self._started = True
         self._log_step("Application startup complete.")
 
     async def shutdown(self) -> None:
@@ -72,7 +74,7 @@ class Lifespan:
         Does nothing where the lifespan did not start or has raised. If it is cancelled, the application's task is
         ended first.
         """
-        if self._task is None or self._startup_failure is not None or self._raised:
+        if self._task is None or not self._started or self._raised:
             return
         self._log_step("Waiting for application shutdown.")
         self._messages.put_nowait({"type": "lifespan.shutdown"})

@@ -126,7 +126,7 @@ class LoopServer:
         shared = self._shared
         app = shared.source.load_threadsafe()
         self._report(self, Phase.LOADED, None)
-        lifespan = Lifespan(app, shared.config.lifespan, {})
+        lifespan = Lifespan(app, shared.config.lifespan, {}, quiet=self.number > 1)
         await lifespan.startup()
         log = AccessLog(asyncio.get_running_loop(), shared.access_log) if shared.access_log else None
         state = LoopState(shared.config, self.number, app, lifespan.state, log, shared.limit)

@@ -7,7 +7,7 @@ import h11
 
 from threadserve.errors import ParserError
 from threadserve.http.framing import TRAILERS_LIMIT
-from threadserve.http.rules import SPECIAL
+from threadserve.http.rules import special_fields
 from threadserve.types import Headers
 
 
@@ -25,7 +25,8 @@ class H11Parser:
         self.method = request.method.decode()
         self.target = request.target
         self.headers: Headers = list(request.headers)
-        self.special = [field for field in self.headers if field[0] in SPECIAL]
+        # h11 folds equal Content-Lengths into one, and so hides what must be refused.
+        self.special = special_fields(data)
 
     def body(self, data: bytes) -> bytes:
         """See `Parser.body`."""

@@ -9,10 +9,12 @@ import httptools
 
 from threadserve.errors import ParserError
 from threadserve.http.grammar import METHODS
+from threadserve.http.refusal import CRLF
 from threadserve.http.rules import SPECIAL
 from threadserve.types import Headers
 
 _method_names = {method: method.decode() for method in METHODS}
+_trailing_space = re.compile(rb"[\t ]++\r\n")
 _upgrade_field = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
@@ -31,6 +33,9 @@ class HttptoolsParser:
         self.target = b""
         self.headers: Headers = []
         self.special: Headers = []
+        if b" \r\n" in data or b"\t\r\n" in data:
+            # White space behind a value is no part of it (RFC 9112 section 5), but httptools keeps or refuses it.
+            data = _trailing_space.sub(CRLF, data)
         self._in_body = False
         try:
             self._parser.feed_data(data)
@@ -43,13 +48,11 @@ class HttptoolsParser:
             # httptools takes these bytes for the rest of an earlier body, against the framing that ended it.
             raise ParserError("no request")
         self.method = _method_names[self._parser.get_method()]
-        if b" \r\n" in data or b"\t\r\n" in data:
-            self.headers = [(name, value.rstrip(b"\t ")) for name, value in self.headers]
-            self.special = [field for field in self.headers if field[0] in SPECIAL]
 
     def body(self, data: bytes) -> bytes:
         """See `Parser.body`."""
-        self._body = body = []
+        body: list[bytes] = []
+        self._body = body
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:

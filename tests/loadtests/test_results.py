@@ -1,0 +1,111 @@
+"""Medians, ratios and verdicts made of samples."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadtests.figures import FIGURES, Figure
+from loadtests.latency import percentile
+from loadtests.report import Outcome, Sample, all_reached, markdown, rows, write_json
+from loadtests.servers import Server
+
+NAMED = {figure.name: figure for figure in FIGURES}
+HELLO = NAMED["hello"]
+
+
+def samples(server: Server, value: str, numbers: list[float], problems: list[str] | None = None) -> list[Sample]:
+    return [
+        Sample(server.label, number, [], {value: measured}, {}, problems or [])
+        for number, measured in enumerate(numbers, start=1)
+    ]
+
+
+def rates(figure: Figure, ours: list[float], theirs: list[float]) -> Outcome:
+    """An outcome in which every peer was measured alike."""
+    others = [sample for peer in figure.peers for sample in samples(peer, "requests/s", theirs)]
+    return Outcome(figure, samples(figure.ours, "requests/s", ours) + others)
+
+
+def test_the_ratio_is_of_medians() -> None:
+    (row,) = rows(rates(HELLO, [90_000, 1, 100_000, 80_000, 999_000], [50_000, 60_000, 40_000]))
+    assert (row.ours.median, row.ours.least, row.ours.greatest) == (90_000, 1, 999_000)
+    assert row.ratio == pytest.approx(1.8)
+    assert row.target == "at least 1.6"
+    assert row.reached
+
+
+def test_a_rate_has_to_reach_its_target() -> None:
+    assert all_reached([rates(HELLO, [80_000], [50_000])])
+    assert not all_reached([rates(HELLO, [79_999], [50_000])])
+
+
+def test_a_time_must_not_exceed_its_target() -> None:
+    figure = NAMED["blocked-loop"]
+
+    def outcome(ours: float) -> Outcome:
+        measured = [(figure.ours, ours), (figure.peers[0], 3.0)]
+        return Outcome(
+            figure, [Sample(server.label, 1, [], {"p99 ms": p99, "p50 ms": 1}, {}, []) for server, p99 in measured]
+        )
+
+    assert all_reached([outcome(6.0)])
+    assert not all_reached([outcome(6.1)])
+    assert [(row.value, row.target) for row in rows(outcome(6.0))] == [("p99 ms", "at most 2"), ("p50 ms", None)]
+
+
+def test_every_peer_has_to_be_reached_but_no_other_server() -> None:
+    figure = NAMED["hello-threads"]
+    outcome = rates(figure, [130], [100])
+    outcome.samples += samples(figure.others[0], "requests/s", [1000])
+    assert all_reached([outcome])
+    assert rows(outcome)[-1].reached is None
+    best = rates(figure, [130], [100])
+    best.samples += samples(figure.peers[1], "requests/s", [120, 120])
+    assert not all_reached([best])
+
+
+def test_problems_and_failures_count_against_a_figure() -> None:
+    good = rates(HELLO, [100], [50])
+    assert all_reached([good])
+    assert not all_reached([replace(good, failure="interrupted")])
+    doubtful = replace(good, samples=[*good.samples[1:], *samples(HELLO.ours, "requests/s", [100], ["3 read errors"])])
+    assert not all_reached([doubtful])
+    assert not all_reached([Outcome(HELLO)])
+
+
+def test_the_table_shows_rows_complaints_and_command_lines() -> None:
+    outcome = rates(HELLO, [104_000, 100_000, 106_000], [52_000, 50_000, 54_000])
+    outcome.failure = "interrupted"
+    text = markdown([outcome])
+    assert (
+        "| 104,000 (100,000-106,000) | Uvicorn, 1 worker | 52,000 (50,000-54,000) | 2.00 | at least 1.6 | yes |" in text
+    )
+    assert "* hello: interrupted" in text
+    assert "* hello: `ordinary-python -m uvicorn loadtests.apps.hello:app --host 127.0.0.1 --port PORT " in text
+
+
+def test_what_was_measured_of_one_server_alone_is_kept_raw(tmp_path: Path) -> None:
+    outcome = Outcome(HELLO, samples(HELLO.ours, "requests/s", [1.5]), "interrupted")
+    write_json(tmp_path / "new" / "results.json", {"date": "today"}, [outcome])
+    written = json.loads((tmp_path / "new" / "results.json").read_text())
+    assert written["date"] == "today"
+    assert written["figures"]["hello"]["rows"] == []
+    assert written["figures"]["hello"]["samples"][0]["values"] == {"requests/s": 1.5}
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["results.json"]
+
+
+def test_percentiles_are_nearest_rank() -> None:
+    times = [float(number) for number in range(200, 0, -1)]
+    assert percentile(times, 50) == 100
+    assert percentile(times, 99) == 198
+    assert percentile([7.0], 99) == 7
+
+
+def test_servers_of_a_figure_serve_alike() -> None:
+    for figure in FIGURES:
+        labels = [server.label for server in figure.servers]
+        assert len(set(labels)) == len(labels)
+        logging = "--access-log" if figure.access_log else "--no-access-log"
+        assert all(logging in server.options for server in figure.servers)
