@@ -8,15 +8,17 @@ connection pool, a client or an asyncio lock is never used by a loop that it doe
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypedDict
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+logger = logging.getLogger("threadserve.error")
 
 
 class Journal:
@@ -35,24 +37,18 @@ class Journal:
             return self.entries
 
 
-class State(TypedDict):
-    """What requests find in `request.state`."""
-
-    journal: Journal
-
-
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[State]:
+async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Journal]]:
+    """Runs on every thread; what it yields is what requests find in `request.state`."""
     journal = Journal()
     yield {"journal": journal}
-    print(f"{journal.owner} closes its journal after {journal.entries} entries", flush=True)
+    logger.info("%s closes its journal after %d entries", journal.owner, journal.entries)
 
 
 async def write(request: Request) -> JSONResponse:
     journal: Journal = request.state.journal
-    return JSONResponse(
-        {"thread": threading.current_thread().name, "owner": journal.owner, "entry": await journal.write()}
-    )
+    thread = threading.current_thread().name
+    return JSONResponse({"thread": thread, "owner": journal.owner, "entry": await journal.write()})
 
 
 app = Starlette(routes=[Route("/", write)], lifespan=lifespan)

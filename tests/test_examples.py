@@ -89,13 +89,13 @@ def test_starlette_lifespan_gives_every_thread_its_own_state(one_client_per_thre
         for client in one_client_per_thread:
             client.close()
         assert server.stop() == 0
-        output = server.stdout
+        log = server.stderr
     threads = {answer["thread"] for answer in first}
     assert len(threads) == THREADS
     assert all(answer["owner"] == answer["thread"] for answer in first + second)
     assert [answer["entry"] for answer in first + second] == [1] * THREADS + [2] * THREADS
     for thread in threads:
-        assert f"{thread} closes its journal after 2 entries\n" in output
+        assert f"{thread} closes its journal after 2 entries\n" in log
 
 
 def test_streaming_sends_a_download_of_the_promised_size() -> None:

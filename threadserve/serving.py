@@ -8,7 +8,9 @@ connection. The flags and methods that other threads may use are named.
 import logging
 import os
 import random
+import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from threadserve.access_log import AccessLogWriter
@@ -17,7 +19,7 @@ from threadserve.config import Config
 from threadserve.gil import GilGuard
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.interfaces.loading import AppSource
-from threadserve.sockets import Listeners, bind_all, listeners_per_loop
+from threadserve.sockets import Listeners, bind_all, bind_error, listeners_per_loop, share_port
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.distribution import chooser
 from threadserve.threads.group import LoopGroup, MakeHost
@@ -28,16 +30,35 @@ logger = logging.getLogger("threadserve.error")
 TICK = 1.0
 
 
-class Serving:
-    """One run of a server. The public attributes may be used from any thread."""
+class StopFlags:
+    """How the server is asked to end. Any thread sets them, and wakes the server, which reads them."""
 
-    def __init__(self, config: Config, make_host: MakeHost, sockets: Listeners | None) -> None:
-        self.should_exit = False
-        self.force_exit = False
+    should_exit = False
+    force_exit = False
+
+
+class Serving:
+    """One run of a server. The public attributes may be read from any thread.
+
+    `on_ready` is called once, when the application is ready on every loop and before the first connection is accepted.
+    Raises `ThreadserveError` when a setting or an address cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        make_host: MakeHost,
+        sockets: Listeners | None,
+        flags: StopFlags,
+        on_ready: Callable[[], object] | None,
+    ) -> None:
         self.started = False
         self.addresses: list[Any] = []
-        self._listeners = bind_all(config.host, config.port) if sockets is None else sockets
+        thread_count = config.thread_count
+        self._listeners = bind_all(config.host, config.port) if sockets is None else adopted(sockets)
         self._config = config
+        self._flags = flags
+        self._on_ready = on_ready
         self._guard = GilGuard()
         self._log_writer = AccessLogWriter()
         self._source = AppSource(config)
@@ -48,7 +69,7 @@ class Serving:
             self._log_writer if config.access_log else None,
             ConcurrencyLimit(config.limit_concurrency) if config.limit_concurrency else None,
         )
-        self._group = LoopGroup(shared, config.thread_count, make_host, self._acceptor)
+        self._group = LoopGroup(shared, thread_count, make_host, self._acceptor)
 
     def wake_threadsafe(self) -> None:
         """Has the flags looked at now."""
@@ -56,7 +77,6 @@ class Serving:
 
     def run(self) -> bool:
         """Serves to the end. Returns whether every loop ended; raises `ThreadserveError` for a failure."""
-        logger.info("Started server process [%d]", os.getpid())
         self._guard.install()
         self._log_writer.start()
         try:
@@ -66,26 +86,33 @@ class Serving:
             ended = self._stop()
         if self._group.failure is not None:
             raise self._group.failure
-        logger.info("Finished server process [%d]", os.getpid())
+        if self.started:
+            logger.info("Finished server process [%d]", os.getpid())
         return ended
 
     def _start(self) -> None:
         """Starts the loops, and listens once the application is ready on every one of them."""
         self._group.start()
-        while not (self._group.ready or self._group.failure or self.should_exit):
+        while not (self._group.ready or self._group.failure or self._flags.should_exit):
             self._acceptor.step(TICK)
             self._group.check()
         if self._group.ready:
+            if self._on_ready is not None:
+                self._on_ready()
             self._listen()
             self.addresses = [listener.getsockname() for listener in self._listeners]
             self._guard.check()
+            logger.info("Started server process [%d]", os.getpid())
             log_start(self._config, self._source, self.addresses)
             self.started = True
 
     def _listen(self) -> None:
+        for listener in self._listeners:
+            start_listening(listener, self._config.backlog)
         per_loop = listeners_per_loop(self._listeners, self._config.thread_count, self._config.distribute)
-        for listener in {*self._listeners, *(own for listeners in per_loop for own in listeners)}:
-            listener.listen(self._config.backlog)
+        for siblings in per_loop[1:]:
+            for sibling in siblings:
+                start_listening(sibling, self._config.backlog)
         if per_loop:
             self._group.listen(per_loop)
         else:
@@ -95,7 +122,7 @@ class Serving:
         """Accepts, and looks after the loops, until there is a reason to stop."""
         limit = self._request_limit()
         next_look = time.monotonic() + TICK
-        while not (self.should_exit or self._group.failure):
+        while not (self._flags.should_exit or self._group.failure):
             self._acceptor.step(TICK / 10 if limit else TICK)
             self._group.check()
             if limit and self._group.requests() >= limit:
@@ -113,14 +140,37 @@ class Serving:
 
     def _stop(self) -> bool:
         """Stops accepting, lets the loops finish, and closes what is left. Returns whether every loop ended."""
-        if self.started:
+        if self._group.failure is None:
             logger.info("Shutting down")
-        self.should_exit = True
         self._acceptor.stop_listening()
-        ended = self._group.stop(lambda: self.force_exit)
+        ended = self._group.stop(self._stop_condition())
         self._acceptor.close()
         for listener in self._listeners:
             listener.close()
         self._guard.uninstall()
         self._log_writer.stop()
         return ended
+
+    def _stop_condition(self) -> Callable[[], bool]:
+        """When to wait no longer for the loops: a start-up that goes on has as long as requests have, which look after
+        that themselves."""
+        if self.started:
+            return lambda: self._flags.force_exit
+        deadline = time.monotonic() + self._config.timeout_graceful_shutdown
+        return lambda: self._flags.force_exit or time.monotonic() >= deadline
+
+
+def adopted(sockets: Listeners) -> Listeners:
+    """Sockets that the program bound, ready to be polled."""
+    for listener in sockets:
+        listener.setblocking(False)
+    return list(sockets)
+
+
+def start_listening(listener: socket.socket, backlog: int) -> None:
+    """Lets clients connect, and only then other sockets share the port. Raises `BindError` if one has it already."""
+    try:
+        listener.listen(backlog)
+    except OSError as error:
+        raise bind_error(listener.getsockname(), error) from error
+    share_port(listener)

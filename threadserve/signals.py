@@ -1,7 +1,7 @@
 """The signals that stop the server.
 
-Runs on the main thread, the only one that Python delivers signals to; elsewhere it installs nothing. It owns the handlers
-while it is entered and puts back those it found.
+Runs on the main thread, the only one that Python delivers signals to; elsewhere it installs nothing. It owns the
+handlers while it is entered and puts back those it found.
 """
 
 import signal

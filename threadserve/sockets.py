@@ -1,36 +1,62 @@
 """Opening the listening sockets.
 
-Runs on the main thread, before any loop thread starts; the sockets belong to whoever asked for them.
+Runs on the server's thread; the sockets belong to whoever asked for them. Nothing here accepts.
 """
 
 import errno
 import os
 import socket
+from collections.abc import Iterable
 
 from threadserve.errors import BindError
 
 Listeners = list[socket.socket]
+Address = tuple[str, int] | tuple[str, int, int, int]
+Resolved = tuple[socket.AddressFamily, Address]
+
+# How often a free port is looked for that is free on every address of a host.
+FREE_PORT_TRIES = 10
+# The system has no such address, as in containers whose `localhost` has an IPv6 address by name only.
+UNAVAILABLE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 def bind_all(host: str, port: int) -> Listeners:
     """Binds one TCP socket for each address that `host` stands for; none of them listens yet.
 
-    With port 0 all of them get the same free port. Raises `BindError`.
+    With port 0 all of them get the same free port. An address that the system does not have is left out where there is
+    another. Raises `BindError`.
     """
+    found = resolve(host, port)
+    tries = FREE_PORT_TRIES if port == 0 and len(found) > 1 else 1
+    while True:
+        tries -= 1
+        try:
+            return bind_each(found)
+        except BindError as error:
+            if not tries or errno_of(error) != errno.EADDRINUSE:
+                raise
+
+
+def bind_each(found: list[Resolved]) -> Listeners:
+    """Binds a socket to each address that the system has, and all of them to the port of the first."""
     sockets: Listeners = []
-    try:
-        for family, address in resolve(host, port):
-            if sockets and port == 0:
-                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+    unavailable: BindError | None = None
+    for family, address in found:
+        if sockets:
+            address = (address[0], sockets[0].getsockname()[1], *address[2:])
+        try:
             sockets.append(bind(family, address))
-    except BindError:
-        for bound in sockets:
-            bound.close()
-        raise
+        except BindError as error:
+            if errno_of(error) not in UNAVAILABLE:
+                close_all(sockets)
+                raise
+            unavailable = unavailable or error
+    if unavailable and not sockets:
+        raise unavailable
     return sockets
 
 
-def resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]]:
+def resolve(host: str, port: int) -> list[Resolved]:
     """The addresses of a host name, each once. Raises `BindError` when it has none."""
     try:
         found = socket.getaddrinfo(
@@ -42,20 +68,22 @@ def resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str,
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))  # type: ignore[misc]
 
 
-def bind(family: socket.AddressFamily, address: tuple[str | int, ...]) -> socket.socket:
-    """Binds one socket to one address, with SO_REUSEPORT for the sockets that are to share it later.
-
-    The option is set only after the bind: a bind without it fails when another server holds the port, where with it
-    two servers started by mistake would share the port in silence. Raises `BindError`.
-    """
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def bind(
+    family: socket.AddressFamily, address: tuple[str | int, ...], *, v6_only: int = 1, shared: bool = False
+) -> socket.socket:
+    """Binds one socket to one address, which only with `shared` others may have as well. Raises `BindError`."""
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise bind_error(address, error) from error
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6_only)
+        if shared:
+            share_port(listener)
         listener.bind(address)
-        share_port(listener)
     except OSError as error:
         listener.close()
         raise bind_error(address, error) from error
@@ -64,25 +92,19 @@ def bind(family: socket.AddressFamily, address: tuple[str | int, ...]) -> socket
 
 
 def bind_beside(listener: socket.socket) -> socket.socket:
-    """Binds another socket to a listener's address, which the kernel then shares out between them."""
-    sibling = socket.socket(listener.family, socket.SOCK_STREAM)
-    try:
-        share_port(sibling)
-        sibling.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if listener.family == socket.AF_INET6:
-            sibling.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sibling.bind(listener.getsockname())
-    except OSError as error:
-        sibling.close()
-        raise bind_error(listener.getsockname(), error) from error
-    sibling.setblocking(False)
-    return sibling
+    """Binds another socket to a shared listener's address; the kernel distributes over those that listen.
+
+    Raises `BindError`.
+    """
+    is_v6 = listener.family == socket.AF_INET6
+    v6_only = listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) if is_v6 else 0
+    return bind(listener.family, listener.getsockname(), v6_only=v6_only, shared=True)
 
 
 def listeners_per_loop(listeners: Listeners, loops: int, distribute: str) -> list[Listeners]:
     """The listeners that each loop accepts from by itself; empty where the acceptor is to distribute.
 
-    A single loop always accepts by itself: there is nothing to choose.
+    A single loop always accepts by itself: there is nothing to choose. Raises `BindError`.
     """
     if loops == 1:
         return [listeners]
@@ -90,11 +112,30 @@ def listeners_per_loop(listeners: Listeners, loops: int, distribute: str) -> lis
         return []
     for listener in listeners:
         share_port(listener)
-    return [listeners, *([bind_beside(listener) for listener in listeners] for _ in range(loops - 1))]
+    per_loop = [listeners]
+    try:
+        for _ in range(loops - 1):
+            per_loop.append([])
+            for listener in listeners:
+                per_loop[-1].append(bind_beside(listener))
+    except BindError:
+        close_all(sibling for siblings in per_loop[1:] for sibling in siblings)
+        raise
+    return per_loop
+
+
+def close_all(sockets: Iterable[socket.socket]) -> None:
+    """Closes sockets."""
+    for each in sockets:
+        each.close()
 
 
 def share_port(listener: socket.socket) -> None:
-    """Sets SO_REUSEPORT where the system has it."""
+    """Lets other sockets of this user have the same port, where the system can do that.
+
+    Best set on sockets that listen already: until then a second server that was started by mistake fails, where it
+    would otherwise share the port in silence.
+    """
     if hasattr(socket, "SO_REUSEPORT"):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
@@ -107,6 +148,11 @@ def bind_error(address: tuple[str | int, ...], error: OSError) -> BindError:
         errno.EACCES: "permission denied; ports below 1024 need special rights",
     }.get(error.errno or 0, error.strerror or str(error))
     return BindError(f"cannot bind to {url_of(address)}: {reason}")
+
+
+def errno_of(error: BindError) -> int | None:
+    """What the system said."""
+    return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
 
 
 def url_of(address: tuple[str | int, ...], scheme: str = "") -> str:

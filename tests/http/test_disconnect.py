@@ -7,8 +7,8 @@ import pytest
 from support.apps import Gate, Outcome, body, read_body, respond, start
 from support.embedded_server import Serve
 from support.raw_client import Connect, RawClient, post, request
-
 from support.waiting import wait_until
+
 from threadserve.types import Receive, Scope, Send
 
 GOING = [RawClient.close, RawClient.reset]

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.apps import Disconnected, Recorder, echo
+from support.embedded_server import EmbeddedServer, Serve
 from support.memory_transport import converse
-from support.raw_client import Connect, RawClient
+from support.raw_client import RawClient
 from support.responses import parse_responses
 from support.streams import GoodRequest, cuts, good_requests, streams
 
@@ -93,12 +94,20 @@ def test_good_requests_arrive_as_they_were_sent(parser_name: str, data: st.DataO
         assert answer == b"" if method == "HEAD" else json.loads(answer)["body"].encode("latin-1") == one.body
 
 
+@pytest.fixture(scope="module")
+def both_servers(serve_shared: Serve) -> list[tuple[Recorder, EmbeddedServer]]:
+    recorders = [Recorder(app) for _ in PARSERS]
+    return [(recorder, serve_shared(recorder, http=name)) for recorder, name in zip(recorders, PARSERS, strict=True)]
+
+
 @settings(QUICK, max_examples=25)
 @given(st.data())
-def test_both_parsers_agree_over_sockets(serve_both: list[Any], data: st.DataObject) -> None:
+def test_both_parsers_agree_over_sockets(
+    both_servers: list[tuple[Recorder, EmbeddedServer]], data: st.DataObject
+) -> None:
     pieces = data.draw(cuts(data.draw(streams)))
     outcomes = []
-    for recorder, server in serve_both:
+    for recorder, server in both_servers:
         recorder.clear()
         client = RawClient(server.host, server.port)
         try:
@@ -109,10 +118,3 @@ def test_both_parsers_agree_over_sockets(serve_both: list[Any], data: st.DataObj
         finally:
             client.close()
     assert outcomes[0] == outcomes[1]
-
-
-@pytest.fixture
-def serve_both(serve: Any, connect: Connect) -> list[Any]:
-    """A server for each parser, with its recorder."""
-    recorders = [Recorder(app) for _ in PARSERS]
-    return [(recorder, serve(recorder, http=name)) for recorder, name in zip(recorders, PARSERS, strict=True)]

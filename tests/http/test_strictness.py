@@ -4,7 +4,7 @@ import pytest
 from support.apps import Disconnected, Recorder, hello, read_body
 from support.embedded_server import EmbeddedServer, Serve
 from support.raw_client import Connect, RawClient, request
-from support.refusals import BODIES, HEADS, Refusal
+from support.refusals import BODIES, HEADS, LEFT_OPEN, Refusal
 from support.responses import Response
 
 from threadserve.types import Receive, Scope, Send
@@ -159,27 +159,18 @@ def test_garbage_is_refused_at_once(
     assert recorder.scopes == []
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"GET /a HTTP/1.1\r\nHost: x\r\nX-A: b\x01c\r\n\r\n",
-        b"GET /a HTTP/1.1\r\nHost: x\r\nX-A: b\x7fc\r\n\r\n",
-        b"GET /a HTTP/1.1\r\nHost: x\r\nX-A: b\x0bc\r\n\r\n",
-        b"\r\n\r\n\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET ftp://x/a HTTP/1.1\r\nHost: x\r\n\r\n",
-        b'GET /a%zz{}|\\^`<>" HTTP/1.1\r\nHost: x\r\n\r\n',
-        b"PROPFIND /a HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /a HTTP/1.1\r\nHost: x\r\nExpect: something\r\n\r\n",
-        b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5 ;a\r\nabcde\r\n0\r\n\r\n",
-        b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;\r\nabcde\r\n0\r\n\r\n",
-        b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-        b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n",
-    ],
-)
-def test_what_rfc_9112_leaves_open_ends_the_same_over_both_parsers(serve: Serve, connect: Connect, data: bytes) -> None:
+@pytest.fixture(scope="module")
+def both_servers(serve_shared: Serve) -> list[EmbeddedServer]:
+    return [serve_shared(app, http=name) for name in ("h11", "httptools")]
+
+
+@pytest.mark.parametrize("data", LEFT_OPEN)
+def test_what_rfc_9112_leaves_open_ends_the_same_over_both_parsers(
+    both_servers: list[EmbeddedServer], connect: Connect, data: bytes
+) -> None:
     outcomes = []
-    for parser in ("h11", "httptools"):
-        client = connect(serve(app, http=parser))
+    for server in both_servers:
+        client = connect(server)
         client.send(data + request("GET", "/next", "Connection: close"))
         response = client.read_response()
         outcomes.append((response.status, response.body, client.read_all()[:12]))

@@ -1,14 +1,15 @@
 """Connections that are idle or slow. Every upper bound is generous: one sweep per loop looks at the deadlines."""
 
-import asyncio
 import time
 
-import pytest
 from support.apps import Gate, Recorder, echo_body, hello, respond
 from support.embedded_server import Serve
 from support.raw_client import Connect, request
 
 from threadserve.types import Receive, Scope, Send
+
+# Long enough for a deadline of 0.1 s that should not have been set, and two sweeps.
+LONG = 1.2
 
 
 def test_slow_head_ends_in_408(serve: Serve, connect: Connect) -> None:
@@ -49,64 +50,50 @@ def test_idle_connection_is_closed_silently(serve: Serve, connect: Connect) -> N
 
 
 def test_each_response_begins_the_keep_alive_time_anew(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(hello, timeout_keep_alive=1))
-    for number in range(4):
+    client = connect(serve(hello, timeout_keep_alive=0.8))
+    for number in range(5):
         assert client.get(f"/{number}").body == f"/{number}".encode()
         assert client.is_silent(0.4)
 
 
 def test_head_that_has_begun_has_its_own_time(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(hello, timeout_keep_alive=0.2, timeout_request_header=30))
+    client = connect(serve(hello, timeout_keep_alive=0.1, timeout_request_header=30))
     assert client.get("/a").body == b"/a"
     client.send(b"GET /slow HTTP/1.1\r\n")
-    assert client.is_silent(1.5)
+    assert client.is_silent(LONG)
     client.send(b"Host: x\r\n\r\n")
     assert client.read_response().body == b"/slow"
 
 
 def test_time_of_the_head_counts_from_its_first_byte(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(hello, timeout_keep_alive=30, timeout_request_header=1))
+    client = connect(serve(hello, timeout_keep_alive=30, timeout_request_header=0.1))
     assert client.get("/a").body == b"/a"
-    assert client.is_silent(1.5)
+    assert client.is_silent(LONG)
     assert client.get("/b").body == b"/b"
 
 
-@pytest.mark.parametrize("coding", ["Content-Length: 4", "Transfer-Encoding: chunked"])
-def test_slow_body_is_waited_for(serve: Serve, connect: Connect, coding: str) -> None:
-    client = connect(serve(echo_body, timeout_keep_alive=0.2, timeout_request_header=0.2))
-    client.send(request("POST", "/", coding))
-    assert client.is_silent(1.2)
-    client.send(b"abcd" if "Length" in coding else b"4\r\nabcd\r\n0\r\n\r\n")
-    assert client.read_response().body == b"abcd"
-
-
-def test_slow_application_is_waited_for(serve: Serve, connect: Connect) -> None:
+def test_whatever_is_slow_after_the_head_is_waited_for(serve: Serve, connect: Connect) -> None:
+    """Slow bodies and slow applications, also when the next request waits behind them."""
     gate = Gate()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await gate.wait()
-        await respond(send, b"done")
-
-    client = connect(serve(app, timeout_keep_alive=0.2, timeout_request_header=0.2))
-    client.send(request())
-    gate.wait_for_arrivals()
-    assert client.is_silent(1.2)
-    gate.open()
-    assert client.read_response().body == b"done"
-
-
-def test_request_behind_a_slow_one_is_waited_for(serve: Serve, connect: Connect) -> None:
-    """The half of a head that waits behind a running request is not the client's delay."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/slow":
-            await asyncio.sleep(1.2)
-        await hello(scope, receive, send)
+            await gate.wait()
+        await echo_body(scope, receive, send)
 
-    client = connect(serve(app, timeout_keep_alive=0.2, timeout_request_header=0.3))
-    client.send(request("GET", "/slow") + request("GET", "/next"))
-    assert client.read_response().body == b"/slow"
-    assert client.read_response().body == b"/next"
+    server = serve(app, timeout_keep_alive=0.1, timeout_request_header=0.1)
+    sized, chunked, waiting, in_a_row = (connect(server) for _ in range(4))
+    sized.send(request("POST", "/", "Content-Length: 4"))
+    chunked.send(request("POST", "/", "Transfer-Encoding: chunked"))
+    waiting.send(request("GET", "/slow"))
+    in_a_row.send(request("GET", "/slow") + request("POST", "/next", "Content-Length: 4", body=b"abcd"))
+    gate.wait_for_arrivals(2)
+    assert sized.is_silent(LONG)
+    sized.send(b"abcd")
+    chunked.send(b"4\r\nabcd\r\n0\r\n\r\n")
+    gate.open()
+    assert [client.read_response().body for client in (sized, chunked, waiting)] == [b"abcd", b"abcd", b""]
+    assert [in_a_row.read_response().body for _ in range(2)] == [b"", b"abcd"]
 
 
 def test_slow_reader_is_not_cut_off_by_the_keep_alive_time(serve: Serve, connect: Connect) -> None:
@@ -115,10 +102,10 @@ def test_slow_reader_is_not_cut_off_by_the_keep_alive_time(serve: Serve, connect
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, data)
 
-    client = connect(serve(app, timeout_keep_alive=0.2, timeout_request_header=0.2), receive_buffer=65536)
+    client = connect(serve(app, timeout_keep_alive=0.1, timeout_request_header=0.1), receive_buffer=65536)
     client.send(request())
     assert client.reader.head().status == 200
-    time.sleep(1.5)
+    time.sleep(LONG)
     assert client.reader.take(len(data)) == data
 
 

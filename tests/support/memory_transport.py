@@ -85,7 +85,7 @@ async def converse(app: ASGIApp, parser: Any, pieces: Iterable[bytes]) -> bytes:
     state = LoopState(Config(app, http=parser), 0, app, {}, None, None)
     connection = HttpConnection(state)
     transport = MemoryTransport(connection)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(3):
         connection.connection_made(transport)
         for piece in pieces:
             await transport.deliver(piece)

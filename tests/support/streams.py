@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 from support.raw_client import chunked
-from support.refusals import BODIES, HEADS
+from support.refusals import BODIES, HEADS, LEFT_OPEN
 
 TOKEN = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FRAMING = {"content-length", "transfer-encoding", "host", "connection", "expect", "upgrade", "te", "trailer"}
@@ -73,7 +73,9 @@ def damaged_requests(draw: st.DrawFn) -> bytes:
 
 
 bad_requests = st.sampled_from([refusal.data for refusal in [*HEADS, *BODIES] if len(refusal.data) < 300])
-any_requests = good_requests().map(lambda good: good.data) | damaged_requests() | bad_requests
+any_requests = (
+    good_requests().map(lambda good: good.data) | damaged_requests() | bad_requests | st.sampled_from(LEFT_OPEN)
+)
 streams = st.lists(any_requests, min_size=1, max_size=4).map(b"".join)
 
 

@@ -8,16 +8,17 @@ import asyncio
 import logging
 from collections.abc import Callable
 from math import inf
-from typing import Any, cast
+from typing import cast
 
+from threadserve.access_log import AccessLog
 from threadserve.errors import ParserError
 from threadserve.http.exchange import Exchange
 from threadserve.http.framing import ChunkedFraming, Framing, LengthFraming
-from threadserve.http.grammar import explain_head, too_long
+from threadserve.http.grammar import explain_head
 from threadserve.http.loop_state import LoopState
 from threadserve.http.refusal import CRLF, Refusal, bad_request, refusal_answer
 from threadserve.http.response_side import COMPLETE, HELD
-from threadserve.http.rules import MessageRules, read_rules, refuse_head, too_many_fields
+from threadserve.http.rules import MessageRules, read_rules, refuse_head, too_large
 from threadserve.http.scope import build_scope
 from threadserve.types import Address, Headers
 
@@ -153,40 +154,41 @@ class HttpConnection(asyncio.Protocol):
     # Reading requests.
 
     def _read_head(self, data: bytes, position: int) -> int:
-        state = self._state
+        """Begins the exchange of the request whose head is at `position`; returns where that head ends.
+
+        Every request comes this way: what is rare is left to others.
+        """
         match = self._match_head(data, position)
         if match is None:
             return self._read_partial_head(data, position)
         end = match.end()
+        head = data if end - position == len(data) else data[position:end]
+        state = self._state
         parser = self._parser
-        self._parse_head(data if end - position == len(data) else data[position:end])
+        try:
+            parser.head(head)
+        except ParserError:
+            raise refuse_head(head, state.head_limit, state.field_limit) from None
+        if len(head) > state.head_limit or len(parser.headers) > state.field_limit:
+            raise too_large(head, state.head_limit, state.field_limit)
         is_http11 = match.lastindex is None
-        # Most requests on a connection repeat these fields, and then mean the same.
         rules = self._rules
+        # Most requests on a connection repeat these fields, and then mean the same.
         if rules is None or parser.special != self._special or is_http11 != rules.is_http11:
             rules = self._rules = read_rules(parser.special, is_http11)
             self._special = parser.special
         scope = build_scope(state, parser, "1.1" if is_http11 else "1.0", self._client, self._server)
         if state.limit is not None and not state.limit.enter_threadsafe():
             raise Refusal(503, "Service Unavailable: too many requests in flight")
-        if rules.has_body:
+        if not rules.is_plain and rules.has_body:
             self._framing = ChunkedFraming() if rules.chunked else LengthFraming(rules.content_length)
         self.deadline = inf
         self._head_begun = False
         self._exchange = exchange = Exchange(self, state, scope, rules)
-        exchange.start()
+        state.requests += 1
+        state.exchanges.add(exchange)
+        exchange.task = state.start_task(exchange.run())
         return end
-
-    def _parse_head(self, head: bytes) -> None:
-        state = self._state
-        if len(head) > state.head_limit:
-            raise too_long(head, state.head_limit)
-        try:
-            self._parser.head(head)
-        except ParserError:
-            raise refuse_head(head, state.field_limit) from None
-        if len(self._parser.headers) > state.field_limit:
-            raise too_many_fields(state.field_limit)
 
     def _keep(self, data: bytes, position: int) -> None:
         """Keeps the bytes whose turn has not come, or ends the connection in view of them."""
@@ -221,7 +223,8 @@ class HttpConnection(asyncio.Protocol):
         if not exchange.feed(body, more=not framing.done):
             self._linger()
         elif framing.done and exchange.phase == COMPLETE:
-            self._await_next()
+            self._exchange = None
+            self.deadline = self._state.idle_deadline
         return after
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -236,33 +239,33 @@ class HttpConnection(asyncio.Protocol):
 
     # Called by the exchange and its response.
 
-    def on_response_complete(self) -> None:
+    def on_response_complete(self, exchange: Exchange) -> None:
         """The response's last byte is queued: the connection goes on or ends."""
-        exchange = cast("Exchange", self._exchange)
-        if self._state.access_log is not None:
-            self._log_access(exchange)
-        if not exchange.keep_alive:
-            self.close()
-        elif self._framing is not None:
-            self.deadline = self._state.head_deadline
+        state = self._state
+        if state.access_log is not None:
+            self._log_access(state.access_log, exchange)
+        if exchange.keep_alive and self._framing is None:
+            self._exchange = None
+            self.deadline = state.idle_deadline
+            if not self._reading:
+                self._await_next()
+        elif exchange.keep_alive:
+            self.deadline = state.head_deadline
             exchange.discard_body()
         else:
-            self._await_next()
-        exchange.wake()
+            self.close()
+        if exchange.changed is not None:
+            exchange.wake()
 
-    def _log_access(self, exchange: Exchange) -> None:
+    def _log_access(self, access_log: AccessLog, exchange: Exchange) -> None:
         scope = exchange.scope
         target = scope["raw_path"].decode("ascii", "backslashreplace")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("ascii", "backslashreplace")
-        entry = (self._client_label, scope["method"], target, scope["http_version"], exchange.status)
-        cast("Any", self._state.access_log).add(entry)
+        access_log.add((self._client_label, scope["method"], target, scope["http_version"], exchange.status))
 
     def _await_next(self) -> None:
-        self._exchange = None
-        self.deadline = self._state.idle_deadline
-        if self._reading:
-            return
+        """The request after this one may come, or has been waiting."""
         self.resume_reading()
         if self._pending or self._at_eof:
             # Not at once: the application is still in its `send`, and its request in flight until it returns.

@@ -37,32 +37,18 @@ class Exchange(RequestSide):
             if rules.has_body:
                 self.expect_body(after_continue=rules.expects_continue)
 
-    def start(self) -> None:
-        """Calls the application in a task, and so in a context, of its own."""
+    async def run(self) -> None:
+        """Calls the application, and sees to what it leaves undone."""
         state = self.state
-        state.requests += 1
-        state.exchanges.add(self)
-        task = state.start_task(self._run())
-        if self in state.exchanges:
-            self.task = task
-
-    async def _run(self) -> None:
         try:
-            await self.state.app(self.scope, self.receive, self.send)
+            await state.app(self.scope, self.receive, self.send)
             if self.phase != COMPLETE:
                 self._on_early_return()
         except GeneratorExit:
             raise
         except BaseException as error:
             self._on_app_error(error)
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        state = self.state
         state.exchanges.discard(self)
-        # The task holds this object and this object the task: let go, so that no collection is needed.
-        self.task = None
         if state.limit is not None:
             state.limit.leave_threadsafe()
         if state.draining:

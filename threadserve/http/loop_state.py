@@ -47,6 +47,43 @@ class Kept(Protocol):
 class LoopState:
     """One loop's share of the configuration, its caches, and the connections and exchanges that it serves."""
 
+    __slots__ = (
+        "_config_fields",
+        "_now",
+        "_sends_date",
+        "_tick_handle",
+        "_tick_interval",
+        "_timeout_keep_alive",
+        "_timeout_request_header",
+        "access_log",
+        "app",
+        "asgi",
+        "connections",
+        "default_fields",
+        "drained",
+        "draining",
+        "exchanges",
+        "extensions",
+        "field_limit",
+        "field_lines",
+        "head_deadline",
+        "head_limit",
+        "idle_deadline",
+        "lifespan_state",
+        "limit",
+        "linger_deadline",
+        "loop",
+        "make_parser",
+        "match_head",
+        "number",
+        "opening",
+        "requests",
+        "root_path",
+        "root_path_bytes",
+        "start_task",
+        "status_lines",
+    )
+
     def __init__(
         self,
         config: Config,
@@ -71,6 +108,7 @@ class LoopState:
 
         self.root_path = config.root_path
         self.root_path_bytes = config.root_path.encode()
+        self.asgi = {"version": "3.0", "spec_version": "2.5"}
         self.extensions: dict[str, dict[str, Any]] = {
             f"http.response.{name}": {} for name in ("pathsend", "trailers", "early_hint")
         }
@@ -123,6 +161,7 @@ class LoopState:
     def begin_shutdown(self) -> None:
         """From now on every response closes its connection, and idle connections are closed."""
         self.draining = True
+        self._renew()
         self._tick_interval = SHUTDOWN_TICK
         self.stop()
         self.start()
@@ -158,7 +197,7 @@ class LoopState:
         self._now = self.loop.time()
         # A deadline set between two ticks counts from the next one, so that none comes early.
         base = self._now + TICK
-        self.idle_deadline = base + self._timeout_keep_alive
+        self.idle_deadline = self._now + IDLE_GRACE if self.draining else base + self._timeout_keep_alive
         self.head_deadline = base + self._timeout_request_header
         self.linger_deadline = base + LINGER
         date = f"date: {formatdate(usegmt=True)}\r\n".encode() if self._sends_date else b""

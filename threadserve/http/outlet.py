@@ -20,8 +20,8 @@ class Outlet(Protocol):
         """Returns when the client has taken enough of what is queued, or is gone."""
         ...
 
-    def on_response_complete(self) -> None:
-        """The last byte of the current response has been queued."""
+    def on_response_complete(self, exchange: Any) -> None:
+        """The last byte of the response of this exchange, the current one, has been queued."""
         ...
 
     def pause_reading(self) -> None:

@@ -28,7 +28,7 @@ class RequestSide(ResponseSide):
     _more_body = False
     _expects_continue = False
     _is_given = False
-    _changed: asyncio.Event | None = None
+    changed: asyncio.Event | None = None
 
     def expect_body(self, *, after_continue: bool) -> None:
         """A body follows the head; with `after_continue` the client waits to be told to send it."""
@@ -80,15 +80,15 @@ class RequestSide(ResponseSide):
         self.keep_alive = True
 
     async def _wait(self) -> None:
-        if self._changed is None:
-            self._changed = asyncio.Event()
-        self._changed.clear()
-        await self._changed.wait()
+        if self.changed is None:
+            self.changed = asyncio.Event()
+        self.changed.clear()
+        await self.changed.wait()
 
     def wake(self) -> None:
         """Lets a waiting `receive` look again."""
-        if self._changed is not None:
-            self._changed.set()
+        if self.changed is not None:
+            self.changed.set()
 
     def feed(self, body: bytes, more: bool) -> bool:
         """Takes a part of the request's body from the connection; `more` says whether the request goes on.

@@ -39,6 +39,8 @@ WHEN = {
 
 UNDECLARED = -1
 LARGE_BODY = 65536
+BODYLESS = frozenset({204, 304})
+CLOSE = b"connection: close\r\n\r\n"
 
 
 class ResponseSide:
@@ -57,7 +59,6 @@ class ResponseSide:
     phase = AWAITED
     status = 0
     _lines: list[bytes]
-    _length = UNDECLARED
     _remaining = UNDECLARED
     _is_plain = True
     _bodyless = False
@@ -76,11 +77,17 @@ class ResponseSide:
             raise ClientDisconnected("the client has disconnected")
         kind = message["type"]
         phase = self.phase
-        if kind == "http.response.body" and (phase == HELD or phase == STREAMING):
-            self._send_body(message.get("body", b""), message.get("more_body", False))
-        elif kind == "http.response.start" and phase == AWAITED:
+        if phase == AWAITED and kind == "http.response.start":
             self._start(message)
             return
+        if kind == "http.response.body" and (phase == HELD or phase == STREAMING):
+            body = message.get("body", b"")
+            if message.get("more_body", False):
+                self._send_part(body, more=True)
+            elif phase == HELD and self._is_plain and len(body) <= LARGE_BODY:
+                self._send_whole(body)
+            else:
+                self._send_part(body, more=False)
         else:
             await self._send_extension(kind, message)
         if self.outlet.write_paused:
@@ -98,25 +105,27 @@ class ResponseSide:
         try:
             for field in fields:
                 line = known.get(field)
-                if line is None:
-                    self._add_field(field)
-                else:
+                if line is not None:
                     lines.append(line)
+                elif field[0] == CONTENT_LENGTH and self._remaining < 0 and field[1].isdigit():
+                    self._remaining = int(field[1])
+                    lines.append(b"content-length: " + field[1] + CRLF)
+                else:
+                    self._add_field(field)
         except TypeError:
             # Only tuples can be known; other pairs are as good.
             del lines[2:]
             self._remaining = UNDECLARED
             for name, value in fields:
                 self._add_field((name, value))
-        self._length = self._remaining
-        if status == 204 or status == 304 or self.is_head or message.get("trailers"):
+        if status == 204 or status == 304 or self.is_head or not self.is_http11 or "trailers" in message:
             self._start_special(message)
         self.phase = HELD
 
     def _start_special(self, message: Message) -> None:
         """Notes what makes the body of this response other than plain."""
         self._is_plain = False
-        self._bodyless = self.is_head or self.status in (204, 304)
+        self._bodyless = self.is_head or self.status in BODYLESS
         self._wants_trailers = message.get("trailers", False)
         self._trails = self._chunked = self._wants_trailers and self._may_trail()
         if self.status == 204:
@@ -131,12 +140,12 @@ class ResponseSide:
             if name == b"te"
             for coding in value.lower().split(b",")
         )
-        return takes and self.is_http11 and not self._bodyless and self._length < 0
+        return takes and self.is_http11 and not self._bodyless and self._remaining < 0
 
     def _add_field(self, field: tuple[bytes, bytes]) -> None:
         """Adds a field that is not known, or that means something to us."""
         name, value = field
-        if name == CONTENT_LENGTH or name.lower() in DECIDED_HERE:
+        if name.lower() in DECIDED_HERE:
             self._add_decided(name.lower(), value)
         else:
             self._lines.append(self.state.field_lines.learn(field))
@@ -156,14 +165,32 @@ class ResponseSide:
         elif value.lower() != b"chunked":
             raise ValueError(f"the transfer-encoding is the server's to choose, not the application's: {value!r}")
 
-    def _send_body(self, body: bytes, more: bool) -> None:
+    def _send_whole(self, body: bytes) -> None:
+        """Sends the most frequent response, all of it at once: this is `_send_part` with the rare cases left out."""
+        lines = self._lines
+        if self._remaining < 0:
+            lines.append(b"content-length: %d\r\n" % len(body))
+        elif self._remaining != len(body):
+            self._count(len(body), more=False)
+        if self.keep_alive and not self.state.draining:
+            lines.append(CRLF)
+        else:
+            self.keep_alive = False
+            lines.append(CLOSE)
+        lines.append(body)
+        self.outlet.write(b"".join(lines))
+        self.phase = COMPLETE
+        self.outlet.on_response_complete(self)
+
+    def _send_part(self, body: bytes, *, more: bool) -> None:
         if self.phase == STREAMING:
             self._check_client()
-        pieces = self._lines if self.phase == HELD else []
         if self._remaining >= 0 and not self._bodyless:
             self._count(len(body), more)
+        pieces: list[bytes] = []
         if self.phase == HELD:
-            self._finish_head(pieces, body, more)
+            pieces = self._lines
+            self._finish_head(len(body), more)
         if self._chunked:
             self._add_chunk(pieces, body, more)
         elif not self._bodyless:
@@ -175,7 +202,7 @@ class ResponseSide:
             self.phase = TRAILING
         else:
             self.phase = COMPLETE
-            self.outlet.on_response_complete()
+            self.outlet.on_response_complete(self)
 
     def _count(self, size: int, more: bool) -> None:
         """Holds a body against its declared length, before any of it is written."""
@@ -185,38 +212,35 @@ class ResponseSide:
             raise RuntimeError("Response content shorter than Content-Length")
         self._remaining -= size
 
-    def _finish_head(self, pieces: list[bytes], body: bytes, more: bool) -> None:
-        """Ends the head, now that it is known how the body is framed (RFC 9112 section 6.3)."""
-        if not self._is_plain:
-            self._frame_special(pieces, body, more)
-        elif self._length < 0:
-            self._frame_undeclared(pieces, len(body), more)
+    def _finish_head(self, size: int, more: bool) -> None:
+        """Ends the head, now that it is known how the body is framed (RFC 9112 section 6.3).
+
+        `size` is that of the body's first part, and `more` whether there are others.
+        """
+        lines = self._lines
+        if self._chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        elif self._remaining < 0 and (size or not self._bodyless) and self.status not in BODYLESS:
+            self._frame_undeclared(size, more)
         if self.state.draining:
             self.keep_alive = False
         if not self.keep_alive:
-            pieces.append(b"connection: close\r\n\r\n")
+            lines.append(CLOSE)
         elif not self.is_http11:
-            pieces.append(b"connection: keep-alive\r\n\r\n")
+            lines.append(b"connection: keep-alive\r\n\r\n")
         else:
-            pieces.append(CRLF)
+            lines.append(CRLF)
 
-    def _frame_undeclared(self, pieces: list[bytes], size: int, more: bool) -> None:
+    def _frame_undeclared(self, size: int, more: bool) -> None:
         if not more:
-            pieces.append(b"content-length: %d\r\n" % size)
+            self._lines.append(b"content-length: %d\r\n" % size)
+        elif self._bodyless:
+            return
         elif self.is_http11:
             self._chunked = True
-            pieces.append(b"transfer-encoding: chunked\r\n")
+            self._lines.append(b"transfer-encoding: chunked\r\n")
         else:
             self.keep_alive = False
-
-    def _frame_special(self, pieces: list[bytes], body: bytes, more: bool) -> None:
-        if self._chunked:
-            pieces.append(b"transfer-encoding: chunked\r\n")
-        elif not self._bodyless:
-            if self._length < 0:
-                self._frame_undeclared(pieces, len(body), more)
-        elif self.is_head and self._length < 0 and body and not more and self.status not in (204, 304):
-            pieces.append(b"content-length: %d\r\n" % len(body))
 
     def _add_chunk(self, pieces: list[bytes], body: bytes, more: bool) -> None:
         if body:
@@ -249,7 +273,7 @@ class ResponseSide:
         self._chunked = self._trails = False
         self._remaining = UNDECLARED
         self._start({"status": 500, "headers": [(b"content-type", b"text/plain; charset=utf-8")]})
-        self._send_body(text, more=False)
+        self._send_part(text, more=False)
 
     async def _send_extension(self, kind: str, message: Message) -> None:
         if kind == "http.response.trailers" and self.phase == TRAILING:
@@ -270,7 +294,7 @@ class ResponseSide:
         if not message.get("more_trailers", False):
             self.outlet.write(b"".join((b"0\r\n", self._trailers, CRLF)))
             self.phase = COMPLETE
-            self.outlet.on_response_complete()
+            self.outlet.on_response_complete(self)
 
     def _send_early_hint(self, links: list[bytes]) -> None:
         """ASGI extension `http.response.early_hint`, RFC 8297.
@@ -289,15 +313,15 @@ class ResponseSide:
             if size and not self._bodyless:
                 await send_file(self.state.loop, self.outlet, file, size)
         self.phase = COMPLETE
-        self.outlet.on_response_complete()
+        self.outlet.on_response_complete(self)
 
     def _send_head_of_file(self, size: int) -> None:
-        if self._length < 0:
+        if self._remaining < 0:
             self._lines.append(b"content-length: %d\r\n" % size)
-            self._length = size
         elif not self._bodyless:
             self._count(size, more=False)
+        self._remaining = 0
         self._trails = self._chunked = False
-        self._finish_head(self._lines, b"", more=False)
+        self._finish_head(0, more=False)
         self._write(self._lines, 0)
         self.phase = STREAMING

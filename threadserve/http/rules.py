@@ -7,7 +7,7 @@ so it is the same over both parsers.
 import re
 from typing import NamedTuple
 
-from threadserve.http.grammar import FIELD, TOKEN, readable
+from threadserve.http.grammar import FIELD, TOKEN, readable, too_long
 from threadserve.http.refusal import Refusal, bad_request
 from threadserve.types import Headers
 
@@ -102,17 +102,17 @@ def wants_keep_alive(special: Headers, is_http11: bool) -> bool:
 
 def special_fields(head: bytes) -> Headers:
     """The fields of a head, as its bytes have them, that decide about the message."""
-    fields = [(name.lower(), value.strip(b"\t ")) for name, value in FIELD.findall(head, head.index(b"\n") + 1)]
+    fields = [(name.lower(), value.rstrip(b"\t ")) for name, value in FIELD.findall(head, head.index(b"\n") + 1)]
     return [field for field in fields if field[0] in SPECIAL]
 
 
-def refuse_head(head: bytes, field_limit: int) -> Refusal:
+def refuse_head(head: bytes, size_limit: int, field_limit: int) -> Refusal:
     """The refusal of a head that passed the grammar and that the parser refused.
 
     Our own rules are asked first, from the bytes alone, so that the answer does not depend on the parser.
     """
-    if head.count(b"\n") - 2 > field_limit:
-        return too_many_fields(field_limit)
+    if len(head) > size_limit or head.count(b"\n") - 2 > field_limit:
+        return too_large(head, size_limit, field_limit)
     try:
         read_rules(special_fields(head), head[head.index(b"\r") - 1 : head.index(b"\r")] == b"1")
     except Refusal as refusal:
@@ -120,6 +120,8 @@ def refuse_head(head: bytes, field_limit: int) -> Refusal:
     return bad_request("malformed request")
 
 
-def too_many_fields(limit: int) -> Refusal:
-    """The refusal of a head with more header fields than `limit`."""
-    return Refusal(431, f"more than {limit} header fields")
+def too_large(head: bytes, size_limit: int, field_limit: int) -> Refusal:
+    """The refusal of a head with more bytes or more fields than it may have."""
+    if len(head) > size_limit:
+        return too_long(head, size_limit)
+    return Refusal(431, f"more than {field_limit} header fields")

@@ -26,7 +26,7 @@ def build_scope(
         path = unquote(path)
     return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "asgi": state.asgi,
         "http_version": http_version,
         "server": server,
         "client": client,

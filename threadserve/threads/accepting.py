@@ -7,17 +7,36 @@ Never blocks.
 import errno
 import logging
 import socket
+import time
 
 logger = logging.getLogger("threadserve.error")
 
 BATCH = 64
 PAUSE = 0.25
+EPISODE_GAP = 10.0
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Exhausted(Exception):
     """The process or the system has no descriptor left for another connection."""
+
+
+class ExhaustionLog:
+    """Reports once that no connections can be accepted, however often that is tried in vain.
+
+    It is reported again when it happens after `EPISODE_GAP` seconds without it. Belongs to the thread that accepts.
+    """
+
+    def __init__(self) -> None:
+        self._last = -EPISODE_GAP
+
+    def report(self, error: Exhausted) -> None:
+        """Accepting has failed."""
+        now = time.monotonic()
+        if now - self._last >= EPISODE_GAP:
+            logger.error("Cannot accept connections: %s. Trying again every %s seconds.", error, PAUSE)
+        self._last = now
 
 
 def accept_batch(listener: socket.socket, batch: int = BATCH) -> list[socket.socket]:

@@ -1,11 +1,10 @@
 """The acceptor: takes connections from every listening socket and hands each to a loop thread.
 
-Runs on the main thread, or on a thread of its own where the server is embedded in a running loop. It owns the listeners,
-the selector and the wake-up sockets; `wake_threadsafe` alone may be called from elsewhere, signal handlers included. It
-never reads from a connection and never runs application code.
+Runs on the main thread, or on a thread of its own where the server is embedded in a running loop. It owns the
+listeners, the selector and the wake-up sockets; `wake_threadsafe` alone may be called from elsewhere, signal handlers
+included. It never reads from a connection and never runs application code.
 """
 
-import logging
 import selectors
 import time
 from collections.abc import Callable, Sequence
@@ -13,10 +12,8 @@ from socket import socket, socketpair
 from typing import Protocol, cast
 
 from threadserve.errors import MailboxClosed
-from threadserve.threads.accepting import PAUSE, Exhausted, accept_batch, drain_and_close
+from threadserve.threads.accepting import PAUSE, Exhausted, ExhaustionLog, accept_batch, drain_and_close
 from threadserve.threads.distribution import STALL, HandOver, Target
-
-logger = logging.getLogger("threadserve.error")
 
 
 class Receiver(Target, Protocol):
@@ -42,6 +39,7 @@ class Acceptor:
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
         self._listeners: list[socket] = []
         self._paused_until = 0.0
+        self._exhaustion = ExhaustionLog()
         self._homeless: list[socket] = []
 
     def wake_threadsafe(self) -> None:
@@ -90,8 +88,9 @@ class Acceptor:
         self._selector.close()
 
     def _wait_time(self, timeout: float) -> float:
-        waiting = self._homeless or any(receiver.handed for receiver in self.receivers)
-        if waiting and len(self.receivers) > 1:
+        if self._homeless and self.receivers:
+            return min(timeout, STALL)
+        if len(self.receivers) > 1 and any(receiver.handed for receiver in self.receivers):
             return min(timeout, STALL)
         if self._paused_until:
             return min(timeout, max(0.0, self._paused_until - time.monotonic()))
@@ -108,8 +107,7 @@ class Acceptor:
 
     def _pause(self, error: Exhausted) -> None:
         """Stops polling listeners that stay readable while nothing can be accepted from them."""
-        if not self._paused_until:
-            logger.error("Cannot accept connections: %s. Trying again every %s seconds.", error, PAUSE)
+        self._exhaustion.report(error)
         self._paused_until = time.monotonic() + PAUSE
         self._unwatch()
 

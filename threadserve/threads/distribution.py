@@ -5,7 +5,7 @@ Runs on the acceptor's thread, which owns the chooser; it only reads what the lo
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from socket import socket
 from typing import Protocol, TypeVar
 
@@ -16,24 +16,33 @@ STALL = 0.005
 class HandOver:
     """Accepted connections on their way to one loop.
 
-    The acceptor's thread gives and takes back, the loop's thread takes. A `deque` appends and pops safely from both ends
-    on both kinds of build, so no lock is needed; `_given_at` is written by the acceptor alone.
+    The acceptor's thread gives and takes back, the loop's thread takes, in turns, and gives back what it has not begun
+    with when it ends. A `deque` appends and pops safely from both ends on both kinds of build, so no lock is needed;
+    `_turns` is written by the loop's thread alone, and `_given_at` and `_given_in_turn` by the acceptor's.
     """
 
-    __slots__ = ("_given_at", "_waiting")
+    __slots__ = ("_given_at", "_given_in_turn", "_turns", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: deque[socket] = deque()
+        self._turns = 0
         self._given_at = 0.0
+        self._given_in_turn = -1
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def give(self, connection: socket) -> None:
-        """Adds a connection."""
-        if not self._waiting:
+        """Adds a connection, for which the loop owes a turn."""
+        turns = self._turns
+        if turns != self._given_in_turn or not self._waiting:
+            self._given_in_turn = turns
             self._given_at = time.monotonic()
         self._waiting.append(connection)
+
+    def begin_turn(self) -> None:
+        """The loop is about to take what there is."""
+        self._turns += 1
 
     def take(self) -> socket | None:
         """Returns the connection that has waited longest, if there is one."""
@@ -41,6 +50,10 @@ class HandOver:
             return self._waiting.popleft()
         except IndexError:
             return None
+
+    def give_back(self, connections: Iterable[socket]) -> None:
+        """The loop ends, and leaves these to others."""
+        self._waiting.extend(connections)
 
     def take_all(self) -> list[socket]:
         """Returns all the connections that nobody has taken."""
@@ -55,8 +68,9 @@ class HandOver:
         return True
 
     def is_stalled(self) -> bool:
-        """Whether the loop has left connections lying."""
-        return bool(self._waiting) and time.monotonic() - self._given_at > STALL
+        """Whether the loop has left connections lying, and has not had a turn since even if they were taken back."""
+        owes = self._turns == self._given_in_turn or self._waiting
+        return bool(owes) and time.monotonic() - self._given_at > STALL
 
 
 class Target(Protocol):

@@ -50,6 +50,7 @@ class LoopGroup:
         self._reports: SimpleQueue[tuple[LoopServer, Phase, BaseException | None]] = SimpleQueue()
         self._slots: list[Slot] = []
         self._deaths: deque[float] = deque(maxlen=DEATHS)
+        self._dead: list[Host] = []
         self._requests_of_the_dead = 0
         self._serving = False
         self._stopping = False
@@ -102,7 +103,17 @@ class LoopGroup:
             self.check()
         if not self.ended:
             self._abandon()
-        return all(slot.host.join(0 if slot.phase is not Phase.ENDED else None) for slot in self._slots)
+        self._close_listeners()
+        hosts = self._dead + [slot.host for slot in self._slots]
+        deadline = time.monotonic() + (ABANDON_GRACE if self.ended else 0)
+        return all(host.join(max(0.0, deadline - time.monotonic())) for host in hosts)
+
+    def _close_listeners(self) -> None:
+        """Closes what loops have left open that died and found no successor."""
+        for slot in self._slots:
+            if slot.phase is Phase.ENDED:
+                for listener in slot.listeners:
+                    listener.close()
 
     def _abandon(self) -> None:
         for slot in self._slots:
@@ -127,7 +138,7 @@ class LoopGroup:
 
     def _take_in(self, slot: Slot, phase: Phase, error: BaseException | None) -> None:
         slot.phase = phase
-        if phase is Phase.LOADED and slot.number == 1 and len(self._slots) == 1:
+        if phase is Phase.LOADED and len(self._slots) == 1 and not self._stopping:
             for number in range(2, self._count + 1):
                 self._start_slot(number)
         elif phase is Phase.READY:
@@ -155,6 +166,7 @@ class LoopGroup:
 
     def _replace(self, slot: Slot) -> None:
         self._requests_of_the_dead += slot.server.requests_threadsafe()
+        self._dead.append(slot.host)
         slot.server, slot.host = self._make_loop(slot.number)
         slot.phase = None
         slot.host.start()

@@ -30,12 +30,16 @@ class Host(Protocol):
 
 
 class LoopThread:
-    """A thread that runs a loop server on a loop of its own, and then calls `on_end` with what killed it, or None."""
+    """A thread that runs a loop server on a loop of its own, and calls `on_end` with what killed it, or None.
+
+    When it was killed, that is before the loop is closed, for which the successor need not wait.
+    """
 
     def __init__(self, server: LoopServer, factory: LoopFactory, on_end: Outcome) -> None:
         self._server = server
         self._factory = factory
         self._on_end = on_end
+        self._has_ended = False
         # A daemon, because a handler that never returns would otherwise keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"threadserve-{server.number}", daemon=True)
 
@@ -55,13 +59,26 @@ class LoopThread:
     def _serve(self) -> None:
         try:
             with asyncio.Runner(loop_factory=self._factory) as runner:
-                runner.run(self._server.main())
-        except asyncio.CancelledError:
-            self._on_end(None)
+                self._run_main(runner)
         except BaseException as error:
-            self._on_end(error)
+            self._end(error)
         else:
-            self._on_end(None)
+            self._end(None)
+
+    def _run_main(self, runner: asyncio.Runner) -> None:
+        try:
+            runner.run(self._server.main())
+        except asyncio.CancelledError:
+            return
+        except BaseException as error:
+            # Before the runner waits for what is left of the loop's tasks and executor, and takes up nothing more.
+            self._server.release()
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self._on_end(error)
 
 
 class BorrowedLoop:

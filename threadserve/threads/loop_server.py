@@ -1,8 +1,8 @@
 """Serving on one event loop: the app instance, its lifespan, its connections, from start-up to shutdown.
 
-Everything but the methods named `*_threadsafe` runs on the loop's own thread, which owns the app instance, the loop state
-and, where the loop accepts for itself, its listeners. It never touches another loop's objects; what it has to say to the
-main thread goes out through `report`.
+Everything but the methods named `*_threadsafe` runs on the loop's own thread, which owns the app instance, the loop
+state and, where the loop accepts for itself, its listeners. It never touches another loop's objects; what it has to say
+to the main thread goes out through `report`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from threadserve.http.connection import HttpConnection
 from threadserve.http.loop_state import LoopState
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
-from threadserve.threads.accepting import PAUSE, Exhausted, accept_batch, drain_and_close
+from threadserve.threads.accepting import PAUSE, Exhausted, ExhaustionLog, accept_batch, drain_and_close
 from threadserve.threads.distribution import HandOver
 from threadserve.threads.mailbox import Mailbox
 
@@ -66,6 +66,8 @@ class LoopServer:
         self._state: LoopState | None = None
         self._main_task: asyncio.Task[None] | None = None
         self._listeners: list[socket] = []
+        self._exhaustion = ExhaustionLog()
+        self._unopened: set[socket] = set()
         self._released = False
 
     # From any thread.
@@ -91,8 +93,11 @@ class LoopServer:
                 raise
 
     def listen_threadsafe(self, listeners: list[socket]) -> None:
-        """Has the loop accept from these sockets, which listen already; it closes them when it stops."""
-        self._mailbox.post_threadsafe(self._listen, listeners)
+        """Has the loop accept from these sockets, which listen already; it closes them when it stops.
+
+        A loop that has died leaves them alone: they are for its successor.
+        """
+        self._post_if_open(partial(self._listen, listeners))
 
     def stop_threadsafe(self) -> None:
         """Has the loop finish what it serves, and end."""
@@ -120,7 +125,7 @@ class LoopServer:
         except ThreadserveError as error:
             self._report(self, Phase.FAILED, error)
         finally:
-            self._release()
+            self.release()
 
     async def _serve(self) -> None:
         shared = self._shared
@@ -162,8 +167,13 @@ class LoopServer:
         if exchanges:
             logger.error("Cut off %d requests that were still running after %g seconds.", len(exchanges), timeout)
 
-    def _release(self) -> None:
-        """Leaves nothing open, on every path out of `main`; the listeners are the server's to give to a successor."""
+    def release(self) -> None:
+        """Leaves nothing open, on every path out of `main`; the listeners are the server's to give to a successor.
+
+        Also to be called when the loop was killed and `main` with it, before the loop is run again to be closed.
+        """
+        if self._released:
+            return
         self._released = True
         self._mailbox.close()
         state = self._state
@@ -172,6 +182,9 @@ class LoopServer:
         state.stop()
         for listener in self._listeners:
             state.loop.remove_reader(listener)
+        self._listeners = []
+        self.handed.give_back(self._unopened)
+        self._unopened.clear()
         for connection in list(state.connections):
             connection.abort()
         if state.access_log is not None:
@@ -184,6 +197,8 @@ class LoopServer:
     # Taking up connections.
 
     def _listen(self, listeners: list[socket]) -> None:
+        if self._released:
+            return
         self._listeners = listeners
         for listener in listeners:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
@@ -200,7 +215,7 @@ class LoopServer:
     def _pause(self, error: Exhausted) -> None:
         """Stops polling listeners that stay readable while nothing can be accepted from them."""
         loop = asyncio.get_running_loop()
-        logger.error("Cannot accept connections: %s. Trying again in %s seconds.", error, PAUSE)
+        self._exhaustion.report(error)
         for listener in self._listeners:
             loop.remove_reader(listener)
         loop.call_later(PAUSE, lambda: self._listen(self._listeners))
@@ -209,17 +224,23 @@ class LoopServer:
         if self._released:
             # The acceptor gives them to somebody else.
             return
+        self.handed.begin_turn()
         while (connection := self.handed.take()) is not None:
             self._adopt(connection)
 
     def _adopt(self, connection: socket) -> None:
         state = cast("LoopState", self._state)
+        self._unopened.add(connection)
         task = state.start_task(self._open(state, connection))
         if not task.done():
             state.opening.add(task)
             task.add_done_callback(state.on_opened)
 
     async def _open(self, state: LoopState, connection: socket) -> None:
+        if connection not in self._unopened:
+            # The loop server ended before this began, and has given the connection back.
+            return
+        self._unopened.discard(connection)
         try:
             await state.loop.connect_accepted_socket(partial(HttpConnection, state), connection)
         except OSError:

@@ -21,12 +21,16 @@ _upgrade_field = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 class HttptoolsParser:
     """A `Parser` over httptools, which calls back while it is fed."""
 
-    __slots__ = ("_body", "_in_body", "_parser", "headers", "method", "special", "target")
+    __slots__ = ("_body", "_feed", "_method", "headers", "method", "special", "target")
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
         self._body: list[bytes] = []
-        self._in_body = False
+        self._renew()
+
+    def _renew(self) -> None:
+        parser = httptools.HttpRequestParser(self)
+        self._feed = parser.feed_data
+        self._method = parser.get_method
 
     def head(self, data: bytes) -> None:
         """See `Parser.head`."""
@@ -36,36 +40,47 @@ class HttptoolsParser:
         if b" \r\n" in data or b"\t\r\n" in data:
             # White space behind a value is no part of it (RFC 9112 section 5), but httptools keeps or refuses it.
             data = _trailing_space.sub(CRLF, data)
-        self._in_body = False
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
         except httptools.HttpParserUpgrade:
             self._decline_upgrade(data)
-        except httptools.HttpParserError as error:
-            raise ParserError(str(error)) from error
-        self._in_body = True
+        except httptools.HttpParserError:
+            self._start_afresh(data)
         if not self.target:
             # httptools takes these bytes for the rest of an earlier body, against the framing that ended it.
             raise ParserError("no request")
-        self.method = _method_names[self._parser.get_method()]
+        self.method = _method_names[self._method()]
 
     def body(self, data: bytes) -> bytes:
         """See `Parser.body`."""
+        # What is called a header from here on is a trailer, which is dropped (RFC 9112 section 7.1.2).
+        self.headers, self.special = [], []
         body: list[bytes] = []
         self._body = body
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
         except httptools.HttpParserError as error:
             raise ParserError(str(error)) from error
         return body[0] if len(body) == 1 else b"".join(body)
+
+    def _start_afresh(self, data: bytes) -> None:
+        # llhttp reads nothing more once it has seen `Proxy-Connection: close`, or a `Connection: close` among trailers;
+        # neither ends a connection here (RFC 9112 section 9.6). What is bad in itself, a fresh parser refuses too.
+        self.target = b""
+        self.headers, self.special = [], []
+        self._renew()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            raise ParserError(str(error)) from error
 
     def _decline_upgrade(self, data: bytes) -> None:
         # llhttp takes what follows a request to upgrade for another protocol, its body included. A request whose upgrade
         # is declined is an ordinary one (RFC 9110 section 7.8), so a fresh parser reads on without having seen the field.
         target, headers, special = self.target, self.headers, self.special
         self.headers, self.special = [], []
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(_upgrade_field.sub(b"\r\nx-upgrade:", data))
+        self._renew()
+        self._feed(_upgrade_field.sub(b"\r\nx-upgrade:", data))
         self.target, self.headers, self.special = target, headers, special
 
     def on_url(self, target: bytes) -> None:
@@ -73,12 +88,11 @@ class HttptoolsParser:
         self.target = target
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools has read a field of the head, or a trailer, which is dropped (RFC 9112 section 7.1.2)."""
-        field = (name.lower(), value)
-        if self._in_body:
-            return
+        """httptools has read a field."""
+        name = name.lower()
+        field = (name, value)
         self.headers.append(field)
-        if field[0] in SPECIAL:
+        if name in SPECIAL:
             self.special.append(field)
 
     def on_body(self, body: bytes) -> None:

@@ -1,0 +1,76 @@
+"""Clients that keep a server busy from threads of their own, and remember whatever went wrong."""
+
+import threading
+from typing import Any
+
+from support.raw_client import RawClient, request
+from support.responses import Response
+from support.waiting import DEADLINE, wait_until
+
+
+class Load:
+    """Requests without a pause, until the server refuses connections.
+
+    `keep_alive` clients send one request after the other on a connection, until the server announces that it closes it;
+    `fresh` ones connect for each. A request on a connection that was opened has to be answered: everything but a
+    refused connection is a failure.
+    """
+
+    def __init__(self, server: Any, *, keep_alive: int, fresh: int, target: str = "/", expected: bytes) -> None:
+        self.server = server
+        self.target = target
+        self.expected = expected
+        self.failures: list[str] = []
+        self.answered = [0] * (keep_alive + fresh)
+        fields = [()] * keep_alive + [("Connection: close",)] * fresh
+        self._clients = [
+            threading.Thread(target=self._run, args=(number, own), name=f"client-{number}")
+            for number, own in enumerate(fields)
+        ]
+
+    def start(self) -> None:
+        """Starts the clients."""
+        for client in self._clients:
+            client.start()
+
+    def wait_for_answers(self) -> None:
+        """Waits until each client has had a few answers."""
+        wait_until(lambda: min(self.answered) >= 3 or self.failures, "answers for all clients")
+
+    def join(self) -> int:
+        """Waits until the server has refused every client. Returns how many answers came; raises if one did not."""
+        for client in self._clients:
+            client.join(2 * DEADLINE)
+        if self.failures:
+            raise AssertionError("\n".join(self.failures))
+        if any(client.is_alive() for client in self._clients):
+            raise AssertionError("clients still run")
+        return sum(self.answered)
+
+    def _run(self, number: int, fields: tuple[str, ...]) -> None:
+        try:
+            while self._use_connection(number, fields):
+                pass
+        except Exception as error:
+            self.failures.append(f"client {number} after {self.answered[number]} answers: {error!r}")
+
+    def _use_connection(self, number: int, fields: tuple[str, ...]) -> bool:
+        try:
+            client = RawClient(self.server.host, self.server.port)
+        except ConnectionRefusedError:
+            return False
+        try:
+            data = request("GET", self.target, *fields)
+            closing = False
+            while not closing:
+                client.send(data)
+                closing = self._take(number, client.read_response())
+        finally:
+            client.close()
+        return True
+
+    def _take(self, number: int, response: Response) -> bool:
+        if (response.status, response.body) != (200, self.expected):
+            raise AssertionError(f"{response.status} {response.body!r}")
+        self.answered[number] += 1
+        return response.says_close

@@ -1,0 +1,101 @@
+"""An application for a server process: what it does is steered by the requests' bodies and told on stdout.
+
+It runs in the process that is tested. `STEERED_STARTUP` in its environment is how its start-up goes.
+"""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from support.apps import body, read_body, respond, start
+
+from threadserve.types import Receive, Scope, Send
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Has a lifespan, and an answer for each of the paths below."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+    else:
+        await PATHS[scope["path"]](receive, send)
+
+
+def tell(word: str) -> None:
+    """Writes a line on stdout."""
+    print(word, flush=True)
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Starts up as the environment says, and tells about the steps."""
+    await receive()
+    try:
+        await start_up(os.environ.get("STEERED_STARTUP", ""))
+    except asyncio.CancelledError:
+        tell("start-up cancelled")
+        raise
+    tell("up")
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    tell("down")
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def start_up(how: str) -> None:
+    """Fails, never ends, blocks the thread, or waits until the file of that name exists."""
+    if not how:
+        return
+    tell("starting")
+    if how == "fail":
+        raise ValueError("the database is away")
+    if how == "block":
+        time.sleep(60)
+    while not (how.startswith("/") and Path(how).exists()):
+        await asyncio.sleep(0.01)
+
+
+async def hello(receive: Receive, send: Send) -> None:
+    """Answers at once."""
+    await respond(send, b"hello")
+
+
+async def upload(receive: Receive, send: Send) -> None:
+    """Answers with the body when that has come as a whole."""
+    tell("reading")
+    await respond(send, await read_body(receive))
+
+
+async def stream(receive: Receive, send: Send) -> None:
+    """Sends each part of the body back as it comes."""
+    await start(send)
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            tell("disconnected")
+            return
+        await body(send, message["body"], more=message["more_body"])
+        if not message["more_body"]:
+            return
+
+
+async def stuck(receive: Receive, send: Send) -> None:
+    """Takes no notice of the client's leaving, and ends only when it is cancelled."""
+    tell("stuck")
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                tell("told")
+                await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        tell("cancelled")
+        raise
+
+
+async def block(receive: Receive, send: Send) -> None:
+    """Keeps its thread."""
+    tell("blocking")
+    time.sleep(60)
+
+
+PATHS = {"/": hello, "/upload": upload, "/stream": stream, "/stuck": stuck, "/block": block}

@@ -1,0 +1,239 @@
+"""How a server process ends: by a signal, by a second one, and after its number of requests."""
+
+import re
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.load import Load
+from support.raw_client import Connect, RawClient, clients, request
+from support.server_process import ServerProcess
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+BOTH_SIGNALS = pytest.mark.parametrize("number", SIGNALS, ids=["sigterm", "sigint"])
+TESTS = str(Path(__file__).parent)
+OPEN_BODY = ("Transfer-Encoding: chunked",)
+
+Start = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """`start(*options, **environment)` starts a process that serves the steered application with two threads."""
+    with ExitStack() as stack:
+
+        def start_one(*options: str, wait: bool = True, **env: str) -> ServerProcess:
+            server = ServerProcess("support.steered_app:app", "--threads", "2", "--app-dir", TESTS, *options, env=env)
+            stack.callback(lambda: server.kill() if hasattr(server, "process") else None)
+            server.start(wait=wait)
+            return server
+
+        yield start_one
+
+
+@pytest.fixture
+def connect(start: Start) -> Iterator[Connect]:
+    """`connect(server)` opens a connection; it is closed before the server is killed."""
+    with clients() as open_client:
+        yield open_client
+
+
+def begin_stopping(server: ServerProcess, number: int = signal.SIGTERM) -> None:
+    """Sends a signal, and returns when the server has begun to stop."""
+    server.send_signal(number)
+    server.wait_for_line("Shutting down")
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a body; an empty one ends it."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def begin_upload(client: RawClient, target: str) -> None:
+    """Sends a request but for the end of its body."""
+    client.send(request("POST", target, *OPEN_BODY) + chunk(b"begun "))
+
+
+@BOTH_SIGNALS
+def test_a_signal_stops_the_server_in_order(start: Start, number: int) -> None:
+    server = start()
+    assert server.stop(number) == 0
+    log = [line.partition(":")[2].strip() for line in server.stderr.splitlines()]
+    steps = [
+        "Waiting for application startup.",
+        "Application startup complete.",
+        f"Started server process [{server.pid}]",
+        f"threadserve running on {server.url} (Press CTRL+C to quit)",
+        "Shutting down",
+        "Waiting for application shutdown.",
+        "Application shutdown complete.",
+        f"Finished server process [{server.pid}]",
+    ]
+    assert [line for line in log if line in steps] == steps
+    assert server.stdout.split() == ["up", "up", "down", "down"]
+
+
+def test_a_connection_that_has_been_idle_is_closed_at_once(start: Start, connect: Connect) -> None:
+    server = start()
+    idle, used = connect(server), connect(server)
+    assert idle.get().status == 200
+    time.sleep(1.2)  # Not to win a race: for so long it is to be idle.
+    assert used.get().status == 200
+    begin_stopping(server)
+    readable, _, _ = select.select([idle.socket, used.socket], [], [], 5)
+    assert readable == [idle.socket]
+    assert idle.is_closed()
+    assert used.is_closed()
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize("requests_before", [0, 1], ids=["new", "used"])
+def test_a_request_that_is_on_its_way_is_answered(start: Start, connect: Connect, requests_before: int) -> None:
+    server = start()
+    client = connect(server)
+    for _ in range(requests_before):
+        assert not client.get().says_close
+    begin_stopping(server)
+    # The loop of this connection hears of the signal a moment later than the log.
+    while not (response := client.get()).says_close:
+        assert response.body == b"hello"
+    assert (response.status, response.body) == (200, b"hello")
+    assert client.is_closed()
+    assert server.wait() == 0
+
+
+def test_a_client_that_says_nothing_does_not_hold_up_the_end(start: Start, connect: Connect) -> None:
+    server = start()
+    client = connect(server)
+    began = time.monotonic()
+    server.send_signal()
+    assert client.is_closed()
+    assert server.wait() == 0
+    assert time.monotonic() - began < 5
+
+
+@BOTH_SIGNALS
+def test_a_request_in_flight_is_answered(start: Start, connect: Connect, number: int) -> None:
+    server = start()
+    client = connect(server)
+    begin_upload(client, "/upload")
+    server.wait_for_line("reading", "stdout")
+    begin_stopping(server, number)
+    with pytest.raises(ConnectionRefusedError):
+        connect(server)
+    client.send(chunk(b"ended") + chunk(b""))
+    response = client.read_response("POST")
+    assert (response.status, response.body, response.says_close) == (200, b"begun ended", True)
+    assert client.is_closed()
+    assert server.wait() == 0
+    assert server.stdout.split().count("down") == 2
+
+
+def test_a_stream_goes_on_to_its_end(start: Start, connect: Connect) -> None:
+    server = start()
+    client = connect(server)
+    begin_upload(client, "/stream")
+    while b"begun " not in client.reader.buffer:
+        assert client.reader.fill()
+    begin_stopping(server)
+    for word in (b"after", b"the", b"signal"):
+        client.send(chunk(word))
+        while word not in client.reader.buffer:
+            assert client.reader.fill()
+    client.send(chunk(b""))
+    response = client.read_response("POST")
+    assert (response.status, response.body) == (200, b"begun afterthesignal")
+    assert client.is_closed()
+    assert server.wait() == 0
+    assert "disconnected" not in server.stdout
+    assert "Cut off" not in server.stderr
+
+
+def test_what_is_left_after_the_timeout_is_cut_off(start: Start, connect: Connect) -> None:
+    server = start("--timeout-graceful-shutdown", "0.3")
+    heeding, stuck = connect(server), connect(server)
+    begin_upload(heeding, "/stream")
+    while not heeding.reader.buffer:
+        assert heeding.reader.fill()
+    stuck.send(request("GET", "/stuck"))
+    server.wait_for_line("stuck", "stdout")
+    assert server.stop() == 0
+    said = server.stdout.split()
+    assert said.index("told") < said.index("cancelled")
+    assert "disconnected" in said
+    assert said.count("down") == 2
+    assert sum(map(int, re.findall(r"Cut off (\d+) request", server.stderr))) == 2
+    assert "Traceback" not in server.stderr
+
+
+@BOTH_SIGNALS
+@pytest.mark.parametrize("path", ["/stuck", "/block"])
+def test_a_second_signal_ends_it_at_once(start: Start, connect: Connect, number: int, path: str) -> None:
+    server = start()
+    connect(server).send(request("GET", path))
+    server.wait_for_line(path[1:], "stdout")
+    begin_stopping(server, number)
+    began = time.monotonic()
+    assert server.stop(number) == 128 + number
+    assert time.monotonic() - began < 4
+    assert "Traceback" not in server.stderr
+
+
+def test_a_signal_lets_the_start_up_end(start: Start, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    server = start(wait=False, STEERED_STARTUP=str(started))
+    server.wait_for_line("starting", "stdout")
+    begin_stopping(server)
+    started.touch()
+    assert server.wait() == 0
+    said = server.stdout.split()
+    assert said.count("up") == said.count("down") >= 1
+    assert "running on" not in server.stderr
+    assert "Traceback" not in server.stderr
+
+
+@BOTH_SIGNALS
+def test_a_start_up_that_never_ends_is_cancelled(start: Start, number: int) -> None:
+    server = start("--timeout-graceful-shutdown", "0.3", wait=False, STEERED_STARTUP="hang")
+    server.wait_for_line("starting", "stdout")
+    assert server.stop(number) == 0
+    assert "start-up cancelled" in server.stdout
+    assert "Traceback" not in server.stderr
+
+
+@pytest.mark.parametrize("how", ["hang", "block"])
+def test_a_second_signal_ends_the_start_up_at_once(start: Start, how: str) -> None:
+    server = start(wait=False, STEERED_STARTUP=how)
+    server.wait_for_line("starting", "stdout")
+    begin_stopping(server, signal.SIGINT)
+    assert server.stop(signal.SIGINT) == 128 + signal.SIGINT
+    assert "Traceback" not in server.stderr
+
+
+@pytest.mark.parametrize("distribute", ["least-busy", "kernel"])
+@BOTH_SIGNALS
+def test_nothing_is_lost_under_load(start: Start, distribute: str, number: int) -> None:
+    server = start("--threads", "4", "--distribute", distribute, "--no-access-log")
+    load = Load(server, keep_alive=8, fresh=2, expected=b"hello")
+    load.start()
+    load.wait_for_answers()
+    assert server.stop(number) == 0
+    load.join()
+    assert "Traceback" not in server.stderr
+    assert "Cut off" not in server.stderr
+
+
+def test_the_last_of_the_allowed_requests_stops_the_server(start: Start) -> None:
+    server = start("--limit-max-requests", "200", "--limit-max-requests-jitter", "100")
+    load = Load(server, keep_alive=4, fresh=2, expected=b"hello")
+    load.start()
+    assert server.wait() == 0
+    limit = int(server.wait_for_line(r"Maximum request limit of (\d+) exceeded")[1])
+    assert 200 <= limit <= 300
+    answered = load.join()
+    assert answered >= limit
+    assert len(re.findall(r'"GET / HTTP/1.1" 200', server.stdout)) == answered

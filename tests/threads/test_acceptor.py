@@ -1,0 +1,209 @@
+"""The acceptor by itself, stepped by the test, with loops that take connections only when they are told to."""
+
+import errno
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.waiting import wait_until
+
+from threadserve.errors import MailboxClosed
+from threadserve.threads import acceptor as acceptor_module
+from threadserve.threads.acceptor import Acceptor
+from threadserve.threads.distribution import HandOver, chooser
+
+STEP = 1.0
+
+
+class Loop:
+    """A loop that is stalled until `turn`."""
+
+    def __init__(self) -> None:
+        self.handed = HandOver()
+        self.taken: list[socket.socket] = []
+        self.closed = False
+
+    def load_threadsafe(self) -> tuple[int, int]:
+        # Never mind what is handed: the choice falls on the same loop again and again.
+        return 0, 0
+
+    def hand_over_threadsafe(self, connection: socket.socket) -> None:
+        if self.closed:
+            raise MailboxClosed
+        self.handed.give(connection)
+
+    def turn(self) -> None:
+        self.handed.begin_turn()
+        self.taken += self.handed.take_all()
+
+
+@pytest.fixture
+def loops() -> Iterator[list[Loop]]:
+    made = [Loop(), Loop()]
+    yield made
+    for loop in made:
+        for connection in [*loop.taken, *loop.handed.take_all()]:
+            connection.close()
+
+
+@pytest.fixture
+def acceptor() -> Iterator[Acceptor]:
+    made = Acceptor(chooser("least-busy"))
+    yield made
+    made.close()
+
+
+Dial = Callable[[], socket.socket]
+
+
+@pytest.fixture
+def dial(acceptor: Acceptor) -> Iterator[Dial]:
+    """Opens a connection to the acceptor."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    address = listener.getsockname()
+    acceptor.listen([listener])
+    opened: list[socket.socket] = []
+
+    def connect() -> socket.socket:
+        opened.append(socket.create_connection(address))
+        return opened[-1]
+
+    yield connect
+    for client in opened:
+        client.close()
+
+
+def is_from(taken: socket.socket, client: socket.socket) -> bool:
+    return bool(taken.getpeername() == client.getsockname())
+
+
+def test_what_a_stalled_loop_leaves_lying_is_given_to_another(
+    acceptor: Acceptor, loops: list[Loop], dial: Dial
+) -> None:
+    stalled, free = loops
+    acceptor.receivers += loops
+    client = dial()
+    acceptor.step(STEP)
+    assert len(stalled.handed) == 1
+    begun = time.monotonic()
+    acceptor.step(STEP)
+    acceptor.step(STEP)
+    assert time.monotonic() - begun < STEP / 2
+    free.turn()
+    assert len(stalled.handed) == 0
+    assert is_from(free.taken[0], client)
+
+
+def test_a_stalled_loop_gets_nothing_until_its_next_turn(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
+    stalled, free = loops
+    acceptor.receivers += loops
+    dial()
+    wait_until(lambda: acceptor.step(0.01) or free.handed, "the connection to be moved")
+    for _ in range(3):
+        free.turn()
+        dial()
+        acceptor.step(STEP)
+        assert len(stalled.handed) == 0
+    stalled.turn()
+    dial()
+    acceptor.step(STEP)
+    assert len(stalled.handed) == 1
+
+
+def test_when_all_are_stalled_connections_wait_with_them(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
+    acceptor.receivers += loops
+    for _ in range(4):
+        dial()
+        acceptor.step(STEP)
+    wait_until(lambda: acceptor.step(0.01) or sum(len(loop.handed) for loop in loops) == 4, "the connections")
+    for loop in loops:
+        loop.turn()
+    assert sum(len(loop.taken) for loop in loops) == 4
+
+
+def test_a_closed_loop_is_passed_over(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
+    loops[0].closed = True
+    acceptor.receivers += loops
+    dial()
+    acceptor.step(STEP)
+    assert len(loops[1].handed) == 1
+
+
+def test_connections_wait_until_there_is_a_loop(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
+    client = dial()
+    acceptor.step(STEP)
+    acceptor.receivers.append(loops[0])
+    begun = time.monotonic()
+    acceptor.step(STEP)
+    assert time.monotonic() - begun < STEP / 2
+    loops[0].turn()
+    assert is_from(loops[0].taken[0], client)
+
+
+def test_what_lies_before_a_dead_loop_is_given_to_another(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
+    acceptor.receivers += loops
+    dial()
+    acceptor.step(STEP)
+    acceptor.remove(loops[0])
+    begun = time.monotonic()
+    acceptor.step(STEP)
+    assert time.monotonic() - begun < STEP / 2
+    assert len(loops[1].handed) == 1
+
+
+def test_what_waits_in_the_listener_is_handed_over_when_it_closes(
+    acceptor: Acceptor, loops: list[Loop], dial: Dial
+) -> None:
+    acceptor.receivers.append(loops[0])
+    clients = [dial() for _ in range(3)]
+    acceptor.stop_listening()
+    assert len(loops[0].handed) == len(clients)
+    with pytest.raises(ConnectionRefusedError):
+        dial()
+
+
+def test_a_wake_up_ends_a_step(acceptor: Acceptor) -> None:
+    for _ in range(100_000):
+        acceptor.wake_threadsafe()
+    begun = time.monotonic()
+    acceptor.step(STEP)
+    assert time.monotonic() - begun < STEP / 2
+
+
+class ExhaustedListener(socket.socket):
+    """There are no descriptors left, for a number of attempts."""
+
+    attempts = 0
+    failures = 3
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.attempts += 1
+        if self.attempts <= self.failures:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+def test_exhaustion_pauses_is_logged_once_and_passes(
+    acceptor: Acceptor, loops: list[Loop], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(acceptor_module, "PAUSE", 0.02)
+    acceptor.receivers.append(loops[0])
+    listener = ExhaustedListener()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    listener.setblocking(False)
+    acceptor.listen([listener])
+    with socket.create_connection(listener.getsockname()), caplog.at_level(logging.INFO):
+        begun = time.monotonic()
+        for _ in range(20):
+            if loops[0].handed:
+                break
+            acceptor.step(STEP)
+        assert len(loops[0].handed) == 1
+        assert time.monotonic() - begun >= 3 * 0.02
+    assert [record.getMessage() for record in caplog.records] == [
+        "Cannot accept connections: Too many open files. Trying again every 0.25 seconds."
+    ]

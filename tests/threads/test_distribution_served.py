@@ -1,0 +1,149 @@
+"""Connections over the threads of a real server, for every value of `--distribute`."""
+
+import statistics
+import threading
+import time
+from collections import Counter
+
+import pytest
+from support.apps import Gate, respond
+from support.embedded_server import EmbeddedServer, Serve
+from support.raw_client import Connect, RawClient
+from support.waiting import DEADLINE
+
+from threadserve.types import Receive, Scope, Send
+
+THREADS = 4
+DISTRIBUTIONS = ["least-busy", "round-robin", "kernel"]
+
+
+class Blocking:
+    """Answers with the name of its thread; at /block it blocks the thread until it is released, at /wait the task."""
+
+    def __init__(self) -> None:
+        self.blocked = threading.Event()
+        self.release = threading.Event()
+        self.gate = Gate()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/block":
+            self.blocked.set()
+            self.release.wait(DEADLINE)
+        elif scope["path"] == "/wait":
+            await self.gate.wait()
+        await respond(send, threading.current_thread().name.encode())
+
+
+def start(serve: Serve, app: Blocking, distribute: str, threads: int = THREADS) -> EmbeddedServer:
+    return serve(app, threads=threads, distribute=distribute, lifespan="off")
+
+
+@pytest.mark.parametrize("distribute", DISTRIBUTIONS)
+def test_every_thread_answers_concurrent_clients(serve: Serve, distribute: str) -> None:
+    server = start(serve, Blocking(), distribute)
+    answers: list[bytes] = []
+    barrier = threading.Barrier(8)
+
+    def ask() -> None:
+        clients = [RawClient(server.host, server.port) for _ in range(10)]
+        barrier.wait(DEADLINE)
+        for _ in range(5):
+            answers.extend(client.get().body for client in clients)
+        for client in clients:
+            client.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert len(answers) == 8 * 10 * 5
+    assert set(answers) == {b"threadserve-%d" % number for number in range(1, THREADS + 1)}
+
+
+@pytest.mark.parametrize("distribute", DISTRIBUTIONS)
+def test_a_new_connection_per_request(serve: Serve, connect: Connect, distribute: str) -> None:
+    server = start(serve, Blocking(), distribute)
+    for _ in range(100):
+        client = connect(server)
+        assert client.get("/", "Connection: close").status == 200
+        assert client.is_closed()
+
+
+@pytest.mark.parametrize("distribute", ["least-busy", "round-robin"])
+def test_kept_connections_are_spread_evenly(serve: Serve, connect: Connect, distribute: str) -> None:
+    server = start(serve, Blocking(), distribute)
+    answers = Counter(connect(server).get().body for _ in range(THREADS * 10))
+    assert len(answers) == THREADS
+    assert max(answers.values()) - min(answers.values()) <= 2
+
+
+def test_least_busy_looks_at_requests_before_connections(serve: Serve, connect: Connect) -> None:
+    app = Blocking()
+    server = start(serve, app, "least-busy", threads=2)
+    idle = connect(server)
+    crowded = idle.get().body
+    waiting = connect(server)
+    waiting.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+    app.gate.wait_for_arrivals()
+    # One idle connection there, one request here; then three idle ones there, and still one request here.
+    for _ in range(3):
+        assert connect(server).get().body == crowded
+    app.gate.open()
+    assert waiting.read_response().body != crowded
+
+
+@pytest.mark.parametrize("distribute", ["least-busy", "round-robin"])
+def test_a_blocked_thread_gets_no_new_connection(serve: Serve, connect: Connect, distribute: str) -> None:
+    app = Blocking()
+    server = start(serve, app, distribute)
+    blocking = connect(server)
+    blocking.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert app.blocked.wait(DEADLINE)
+    seconds, answers = [], set()
+    for _ in range(60):
+        begun = time.monotonic()
+        client = connect(server)
+        answers.add(client.get().body)
+        seconds.append(time.monotonic() - begun)
+    app.release.set()
+    assert blocking.read_response().body not in answers
+    assert len(answers) == THREADS - 1
+    assert statistics.median(seconds) < 0.05
+    assert max(seconds) < 0.5
+
+
+def test_busy_threads_are_no_reason_to_wait_for_a_blocked_one(serve: Serve, connect: Connect) -> None:
+    app = Blocking()
+    server = start(serve, app, "least-busy", threads=2)
+    blocking = connect(server)
+    blocking.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert app.blocked.wait(DEADLINE)
+    # The other thread has three requests in flight, the blocked one has one: by the numbers it would be chosen.
+    waiting = [connect(server) for _ in range(3)]
+    for client in waiting:
+        client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+    app.gate.wait_for_arrivals(3)
+    seconds = []
+    for _ in range(30):
+        begun = time.monotonic()
+        connect(server).get()
+        seconds.append(time.monotonic() - begun)
+    app.gate.open()
+    app.release.set()
+    assert {client.read_response().body for client in waiting}.isdisjoint({blocking.read_response().body})
+    assert statistics.median(seconds) < 0.05
+    assert max(seconds) < 0.5
+
+
+def test_a_thread_that_was_blocked_gets_connections_again(serve: Serve, connect: Connect) -> None:
+    app = Blocking()
+    server = start(serve, app, "round-robin", threads=2)
+    blocking = connect(server)
+    blocking.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert app.blocked.wait(DEADLINE)
+    for _ in range(4):
+        connect(server).get()
+    app.release.set()
+    blocking.read_response()
+    assert len({connect(server).get().body for _ in range(4)}) == 2
