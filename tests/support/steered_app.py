@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from support.apps import body, read_body, respond, start
+from support.waiting import wait_until
 
 from threadserve.types import Receive, Scope, Send
 
@@ -42,16 +43,17 @@ async def lifespan(receive: Receive, send: Send) -> None:
 
 
 async def start_up(how: str) -> None:
-    """Fails, never ends, blocks the thread, or waits until the file of that name exists."""
+    """Fails, hangs, blocks the thread, or waits until the file of that name exists."""
     if not how:
         return
     tell("starting")
     if how == "fail":
         raise ValueError("the database is away")
     if how == "block":
-        time.sleep(60)
-    while not (how.startswith("/") and Path(how).exists()):
-        await asyncio.sleep(0.01)
+        time.sleep(60)  # noqa: ASYNC251
+    if how == "hang":
+        await asyncio.Event().wait()
+    await asyncio.to_thread(wait_until, Path(how).exists, "the file of the test")
 
 
 async def hello(receive: Receive, send: Send) -> None:
@@ -95,7 +97,7 @@ async def stuck(receive: Receive, send: Send) -> None:
 async def block(receive: Receive, send: Send) -> None:
     """Keeps its thread."""
     tell("blocking")
-    time.sleep(60)
+    time.sleep(60)  # noqa: ASYNC251
 
 
 PATHS = {"/": hello, "/upload": upload, "/stream": stream, "/stuck": stuck, "/block": block}

@@ -1,7 +1,7 @@
 """A client's HTTP/1.1 connection: bytes in, exchanges one after the other, bytes out.
 
-Belongs to the loop thread that accepted it. It owns the transport, the parser and the exchange in flight; bytes of later
-requests wait here, unparsed, until their turn. It never calls the application itself.
+Belongs to the loop thread that accepted it. It owns the transport, the parser and the exchange in flight; bytes of
+later requests wait here, unparsed, until their turn. It never looks into an application's messages.
 """
 
 import asyncio

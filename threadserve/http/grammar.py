@@ -10,8 +10,8 @@ from threadserve.http.refusal import Refusal, bad_request
 
 # What the parsers know: a method outside this list is unknown to one of them, and 501 to both (RFC 9110 section 9.1).
 METHODS = (
-    b"GET HEAD POST PUT DELETE OPTIONS PATCH TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH BIND REBIND UNBIND "
-    b"ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK QUERY"
+    b"GET HEAD POST PUT DELETE OPTIONS PATCH TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH BIND REBIND "
+    b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK QUERY"
 ).split()
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -115,8 +115,8 @@ def acceptable_form(method: bytes, target: bytes) -> bool:
     """Whether a target is in origin-form, absolute-form or, for OPTIONS, asterisk-form (RFC 9112 section 3.2)."""
     if target == b"*":
         return method == b"OPTIONS"
-    return (
-        target.startswith(b"/") or target.lower().startswith((b"http://", b"https://")) and not target.endswith(b"://")
+    return target.startswith(b"/") or (
+        target.lower().startswith((b"http://", b"https://")) and not target.endswith(b"://")
     )
 
 

@@ -1,7 +1,8 @@
 """What the HTTP connections of one loop share.
 
-Made, read and written by that loop's thread alone, except for the sizes of its sets and the count of `requests`, which any thread may read. It copies from the configuration what a request needs, so that no request touches
-an object of another thread; it never touches a transport itself.
+Made, read and written by that loop's thread alone, except for the sizes of its sets and the count of `requests`, which
+any thread may read. It copies from the configuration what a request needs, so that no request touches an object of
+another thread; it never touches a transport itself.
 """
 
 import asyncio

@@ -6,7 +6,6 @@ never parses.
 
 import asyncio
 
-from threadserve.http.outlet import Outlet
 from threadserve.http.response_side import COMPLETE, HELD, ResponseSide
 from threadserve.types import Message
 
@@ -52,8 +51,8 @@ class RequestSide(ResponseSide):
         while not self.disconnected and self.phase != COMPLETE:
             await self._wait()
         if self.phase != COMPLETE and not self.gone:
-            # A client that sends no more may still read. An application that asks is told that it has gone all the same,
-            # and from then on it has.
+            # A client that sends no more may still read. An application that asks is told all the same that it has
+            # gone, and from then on it has.
             self.gone = True
             self.outlet.close()
         return {"type": "http.disconnect"}

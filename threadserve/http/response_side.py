@@ -1,7 +1,7 @@
 """The response of an exchange on its way out: what the application's `send` does.
 
-Belongs to one exchange, on its connection's loop thread. It owns the framing of the response and hands finished bytes to
-the outlet; it never reads, and never decides about the connection beyond saying whether it may be kept.
+Belongs to one exchange, on its connection's loop thread. It owns the framing of the response and hands finished bytes
+to the outlet; it never reads, and never decides about the connection beyond saying whether it may be kept.
 """
 
 from typing import Any
@@ -70,8 +70,8 @@ class ResponseSide:
     async def send(self, message: Message) -> None:
         """Takes the application's next message and returns when the client has room for more.
 
-        Raises `ClientDisconnected` when the client has gone, `RuntimeError` for a message out of turn or a body that does
-        not fit its content-length, `ValueError` and `TypeError` for headers that would break the response.
+        Raises `ClientDisconnected` when the client has gone, `RuntimeError` for a message out of turn or a body that
+        does not fit its content-length, `ValueError` and `TypeError` for headers that would break the response.
         """
         if self.gone:
             raise ClientDisconnected("the client has disconnected")

@@ -75,8 +75,8 @@ class HttptoolsParser:
             raise ParserError(str(error)) from error
 
     def _decline_upgrade(self, data: bytes) -> None:
-        # llhttp takes what follows a request to upgrade for another protocol, its body included. A request whose upgrade
-        # is declined is an ordinary one (RFC 9110 section 7.8), so a fresh parser reads on without having seen the field.
+        # llhttp takes what follows a request to upgrade for another protocol, its body included. One whose upgrade is
+        # declined is an ordinary request (RFC 9110 section 7.8): a fresh parser reads on, which has not seen the field.
         target, headers, special = self.target, self.headers, self.special
         self.headers, self.special = [], []
         self._renew()

@@ -1,0 +1,125 @@
+"""Starting and stopping the server again and again under load: nothing is lost, and nothing stays behind."""
+
+import asyncio
+import gc
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from support.apps import respond
+from support.embedded_server import EmbeddedServer
+from support.error_log import ErrorLog
+from support.load import Load
+from support.waiting import DEADLINE, wait_until
+
+from threadserve import Config, Server
+from threadserve.config import free_threaded_build
+from threadserve.types import Receive, Scope, Send
+
+THREADS, CYCLES = (8, 10) if free_threaded_build() else (3, 3)
+
+
+class Counting:
+    """An application that counts its lifespans and its requests."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.up = self.down = self.requests = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.lifespan(receive, send)
+            return
+        with self.lock:
+            self.requests += 1
+        await asyncio.sleep(0)
+        await respond(send, b"counted")
+
+    async def lifespan(self, receive: Receive, send: Send) -> None:
+        """Counts both ends of a lifespan."""
+        await receive()
+        with self.lock:
+            self.up += 1
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        with self.lock:
+            self.down += 1
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class Resources:
+    """What the process holds: descriptors, threads, objects of asyncio."""
+
+    def __init__(self) -> None:
+        gc.collect()
+        self.descriptors = {entry.name: readable(entry) for entry in Path("/proc/self/fd").iterdir()}
+        self.threads = {thread.name for thread in threading.enumerate()}
+        self.tasks = sum(isinstance(found, asyncio.Task) for found in gc.get_objects())
+
+    def check_no_more_than(self, before: "Resources") -> None:
+        """Raises AssertionError if there is anything that was not there before."""
+        assert self.threads <= before.threads
+        assert len(self.descriptors) <= len(before.descriptors), self.descriptors
+        assert self.tasks <= before.tasks
+
+
+def readable(entry: Path) -> str:
+    """What a descriptor is of."""
+    try:
+        return os.readlink(entry)
+    except OSError:
+        # The one with which the folder is read.
+        return ""
+
+
+def stress(server: object, app: Counting) -> Load:
+    """Puts a server under load, until it refuses clients."""
+    load = Load(server, keep_alive=6, fresh=2, expected=b"counted")
+    load.start()
+    load.wait_for_answers()
+    return load
+
+
+@pytest.mark.parametrize("distribute", ["least-busy", "kernel"])
+@pytest.mark.filterwarnings("error")
+def test_no_start_and_stop_under_load_loses_or_leaves_anything(error_log: ErrorLog, distribute: str) -> None:
+    app = Counting()
+    before: Resources | None = None
+    for _ in range(CYCLES):
+        answered_before = app.requests
+        server = EmbeddedServer(app, threads=THREADS, distribute=distribute, access_log=False)
+        server.start()
+        load = stress(server, app)
+        server.stop()
+        assert load.join() == app.requests - answered_before
+        assert app.up == app.down
+        # The first round makes what is made once.
+        before = before or Resources()
+    assert app.up == THREADS * CYCLES
+    assert before is not None
+    Resources().check_no_more_than(before)
+
+
+def test_no_start_and_stop_in_a_running_loop_leaves_anything(error_log: ErrorLog) -> None:
+    app = Counting()
+
+    async def one_round() -> None:
+        server = Server(Config(app, port=0, threads=2, access_log=False, log_config=None))
+        serving = asyncio.create_task(server.serve())
+        await asyncio.to_thread(wait_until, lambda: server.started or serving.done(), "the server to start")
+        (server.host, server.port), *_ = server.addresses  # type: ignore[attr-defined]
+        load = await asyncio.to_thread(stress, server, app)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        await asyncio.to_thread(load.join)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    before: Resources | None = None
+    for _ in range(4):
+        asyncio.run(asyncio.wait_for(one_round(), 4 * DEADLINE))
+        before = before or Resources()
+    assert app.up == app.down == 2 * 4
+    assert before is not None
+    Resources().check_no_more_than(before)
