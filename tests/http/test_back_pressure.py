@@ -120,7 +120,7 @@ def test_fast_uploader_is_held_up_by_a_slow_application(serve: Serve, connect: C
     gate.wait_for_arrivals()
     unit = b"x" * PIECE if "Length" in coding else b"%x\r\n" % PIECE + b"x" * PIECE + b"\r\n"
     total = 1024 * len(unit)
-    sent = client.send_while_taken(unit, total, patience=0.5)
+    sent = client.send_while_taken(unit, total, patience=0.3)
     assert sent < BOUND
     gate.open()
     at = sent % len(unit)
@@ -172,6 +172,34 @@ def test_flood_of_pipelined_requests_is_held_up_by_a_slow_one(serve: Serve, conn
     assert calls == ["/first"]
     client.reset()
     gate.open()
+
+
+def test_large_answers_to_a_pipeline_are_held_up_by_a_slow_reader(serve: Serve, connect: Connect, loop: str) -> None:
+    calls: list[asyncio.TimerHandle] = []
+    quiet = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if calls:
+            calls[-1].cancel()
+        calls.append(asyncio.get_running_loop().call_later(0.3, quiet.set))
+        await respond(send, bytes([len(calls)]) * MEGABYTE)
+
+    client = connect(serve(app, loop=loop), receive_buffer=PIECE)
+    client.send(request() * 100)
+    assert quiet.wait(10)
+    assert len(calls) * MEGABYTE < BOUND
+    for number in range(1, 101):
+        assert client.read_response().body == bytes([number]) * MEGABYTE
+
+
+def test_client_that_sends_requests_and_reads_no_answers_is_held_up(serve: Serve, connect: Connect, loop: str) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, b"x" * 2000)
+
+    client = connect(serve(app, loop=loop), receive_buffer=PIECE)
+    flood = request("GET", "/", "X-Padding: " + "x" * 1000)
+    assert client.send_while_taken(flood, 2 * BOUND, patience=0.5) < BOUND
+    client.reset()
 
 
 def test_body_that_nobody_reads_is_held_up_while_the_response_is_pending(

@@ -125,3 +125,14 @@ def test_request_may_come_one_byte_at_a_time(server: EmbeddedServer, connect: Co
     for value in post_chunked("/echo", b"ab", b"c"):
         client.send(bytes([value]))
     assert client.read_response().body == b"abc"
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "foo/1"])
+def test_upgrade_that_is_declined_is_an_ordinary_request(
+    server: EmbeddedServer, connect: Connect, protocol: str
+) -> None:
+    client = connect(server)
+    fields = ("Connection: Upgrade", f"Upgrade: {protocol}", "Content-Length: 3")
+    client.send(request("POST", "/echo", *fields, body=b"abc") + request("GET", "/next"))
+    assert client.read_response().body == b"abc"
+    assert client.read_response().body == b"/next"

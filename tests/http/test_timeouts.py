@@ -14,39 +14,39 @@ LONG = 1.2
 
 def test_slow_head_ends_in_408(serve: Serve, connect: Connect) -> None:
     recorder = Recorder(hello)
-    client = connect(serve(recorder, timeout_request_header=0.5))
+    client = connect(serve(recorder, timeout_request_header=0.3))
     client.send(b"GET / HTTP/1.1\r\nHost: ")
     began = time.monotonic()
     response = client.read_response()
     assert (response.status, response.reason) == (408, "Request Timeout")
     assert response.header("connection") == b"close"
     assert client.is_closed()
-    assert time.monotonic() - began > 0.4
+    assert time.monotonic() - began > 0.25
     assert recorder.scopes == []
 
 
 def test_bytes_that_drip_do_not_put_the_408_off(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(hello, timeout_request_header=0.5))
+    client = connect(serve(hello, timeout_request_header=0.1))
     client.send(b"GET / HTTP/1.1\r\nX-Drip: ")
     for _ in range(100):
         client.send(b"x")
-        if not client.is_silent(0.1):
+        if not client.is_silent(0.05):
             break
     assert client.read_response().status == 408
     assert client.is_closed()
 
 
-def test_connection_on_which_nothing_was_sent_is_closed_silently(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(hello, timeout_request_header=0.5, timeout_keep_alive=0.5))
-    assert client.read_all() == b""
-
-
-def test_idle_connection_is_closed_silently(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(hello, timeout_keep_alive=0.5))
+def test_idle_connections_are_closed_silently(serve: Serve, connect: Connect) -> None:
+    """Those on which nothing was ever sent, and many that were used once, all in one sweep or two."""
+    server = serve(hello, timeout_request_header=0.3, timeout_keep_alive=0.3)
+    unused = connect(server)
+    idle = [connect(server) for _ in range(50)]
+    for client in idle:
+        assert client.get().body == b"/"
     began = time.monotonic()
-    assert client.get("/a").body == b"/a"
-    assert client.read_all() == b""
-    assert time.monotonic() - began > 0.4
+    assert [client.read_all() for client in [*idle, unused]] == [b""] * 51
+    assert 0.25 < time.monotonic() - began < 5
+    assert connect(server).get("/still").body == b"/still"
 
 
 def test_each_response_begins_the_keep_alive_time_anew(serve: Serve, connect: Connect) -> None:
@@ -107,12 +107,3 @@ def test_slow_reader_is_not_cut_off_by_the_keep_alive_time(serve: Serve, connect
     assert client.reader.head().status == 200
     time.sleep(LONG)
     assert client.reader.take(len(data)) == data
-
-
-def test_many_idle_connections_are_closed_together(serve: Serve, connect: Connect) -> None:
-    server = serve(hello, timeout_keep_alive=0.5)
-    idle = [connect(server) for _ in range(50)]
-    for client in idle:
-        client.get()
-    assert [client.read_all() for client in idle] == [b""] * 50
-    assert connect(server).get("/still").body == b"/still"

@@ -19,14 +19,14 @@ class Disconnected(Exception):
 
 async def read_body(receive: Receive) -> bytes:
     """The whole body of a request."""
-    body = b""
+    parts = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
-        body += message.get("body", b"")
+        parts.append(message.get("body", b""))
         if not message.get("more_body", False):
-            return body
+            return b"".join(parts)
 
 
 async def start(send: Send, status: int = 200, headers: RawHeaders = (), **more: Any) -> None:

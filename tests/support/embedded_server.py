@@ -7,13 +7,13 @@ from typing import Any
 
 from support.waiting import DEADLINE, wait_until
 
+from threadserve import Config, Server
+
 
 class EmbeddedServer:
     """Serves `app` on a free port. The log is left to pytest, which sees it through the root logger."""
 
     def __init__(self, app: Any, **settings: Any) -> None:
-        from threadserve import Config, Server
-
         self.server = Server(Config(app, **{"port": 0, "log_config": None, **settings}))
         self.thread = threading.Thread(target=self._run, name="embedded-server")
         self.threads_before: set[threading.Thread] = set()

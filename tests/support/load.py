@@ -52,19 +52,24 @@ class Load:
             while self._use_connection(number, fields):
                 pass
         except Exception as error:
-            self.failures.append(f"client {number} after {self.answered[number]} answers: {error!r}")
+            self.failures.append(f"client {number}: {error!r} {getattr(error, '__notes__', '')}")
 
     def _use_connection(self, number: int, fields: tuple[str, ...]) -> bool:
+        """Sends requests on one connection. Returns False when there is none to be had."""
         try:
             client = RawClient(self.server.host, self.server.port)
         except ConnectionRefusedError:
             return False
+        data = request("GET", self.target, *fields)
+        before = self.answered[number]
         try:
-            data = request("GET", self.target, *fields)
             closing = False
             while not closing:
                 client.send(data)
                 closing = self._take(number, client.read_response())
+        except Exception as error:
+            error.add_note(f"request {self.answered[number] - before + 1} of its connection")
+            raise
         finally:
             client.close()
         return True

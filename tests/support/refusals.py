@@ -312,6 +312,8 @@ LEFT_OPEN = [
     b"POST /a HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\n\r\n",
     b"POST /a HTTP/1.1\r\nHost: x\r\nConnection: \x01\r\n\r\n",
     b"POST /a HTTP/1.1\r\nHost: x\r\nProxy-Connection: close\r\n\r\n",
+    b"POST /a HTTP/1.1\r\nHost: x\r\nProxy-Connection: close\r\n\r\n"
+    b"GET /b HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
     b"POST /a HTTP/1.1\r\nHost: x\r\nKeep-Alive: x\r\n\r\n",
     b'POST /a HTTP/1.1\r\nHost: x\r\nConnection: "close"\r\n\r\n',
     b"POST /a HTTP/1.1\r\nHost: x\r\nConnection: ,close,\r\n\r\n",

@@ -24,8 +24,8 @@ LOOPS = ["asyncio", "uvloop"]
 class Mortal:
     """A factory of instances that answer with their number and thread.
 
-    At /die one has its loop killed by a task in the background; at /block-and-die as well, after it has blocked the loop
-    until `release` is set.
+    At /die one has its loop killed by a task in the background; at /block-and-die as well, after it has blocked the
+    loop until `release` is set.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Mortal:
                 await self.live(number, receive, send)
                 return
             if scope["path"] in ("/die", "/block-and-die"):
-                self.tasks.append(asyncio.create_task(die(), name="killer"))
+                self.tasks.append(start_killer())
             if scope["path"].startswith("/block"):
                 self.blocked.set()
                 self.release.wait(DEADLINE)
@@ -64,8 +64,15 @@ class Mortal:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def die() -> None:
-    raise SystemExit("killed by a test")
+def start_killer() -> asyncio.Task[None]:
+    """A task in the background that kills its loop; its exception is looked at, so that asyncio does not log it."""
+
+    async def die() -> None:
+        raise SystemExit("killed by a test")
+
+    task = asyncio.create_task(die())
+    task.add_done_callback(asyncio.Task.exception)
+    return task
 
 
 def kill_loop(client: RawClient, errors: ErrorLog) -> None:
@@ -104,18 +111,13 @@ def test_a_dead_loop_thread_is_replaced(
     answers: set[bytes] = set()
 
     def ask() -> bool:
-        client = RawClient(server.host, server.port)
-        answers.add(client.get().body)
-        client.close()
-        return len(answers) == threads
-
-    if distribute == "least-busy":
-        clients = [RawClient(server.host, server.port) for _ in range(threads * 4)]
-        answers = {client.get().body for client in clients}
+        clients = [RawClient(server.host, server.port) for _ in range(threads * 2)]
+        answers.update(client.get().body for client in clients)
         for client in clients:
             client.close()
-    else:
-        wait_until(ask, "every thread to answer")
+        return len(answers) == threads
+
+    wait_until(ask, "every thread to answer")
     assert {answer.split()[2] for answer in answers} == {b"threadserve-%d" % (i + 1) for i in range(threads)}
     assert b"%d" % (threads + 1) in {answer.split()[0] for answer in answers}
     server.stop()
@@ -141,7 +143,8 @@ def test_what_waits_for_a_dying_loop_is_served_by_others(
     answers = [client.read_response().body for client in waiting]
     error_log.expect(SystemExit, "died")
     assert len(answers) == len(waiting)
-    assert b"1 on threadserve-1" not in answers or threads > 1
+    if threads == 1:
+        assert set(answers) == {b"2 on threadserve-1"}
 
 
 def test_a_replacement_does_not_wait_for_the_dead_loops_executor(
@@ -157,7 +160,7 @@ def test_a_replacement_does_not_wait_for_the_dead_loops_executor(
         if scope["path"] == "/work":
             await asyncio.to_thread(work)
         elif scope["path"] == "/die":
-            tasks.append(asyncio.create_task(die()))
+            tasks.append(start_killer())
             await asyncio.Event().wait()
         await respond(send, b"alive")
 
@@ -199,6 +202,7 @@ def test_too_many_deaths_in_a_process_of_its_own(tmp_path: Path) -> None:
         "    raise SystemExit\n"
         "async def app(scope, receive, send):\n"
         "    app.task = asyncio.create_task(die())\n"
+        "    app.task.add_done_callback(asyncio.Task.exception)\n"
         "    await asyncio.Event().wait()\n"
     )
     options = ["--threads", "2", "--lifespan", "off", "--app-instance", "shared"]

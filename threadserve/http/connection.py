@@ -25,6 +25,7 @@ from threadserve.types import Address, Headers
 logger = logging.getLogger("threadserve.error")
 
 READ_AHEAD = 65536
+BLANK_LINE = b"\r\n\r\n"
 
 # A connection's phases, in their order.
 OPEN = 0
@@ -37,6 +38,7 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_at_eof",
+        "_checked",
         "_client",
         "_client_label",
         "_drained",
@@ -70,6 +72,7 @@ class HttpConnection(asyncio.Protocol):
         self._reading_paused = False
         self._phase = OPEN
         self._head_begun = False
+        self._checked = 0
         self._at_eof = False
         self._special: Headers | None = None
         self._rules: MessageRules | None = None
@@ -158,6 +161,8 @@ class HttpConnection(asyncio.Protocol):
 
         Every request comes this way: what is rare is left to others.
         """
+        if self._head_begun and data.find(BLANK_LINE, max(0, self._checked - len(CRLF))) < 0:
+            return self._read_partial_head(data, position)
         match = self._match_head(data, position)
         if match is None:
             return self._read_partial_head(data, position)
@@ -203,10 +208,13 @@ class HttpConnection(asyncio.Protocol):
         # RFC 9112 section 2.2: an empty line before the request line is ignored.
         if data.startswith(CRLF, position):
             return position + len(CRLF)
-        explain_head(data, position, self._state.head_limit)
+        # A head that begins is kept from its first byte on. Lines that have been looked at are not again, however small
+        # the pieces are that the rest comes in.
         if not self._head_begun:
             self._head_begun = True
+            self._checked = 0
             self.deadline = self._state.head_deadline
+        self._checked = explain_head(data, position, position + self._checked, self._state.head_limit) - position
         return position
 
     def _read_body(self, framing: Framing, data: bytes, position: int) -> int:

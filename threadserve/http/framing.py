@@ -97,7 +97,7 @@ class ChunkedFraming:
         if end - position > TRAILERS_LIMIT:
             raise Refusal(431, f"the trailers are longer than {TRAILERS_LIMIT} bytes")
         if match is None:
-            check_lines(data, position, has_request_line=False)
+            check_lines(data, position, position, has_request_line=False)
             return position
         for name, _ in FIELD.findall(data, position, end):
             if name.lower() in FRAMING_FIELDS:

@@ -11,7 +11,8 @@ from threadserve.http.refusal import Refusal, bad_request
 # What the parsers know: a method outside this list is unknown to one of them, and 501 to both (RFC 9110 section 9.1).
 METHODS = (
     b"GET HEAD POST PUT DELETE OPTIONS PATCH TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH BIND REBIND "
-    b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK QUERY"
+    b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK "
+    b"QUERY"
 ).split()
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -46,29 +47,31 @@ def head_pattern(loop_number: int) -> re.Pattern[bytes]:
     return re.compile(HEAD + b"(?#%d)" % loop_number)
 
 
-def explain_head(data: bytes, start: int, limit: int) -> None:
-    """Says why the bytes from `start` are no acceptable head yet.
+def explain_head(data: bytes, start: int, unchecked: int, limit: int) -> int:
+    """Says why the bytes from `start` are no acceptable head yet; those before the line at `unchecked` are known good.
 
-    Returns when they are only incomplete. Raises `Refusal` when no further byte can make them a head, or when they are
-    longer than `limit` bytes. Positions in the reason count from the first byte of the head.
+    Returns where the last, incomplete line begins, when the head is only incomplete. Raises `Refusal` when no further
+    byte can make it a head, or when it is longer than `limit` bytes. Positions in the reason count from `start`.
     """
-    check_lines(data, start, has_request_line=True)
+    unchecked = check_lines(data, start, unchecked, has_request_line=True)
     if len(data) - start > limit:
         raise too_long(data[start:], limit)
+    return unchecked
 
 
-def check_lines(data: bytes, start: int, *, has_request_line: bool) -> None:
-    """Raises `Refusal` at the first fault in the lines from `start` to an empty one or to the end of the data.
+def check_lines(data: bytes, start: int, unchecked: int, *, has_request_line: bool) -> int:
+    """Raises `Refusal` at the first fault in the lines from `unchecked` to an empty one or to the end of the data.
 
-    Without `has_request_line` all of them are fields, as in trailers.
+    Returns where the line begins that is not complete. Without `has_request_line` all lines from `start` are fields, as
+    in trailers.
     """
-    position = start
-    while (end := data.find(b"\n", position) + 1) != 0:
-        check_line(data, start, position, end, has_request_line and position == start)
-        if data[position:end] == b"\r\n":
-            return
-        position = end
-    check_bytes(data, start, position, len(data), has_request_line and position == start)
+    while (end := data.find(b"\n", unchecked) + 1) != 0:
+        check_line(data, start, unchecked, end, has_request_line and unchecked == start)
+        if data[unchecked:end] == b"\r\n":
+            return unchecked
+        unchecked = end
+    check_bytes(data, start, unchecked, len(data), has_request_line and unchecked == start)
+    return unchecked
 
 
 def check_line(data: bytes, start: int, position: int, end: int, is_request_line: bool) -> None:

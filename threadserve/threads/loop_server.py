@@ -67,6 +67,7 @@ class LoopServer:
         self._main_task: asyncio.Task[None] | None = None
         self._listeners: list[socket] = []
         self._exhaustion = ExhaustionLog()
+        self._adopted: list[socket] = []
         self._unopened: set[socket] = set()
         self._released = False
 
@@ -74,7 +75,7 @@ class LoopServer:
 
     def load_threadsafe(self) -> tuple[int, int]:
         """Requests in flight and connections; both include the connections that are on their way to the loop."""
-        state, handed = self._state, len(self.handed)
+        state, handed = self._state, len(self.handed) + len(self._adopted)
         if state is None:
             return handed, handed
         return len(state.exchanges) + handed, len(state.connections) + len(state.opening) + handed
@@ -146,9 +147,9 @@ class LoopServer:
         """Shuts the connections down in order: what is in flight may end, until the grace is over."""
         for listener in self._listeners:
             state.loop.remove_reader(listener)
-            for connection in drain_and_close(listener):
-                self._adopt(connection)
+            self._adopted += drain_and_close(listener)
         self._listeners = []
+        self._open_adopted()
         state.begin_shutdown()
         timeout = self._shared.config.timeout_graceful_shutdown
         if not await within(timeout, state.drained):
@@ -183,7 +184,8 @@ class LoopServer:
         for listener in self._listeners:
             state.loop.remove_reader(listener)
         self._listeners = []
-        self.handed.give_back(self._unopened)
+        self.handed.give_back((*self._adopted, *self._unopened))
+        self._adopted = []
         self._unopened.clear()
         for connection in list(state.connections):
             connection.abort()
@@ -209,8 +211,7 @@ class LoopServer:
         except Exhausted as error:
             self._pause(error)
             return
-        for connection in connections:
-            self._adopt(connection)
+        self._adopt(connections)
 
     def _pause(self, error: Exhausted) -> None:
         """Stops polling listeners that stay readable while nothing can be accepted from them."""
@@ -225,14 +226,23 @@ class LoopServer:
             # The acceptor gives them to somebody else.
             return
         self.handed.begin_turn()
-        while (connection := self.handed.take()) is not None:
-            self._adopt(connection)
+        self._adopt(self.handed.take_all())
 
-    def _adopt(self, connection: socket) -> None:
+    def _adopt(self, connections: list[socket]) -> None:
+        """Has connections opened two turns of the loop later: until then they can be given back.
+
+        What kills a loop ends asyncio's in the same turn and uvloop's in the next.
+        """
+        if not self._adopted:
+            asyncio.get_running_loop().call_soon(self._open_adopted)
+        self._adopted += connections
+
+    def _open_adopted(self) -> None:
         state = cast("LoopState", self._state)
-        self._unopened.add(connection)
-        task = state.start_task(self._open(state, connection))
-        if not task.done():
+        adopted, self._adopted = self._adopted, []
+        self._unopened.update(adopted)
+        for connection in adopted:
+            task = state.loop.create_task(self._open(state, connection))
             state.opening.add(task)
             task.add_done_callback(state.on_opened)
 
@@ -242,10 +252,13 @@ class LoopServer:
             return
         self._unopened.discard(connection)
         try:
-            await state.loop.connect_accepted_socket(partial(HttpConnection, state), connection)
+            transport, _ = await state.loop.connect_accepted_socket(partial(HttpConnection, state), connection)
         except OSError:
             # The client is gone already.
             connection.close()
+        else:
+            if self._released:
+                transport.abort()
 
 
 async def within(seconds: float, event: asyncio.Event) -> bool:

@@ -1,0 +1,122 @@
+"""A process that runs out of file descriptors: accepting pauses, the rest goes on, and it recovers by itself."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+from support.raw_client import RawClient
+from support.server_process import ServerProcess
+from support.waiting import wait_until
+
+LIMIT = 70
+CLIENTS = 90
+WATCHED = 1.5
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+CANNOT_ACCEPT = "Cannot accept connections: Too many open files."
+
+APP = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
+
+async def app(scope, receive, send):
+    await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}})
+    await send({{"type": "http.response.body", "body": b"ok"}})
+"""
+MODES = {
+    "one thread": ["--threads", "1"],
+    "least-busy": ["--threads", "2"],
+    "kernel": ["--threads", "2", "--distribute", "kernel"],
+}
+
+
+CASES = [(mode, "uvloop") for mode in MODES] + [("one thread", "asyncio"), ("least-busy", "asyncio")]
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that cannot have more than `LIMIT` descriptors, and reports that once for each thread that accepts."""
+    mode, loop = request.param
+    (tmp_path / "exhausted.py").write_text(APP)
+    options = [*MODES[mode], "--loop", loop, "--lifespan", "off", "--app-instance", "shared", "--no-access-log"]
+    with ServerProcess("exhausted:app", *options, "--timeout-keep-alive", "60", cwd=tmp_path) as process:
+        yield process
+        assert process.stop() == 0
+        assert 1 <= process.stderr.count(CANNOT_ACCEPT) <= (2 if mode == "kernel" else 1)
+        assert "Traceback" not in process.stderr
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def test_running_out_of_descriptors(server: ServerProcess) -> None:
+    process = psutil.Process(server.pid)
+    with ExitStack() as stack:
+        served = RawClient(server.host, server.port)
+        stack.callback(served.close)
+        assert served.get().body == b"ok"
+        waiting = []
+        for _ in range(CLIENTS):
+            client = RawClient(server.host, server.port)
+            stack.callback(client.close)
+            client.send(GET)
+            waiting.append(client)
+        server.wait_for_line(CANNOT_ACCEPT)
+        wait_until(lambda: process.num_fds() >= LIMIT - 1, "every descriptor to be taken")
+        refused = waiting[-1]
+        before = cpu_seconds(process)
+        assert refused.is_silent(WATCHED)
+        assert cpu_seconds(process) - before < 0.2 * WATCHED
+        assert served.get().body == b"ok"
+        # The first are served; when they go, the last are.
+        for client in waiting[: CLIENTS // 2]:
+            assert client.read_response().body == b"ok"
+            client.close()
+        for client in waiting[CLIENTS // 2 :]:
+            assert client.read_response().body == b"ok"
+        assert served.get().body == b"ok"
+        last = RawClient(server.host, server.port)
+        stack.callback(last.close)
+        assert last.get().body == b"ok"
+
+
+IDLE = 2_000
+
+
+def test_idle_connections_cost_no_time_and_are_closed(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = IDLE + 500
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        pytest.skip(f"needs {needed} file descriptors, and may have {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
+    try:
+        hold_idle_connections(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def hold_idle_connections(folder: Path) -> None:
+    """Opens 2,000 connections with one request each, and watches them until all are closed."""
+    (folder / "idle.py").write_text(APP.split("\n\n", 1)[1])
+    options = ["--threads", "2", "--lifespan", "off", "--no-access-log", "--timeout-keep-alive", "3"]
+    with ServerProcess("idle:app", *options, cwd=folder) as server, ExitStack() as stack:
+        process = psutil.Process(server.pid)
+        memory = process.memory_info().rss
+        clients = []
+        for _ in range(IDLE):
+            clients.append(RawClient(server.host, server.port))
+            stack.callback(clients[-1].close)
+            clients[-1].send(GET)
+        assert all(client.read_response().body == b"ok" for client in clients)
+        assert process.memory_info().rss - memory < IDLE * 20_000
+        before = cpu_seconds(process)
+        assert clients[0].is_silent(1)
+        assert cpu_seconds(process) - before < 0.2
+        assert all(client.is_closed() for client in clients)
+        assert cpu_seconds(process) - before < 1.5
+        wait_until(lambda: process.num_fds() < 100, "the server to close its side")
+        assert server.stop() == 0
