@@ -9,8 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -168,7 +168,7 @@ def test_an_embedded_server_may_have_more_threads() -> None:
         await respond(send, b"served")
 
     async def program() -> None:
-        server = make(app, threads=3)
+        server = make(app, threads=3, distribute="round-robin")
         serving = asyncio.create_task(server.serve())
         await until_started(server, serving)
         answers = [asyncio.create_task(asyncio.to_thread(get, server)) for _ in range(3)]
@@ -310,21 +310,35 @@ def test_the_signal_that_stopped_serve_reaches_the_program(loop: str, number: si
         assert (told, code) == (["up", "down"], -signal.SIGTERM)
 
 
-def test_a_server_is_started_again_on_its_port(serve: Serve) -> None:
-    server = make(hello)
+def test_a_port_can_be_served_again_at_once() -> None:
     port = 0
-    for turn in range(3):
-        # The same object, and then another one.
-        if turn == 2:
-            server = make(hello, port=port)
-        server.should_exit = False
-        server.config.port = port
-        with helping(lambda: get(server, "/again"), server) as outcome:  # noqa: B023
+    for _ in range(3):
+        server = make(hello, port=port)
+        with helping(partial(get, server, "/again"), server) as outcome:
             server.run()
         assert outcome.get() == b"/again"
         port = server.addresses[0][1]
     with pytest.raises(ConnectionRefusedError):
         RawClient("127.0.0.1", port)
+
+
+def test_a_server_that_has_ended_can_be_run_again() -> None:
+    server = make(hello)
+    for path in ("/first", "/second"):
+        serving = threading.Thread(target=server.run)
+        serving.start()
+        wait_until(lambda: answers(server, path), "an answer")  # noqa: B023
+        server.should_exit = True
+        serving.join(DEADLINE)
+        server.should_exit = False
+
+
+def answers(server: Server, path: str) -> bool:
+    """Whether a server answers."""
+    try:
+        return bool(server.addresses) and get(server, path) == path.encode()
+    except ConnectionRefusedError:
+        return False
 
 
 def test_servers_in_one_process_do_not_meddle(serve: Serve) -> None:
@@ -379,36 +393,32 @@ def test_a_bad_number_of_threads_leaves_no_socket(monkeypatch: pytest.MonkeyPatc
 
 def test_the_concurrency_limit_admits_as_many_as_it_says(serve: Serve, connect: Connect) -> None:
     gates = [Gate()]
+    refused: list[bytes] = []
+
+    def read(client: RawClient) -> None:
+        response = client.read_response()
+        if response.status == 503:
+            refused.append(response.body)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await gates[-1].wait()
         await respond(send, b"admitted")
 
-    server = serve(app, threads=3, limit_concurrency=4, distribute="round-robin")
+    server = serve(app, threads=3, limit_concurrency=4, distribute="round-robin", lifespan="off")
     for _ in range(3):
+        refused.clear()
         gate = gates[-1]
         clients = [connect(server) for _ in range(9)]
         for client in clients:
             client.send(request())
-        gate.wait_for_arrivals(4)
-        answers = SimpleNamespace(refused=0)
-        readers = [threading.Thread(target=count_refused, args=(client, answers)) for client in clients]
+        readers = [threading.Thread(target=read, args=(client,)) for client in clients]
         for reader in readers:
             reader.start()
-        wait_until(lambda: answers.refused == 5, "five to be refused")  # noqa: B023
+        gate.wait_for_arrivals(4)
+        wait_until(lambda: len(refused) == 5, "five to be refused")
         assert gate.arrived == 4
         gates.append(Gate())
         gate.open()
         for reader in readers:
             reader.join(DEADLINE)
-        assert answers.refused == 5
-
-
-REFUSAL_LOCK = threading.Lock()
-
-
-def count_refused(client: RawClient, answers: SimpleNamespace) -> None:
-    """Reads one answer."""
-    response = client.read_response()
-    with REFUSAL_LOCK:
-        answers.refused += response.status == 503
+        assert len(refused) == 5

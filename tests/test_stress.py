@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,7 +68,7 @@ class Resources:
 def readable(entry: Path) -> str:
     """What a descriptor is of."""
     try:
-        return os.readlink(entry)
+        return str(entry.readlink())
     except OSError:
         # The one with which the folder is read.
         return ""

@@ -5,6 +5,7 @@ It runs in the process that is tested. `STEERED_STARTUP` in its environment is h
 
 import asyncio
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -23,8 +24,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def tell(word: str) -> None:
-    """Writes a line on stdout."""
-    print(word, flush=True)
+    """Writes a line on stdout, in one piece whichever thread calls."""
+    os.write(sys.stdout.fileno(), f"{word}\n".encode())
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

@@ -107,7 +107,7 @@ class HttpConnection(asyncio.Protocol):
             while position < len(data) and self._phase == OPEN:
                 if self._framing is not None:
                     after = self._read_body(self._framing, data, position)
-                elif self._exchange is None:
+                elif self._exchange is None and not self.write_paused:
                     after = self._read_head(data, position)
                 else:
                     break
@@ -153,6 +153,8 @@ class HttpConnection(asyncio.Protocol):
         self.write_paused = False
         if self._drained is not None:
             self._drained.set()
+        if self._exchange is None and self._phase == OPEN:
+            self._await_next()
 
     # Reading requests.
 
@@ -191,8 +193,12 @@ class HttpConnection(asyncio.Protocol):
         self._head_begun = False
         self._exchange = exchange = Exchange(self, state, scope, rules)
         state.requests += 1
-        state.exchanges.add(exchange)
-        exchange.task = state.start_task(exchange.run())
+        state.starting = True
+        task = state.start_task(exchange.run())
+        state.starting = False
+        if not task.done():
+            exchange.task = task
+            state.exchanges.add(exchange)
         return end
 
     def _keep(self, data: bytes, position: int) -> None:
@@ -201,7 +207,7 @@ class HttpConnection(asyncio.Protocol):
             self._finish(unread=position < len(data) or self._framing is not None)
         elif self._phase == OPEN:
             self._pending = data[position:]
-            if self._exchange is not None and len(self._pending) > READ_AHEAD:
+            if len(self._pending) > READ_AHEAD and (self._exchange is not None or self.write_paused):
                 self.pause_reading()
 
     def _read_partial_head(self, data: bytes, position: int) -> int:
@@ -281,7 +287,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _read_on(self) -> None:
         """Takes up the request that has been waiting for its turn."""
-        if self._exchange is None and self._phase == OPEN:
+        if self._exchange is None and self._phase == OPEN and not self.write_paused:
             self.data_received(b"")
             if self._at_eof and self._exchange is None:
                 self.transport.close()
@@ -340,6 +346,9 @@ class HttpConnection(asyncio.Protocol):
         """The client took too long: to send a head, a body nobody waits for, or anything at all."""
         if self._phase == LINGERING:
             self.transport.abort()
+        elif self._exchange is None and self.write_paused:
+            # It is still taking the last answer, and then gets its time to go on.
+            self.deadline = self._state.idle_deadline
         elif self._exchange is None and self._pending:
             self._refuse(Refusal(408, "the head of the request took too long"))
         elif self._exchange is None:

@@ -42,13 +42,14 @@ class Exchange(RequestSide):
         state = self.state
         try:
             await state.app(self.scope, self.receive, self.send)
-            if self.phase != COMPLETE:
+            if self.phase < COMPLETE:
                 self._on_early_return()
         except GeneratorExit:
             raise
         except BaseException as error:
             self._on_app_error(error)
-        state.exchanges.discard(self)
+        if self.task is not None:
+            state.exchanges.discard(self)
         if state.limit is not None:
             state.limit.leave_threadsafe()
         if state.draining:
@@ -70,16 +71,13 @@ class Exchange(RequestSide):
         self._fail()
 
     def _on_early_return(self) -> None:
-        if not self.gone:
-            step = "completing" if self.phase >= HELD else "starting"
-            logger.error("ASGI callable returned without %s response.", step)
+        step = "completing" if self.phase >= HELD else "starting"
+        logger.error("ASGI callable returned without %s response.", step)
         self._fail()
 
     def _fail(self) -> None:
         """Ends the exchange for the client: by a 500 while nothing has been written, else by the connection's end."""
-        if self.gone or self.phase == COMPLETE:
-            return
         if self.phase <= HELD:
             self.answer_error(b"Internal Server Error")
-        else:
+        elif self.phase < COMPLETE:
             self.outlet.close()

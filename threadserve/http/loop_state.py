@@ -82,6 +82,7 @@ class LoopState:
         "root_path",
         "root_path_bytes",
         "start_task",
+        "starting",
         "status_lines",
     )
 
@@ -104,6 +105,8 @@ class LoopState:
         self.exchanges: set[Any] = set()
         self.opening: set[asyncio.Task[None]] = set()
         self.requests = 0
+        # Whether an application is being called this moment, whose exchange joins the others only when it has to wait.
+        self.starting = False
         self.draining = False
         self.drained = asyncio.Event()
 

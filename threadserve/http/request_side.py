@@ -6,7 +6,7 @@ never parses.
 
 import asyncio
 
-from threadserve.http.response_side import COMPLETE, HELD, ResponseSide
+from threadserve.http.response_side import COMPLETE, GONE, HELD, ResponseSide
 from threadserve.types import Message
 
 HIGH_WATER = 65536
@@ -48,12 +48,12 @@ class RequestSide(ResponseSide):
                 await self._wait_for_body()
             if self._buffered or not self._more_body:
                 return self._take_body()
-        while not self.disconnected and self.phase != COMPLETE:
+        while not self.disconnected and self.phase < COMPLETE:
             await self._wait()
-        if self.phase != COMPLETE and not self.gone:
+        if self.phase < COMPLETE:
             # A client that sends no more may still read. An application that asks is told all the same that it has
             # gone, and from then on it has.
-            self.gone = True
+            self.phase = GONE
             self.outlet.close()
         return {"type": "http.disconnect"}
 
@@ -70,7 +70,7 @@ class RequestSide(ResponseSide):
         if self._expects_continue and self.phase <= HELD:
             self._settle_continue()
             self.outlet.write(CONTINUE)
-        while self._more_body and not self._buffered and not self.disconnected and self.phase != COMPLETE:
+        while self._more_body and not self._buffered and not self.disconnected and self.phase < COMPLETE:
             await self._wait()
 
     def _settle_continue(self) -> None:
@@ -117,5 +117,6 @@ class RequestSide(ResponseSide):
     def disconnect(self, *, gone: bool) -> None:
         """The client sends no more; with `gone` it receives no more either."""
         self.disconnected = True
-        self.gone = self.gone or gone
+        if gone and self.phase != COMPLETE:
+            self.phase = GONE
         self.wake()

@@ -28,6 +28,7 @@ HELD = 1  # The head is kept back until the first of the body tells how long tha
 STREAMING = 2
 TRAILING = 3
 COMPLETE = 4
+GONE = 5  # The client went before the response was complete.
 
 WHEN = {
     AWAITED: "while awaiting 'http.response.start'",
@@ -55,7 +56,6 @@ class ResponseSide:
     keep_alive: bool
     is_head = False
     is_http11 = True
-    gone = False
     phase = AWAITED
     status = 0
     _lines: list[bytes]
@@ -73,21 +73,17 @@ class ResponseSide:
         Raises `ClientDisconnected` when the client has gone, `RuntimeError` for a message out of turn or a body that
         does not fit its content-length, `ValueError` and `TypeError` for headers that would break the response.
         """
-        if self.gone:
-            raise ClientDisconnected("the client has disconnected")
         kind = message["type"]
         phase = self.phase
         if phase == AWAITED and kind == "http.response.start":
             self._start(message)
             return
         if kind == "http.response.body" and (phase == HELD or phase == STREAMING):
-            body = message.get("body", b"")
-            if message.get("more_body", False):
-                self._send_part(body, more=True)
-            elif phase == HELD and self._is_plain and len(body) <= LARGE_BODY:
-                self._send_whole(body)
+            body, more = message.get("body", b""), message.get("more_body", False)
+            if more or phase == STREAMING or not self._is_plain or len(body) > LARGE_BODY:
+                self._send_part(body, more=more)
             else:
-                self._send_part(body, more=False)
+                self._send_whole(body)
         else:
             await self._send_extension(kind, message)
         if self.outlet.write_paused:
@@ -168,9 +164,10 @@ class ResponseSide:
     def _send_whole(self, body: bytes) -> None:
         """Sends the most frequent response, all of it at once: this is `_send_part` with the rare cases left out."""
         lines = self._lines
-        if self._remaining < 0:
+        remaining = self._remaining
+        if remaining < 0:
             lines.append(b"content-length: %d\r\n" % len(body))
-        elif self._remaining != len(body):
+        elif remaining != len(body):
             self._count(len(body), more=False)
         if self.keep_alive and not self.state.draining:
             lines.append(CRLF)
@@ -178,9 +175,10 @@ class ResponseSide:
             self.keep_alive = False
             lines.append(CLOSE)
         lines.append(body)
-        self.outlet.write(b"".join(lines))
+        outlet = self.outlet
+        outlet.write(b"".join(lines))
         self.phase = COMPLETE
-        self.outlet.on_response_complete(self)
+        outlet.on_response_complete(self)
 
     def _send_part(self, body: bytes, *, more: bool) -> None:
         if self.phase == STREAMING:
@@ -258,12 +256,13 @@ class ResponseSide:
 
     async def _wait_for_room(self) -> None:
         await self.outlet.drained()
-        self._check_client()
+        if self.phase == GONE:
+            raise ClientDisconnected("the client has disconnected")
 
     def _check_client(self) -> None:
         """Raises `ClientDisconnected` when the client has gone, also before the loop has had a turn to say so."""
-        if self.gone or self.outlet.transport.is_closing():
-            self.gone = True
+        if self.phase == GONE or self.outlet.transport.is_closing():
+            self.phase = GONE
             raise ClientDisconnected("the client has disconnected")
 
     def answer_error(self, text: bytes) -> None:
@@ -276,6 +275,8 @@ class ResponseSide:
         self._send_part(text, more=False)
 
     async def _send_extension(self, kind: str, message: Message) -> None:
+        if self.phase == GONE:
+            raise ClientDisconnected("the client has disconnected")
         if kind == "http.response.trailers" and self.phase == TRAILING:
             self._send_trailers(message)
         elif kind == "http.response.pathsend" and self.phase == HELD:

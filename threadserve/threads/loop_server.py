@@ -70,6 +70,7 @@ class LoopServer:
         self._adopted: list[socket] = []
         self._unopened: set[socket] = set()
         self._released = False
+        self._abandoned = False
 
     # From any thread.
 
@@ -78,7 +79,7 @@ class LoopServer:
         state, handed = self._state, len(self.handed) + len(self._adopted)
         if state is None:
             return handed, handed
-        return len(state.exchanges) + handed, len(state.connections) + len(state.opening) + handed
+        return len(state.exchanges) + state.starting + handed, len(state.connections) + len(state.opening) + handed
 
     def requests_threadsafe(self) -> int:
         """How many requests the loop has taken up so far."""
@@ -139,9 +140,20 @@ class LoopServer:
         state.start()
         self._state = state
         self._report(self, Phase.READY, None)
-        await self._stop.wait()
+        await self._until_stopped()
         await self._drain(state)
         await lifespan.shutdown()
+
+    async def _until_stopped(self) -> None:
+        while not self._stop.is_set():
+            try:
+                await self._stop.wait()
+            except asyncio.CancelledError:
+                if self._abandoned or self._released:
+                    raise
+                # A program that ends cancels every task on its loop, and with `Server.serve` has this one stopped in
+                # order; an application that cancels tasks which are not its own stops nobody.
+                cast("asyncio.Task[None]", self._main_task).uncancel()
 
     async def _drain(self, state: LoopState) -> None:
         """Shuts the connections down in order: what is in flight may end, until the grace is over."""
@@ -193,6 +205,7 @@ class LoopServer:
             state.access_log.flush()
 
     def _abandon(self) -> None:
+        self._abandoned = True
         if self._main_task is not None:
             self._main_task.cancel()
 
@@ -251,11 +264,16 @@ class LoopServer:
             # The loop server ended before this began, and has given the connection back.
             return
         self._unopened.discard(connection)
+        protocol = HttpConnection(state)
         try:
-            transport, _ = await state.loop.connect_accepted_socket(partial(HttpConnection, state), connection)
+            transport, _ = await state.loop.connect_accepted_socket(lambda: protocol, connection)
         except OSError:
             # The client is gone already.
             connection.close()
+        except asyncio.CancelledError:
+            # uvloop closes the transport without another word to the protocol, which may be serving by now.
+            protocol.connection_lost(None)
+            raise
         else:
             if self._released:
                 transport.abort()

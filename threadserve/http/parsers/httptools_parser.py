@@ -71,6 +71,8 @@ class HttptoolsParser:
         self._renew()
         try:
             self._feed(data)
+        except httptools.HttpParserUpgrade:
+            self._decline_upgrade(data)
         except httptools.HttpParserError as error:
             raise ParserError(str(error)) from error
 
