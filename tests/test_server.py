@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support.apps import Gate, Outcome, hello, respond
 from support.embedded_server import Serve
-from support.raw_client import Connect, RawClient, request
+from support.raw_client import RawClient, request
 from support.waiting import DEADLINE, wait_until
 
 import threadserve
@@ -389,36 +389,3 @@ def test_a_bad_number_of_threads_leaves_no_socket(monkeypatch: pytest.MonkeyPatc
         make(hello).run()
     # A socket that is left is a warning now, and that an error.
     gc.collect()
-
-
-def test_the_concurrency_limit_admits_as_many_as_it_says(serve: Serve, connect: Connect) -> None:
-    gates = [Gate()]
-    refused: list[bytes] = []
-
-    def read(client: RawClient) -> None:
-        response = client.read_response()
-        if response.status == 503:
-            refused.append(response.body)
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await gates[-1].wait()
-        await respond(send, b"admitted")
-
-    server = serve(app, threads=3, limit_concurrency=4, distribute="round-robin", lifespan="off")
-    for _ in range(3):
-        refused.clear()
-        gate = gates[-1]
-        clients = [connect(server) for _ in range(9)]
-        for client in clients:
-            client.send(request())
-        readers = [threading.Thread(target=read, args=(client,)) for client in clients]
-        for reader in readers:
-            reader.start()
-        gate.wait_for_arrivals(4)
-        wait_until(lambda: len(refused) == 5, "five to be refused")
-        assert gate.arrived == 4
-        gates.append(Gate())
-        gate.open()
-        for reader in readers:
-            reader.join(DEADLINE)
-        assert len(refused) == 5

@@ -130,7 +130,7 @@ def test_a_port_without_the_rights_to_it(bind: Bind, monkeypatch: pytest.MonkeyP
     def refuse(listener: socket.socket, address: tuple[str, int]) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(sockets.socket.socket, "bind", refuse, raising=False)
+    monkeypatch.setattr(socket.socket, "bind", refuse, raising=False)
     with pytest.raises(BindError, match=r"127\.0\.0\.1:80: permission denied; ports below 1024 need special rights"):
         bind("127.0.0.1", 80)
 

@@ -1,4 +1,4 @@
-"""Starting and stopping the server again and again under load: nothing is lost, and nothing stays behind."""
+"""Load: starting and stopping under it loses nothing and leaves nothing behind, and its limit is kept exactly."""
 
 import asyncio
 import gc
@@ -8,10 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.apps import respond
-from support.embedded_server import EmbeddedServer
+from support.apps import Gate, respond
+from support.embedded_server import EmbeddedServer, Serve
 from support.error_log import ErrorLog
 from support.load import Load
+from support.raw_client import Connect, RawClient, request
 from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config, Server
@@ -125,3 +126,36 @@ def test_no_start_and_stop_in_a_running_loop_leaves_anything(error_log: ErrorLog
     assert app.up == app.down == 2 * 4
     assert before is not None
     Resources().check_no_more_than(before)
+
+
+def test_the_concurrency_limit_admits_as_many_as_it_says(serve: Serve, connect: Connect) -> None:
+    gates = [Gate()]
+    refused: list[bytes] = []
+
+    def read(client: RawClient) -> None:
+        response = client.read_response()
+        if response.status == 503:
+            refused.append(response.body)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await gates[-1].wait()
+        await respond(send, b"admitted")
+
+    server = serve(app, threads=3, limit_concurrency=4, distribute="round-robin", lifespan="off")
+    for _ in range(3):
+        refused.clear()
+        gate = gates[-1]
+        clients = [connect(server) for _ in range(9)]
+        for client in clients:
+            client.send(request())
+        readers = [threading.Thread(target=read, args=(client,)) for client in clients]
+        for reader in readers:
+            reader.start()
+        gate.wait_for_arrivals(4)
+        wait_until(lambda: len(refused) == 5, "five to be refused")
+        assert gate.arrived == 4
+        gates.append(Gate())
+        gate.open()
+        for reader in readers:
+            reader.join(DEADLINE)
+        assert len(refused) == 5

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.waiting import wait_until
+from support.waiting import DEADLINE
 
 from threadserve.errors import MailboxClosed
 from threadserve.threads import acceptor as acceptor_module
@@ -76,6 +76,14 @@ def dial(acceptor: Acceptor) -> Iterator[Dial]:
         client.close()
 
 
+def step_until(acceptor: Acceptor, condition: Callable[[], bool]) -> None:
+    """Steps until `condition` holds."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end
+        acceptor.step(0.01)
+
+
 def is_from(taken: socket.socket, client: socket.socket) -> bool:
     return bool(taken.getpeername() == client.getsockname())
 
@@ -101,7 +109,7 @@ def test_a_stalled_loop_gets_nothing_until_its_next_turn(acceptor: Acceptor, loo
     stalled, free = loops
     acceptor.receivers += loops
     dial()
-    wait_until(lambda: acceptor.step(0.01) or free.handed, "the connection to be moved")
+    step_until(acceptor, lambda: len(free.handed) == 1)
     for _ in range(3):
         free.turn()
         dial()
@@ -118,7 +126,7 @@ def test_when_all_are_stalled_connections_wait_with_them(acceptor: Acceptor, loo
     for _ in range(4):
         dial()
         acceptor.step(STEP)
-    wait_until(lambda: acceptor.step(0.01) or sum(len(loop.handed) for loop in loops) == 4, "the connections")
+    step_until(acceptor, lambda: sum(len(loop.handed) for loop in loops) == 4)
     for loop in loops:
         loop.turn()
     assert sum(len(loop.taken) for loop in loops) == 4

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,10 @@ def test_a_replacement_does_not_wait_for_the_dead_loops_executor(
     release.set()
 
 
+def is_up(app: Mortal, instances: int) -> bool:
+    return len(app.up) == instances
+
+
 @pytest.mark.parametrize("distribute", DISTRIBUTIONS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_five_deaths_within_a_minute_stop_the_server(
@@ -182,10 +187,10 @@ def test_five_deaths_within_a_minute_stop_the_server(
     app, before = Mortal(), set(threading.enumerate())
     server = serve(app, factory=True, threads=threads, distribute=distribute)
     host, port = server.host, server.port
-    for death in range(1, 6):
+    for death in range(1, 5):
         kill_loop(RawClient(host, port), error_log)
-        if death < 5:
-            wait_until(lambda death=death: len(app.up) == threads + death, "the successor to be up")
+        wait_until(partial(is_up, app, threads + death), "the successor to be up")
+    kill_loop(RawClient(host, port), error_log)
     server.thread.join(DEADLINE)
     assert isinstance(server.failure, TooManyDeaths)
     server.failure = None

@@ -21,7 +21,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.wakes = 0
 
-    def call_soon_threadsafe(self, *args: object, **options: object) -> asyncio.Handle:  # type: ignore[override]
+    def call_soon_threadsafe(self, *args: object, **options: object) -> asyncio.Handle:
         self.wakes += 1
         return super().call_soon_threadsafe(*args, **options)  # type: ignore[arg-type]
 
@@ -50,7 +50,8 @@ def join(threads: list[threading.Thread]) -> None:
 @pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
 def test_nothing_is_lost_and_each_senders_order_kept(kind: str) -> None:
     new_loop = asyncio.new_event_loop if kind == "asyncio" else pytest.importorskip("uvloop").new_event_loop
-    mailbox, delivered = Mailbox(), []
+    mailbox = Mailbox()
+    delivered: list[tuple[int, int]] = []
 
     async def main() -> None:
         done = asyncio.Event()
@@ -79,14 +80,17 @@ def test_nothing_is_lost_and_each_senders_order_kept(kind: str) -> None:
 def test_one_wake_per_batch() -> None:
     delivered: list[int] = []
 
+    mailbox = Mailbox()
+
+    def post_ten(sender: int) -> None:
+        for _ in range(10):
+            mailbox.post_threadsafe(delivered.append, sender)
+
     async def main(loop: CountingLoop) -> None:
-        mailbox = Mailbox()
         mailbox.open()
         for batch in (1, 2):
             # The loop does not turn while this waits, so that all of it is one batch.
-            join(
-                post_from_threads(lambda sender: [mailbox.post_threadsafe(delivered.append, sender) for _ in range(10)])
-            )
+            join(post_from_threads(post_ten))
             assert loop.wakes == batch
             await asyncio.sleep(0.001)
             assert len(delivered) == batch * SENDERS * 10
@@ -98,7 +102,8 @@ def test_one_wake_per_batch() -> None:
 
 
 def test_what_was_posted_before_opening_comes_first() -> None:
-    mailbox, delivered = Mailbox(), []
+    mailbox = Mailbox()
+    delivered: list[int] = []
     for number in range(3):
         mailbox.post_threadsafe(delivered.append, number)
 
@@ -113,7 +118,8 @@ def test_what_was_posted_before_opening_comes_first() -> None:
 
 
 def test_a_failing_call_is_logged_and_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    mailbox, delivered = Mailbox(), []
+    mailbox = Mailbox()
+    delivered: list[int] = []
 
     async def main() -> None:
         mailbox.open()
@@ -129,7 +135,8 @@ def test_a_failing_call_is_logged_and_does_not_stop_the_others(caplog: pytest.Lo
 
 
 def test_a_closed_mailbox_refuses() -> None:
-    mailbox, delivered = Mailbox(), []
+    mailbox = Mailbox()
+    delivered: list[str] = []
 
     async def main() -> None:
         mailbox.open()
@@ -145,7 +152,8 @@ def test_a_closed_mailbox_refuses() -> None:
 
 
 def test_a_mailbox_that_was_never_opened_delivers_when_it_is_closed() -> None:
-    mailbox, delivered = Mailbox(), []
+    mailbox = Mailbox()
+    delivered: list[int] = []
     mailbox.post_threadsafe(delivered.append, 1)
     mailbox.close()
     assert delivered == [1]
@@ -156,7 +164,8 @@ def test_a_mailbox_that_was_never_opened_delivers_when_it_is_closed() -> None:
 def test_every_post_is_delivered_or_refused_while_it_is_being_closed() -> None:
     accepted: list[int] = [0] * SENDERS
     refused = threading.Barrier(SENDERS + 1)
-    mailbox, delivered = Mailbox(), []
+    mailbox = Mailbox()
+    delivered: list[int] = []
     in_full_flow = asyncio.Event()
 
     def deliver(sender: int) -> None:

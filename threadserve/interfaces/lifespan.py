@@ -85,6 +85,11 @@ class Lifespan:
         else:
             self._log_step("Application shutdown complete.")
 
+    def abandon(self) -> None:
+        """Ends the application's task without a shutdown, where the loop is left at once."""
+        if self._task is not None:
+            self._task.cancel()
+
     def _log_step(self, line: str) -> None:
         logger.log(self._step_level, line)
 

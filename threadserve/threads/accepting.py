@@ -7,13 +7,28 @@ Never blocks.
 import errno
 import logging
 import socket
+import struct
+import sys
 import time
+from array import array
 
 logger = logging.getLogger("threadserve.error")
 
 BATCH = 64
 PAUSE = 0.25
+# How long, in seconds, a client may take to complete the handshake that it has begun when the listener is to be closed.
+HANDSHAKE = 0.05
 EPISODE_GAP = 10.0
+
+SO_ATTACH_FILTER = 26
+# Classic BPF: load the byte with the flags, test SYN, then drop the segment or keep the whole of it.
+DROP_SYN = array(
+    "B",
+    b"".join(
+        struct.pack("HBBI", *instruction)
+        for instruction in ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+    ),
+)
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -72,3 +87,18 @@ def drain_and_close(listener: socket.socket) -> list[socket.socket]:
         logger.warning("Connections that waited to be accepted are lost: %s", error)
     listener.close()
     return waiting
+
+
+def ignore_newcomers(listener: socket.socket) -> None:
+    """Has the system drop attempts to connect, which clients repeat until the listener is closed and refuses them.
+
+    Without this a connection that came between the last `accept` and the closing would be reset. It is Linux's socket
+    filter, a program that looks at each segment's TCP header (RFC 9293 section 3.1); elsewhere the gap stays.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    address, _ = DROP_SYN.buffer_info()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(DROP_SYN) // 8, address))
+    except OSError as error:
+        logger.debug("No filter on a listener that is closed: %s", error)

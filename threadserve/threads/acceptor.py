@@ -12,7 +12,15 @@ from socket import socket, socketpair
 from typing import Protocol, cast
 
 from threadserve.errors import MailboxClosed
-from threadserve.threads.accepting import PAUSE, Exhausted, ExhaustionLog, accept_batch, drain_and_close
+from threadserve.threads.accepting import (
+    HANDSHAKE,
+    PAUSE,
+    Exhausted,
+    ExhaustionLog,
+    accept_batch,
+    drain_and_close,
+    ignore_newcomers,
+)
 from threadserve.threads.distribution import STALL, HandOver, Target
 
 
@@ -41,6 +49,7 @@ class Acceptor:
         self._paused_until = 0.0
         self._exhaustion = ExhaustionLog()
         self._homeless: list[socket] = []
+        self._stopped = False
 
     def wake_threadsafe(self) -> None:
         """Ends a `step` that waits."""
@@ -73,7 +82,16 @@ class Acceptor:
         self._homeless += receiver.handed.take_all()
 
     def stop_listening(self) -> None:
-        """Hands over what waits in the listeners, and closes them."""
+        """Hands over what waits in the listeners, and closes them. What a loop has been given by then stays with it.
+
+        It takes up those connections before it finishes, whereas another may have finished already.
+        """
+        for listener in self._listeners:
+            ignore_newcomers(listener)
+        deadline = time.monotonic() + HANDSHAKE
+        while self._listeners and (left := deadline - time.monotonic()) > 0:
+            self.step(left)
+        self._stopped = True
         self._unwatch()
         self._paused_until = 0.0
         for listener in self._listeners:
@@ -137,7 +155,7 @@ class Acceptor:
 
     def _redistribute(self) -> None:
         """Gives what a stalled loop has left lying to the others, and tries again what nobody would take."""
-        if not self.receivers:
+        if not self.receivers or self._stopped:
             return
         homeless, self._homeless = self._homeless, []
         stalled = [receiver for receiver in self.receivers if receiver.handed.is_stalled()]

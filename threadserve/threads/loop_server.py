@@ -22,7 +22,15 @@ from threadserve.http.connection import HttpConnection
 from threadserve.http.loop_state import LoopState
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
-from threadserve.threads.accepting import PAUSE, Exhausted, ExhaustionLog, accept_batch, drain_and_close
+from threadserve.threads.accepting import (
+    HANDSHAKE,
+    PAUSE,
+    Exhausted,
+    ExhaustionLog,
+    accept_batch,
+    drain_and_close,
+    ignore_newcomers,
+)
 from threadserve.threads.distribution import HandOver
 from threadserve.threads.mailbox import Mailbox
 
@@ -63,6 +71,7 @@ class LoopServer:
         self._report = report
         self._mailbox = Mailbox()
         self._stop = asyncio.Event()
+        self._lifespan: Lifespan | None = None
         self._state: LoopState | None = None
         self._main_task: asyncio.Task[None] | None = None
         self._listeners: list[socket] = []
@@ -134,6 +143,7 @@ class LoopServer:
         app = shared.source.load_threadsafe()
         self._report(self, Phase.LOADED, None)
         lifespan = Lifespan(app, shared.config.lifespan, {}, quiet=self.number > 1)
+        self._lifespan = lifespan
         await lifespan.startup()
         log = AccessLog(asyncio.get_running_loop(), shared.access_log) if shared.access_log else None
         state = LoopState(shared.config, self.number, app, lifespan.state, log, shared.limit)
@@ -157,6 +167,10 @@ class LoopServer:
 
     async def _drain(self, state: LoopState) -> None:
         """Shuts the connections down in order: what is in flight may end, until the grace is over."""
+        if self._listeners:
+            for listener in self._listeners:
+                ignore_newcomers(listener)
+            await asyncio.sleep(HANDSHAKE)
         for listener in self._listeners:
             state.loop.remove_reader(listener)
             self._adopted += drain_and_close(listener)
@@ -189,6 +203,8 @@ class LoopServer:
             return
         self._released = True
         self._mailbox.close()
+        if self._lifespan is not None:
+            self._lifespan.abandon()
         state = self._state
         if state is None:
             return
@@ -199,6 +215,8 @@ class LoopServer:
         self.handed.give_back((*self._adopted, *self._unopened))
         self._adopted = []
         self._unopened.clear()
+        for exchange in list(state.exchanges):
+            exchange.cancel()
         for connection in list(state.connections):
             connection.abort()
         if state.access_log is not None:
