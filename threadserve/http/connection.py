@@ -117,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
         except Refusal as refusal:
             self._refuse(refusal)
         self._reading = False
-        if position < len(data) or self._phase == ENDING:
+        if position < len(data) or self._phase == ENDING or self._reading_paused:
             self._keep(data, position)
 
     def eof_received(self) -> bool:
@@ -207,7 +207,9 @@ class HttpConnection(asyncio.Protocol):
             self._finish(unread=position < len(data) or self._framing is not None)
         elif self._phase == OPEN:
             self._pending = data[position:]
-            if len(self._pending) > READ_AHEAD and (self._exchange is not None or self.write_paused):
+            if self._exchange is None and not self.write_paused:
+                self.resume_reading()
+            elif len(self._pending) > READ_AHEAD:
                 self.pause_reading()
 
     def _read_partial_head(self, data: bytes, position: int) -> int:
@@ -280,10 +282,11 @@ class HttpConnection(asyncio.Protocol):
 
     def _await_next(self) -> None:
         """The request after this one may come, or has been waiting."""
-        self.resume_reading()
         if self._pending or self._at_eof:
             # Not at once: the application is still in its `send`, and its request in flight until it returns.
             self._state.loop.call_soon(self._read_on)
+        else:
+            self.resume_reading()
 
     def _read_on(self) -> None:
         """Takes up the request that has been waiting for its turn."""
