@@ -6,7 +6,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -164,7 +164,7 @@ def test_nothing_can_break_or_forge_a_line(stream: io.StringIO, slow: bool, forg
 def test_records_carry_their_args_for_filters_and_formatters(stream: io.StringIO) -> None:
     seen = Seen()
     parent.addHandler(seen)
-    access.addFilter(lambda record: record.args[2] != "/health")
+    access.addFilter(lambda record: "/health" not in (record.args or ()))
     written([entry("health"), entry("other")])
     assert [record.args for record in seen.records] == [entry("other")]
     assert seen.messages == ['127.0.0.1:1 - "GET /other HTTP/1.1" 200']
@@ -276,8 +276,8 @@ class Batches:
 
 def test_a_loop_hands_over_what_it_collected_after_a_while() -> None:
     async def main() -> list[list[AccessEntry]]:
-        batches: Any = Batches()
-        log = AccessLog(asyncio.get_running_loop(), batches)
+        batches = Batches()
+        log = AccessLog(asyncio.get_running_loop(), cast("Any", batches))
         for turn in range(2):
             start = asyncio.get_running_loop().time()
             for number in range(3):
@@ -294,8 +294,8 @@ def test_a_loop_hands_over_what_it_collected_after_a_while() -> None:
 
 def test_flush_hands_over_at_once_and_nothing_twice() -> None:
     async def main() -> list[list[AccessEntry]]:
-        batches: Any = Batches()
-        log = AccessLog(asyncio.get_running_loop(), batches)
+        batches = Batches()
+        log = AccessLog(asyncio.get_running_loop(), cast("Any", batches))
         log.flush()
         log.add(entry(0))
         log.flush()

@@ -1,5 +1,6 @@
 """The warning when the GIL is on on a free-threaded build, with real extension modules and with a simulated build."""
 
+import functools
 import os
 import shlex
 import subprocess
@@ -270,9 +271,7 @@ def test_uninstall_leaves_a_later_hook_which_may_still_call_ours(build: Build) -
     guard.install()
     ours = warnings.showwarning
 
-    def later(*args: object) -> None:
-        ours(*args)  # type: ignore[arg-type]
-
+    later = functools.partial(ours)
     warnings.showwarning = later
     guard.uninstall()
     assert warnings.showwarning is later

@@ -325,7 +325,7 @@ def test_a_port_can_be_served_again_at_once() -> None:
 def test_a_server_that_has_ended_can_be_run_again() -> None:
     server = make(hello)
     for path in ("/first", "/second"):
-        serving = threading.Thread(target=server.run)
+        serving = threading.Thread(target=server.run, daemon=True)
         serving.start()
         wait_until(lambda: answers(server, path), "an answer")  # noqa: B023
         server.should_exit = True

@@ -22,7 +22,7 @@ def test_scope_then_receive_and_send() -> None:
     async def send(message: Any) -> None:
         seen.append(message)
 
-    scope = {"type": "http", "path": "/", "asgi": {"version": "3.0", "spec_version": "2.4"}}
+    scope: dict[str, Any] = {"type": "http", "path": "/", "asgi": {"version": "3.0", "spec_version": "2.4"}}
     asyncio.run(ASGI2Adapter(App)(scope, receive, send))
     assert seen == [
         {"type": "http", "path": "/", "asgi": {"version": "2.0", "spec_version": "2.4"}},

@@ -31,7 +31,8 @@ async def await_future(shared: Shared) -> None:
 
 
 async def ensure_future(shared: Shared) -> None:
-    await asyncio.ensure_future(shared.future, loop=asyncio.get_running_loop())  # type: ignore[arg-type]
+    future: Any = shared.future
+    await asyncio.ensure_future(future, loop=asyncio.get_running_loop())
 
 
 async def in_a_group(shared: Shared) -> None:

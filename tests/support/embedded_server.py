@@ -15,7 +15,7 @@ class EmbeddedServer:
 
     def __init__(self, app: Any, **settings: Any) -> None:
         self.server = Server(Config(app, **{"port": 0, "log_config": None, **settings}))
-        self.thread = threading.Thread(target=self._run, name="embedded-server")
+        self.thread = threading.Thread(target=self._run, name="embedded-server", daemon=True)
         self.threads_before: set[threading.Thread] = set()
         self.failure: BaseException | None = None
 

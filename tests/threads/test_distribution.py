@@ -38,6 +38,11 @@ def test_least_busy_takes_the_fewest_connections_among_equals() -> None:
     assert chooser("least-busy")(loops) is loops[1]
 
 
+def test_least_busy_takes_turns_among_equals() -> None:
+    loops, choose = [Loop(0, 0), Loop(1, 0), Loop(0, 0)], chooser("least-busy")
+    assert {loops.index(choose(loops)) for _ in range(2)} == {0, 2}
+
+
 def test_round_robin_takes_turns() -> None:
     loops, choose = [Loop(9, 9), Loop(0, 0), Loop(5, 5)], chooser("round-robin")
     chosen = [loops.index(choose(loops)) for _ in range(6)]

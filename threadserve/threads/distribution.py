@@ -84,15 +84,6 @@ class Target(Protocol):
 T = TypeVar("T", bound=Target)
 
 
-def least_busy(targets: Sequence[T]) -> T:
-    """The loop with the fewest requests in flight, and among those the one with the fewest connections."""
-    return min(targets, key=_load)
-
-
-def _load(target: Target) -> tuple[int, int]:
-    return target.load_threadsafe()
-
-
 class RoundRobin:
     """The loops in turn."""
 
@@ -105,6 +96,19 @@ class RoundRobin:
         return targets[self._turn % len(targets)]
 
 
+class LeastBusy:
+    """The loop with the fewest requests in flight, among those one with the fewest connections, and those in turn."""
+
+    def __init__(self) -> None:
+        self._turns = RoundRobin()
+
+    def __call__(self, targets: Sequence[T]) -> T:
+        """The least busy loop."""
+        loads = [target.load_threadsafe() for target in targets]
+        least = min(loads)
+        return self._turns([target for target, load in zip(targets, loads, strict=True) if load == least])
+
+
 def chooser(distribute: str) -> Callable[[Sequence[T]], T]:
     """How the acceptor chooses, by the name in the configuration."""
-    return RoundRobin() if distribute == "round-robin" else least_busy
+    return RoundRobin() if distribute == "round-robin" else LeastBusy()
