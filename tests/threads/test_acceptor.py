@@ -117,7 +117,8 @@ def test_a_stalled_loop_gets_nothing_until_its_next_turn(acceptor: Acceptor, loo
         assert len(stalled.handed) == 0
     stalled.turn()
     dial()
-    acceptor.step(STEP)
+    dial()
+    step_until(acceptor, lambda: len(free.handed) + len(stalled.handed) == 2)
     assert len(stalled.handed) == 1
 
 

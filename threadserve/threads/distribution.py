@@ -92,8 +92,8 @@ class RoundRobin:
 
     def __call__(self, targets: Sequence[T]) -> T:
         """The next loop."""
-        self._turn += 1
-        return targets[self._turn % len(targets)]
+        turn, self._turn = self._turn, self._turn + 1
+        return targets[turn % len(targets)]
 
 
 class LeastBusy:
