@@ -4,8 +4,9 @@
 logs: a formatter is not written after it was made, and a handler's stream belongs to the handler's own lock. Nothing
 here starts a thread, and nothing touches a handler, formatter or filter that somebody else attached.
 
-The loggers are `threadserve`, its child `threadserve.error` for the server's messages, and `threadserve.access` for
-requests. They propagate, so handlers on the root logger (a file, pytest's caplog) see every record.
+The loggers are `threadserve`, its child `threadserve.error` for the server's messages, `threadserve.access` for
+requests and `threadserve.asgi` for what passes to and from applications, at the level `trace`. They propagate, so
+handlers on the root logger (a file, pytest's caplog) see every record.
 """
 
 import copy
@@ -248,8 +249,8 @@ def configure(config: Config) -> None:
         logging.config.dictConfig(with_colors(config.log_config, config.use_colors))
     if config.log_level is not None:
         level = config.log_level.upper() if isinstance(config.log_level, str) else config.log_level
-        logging.getLogger("threadserve.error").setLevel(level)
-        logging.getLogger("threadserve.access").setLevel(level)
+        for name in ("error", "access", "asgi"):
+            logging.getLogger(f"threadserve.{name}").setLevel(level)
     if not config.access_log:
         access = logging.getLogger("threadserve.access")
         access.handlers.clear()

@@ -22,6 +22,9 @@ from threadserve.http.connection import HttpConnection
 from threadserve.http.loop_state import LoopState
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
+from threadserve.interfaces.message_trace import MessageTrace
+from threadserve.interfaces.message_trace import logger as trace_logger
+from threadserve.logs import TRACE
 from threadserve.threads.accepting import (
     HANDSHAKE,
     PAUSE,
@@ -141,6 +144,8 @@ class LoopServer:
     async def _serve(self) -> None:
         shared = self._shared
         app = shared.source.load_threadsafe()
+        if trace_logger.isEnabledFor(TRACE):
+            app = MessageTrace(app)
         self._report(self, Phase.LOADED, None)
         lifespan = Lifespan(app, shared.config.lifespan, {}, quiet=self.number > 1)
         self._lifespan = lifespan

@@ -1,0 +1,53 @@
+"""The log level `trace`: every message between the server and the application, a line each.
+
+Runs on the loop thread whose app it wraps; it owns the number of calls that it has seen, and changes no message.
+"""
+
+import logging
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+from threadserve.logs import TRACE
+from threadserve.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger("threadserve.asgi")
+
+
+class MessageTrace:
+    """An ASGI app that logs what passes to and from another."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._numbers = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Calls the app, whose every message is logged; so are its start, its end and its failure."""
+        client = scope.get("client")
+        name = f"{client[0]}:{client[1]} - ASGI" if client else "ASGI"
+        call = f"{name} [{next(self._numbers)}]"
+
+        async def traced_receive() -> Message:
+            message = await receive()
+            logger.log(TRACE, "%s Receive %s", call, shown(message))
+            return message
+
+        async def traced_send(message: Message) -> None:
+            logger.log(TRACE, "%s Send %s", call, shown(message))
+            await send(message)
+
+        logger.log(TRACE, "%s Started scope=%s", call, shown(scope))
+        try:
+            await self._app(scope, traced_receive, traced_send)
+        except BaseException:
+            logger.log(TRACE, "%s Raised exception", call)
+            raise
+        logger.log(TRACE, "%s Completed", call)
+
+
+def shown(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as the log shows it: of a body its size alone, for it may be large, or nobody's business."""
+    return {
+        key: f"<{len(value)} bytes>" if key == "body" else "<...>" if key in ("headers", "state") else value
+        for key, value in message.items()
+    }
