@@ -1,7 +1,7 @@
 """`Expect: 100-continue` (RFC 9110, section 10.1.1): the interim response is sent when the application reads."""
 
 import pytest
-from support.apps import Gate, echo_body, hello, read_body, respond
+from support.apps import Gate, body, echo_body, hello, read_body, respond, start
 from support.embedded_server import Serve
 from support.raw_client import Connect, request
 
@@ -102,3 +102,32 @@ def test_each_request_of_a_connection_has_its_own_interim_response(serve: Serve,
         client.send(request("POST", "/", "Content-Length: 3", body=data))
         response = client.read_response()
         assert (response.body, response.interim) == (data, [])
+
+
+def test_client_that_wants_the_connection_closed_has_it_closed(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(echo_body, timeout_keep_alive=600))
+    client.send(request("POST", "/", "Content-Length: 3", EXPECT, "Connection: close"))
+    assert client.reader.head().status == 100
+    client.send(b"abc")
+    response = client.read_response()
+    assert (response.body, response.says_close) == (b"abc", True)
+    assert client.is_closed()
+
+
+def test_close_that_was_announced_is_kept_when_the_body_comes_after_all(serve: Serve, connect: Connect) -> None:
+    gate = Gate()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send, 200)
+        await body(send, b"one", more=True)
+        await gate.wait()
+        await body(send, await read_body(receive))
+
+    client = connect(serve(app, timeout_keep_alive=600))
+    client.send(request("POST", "/", "Content-Length: 3", EXPECT))
+    gate.wait_for_arrivals()
+    client.send(b"abc")
+    gate.open()
+    response = client.read_response()
+    assert (response.body, response.says_close) == (b"oneabc", True)
+    assert client.is_closed()

@@ -25,7 +25,6 @@ class RequestSide(ResponseSide):
     _buffered = 0
     _discarded = 0
     _more_body = False
-    _expects_continue = False
     _is_given = False
     changed: asyncio.Event | None = None
 
@@ -34,9 +33,8 @@ class RequestSide(ResponseSide):
         self._more_body = True
         self._parts = []
         if after_continue:
-            # The client may or may not send its body after another answer than 100: such a connection ends.
             self._expects_continue = True
-            self.keep_alive = False
+            self._is_plain = False
 
     async def receive(self) -> Message:
         """Returns the next part of the body, or `http.disconnect` once the client or the response is at its end."""
@@ -68,15 +66,10 @@ class RequestSide(ResponseSide):
 
     async def _wait_for_body(self) -> None:
         if self._expects_continue and self.phase <= HELD:
-            self._settle_continue()
+            self._expects_continue = False
             self.outlet.write(CONTINUE)
         while self._more_body and not self._buffered and not self.disconnected and self.phase < COMPLETE:
             await self._wait()
-
-    def _settle_continue(self) -> None:
-        """There is no doubt any more that the body comes."""
-        self._expects_continue = False
-        self.keep_alive = True
 
     async def _wait(self) -> None:
         if self.changed is None:
@@ -98,8 +91,7 @@ class RequestSide(ResponseSide):
         if self.phase == COMPLETE:
             self._discarded += len(body)
             return self._discarded <= DISCARD_LIMIT
-        if self._expects_continue:
-            self._settle_continue()
+        self._expects_continue = False
         if body:
             self._parts.append(body)
             self._buffered += len(body)

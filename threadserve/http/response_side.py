@@ -60,6 +60,7 @@ class ResponseSide:
     status = 0
     _lines: list[bytes]
     _remaining = UNDECLARED
+    _expects_continue = False
     _is_plain = True
     _bodyless = False
     _chunked = False
@@ -199,8 +200,11 @@ class ResponseSide:
         elif self._trails:
             self.phase = TRAILING
         else:
-            self.phase = COMPLETE
-            self.outlet.on_response_complete(self)
+            self._complete()
+
+    def _complete(self) -> None:
+        self.phase = COMPLETE
+        self.outlet.on_response_complete(self)
 
     def _count(self, size: int, more: bool) -> None:
         """Holds a body against its declared length, before any of it is written."""
@@ -220,7 +224,8 @@ class ResponseSide:
             lines.append(b"transfer-encoding: chunked\r\n")
         elif self._remaining < 0 and (size or not self._bodyless) and self.status not in BODYLESS:
             self._frame_undeclared(size, more)
-        if self.state.draining:
+        # A client that waits for 100 may or may not send its body after another answer: such a connection ends.
+        if self.state.draining or self._expects_continue:
             self.keep_alive = False
         if not self.keep_alive:
             lines.append(CLOSE)
@@ -256,13 +261,16 @@ class ResponseSide:
 
     async def _wait_for_room(self) -> None:
         await self.outlet.drained()
-        if self.phase == GONE:
-            raise ClientDisconnected("the client has disconnected")
+        self._raise_if_gone()
 
     def _check_client(self) -> None:
         """Raises `ClientDisconnected` when the client has gone, also before the loop has had a turn to say so."""
-        if self.phase == GONE or self.outlet.transport.is_closing():
+        if self.outlet.transport.is_closing():
             self.phase = GONE
+        self._raise_if_gone()
+
+    def _raise_if_gone(self) -> None:
+        if self.phase == GONE:
             raise ClientDisconnected("the client has disconnected")
 
     def answer_error(self, text: bytes) -> None:
@@ -275,8 +283,7 @@ class ResponseSide:
         self._send_part(text, more=False)
 
     async def _send_extension(self, kind: str, message: Message) -> None:
-        if self.phase == GONE:
-            raise ClientDisconnected("the client has disconnected")
+        self._raise_if_gone()
         if kind == "http.response.trailers" and self.phase == TRAILING:
             self._send_trailers(message)
         elif kind == "http.response.pathsend" and self.phase == HELD:
@@ -294,8 +301,7 @@ class ResponseSide:
         self._trailers += field_lines(message["headers"])
         if not message.get("more_trailers", False):
             self.outlet.write(b"".join((b"0\r\n", self._trailers, CRLF)))
-            self.phase = COMPLETE
-            self.outlet.on_response_complete(self)
+            self._complete()
 
     def _send_early_hint(self, links: list[bytes]) -> None:
         """ASGI extension `http.response.early_hint`, RFC 8297.
@@ -310,11 +316,11 @@ class ResponseSide:
         """ASGI extension `http.response.pathsend`: the file is the whole body."""
         file, size = await open_regular(self.state.loop, path)
         with file:
+            self._check_client()
             self._send_head_of_file(size)
             if size and not self._bodyless:
                 await send_file(self.state.loop, self.outlet, file, size)
-        self.phase = COMPLETE
-        self.outlet.on_response_complete(self)
+        self._complete()
 
     def _send_head_of_file(self, size: int) -> None:
         if self._remaining < 0:
