@@ -76,7 +76,6 @@ class LoopState:
         "loop",
         "make_parser",
         "match_head",
-        "number",
         "opening",
         "requests",
         "root_path",
@@ -96,7 +95,6 @@ class LoopState:
         limit: ConcurrencyLimit | None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.number = number
         self.app = app
         self.lifespan_state = lifespan_state
         self.access_log = access_log
