@@ -15,3 +15,4 @@ ASGI2App = Callable[[Scope], Callable[[Receive, Send], Awaitable[None]]]
 
 Headers = list[tuple[bytes, bytes]]
 Address = tuple[str, int]
+LocalAddress = tuple[str, int | None]

@@ -16,11 +16,12 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.framing import ChunkedFraming, Framing, LengthFraming
 from threadserve.http.grammar import explain_head
 from threadserve.http.loop_state import LoopState
+from threadserve.http.peer import Announced, peer_of
 from threadserve.http.refusal import CRLF, Refusal, bad_request, refusal_answer
 from threadserve.http.response_side import COMPLETE, HELD
 from threadserve.http.rules import MessageRules, read_rules, refuse_head, too_large
 from threadserve.http.scope import build_scope
-from threadserve.types import Address, Headers
+from threadserve.types import Headers
 
 logger = logging.getLogger("threadserve.error")
 
@@ -37,22 +38,21 @@ class HttpConnection(asyncio.Protocol):
     """One connection. The event loop calls it, and its exchange and response call back."""
 
     __slots__ = (
+        "_announced",
         "_at_eof",
         "_checked",
-        "_client",
-        "_client_label",
         "_drained",
         "_exchange",
         "_framing",
         "_head_begun",
         "_match_head",
         "_parser",
+        "_peer",
         "_pending",
         "_phase",
         "_reading",
         "_reading_paused",
         "_rules",
-        "_server",
         "_special",
         "_state",
         "deadline",
@@ -61,8 +61,9 @@ class HttpConnection(asyncio.Protocol):
         "write_paused",
     )
 
-    def __init__(self, state: LoopState) -> None:
+    def __init__(self, state: LoopState, announced: Announced | None = None) -> None:
         self._state = state
+        self._announced = announced
         self._match_head = state.match_head
         self._parser = state.make_parser()
         self._exchange: Exchange | None = None
@@ -86,9 +87,7 @@ class HttpConnection(asyncio.Protocol):
         """The connection is open."""
         self.transport = cast("asyncio.Transport", transport)
         self.write: Callable[[bytes], None] = self.transport.write
-        self._client = address_of(transport.get_extra_info("peername"))
-        self._server = address_of(transport.get_extra_info("sockname"))
-        self._client_label = f"{self._client[0]}:{self._client[1]}" if self._client else ""
+        self._peer = peer_of(transport, self._announced)
         self.deadline = self._state.head_deadline
         self._state.connections.add(self)
         if self._state.draining:
@@ -184,7 +183,7 @@ class HttpConnection(asyncio.Protocol):
         if rules is None or parser.special != self._special or is_http11 != rules.is_http11:
             rules = self._rules = read_rules(parser.special, is_http11)
             self._special = parser.special
-        scope = build_scope(state, parser, "1.1" if is_http11 else "1.0", self._client, self._server)
+        scope = build_scope(state, parser, "1.1" if is_http11 else "1.0", self._peer)
         if state.limit is not None and not state.limit.enter_threadsafe():
             raise Refusal(503, "Service Unavailable: too many requests in flight")
         if not rules.is_plain and rules.has_body:
@@ -245,7 +244,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answers a request that cannot be served, where an answer is still possible, and ends the connection."""
-        logger.warning("Invalid HTTP request from %s: %d, %s", self._client_label, refusal.status, refusal.reason)
+        logger.warning("Invalid HTTP request from %s: %d, %s", self._peer.label, refusal.status, refusal.reason)
         exchange = self._exchange
         if exchange is None or exchange.phase <= HELD:
             self.write(refusal_answer(refusal, self._state.default_fields))
@@ -278,7 +277,7 @@ class HttpConnection(asyncio.Protocol):
         target = scope["raw_path"].decode("ascii", "backslashreplace")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("ascii", "backslashreplace")
-        access_log.add((self._client_label, scope["method"], target, scope["http_version"], exchange.status))
+        access_log.add((self._peer.label, scope["method"], target, scope["http_version"], exchange.status))
 
     def _await_next(self) -> None:
         """The request after this one may come, or has been waiting."""
@@ -367,8 +366,3 @@ class HttpConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Closes the connection at once, unwritten bytes and all."""
         self.transport.abort()
-
-
-def address_of(name: object) -> Address | None:
-    """Host and port of a socket's name, or None for a Unix socket."""
-    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None

@@ -8,14 +8,13 @@ from urllib.parse import unquote
 
 from threadserve.http.loop_state import LoopState
 from threadserve.http.parsers import Parser
+from threadserve.http.peer import Peer
 from threadserve.http.refusal import bad_request
 from threadserve.http.rules import check_host
-from threadserve.types import Address, Headers
+from threadserve.types import Headers
 
 
-def build_scope(
-    state: LoopState, parser: Parser, http_version: str, client: Address | None, server: Address | None
-) -> dict[str, Any]:
+def build_scope(state: LoopState, parser: Parser, http_version: str, peer: Peer) -> dict[str, Any]:
     """The scope of the request that the parser has read. Raises `Refusal` where its target names no good host."""
     target, headers = parser.target, parser.headers
     if not target.startswith(b"/") and target != b"*":
@@ -28,9 +27,9 @@ def build_scope(
         "type": "http",
         "asgi": state.asgi,
         "http_version": http_version,
-        "server": server,
-        "client": client,
-        "scheme": "http",
+        "server": peer.server,
+        "client": peer.client,
+        "scheme": peer.scheme,
         "method": parser.method,
         "root_path": state.root_path,
         "path": state.root_path + path,

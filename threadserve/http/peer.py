@@ -1,0 +1,55 @@
+"""What a connection knows of its other end.
+
+Made by the connection's loop thread when the connection opens, and read by it alone; never written afterwards.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from threadserve.types import Address, LocalAddress
+
+
+class Announced(NamedTuple):
+    """The addresses that a PROXY header gave, in place of the socket's."""
+
+    client: Address | None
+    server: LocalAddress | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Peer:
+    """Who is connected, to what, and how.
+
+    `client` and `server` are the scope's, `scheme` is "http" or "https", `tls` is the value of the scope's `tls`
+    extension on an encrypted connection, and `label` is the client as the log names it. `is_trusted` says whether the
+    headers of a proxy are believed when they come from there.
+    """
+
+    client: Address | None
+    server: LocalAddress | None
+    label: str
+    scheme: str = "http"
+    tls: dict[str, Any] | None = None
+    is_trusted: bool = False
+
+
+def peer_of(transport: asyncio.BaseTransport, announced: Announced | None) -> Peer:
+    """The other end of a transport; addresses that a proxy announced go before the socket's own."""
+    client, server = announced or (
+        address_of(transport.get_extra_info("peername")),
+        local_address_of(transport.get_extra_info("sockname")),
+    )
+    return Peer(client, server, f"{client[0]}:{client[1]}" if client else "")
+
+
+def address_of(name: object) -> Address | None:
+    """Host and port of a socket's name, or None for a Unix socket."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None
+
+
+def local_address_of(name: object) -> LocalAddress | None:
+    """The same for the server's end, where a Unix socket has its path and None (ASGI HTTP spec, `server`)."""
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "surrogateescape")
+    return (name, None) if isinstance(name, str) and name else address_of(name)
