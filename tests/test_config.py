@@ -1,5 +1,6 @@
 """The configuration: defaults, types, checks and the one line that names what is wrong."""
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from threadserve import config
-from threadserve.checks import Check, at_least, between
-from threadserve.config import LOG_LEVELS, LOGGING_CONFIG, Config, default_threads
+from threadserve.config import LOG_LEVELS, LOGGING_CONFIG, Config, build
+from threadserve.config.build import default_threads
+from threadserve.config.checks import Check, at_least, between
 from threadserve.errors import ConfigError
 
 APP = "main:app"
@@ -34,6 +36,29 @@ UVICORN_DEFAULTS = {
     "log_level": None,
     "access_log": True,
     "use_colors": None,
+    "uds": None,
+    "fd": None,
+    "workers": None,
+    "reload": False,
+    "reload_delay": 0.25,
+    "timeout_worker_healthcheck": 5,
+    "env_file": None,
+    "reset_contextvars": False,
+    "ws": "auto",
+    "ws_max_size": 16777216,
+    "ws_max_queue": 32,
+    "ws_ping_interval": 20,
+    "ws_ping_timeout": 20,
+    "ws_per_message_deflate": True,
+    "ssl_certfile": None,
+    "ssl_keyfile": None,
+    "ssl_keyfile_password": None,
+    "ssl_version": ssl.PROTOCOL_TLS_SERVER,
+    "ssl_cert_reqs": ssl.CERT_NONE,
+    "ssl_ca_certs": None,
+    "ssl_ciphers": None,
+    "proxy_headers": True,
+    "forwarded_allow_ips": None,
 }
 
 GOOD = [
@@ -69,7 +94,7 @@ BAD = [
     ("threads", 0, "0 is not from 1 to 1024"),
     ("threads", 1025, "1025 is not from 1 to 1024"),
     ("distribute", "fair", "'fair' is not one of least-busy, round-robin, kernel"),
-    ("loop", "uvlop", "'uvlop' is not one of auto, asyncio, uvloop"),
+    ("loop", "uvlop", "'uvlop' is not one of auto, asyncio, uvloop, none, or module:attribute"),
     ("loop", 3, "3 is not text"),
     ("http", "HTTPTOOLS", "'HTTPTOOLS' is not one of auto, h11, httptools"),
     ("app_dir", "no/such/folder", "there is no folder 'no/such/folder'"),
@@ -105,7 +130,44 @@ BAD = [
     ("server_header", None, "a value is needed"),
     ("log_level", "verbose", "'verbose' is not one of critical, error, warning, info, debug, trace"),
     ("log_level", 1.5, "1.5 is not text or a whole number"),
-    ("log_config", "log.ini", "'log.ini' is not a dict"),
+    ("uds", 3, "3 is not text"),
+    ("fd", -1, "-1 is less than 0"),
+    ("bind", "a:80", "'a:80' is not a list"),
+    ("bind", [80], "80 is not text"),
+    ("uds_permissions", "rw", "'rw' is not three or four octal digits"),
+    ("uds_permissions", -1, "-0o1 is not from 0 to 0o7777"),
+    ("workers", 0, "0 is not from 1 to 1024"),
+    ("timeout_worker_healthcheck", 0, "0 is not from 0.1 to 1000000000"),
+    ("reload", 1, "1 is not true or false"),
+    ("reload_dirs", 1, "1 is not a list or text"),
+    ("reload_includes", [1], "1 is not text"),
+    ("reload_excludes", [None], "None is not text"),
+    ("reload_delay", 0, "0 is not from 0.01 to 1000000000"),
+    ("limit_max_memory", 0, "0 is less than 1"),
+    ("env_file", 1, "1 is not text or a path"),
+    ("reset_contextvars", 1, "1 is not true or false"),
+    ("wsgi_threads", 0, "0 is not from 1 to 1024"),
+    ("wsgi_queue", 0, "0 is less than 1"),
+    ("timeout_request", 0, "0 is not from 0.001 to 1000000000"),
+    ("ws", "fast", "'fast' is not one of auto, wsproto, websockets, websockets-sansio, none"),
+    ("ws_max_size", 0, "0 is less than 1"),
+    ("ws_max_queue", 0, "0 is less than 1"),
+    ("ws_ping_interval", -1, "-1 is not from 0 to 1000000000"),
+    ("ws_ping_timeout", -1, "-1 is not from 0 to 1000000000"),
+    ("ws_per_message_deflate", 1, "1 is not true or false"),
+    ("ssl_certfile", 1, "1 is not text or a path"),
+    ("ssl_keyfile", 1, "1 is not text or a path"),
+    ("ssl_keyfile_password", 1, "1 is not text"),
+    ("ssl_version", "TLS", "'TLS' is not a whole number"),
+    ("ssl_cert_reqs", 3, "3 is not from 0 to 2"),
+    ("ssl_ca_certs", 1, "1 is not text or a path"),
+    ("ssl_ciphers", 1, "1 is not text"),
+    ("timeout_ssl_handshake", 0, "0 is not from 0.1 to 1000000000"),
+    ("proxy_headers", 1, "1 is not true or false"),
+    ("forwarded_allow_ips", 1, "1 is not text or a list"),
+    ("forwarded_allow_ips", [1], "1 is not text"),
+    ("proxy_protocol", 1, "1 is not true or false"),
+    ("access_log_format", 1, "1 is not text"),
 ]
 
 
@@ -130,7 +192,7 @@ def test_a_bad_value_is_refused_with_the_settings_name(name: str, value: Any, pr
 
 
 def test_every_setting_has_a_bad_value() -> None:
-    without = {"root_path", "date_header", "access_log", "use_colors"}
+    without = {"root_path", "date_header", "access_log", "use_colors", "log_config"}
     assert {declared.name for declared in config.settings()} - {name for name, _, _ in BAD} == without
 
 
@@ -181,8 +243,8 @@ def test_a_header_that_is_taken_is_one_line_on_the_wire(name: str, value: str) -
 
 
 def on_a_build(monkeypatch: pytest.MonkeyPatch, *, free_threaded: bool, web_concurrency: str = "") -> None:
-    monkeypatch.setattr(config, "free_threaded_build", lambda: free_threaded)
-    monkeypatch.setattr(config, "usable_cpus", lambda: 6)
+    monkeypatch.setattr(build, "free_threaded_build", lambda: free_threaded)
+    monkeypatch.setattr(build, "usable_cpus", lambda: 6)
     monkeypatch.setenv("WEB_CONCURRENCY", web_concurrency)
 
 
@@ -210,7 +272,7 @@ def test_a_bad_web_concurrency_is_named(monkeypatch: pytest.MonkeyPatch, text: s
 @pytest.mark.parametrize("number", [1, 4])
 def test_usable_cpus_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr("os.process_cpu_count", lambda: number, raising=False)
-    assert config.usable_cpus() == number
+    assert build.usable_cpus() == number
 
 
 @pytest.mark.parametrize(

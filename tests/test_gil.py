@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from threadserve import gil
-from threadserve.config import free_threaded_build
+from threadserve.config.build import free_threaded_build
 from threadserve.gil import GilGuard, gil_is_enabled
 
 needs_free_threading = pytest.mark.skipif(not free_threaded_build(), reason="this build always has the GIL")

@@ -11,7 +11,7 @@ import pytest
 from support.server_process import ServerProcess
 
 from threadserve import __version__
-from threadserve.config import free_threaded_build
+from threadserve.config.build import free_threaded_build
 
 TESTS = str(Path(__file__).parent)
 STEERED = "support.steered_app:app"

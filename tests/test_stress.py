@@ -16,7 +16,7 @@ from support.raw_client import Connect, RawClient, request
 from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config, Server
-from threadserve.config import free_threaded_build
+from threadserve.config.build import free_threaded_build
 from threadserve.types import Receive, Scope, Send
 
 THREADS, CYCLES = (8, 10) if free_threaded_build() else (3, 3)

@@ -4,7 +4,8 @@ import logging
 import platform
 from typing import Any
 
-from threadserve.config import Config, free_threaded_build
+from threadserve.config import Config
+from threadserve.config.build import free_threaded_build
 from threadserve.gil import gil_is_enabled
 from threadserve.http.parsers import parser_name
 from threadserve.interfaces.loading import AppSource

@@ -13,7 +13,7 @@ from collections import deque
 from importlib.machinery import EXTENSION_SUFFIXES
 from typing import TextIO
 
-from threadserve.config import free_threaded_build
+from threadserve.config.build import free_threaded_build
 
 # The text of CPython's own RuntimeWarning: _PyImport_CheckGILForModule() in Python/import.c.
 CULPRIT = re.compile(r"\(GIL\) has been enabled to load module '(.+?)'")

@@ -10,6 +10,8 @@ from typing import Any
 
 Check = Callable[[Any], str | None]
 
+LOOPS = ("auto", "asyncio", "uvloop", "none")
+
 # RFC 9110, section 5.6.2 (token) and, complemented, section 5.5 (field-vchar, space and tab).
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NOT_IN_FIELD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -24,6 +26,26 @@ def at_least(minimum: float) -> Check:
 def between(minimum: float, maximum: float) -> Check:
     """A check that a number is from `minimum` to `maximum`."""
     return lambda value: None if minimum <= value <= maximum else f"{value} is not from {minimum} to {maximum}"
+
+
+def loop_name(name: str) -> str | None:
+    """A check that a name is an event loop's, or module:attribute."""
+    if name in LOOPS or ":" in name:
+        return None
+    return f"{name!r} is not one of {', '.join(LOOPS)}, or module:attribute"
+
+
+def octal_mode(mode: str | int) -> str | None:
+    """A check that permissions are such, as a number or as its octal digits."""
+    if isinstance(mode, int):
+        return None if 0 <= mode <= 0o7777 else f"{mode:#o} is not from 0 to 0o7777"
+    return None if re.fullmatch("[0-7]{3,4}", mode) else f"{mode!r} is not three or four octal digits"
+
+
+def texts(values: object) -> str | None:
+    """A check that every member of a list is text."""
+    wrong = [value for value in values if not isinstance(value, str)] if isinstance(values, Sequence) else []
+    return f"{wrong[0]!r} is not text" if wrong else None
 
 
 def existing_folder(path: str) -> str | None:

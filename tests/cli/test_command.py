@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import threadserve
-from threadserve import cli
-from threadserve.config import Config, settings
+from threadserve.cli import command as cli
+from threadserve.config import Config, groups, settings
 from threadserve.errors import (
     AppImportFailed,
     AppLoadError,
@@ -63,6 +64,42 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "log_level": (["--log-level", "trace"], "trace", "trace"),
     "access_log": (["--no-access-log"], "0", False),
     "use_colors": (["--use-colors"], "true", True),
+    "uds": (["--uds", "/run/a.sock"], "/run/a.sock", "/run/a.sock"),
+    "fd": (["--fd", "3"], "3", 3),
+    "bind": (["--bind", "[::1]:80", "--bind", "unix:/run/a"], "[::1]:80\nunix:/run/a", ("[::1]:80", "unix:/run/a")),
+    "uds_permissions": (["--uds-permissions", "660"], "660", "660"),
+    "workers": (["--workers", "3"], "3", 3),
+    "timeout_worker_healthcheck": (["--timeout-worker-healthcheck", "9"], "9", 9),
+    "reload": (["--reload"], "yes", True),
+    "reload_dirs": (["--reload-dir", "a b", "--reload-dir", "c"], "a b\nc", ("a b", "c")),
+    "reload_includes": (["--reload-include", "*.html"], "*.html", ("*.html",)),
+    "reload_excludes": (["--reload-exclude", "test_*"], "test_*", ("test_*",)),
+    "reload_delay": (["--reload-delay", "1.5"], "1.5", 1.5),
+    "limit_max_memory": (["--limit-max-memory", "1000000"], "1000000", 1_000_000),
+    "env_file": (["--env-file", ".env"], ".env", ".env"),
+    "reset_contextvars": (["--reset-contextvars"], "true", True),
+    "wsgi_threads": (["--wsgi-threads", "7"], "7", 7),
+    "wsgi_queue": (["--wsgi-queue", "7"], "7", 7),
+    "timeout_request": (["--timeout-request", "7"], "7", 7),
+    "ws": (["--ws", "none"], "none", "none"),
+    "ws_max_size": (["--ws-max-size", "7"], "7", 7),
+    "ws_max_queue": (["--ws-max-queue", "7"], "7", 7),
+    "ws_ping_interval": (["--ws-ping-interval", "0.5"], "0.5", 0.5),
+    "ws_ping_timeout": (["--ws-ping-timeout", "0.5"], "0.5", 0.5),
+    "ws_per_message_deflate": (["--ws-per-message-deflate", "false"], "false", False),
+    "ssl_certfile": (["--ssl-certfile", "a.pem"], "a.pem", "a.pem"),
+    "ssl_keyfile": (["--ssl-keyfile", "a.pem"], "a.pem", "a.pem"),
+    "ssl_keyfile_password": (["--ssl-keyfile-password", "a b"], "a b", "a b"),
+    "ssl_version": (["--ssl-version", "2"], "2", 2),
+    "ssl_cert_reqs": (["--ssl-cert-reqs", "2"], "2", 2),
+    "ssl_ca_certs": (["--ssl-ca-certs", "a.pem"], "a.pem", "a.pem"),
+    "ssl_ciphers": (["--ssl-ciphers", "HIGH"], "HIGH", "HIGH"),
+    "timeout_ssl_handshake": (["--timeout-ssl-handshake", "3"], "3", 3),
+    "proxy_headers": (["--no-proxy-headers"], "off", False),
+    "forwarded_allow_ips": (["--forwarded-allow-ips", "*"], "*", "*"),
+    "proxy_protocol": (["--proxy-protocol"], "on", True),
+    "log_config": (["--log-config", "log.json"], "log.json", "log.json"),
+    "access_log_format": (["--access-log-format", "json"], "json", "json"),
 }
 
 BAD_VALUES = [
@@ -74,7 +111,7 @@ BAD_VALUES = [
     ("--timeout-keep-alive", "5s", "'5s' is not a number"),
     ("--timeout-keep-alive", "nan", "nan is not a finite number"),
     ("--timeout-graceful-shutdown", "-1", "-1.0 is not from 0 to 1000000000"),
-    ("--loop", "UVLOOP", "'UVLOOP' is not one of auto, asyncio, uvloop"),
+    ("--loop", "UVLOOP", "'UVLOOP' is not one of auto, asyncio, uvloop, none, or module:attribute"),
     ("--log-level", "INFO", "'INFO' is not one of critical, error, warning, info, debug, trace"),
     ("--log-level", "10", "'10' is not one of critical, error, warning, info, debug, trace"),
     ("--app-dir", "no/such/folder", "there is no folder 'no/such/folder'"),
@@ -93,7 +130,7 @@ BAD_VALUES = [
 
 BAD_VARIABLES = [
     ("PORT", "--port", "tcp://10.0.0.1:80", "'tcp://10.0.0.1:80' is not a whole number"),
-    ("LOOP", "--loop", "uvlop", "'uvlop' is not one of auto, asyncio, uvloop"),
+    ("LOOP", "--loop", "uvlop", "'uvlop' is not one of auto, asyncio, uvloop, none, or module:attribute"),
     ("FACTORY", "--factory", "maybe", "'maybe' is not true or false"),
     ("ACCESS_LOG", "--access-log", "maybe", "'maybe' is not true or false"),
     ("TIMEOUT_KEEP_ALIVE", "--timeout-keep-alive", "5s", "'5s' is not a number"),
@@ -182,7 +219,9 @@ def test_without_options_the_server_gets_the_defaults(served: list[tuple[str, di
 
 def test_every_setting_is_on_the_command_line_once() -> None:
     on_the_command_line = [parameter.name for parameter in cli.main.params]
-    assert sorted(filter(None, on_the_command_line)) == sorted([*resulting({}).keys() - {"log_config"}, "version"])
+    assert sorted(filter(None, on_the_command_line)) == sorted(
+        [*resulting({}).keys() - {"ssl_context_factory"}, "version"]
+    )
     spelled = [flag for parameter in cli.main.params for flag in [*parameter.opts, *parameter.secondary_opts]]
     assert len(spelled) == len(set(spelled))
 
@@ -287,9 +326,9 @@ def test_a_bad_value_on_the_command_line_does_not_name_the_variable() -> None:
         ("--no-colors", "--no-use-colors"),
         ("--headers", "--header"),
         ("--timeout-keepalive", "--timeout-keep-alive"),
-        ("--workers", "--threads"),
-        ("-w", "--threads"),
-        ("--bind", "--host and --port"),
+        ("--worker", "--workers"),
+        ("-w", "--workers"),
+        ("-b", "--bind"),
     ],
 )
 def test_an_unknown_option_gets_a_suggestion(mistake: str, remedy: str) -> None:
@@ -297,7 +336,7 @@ def test_an_unknown_option_gets_a_suggestion(mistake: str, remedy: str) -> None:
     assert_one_line(invoke(APP, mistake, "1"), line)
 
 
-@pytest.mark.parametrize("mistake", ["--reload", "--uds", "-x"])
+@pytest.mark.parametrize("mistake", ["--statsd", "--pid", "-x"])
 def test_an_option_unlike_any_gets_no_suggestion(mistake: str) -> None:
     assert_one_line(invoke(APP, mistake), f"No such option '{mistake}'.")
 
@@ -330,7 +369,7 @@ def test_what_config_refuses_is_told_like_a_bad_value(
 
 
 def test_what_config_refuses_and_no_option_sets_is_told_as_it_is(failing: Callable[[BaseException], Result]) -> None:
-    assert_one_line(failing(ConfigError("log_config", "3 is not a dict")), "log_config: 3 is not a dict")
+    assert_one_line(failing(ConfigError("ssl_context_factory", "no")), "ssl_context_factory: no")
 
 
 def test_what_config_refuses_from_a_variable_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,9 +456,9 @@ def test_the_help_has_every_option_once_under_its_group() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
     expected: dict[str, list[str]] = {}
-    for declared in settings():
-        option = option_of(declared.name)
-        expected.setdefault(declared.metadata["group"], []).extend([*option.opts, *option.secondary_opts])
+    for heading, members in groups():
+        options = [option_of(declared.name) for declared in members]
+        expected[heading] = [flag for option in options for flag in [*option.opts, *option.secondary_opts]]
     expected["Other"] = ["--version", "--help"]
     parts = sections(result.stdout)
     assert {heading: flags(part) for heading, part in parts.items()} == expected
@@ -434,13 +473,16 @@ def test_the_help_says_what_a_setting_is_for_and_its_default(declared: Any) -> N
         assert f"[default: {declared.metadata['shown_default']}]" in words
     elif declared.default is True:
         assert f"{declared.metadata['help']} [default: on]" in words
-    elif declared.default is not False and declared.default not in ("", ()):
+    elif declared.default not in (False, None, "", (), MISSING):
         assert f"{declared.metadata['help']} [default: {declared.default}]" in words
 
 
-def test_a_default_of_none_is_described() -> None:
-    undescribed = [made.name for made in settings() if made.default is None and not made.metadata["shown_default"]]
-    assert undescribed == []
+def test_a_default_of_none_is_described_unless_nothing_is_meant() -> None:
+    undescribed = {made.name for made in settings() if made.default is None and not made.metadata["shown_default"]}
+    assert undescribed == {
+        *("uds", "fd", "env_file", "access_log_format"),
+        *("ssl_certfile", "ssl_keyfile_password", "ssl_ca_certs"),
+    }
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100])

@@ -1,0 +1,98 @@
+"""The command `threadserve`: it reads its options, runs the server, and turns what stops it into a line and a code.
+
+Runs on the main thread, before the server and after it. It owns the process's exit code and what is written when the
+server cannot start.
+"""
+
+import platform
+from typing import Any, NoReturn
+
+import click
+
+from threadserve.cli.mistakes import application_traceback, refusal, unknown_option
+from threadserve.cli.options import is_given, option, variable, write_record
+from threadserve.config import groups, settings
+from threadserve.config.build import free_threaded_build
+from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
+from threadserve.server import run
+from threadserve.version import __version__
+
+BAD_USAGE = 2
+INTERRUPTED = 130  # 128 and the number of SIGINT, as a shell counts.
+
+
+class Command(click.Command):
+    """The command, with one line for a mistake and a heading for each group of options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the arguments; a wrong one ends the process with one line, a missing one with the usage as well."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter:
+            raise
+        except click.NoSuchOption as error:
+            stop(unknown_option(error.option_name, self), BAD_USAGE)
+        except click.UsageError as error:
+            stop(error.format_message(), BAD_USAGE)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options' part of the help: a section for each group."""
+        options = {each.name: each for each in self.get_params(ctx) if isinstance(each, click.Option)}
+        sections = [(heading, [declared.name for declared in members]) for heading, members in groups()]
+        of_settings = {name for _, names in sections for name in names}
+        for heading, names in [*sections, ("Other", [name for name in options if name not in of_settings])]:
+            with formatter.section(heading):
+                for record in filter(None, (options[name].get_help_record(ctx) for name in names)):
+                    write_record(formatter, *record)
+
+
+def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Writes the versions and ends the process."""
+    if wanted and not ctx.resilient_parsing:
+        build = "free-threaded" if free_threaded_build() else "with the GIL"
+        python = f"{platform.python_implementation()} {platform.python_version()}"
+        click.echo(f"threadserve {__version__}, {python} ({build}), {platform.system()}")
+        ctx.exit()
+
+
+@click.pass_context
+def serve(ctx: click.Context, /, app: str, **values: Any) -> None:
+    """Runs the server, and turns what stops it into a line and an exit code."""
+    try:
+        run(app, **{name: value for name, value in values.items() if is_given(ctx, name)})
+    except KeyboardInterrupt:
+        ctx.exit(INTERRUPTED)
+    except ConfigError as error:
+        stop(refusal(ctx, error), error.exit_code)
+    except ThreadserveError as error:
+        if isinstance(error, AppImportFailed) and error.__cause__ is not None:
+            click.echo(application_traceback(error.__cause__), err=True, nl=False)
+        stop(str(error), error.exit_code)
+
+
+def stop(line: str, exit_code: int) -> NoReturn:
+    """Ends the process with a line on stderr."""
+    click.echo(f"Error: {line}", err=True)
+    raise click.exceptions.Exit(exit_code)
+
+
+main = Command(
+    "threadserve",
+    params=[
+        click.Argument(["app"], envvar=variable("app")),
+        *(option(declared) for declared in settings()),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=show_version,
+            help="Show the versions of threadserve and Python.",
+        ),
+    ],
+    callback=serve,
+    help="Serve the application APP, written module:attribute, with an event loop in each of several threads.",
+    epilog=f"An option can be set in the environment as well: --port 80 is {variable('port')}=80, a flag is =true or "
+    "=false, and an option that may be repeated has a line for each value.",
+    context_settings={"max_content_width": 100},
+)

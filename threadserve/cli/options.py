@@ -1,0 +1,145 @@
+"""The options of the command line, made from the declarations of the settings.
+
+Runs on the main thread before the server does. It owns nothing; it never says anything about a setting that its
+declaration could say.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field
+from textwrap import wrap
+from typing import Any, get_args, get_origin
+
+import click
+from click.core import ParameterSource
+
+from threadserve.config.declaring import alternatives, choices, problem_with
+
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+NAMES_WIDTH = 30  # Of the column of the options' names in the help, with the space around them.
+
+
+class Switch(click.types.BoolParamType):
+    """The value of a flag, which is a text when an environment variable has it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """True or False, or the text, for the check to refuse."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            return value
+
+
+class SettingOption(click.Option):
+    """The option of one setting."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Names the option, and the environment variable if the value came from there."""
+        hint = f"'{self.opts[0]}'"
+        if ctx is not None and ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
+            hint += f" (environment variable {self.envvar})"
+        return hint
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        """The variable's text, or its lines if the option may be repeated: a header has spaces, where Click splits.
+
+        Read here, for in Click 8.2 a flag's variable turns the flag on whatever its value is.
+        """
+        text = os.environ.get(variable(self.name)) or None
+        return text.splitlines() if self.multiple and text is not None else text
+
+
+def option(declared: Field[Any]) -> click.Option:
+    """The option of a setting, made from its declaration; of the types that its value may have the first is read."""
+    metadata = declared.metadata
+    hint = alternatives(declared)[0]
+    kind = get_origin(hint) or hint
+    is_flag = kind is bool and not metadata["takes_value"]
+    flag = metadata["flag"] or f"--{declared.name.replace('_', '-')}"
+    can_be_denied = is_flag and declared.default is not False
+    return SettingOption(
+        [declared.name, f"{flag}/--no-{flag[2:]}" if can_be_denied else flag],
+        type=READERS.get(get_args(hint)[0] if kind is Sequence else kind, str),
+        is_flag=is_flag,
+        multiple=kind is Sequence,
+        default=None if declared.default is MISSING else declared.default,
+        metavar=None if is_flag else value_name(declared, kind),
+        help=help_text(declared),
+        envvar=variable(declared.name),
+        callback=checker(declared),
+    )
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"THREADSERVE_{name.upper()}"
+
+
+def help_text(declared: Field[Any]) -> str:
+    """What the help says about an option: what it is for, and its default if that is anything."""
+    shown = declared.metadata["shown_default"] or ("on" if declared.default is True else declared.default)
+    text: str = declared.metadata["help"]
+    if shown is False or shown is MISSING or shown is None or shown in ("", ()):
+        return text
+    return f"{text} [default:{NO_BREAK_SPACE}{shown}]"
+
+
+def value_name(declared: Field[Any], kind: Any) -> str:
+    """What the help calls the value of an option."""
+    if allowed := choices(declared):
+        return f"[{'|'.join(allowed)}]"
+    return declared.metadata["metavar"] or {int: "N", float: "SECONDS", bool: "[true|false]"}[kind]
+
+
+def write_record(formatter: click.HelpFormatter, names: str, text: str) -> None:
+    """Writes an option's part of the help. Unlike Click's `write_dl` it never breaks a line within an option's name."""
+    margin = " " * NAMES_WIDTH
+    lines = wrap(text, formatter.width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
+    beginning = " " * formatter.current_indent + names
+    if len(beginning) < NAMES_WIDTH - 1:
+        lines[0] = beginning + lines[0][len(beginning) :]
+    else:
+        lines.insert(0, beginning)
+    formatter.write("".join(f"{line}\n" for line in lines).replace(NO_BREAK_SPACE, " "))
+
+
+def checker(declared: Field[Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback of Click's that checks an option's value as `Config` does, unless it is the default."""
+
+    def check(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if is_given(ctx, declared.name):
+            problem = problem_with(declared, value)
+            if problem is not None:
+                raise click.BadParameter(problem, ctx, parameter)
+        return value
+
+    return check
+
+
+def is_given(ctx: click.Context, name: str) -> bool:
+    """Whether somebody set this option, wherever that was."""
+    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def number(text: str, kind: type[int] | type[float]) -> int | float | str:
+    """The number that a text is, or the text, for the check to refuse."""
+    try:
+        return kind(text)
+    except ValueError:
+        return text
+
+
+def header(text: str) -> tuple[str, str]:
+    """A header's name and value, without the white space around the value (RFC 9110, section 5.5)."""
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise click.BadParameter(f"{text!r} has no colon; a header is Name:Value")
+    return name, value.strip(" \t")
+
+
+READERS: dict[Any, Any] = {
+    bool: Switch(),
+    int: lambda text: number(text, int),
+    float: lambda text: number(text, float),
+    tuple[str, str]: header,
+}

@@ -1,0 +1,93 @@
+"""The configuration of a server: all groups of settings in one object.
+
+An instance is made before any thread starts and is never written afterwards, so every thread may read it; the loop
+threads copy what a request needs. The command line, its environment variables, the configuration file and the
+programming interface are all generated from the declarations in `groups`.
+"""
+
+from dataclasses import Field, dataclass, fields
+from typing import Any, ClassVar
+
+from threadserve.config.build import default_threads, default_workers, default_wsgi_threads
+from threadserve.config.declaring import problem_with
+from threadserve.config.groups.application import Application
+from threadserve.config.groups.headers import Headers
+from threadserve.config.groups.limits import Limits
+from threadserve.config.groups.log import Log
+from threadserve.config.groups.processes import Processes
+from threadserve.config.groups.proxies import Proxies
+from threadserve.config.groups.serving import Serving
+from threadserve.config.groups.tls import TLS
+from threadserve.config.groups.websockets import WebSockets
+from threadserve.config.groups.wsgi import WSGI
+from threadserve.errors import ConfigError
+
+GROUPS: tuple[Any, ...] = (Serving, Application, Processes, WSGI, WebSockets, TLS, Proxies, Limits, Headers, Log)
+
+# Where the address comes from; only one of them can be meant.
+ADDRESSES = ("uds", "fd", "bind")
+
+
+@dataclass(eq=False)
+class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Application, Serving):
+    """What to serve, where and how. Names, defaults and meanings are Uvicorn's wherever Uvicorn has them.
+
+    `app` is the application as module:attribute or the object itself, `log_config` may also be a
+    `logging.config.dictConfig`, or None to leave logging as it is, and `ssl_context_factory(config, default)` returns
+    the `ssl.SSLContext` to use, `default()` being what it would be otherwise. Every other setting is described by its
+    help. Sizes are in bytes, timeouts in seconds. Raises `ConfigError` with the setting's name where a value cannot be.
+    """
+
+    heading: ClassVar = ""
+
+    def __post_init__(self) -> None:
+        self.headers = self.headers if self.headers is not None else ()
+        if isinstance(self.log_level, str):
+            self.log_level = self.log_level.lower()
+        for declared in fields(self):
+            problem = problem_with(declared, getattr(self, declared.name))
+            if problem is not None:
+                raise ConfigError(declared.name, problem)
+        given = [name for name in ADDRESSES if getattr(self, name) not in (None, (), [])]
+        if len(given) > 1:
+            raise ConfigError(given[1], f"cannot be combined with {given[0]}")
+
+    @property
+    def thread_count(self) -> int:
+        """How many loop threads serve in each process: `threads`, or this build's default."""
+        return self.threads if self.threads is not None else default_threads()
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes serve: `workers`, or this build's default."""
+        return self.workers if self.workers is not None else default_workers()
+
+    @property
+    def wsgi_thread_count(self) -> int:
+        """How many threads call a WSGI application: `wsgi_threads`, or this build's default."""
+        return self.wsgi_threads if self.wsgi_threads is not None else default_wsgi_threads()
+
+    @property
+    def head_limit(self) -> int:
+        """The most bytes that a request's head may have with the parser in use."""
+        if self.http == "h11" and self.h11_max_incomplete_event_size is not None:
+            return min(self.limit_request_header_size, self.h11_max_incomplete_event_size)
+        return self.limit_request_header_size
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.ssl_certfile is not None or self.ssl_context_factory is not None
+
+
+def groups() -> list[tuple[str, list[Field[Any]]]]:
+    """The headings of the help, each with the declarations of its settings that are on the command line."""
+    return [
+        (group.heading, [declared for declared in vars(group)["__dataclass_fields__"].values() if declared.metadata])
+        for group in GROUPS
+    ]
+
+
+def settings() -> list[Field[Any]]:
+    """The declarations of all settings that are on the command line, in the order of the help."""
+    return [declared for _, members in groups() for declared in members]

@@ -1,0 +1,1 @@
+"""The settings, a file for each heading of the help. Nothing here runs: these are declarations."""

@@ -1,0 +1,32 @@
+"""The application: where it is, what it speaks, how often it is there. Declarations only."""
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from threadserve.config.checks import existing_folder
+from threadserve.config.declaring import setting
+
+
+@dataclass(eq=False, kw_only=True)
+class Application:
+    """The application and its interface."""
+
+    heading: ClassVar = "Application"
+
+    app_dir: str = setting(
+        "",
+        "Look for the application in this folder.",
+        check=existing_folder,
+        metavar="DIR",
+        shown_default="the working directory",
+    )
+    factory: bool = setting(False, "Treat the application as a factory: call it to get the app.")
+    app_instance: Literal["thread", "shared"] = setting("thread", "One app instance per thread, or one shared by all.")
+    interface: Literal["auto", "asgi3", "asgi2", "wsgi", "channels"] = setting("auto", "Application interface.")
+    lifespan: Literal["auto", "on", "off"] = setting("auto", "Whether the application has lifespan events.")
+    root_path: str = setting("", "The URL path below which the application is mounted.", metavar="PATH")
+    env_file: str | os.PathLike[str] | None = setting(
+        None, "Read environment variables for the application from this file.", metavar="FILE"
+    )
+    reset_contextvars: bool = setting(False, "Run each request in an empty context, without what the lifespan has set.")

@@ -1,0 +1,53 @@
+"""Where to listen, and how many threads serve. Declarations only."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from threadserve.config.build import number_of_threads
+from threadserve.config.checks import at_least, between, loop_name, octal_mode, texts
+from threadserve.config.declaring import setting
+
+
+@dataclass(eq=False)
+class Serving:
+    """What is served, and where. The first five may be given by position, as Uvicorn's."""
+
+    heading: ClassVar = "Serving"
+
+    app: Callable[..., Any] | str
+
+    host: str = setting("127.0.0.1", "Bind to this host name or address.", metavar="HOST")
+    port: int = setting(8000, "Bind to this port; 0 picks a free one.", check=between(0, 65535), metavar="PORT")
+    uds: str | None = setting(None, "Bind to a Unix socket at this path instead.", metavar="PATH")
+    fd: int | None = setting(None, "Serve on the listening socket with this descriptor instead.", check=at_least(0))
+    bind: Sequence[str] = setting(
+        (),
+        "Bind to this address instead; may be repeated.",
+        check=texts,
+        metavar="HOST:PORT|unix:PATH|fd://N",
+    )
+    uds_permissions: str | int | None = setting(
+        None,
+        "Permissions of Unix sockets, in octal.",
+        check=octal_mode,
+        metavar="MODE",
+        shown_default="666, or those of the socket that is replaced",
+    )
+    backlog: int = setting(2048, "Connections that may wait to be accepted.", check=between(1, 2**31 - 1))
+    threads: int | None = setting(
+        None,
+        "Threads, each with an event loop of its own.",
+        check=number_of_threads,
+        shown_default="$WEB_CONCURRENCY or one per usable CPU; 1 on a build with the GIL",
+    )
+    distribute: Literal["least-busy", "round-robin", "kernel"] = setting(
+        "least-busy", "How to choose the thread for a new connection."
+    )
+    loop: str = setting(
+        "auto",
+        "Event-loop implementation, or a factory of loops as module:attribute.",
+        check=loop_name,
+        metavar="[auto|asyncio|uvloop]",
+    )
+    http: Literal["auto", "h11", "httptools"] = setting("auto", "HTTP/1.1 parser; auto is httptools.")

@@ -1,0 +1,39 @@
+"""How the log looks unless told otherwise. Runs on no thread: it holds values only, and nobody writes them."""
+
+from typing import Any
+
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
+
+LOGGING_CONFIG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "default": {
+            "()": "threadserve.logging.DefaultFormatter",
+            "fmt": "%(levelprefix)s %(message)s",
+            "use_colors": None,
+        },
+        "access": {
+            "()": "threadserve.logging.AccessFormatter",
+            "fmt": '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s',
+            "use_colors": None,
+        },
+    },
+    "handlers": {
+        "default": {
+            "formatter": "default",
+            "class": "threadserve.logging.ConsoleHandler",
+            "stream": "ext://sys.stderr",
+        },
+        "access": {
+            "formatter": "access",
+            "class": "threadserve.logging.ConsoleHandler",
+            "stream": "ext://sys.stdout",
+        },
+    },
+    "loggers": {
+        "threadserve": {"handlers": ["default"], "level": "INFO"},
+        "threadserve.error": {"level": "INFO"},
+        "threadserve.access": {"handlers": ["access"], "level": "INFO", "propagate": True},
+    },
+}
