@@ -6,28 +6,38 @@ handlers while it is entered and puts back those it found.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
+Handler = Callable[[int, FrameType | None], object]
+
+
 @contextmanager
-def captured(on_signal: Callable[[], None]) -> Iterator[list[int]]:
-    """Calls `on_signal` for each stopping signal; gives the list of those that came."""
+def captured(on_signal: Callable[[], object], numbers: Iterable[int] = STOPPING) -> Iterator[list[int]]:
+    """Calls `on_signal` for each of these signals; gives the list of those that came, which may be emptied."""
     came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
 
     def handle(number: int, frame: FrameType | None) -> None:
         came.append(number)
         on_signal()
 
-    found = {number: signal.signal(number, handle) for number in STOPPING}
-    try:
+    with handled(handle, numbers):
         yield came
+
+
+@contextmanager
+def handled(handler: Handler, numbers: Iterable[int] = STOPPING) -> Iterator[None]:
+    """Has these signals handled, and puts back the handlers that it found."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    found = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
     finally:
-        for number, handler in found.items():
-            signal.signal(number, handler)
+        for number, before in found.items():
+            signal.signal(number, before)

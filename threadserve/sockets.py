@@ -20,6 +20,18 @@ FREE_PORT_TRIES = 10
 UNAVAILABLE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
+class SharedListener(socket.socket):
+    """A listener that other processes hold open and accept from too, and that is theirs as well as ours.
+
+    So nobody here changes what it lets through, or empties it before it is closed: the others go on.
+    """
+
+
+def is_shared(listener: socket.socket) -> bool:
+    """Whether other processes accept from the same queue."""
+    return isinstance(listener, SharedListener)
+
+
 def bind_all(host: str, port: int) -> Listeners:
     """Binds one TCP socket for each address that `host` stands for; none of them listens yet.
 
@@ -94,8 +106,10 @@ def bind(
 def bind_beside(listener: socket.socket) -> socket.socket:
     """Binds another socket to a shared listener's address; the kernel distributes over those that listen.
 
-    Raises `BindError`.
+    A Unix socket's address cannot be shared: there it is the same queue once more. Raises `BindError`.
     """
+    if not has_port(listener):
+        return SharedListener(fileno=os.dup(listener.fileno()))
     is_v6 = listener.family == socket.AF_INET6
     v6_only = listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) if is_v6 else 0
     return bind(listener.family, listener.getsockname(), v6_only=v6_only, shared=True)
@@ -136,11 +150,16 @@ def share_port(listener: socket.socket) -> None:
     Best set on sockets that listen already: until then a second server that was started by mistake fails, where it
     would otherwise share the port in silence.
     """
-    if hasattr(socket, "SO_REUSEPORT"):
+    if hasattr(socket, "SO_REUSEPORT") and has_port(listener):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-def bind_error(address: tuple[str | int, ...], error: OSError) -> BindError:
+def has_port(listener: socket.socket) -> bool:
+    """Whether this is a TCP socket."""
+    return listener.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def bind_error(address: tuple[str | int, ...] | str, error: OSError) -> BindError:
     """The one line that says why an address cannot be bound."""
     reason = {
         errno.EADDRINUSE: "address already in use",
@@ -155,7 +174,9 @@ def errno_of(error: BindError) -> int | None:
     return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
 
 
-def url_of(address: tuple[str | int, ...], scheme: str = "") -> str:
-    """An address as it stands in a URL (RFC 3986 section 3.2.2), with or without the scheme."""
+def url_of(address: tuple[str | int, ...] | str, scheme: str = "") -> str:
+    """An address as it stands in a URL (RFC 3986 section 3.2.2), with or without the scheme; a path is just named."""
+    if isinstance(address, str):
+        return f"unix socket {address}"
     host = f"[{address[0]}]" if ":" in str(address[0]) else address[0]
     return f"{scheme}://{host}:{address[1]}" if scheme else f"{host}:{address[1]}"

@@ -13,7 +13,7 @@ from typing import IO
 
 from support.waiting import DEADLINE
 
-SERVING = re.compile(r"threadserve running on https?://(.+):(\d+) \(Press CTRL\+C to quit\)")
+SERVING = re.compile(r"threadserve running on (?:https?://(.+):(\d+)|unix socket .+) \(Press CTRL\+C to quit\)")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PACKAGE_ROOT = Path(__file__).parents[2]
 
@@ -31,11 +31,13 @@ class ServerProcess:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         python_options: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.command = [sys.executable, *python_options, "-m", "threadserve", app, "--port", "0", *options]
         python_path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]))
         self.env = {**os.environ, "PYTHONPATH": python_path, **(env or {})}
         self.cwd = cwd
+        self.pass_fds = pass_fds
         self.host = ""
         self.port = 0
         self._changed = threading.Condition()
@@ -54,7 +56,13 @@ class ServerProcess:
     def start(self, *, wait: bool = True) -> None:
         """Starts the process; with `wait` reads host and port from the log."""
         self.process = subprocess.Popen(
-            self.command, env=self.env, cwd=self.cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self.command,
+            env=self.env,
+            cwd=self.cwd,
+            pass_fds=self.pass_fds,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         streams = {"stdout": self.process.stdout, "stderr": self.process.stderr}
         self._readers = [threading.Thread(target=self._read, args=item, daemon=True) for item in streams.items()]
@@ -66,7 +74,8 @@ class ServerProcess:
             except BaseException:
                 self.kill()
                 raise
-            self.host, self.port = match[1].strip("[]"), int(match[2])
+            if match[1]:
+                self.host, self.port = match[1].strip("[]"), int(match[2])
 
     def _read(self, name: str, stream: IO[str]) -> None:
         for line in stream:

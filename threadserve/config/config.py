@@ -20,6 +20,8 @@ from threadserve.config.groups.serving import Serving
 from threadserve.config.groups.tls import TLS
 from threadserve.config.groups.websockets import WebSockets
 from threadserve.config.groups.wsgi import WSGI
+from threadserve.config.programs import ForPrograms
+from threadserve.env_file import load_env_file
 from threadserve.errors import ConfigError
 
 GROUPS: tuple[Any, ...] = (Serving, Application, Processes, WSGI, WebSockets, TLS, Proxies, Limits, Headers, Log)
@@ -29,7 +31,7 @@ ADDRESSES = ("uds", "fd", "bind")
 
 
 @dataclass(eq=False)
-class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Application, Serving):
+class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Application, Serving, ForPrograms):
     """What to serve, where and how. Names, defaults and meanings are Uvicorn's wherever Uvicorn has them.
 
     `app` is the application as module:attribute or the object itself, `log_config` may also be a
@@ -48,6 +50,8 @@ class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Ap
             problem = problem_with(declared, getattr(self, declared.name))
             if problem is not None:
                 raise ConfigError(declared.name, problem)
+        if self.env_file is not None:
+            load_env_file(self.env_file)
         given = [name for name in ADDRESSES if getattr(self, name) not in (None, (), [])]
         if len(given) > 1:
             raise ConfigError(given[1], f"cannot be combined with {given[0]}")
@@ -61,6 +65,11 @@ class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Ap
     def worker_count(self) -> int:
         """How many processes serve: `workers`, or this build's default."""
         return self.workers if self.workers is not None else default_workers()
+
+    @property
+    def use_subprocess(self) -> bool:
+        """Whether processes other than this one serve."""
+        return self.reload or self.worker_count > 1
 
     @property
     def wsgi_thread_count(self) -> int:

@@ -12,6 +12,9 @@ import sys
 import time
 from array import array
 
+from threadserve.listening.unix import UnixListener
+from threadserve.sockets import has_port, is_shared
+
 logger = logging.getLogger("threadserve.error")
 
 BATCH = 64
@@ -78,10 +81,13 @@ def accept_batch(listener: socket.socket, batch: int = BATCH) -> list[socket.soc
 
 
 def drain_and_close(listener: socket.socket) -> list[socket.socket]:
-    """Closes a listener, and returns the connections that were waiting in it, which closing would have reset."""
+    """Closes a listener, and returns the connections that were waiting in it, which closing would have reset.
+
+    What waits in a shared one is for the other processes.
+    """
     waiting: list[socket.socket] = []
     try:
-        while batch := accept_batch(listener):
+        while not is_shared(listener) and (batch := accept_batch(listener)):
             waiting += batch
     except Exhausted as error:
         logger.warning("Connections that waited to be accepted are lost: %s", error)
@@ -93,9 +99,12 @@ def ignore_newcomers(listener: socket.socket) -> None:
     """Has the system drop attempts to connect, which clients repeat until the listener is closed and refuses them.
 
     Without this a connection that came between the last `accept` and the closing would be reset. It is Linux's socket
-    filter, a program that looks at each segment's TCP header (RFC 9293 section 3.1); elsewhere the gap stays.
+    filter, a program that looks at each segment's TCP header (RFC 9293 section 3.1); elsewhere the gap stays. The filter
+    is the queue's, so that with a shared listener, which will not refuse anybody, nothing is dropped.
     """
-    if not sys.platform.startswith("linux"):
+    if isinstance(listener, UnixListener):
+        listener.remove_file()
+    if not sys.platform.startswith("linux") or is_shared(listener) or not has_port(listener):
         return
     address, _ = DROP_SYN.buffer_info()
     try:

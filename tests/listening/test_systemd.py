@@ -1,0 +1,93 @@
+"""Socket activation and notification, with this process as the service manager."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from support.server_process import ServerProcess
+from support.waiting import DEADLINE
+
+from threadserve.listening import systemd
+
+APP = "examples.hello:app"
+
+# Puts its own id where systemd would, and becomes the server: what a shell's `exec` is for.
+ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.executable, [sys.executable, "-m", "threadserve", *sys.argv[2:]])
+"""
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The service manager's end of the notifications."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.bind("notify.sock")
+        bound.settimeout(DEADLINE)
+        yield bound
+
+
+@pytest.mark.parametrize("options", [["--threads", "1"], ["--threads", "2"], ["--workers", "2"]])
+def test_readiness_and_the_end_are_told(manager: socket.socket, tmp_path: Path, options: list[str]) -> None:
+    with ServerProcess(APP, *options, env={"NOTIFY_SOCKET": "notify.sock"}, cwd=tmp_path) as server:
+        assert manager.recv(100) == b"READY=1"
+        assert httpx.get(server.url).status_code == 200
+        assert server.stop() == 0
+    assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_an_abstract_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"threadserve-test-{os.getpid()}"
+    monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name}")
+        manager.settimeout(DEADLINE)
+        systemd.notify("READY=1", "STATUS=well")
+        assert manager.recv(100) == b"READY=1\nSTATUS=well"
+
+
+def test_a_manager_that_is_gone_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify.sock")
+    systemd.notify("READY=1")
+
+
+@pytest.mark.parametrize(
+    ("owner", "count", "descriptors"),
+    [("self", "2", [3, 4]), ("other", "2", []), ("self", "", []), ("self", "x", []), ("", "2", [])],
+)
+def test_whose_descriptors_they_are(
+    monkeypatch: pytest.MonkeyPatch, owner: str, count: str, descriptors: list[int]
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", {"self": str(os.getpid()), "other": "1", "": ""}[owner])
+    monkeypatch.setenv("LISTEN_FDS", count)
+    assert list(systemd.passed_descriptors()) == descriptors
+
+
+def test_a_server_is_activated_and_its_successor_gets_the_queue(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        for _ in range(2):
+            # Connected before there is a server, and answered by it.
+            with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as early:
+                early.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                command = [sys.executable, "-c", ACTIVATE, str(listener.fileno()), APP, "--port", "1"]
+                server = subprocess.Popen(
+                    command,
+                    pass_fds=[listener.fileno()],
+                    env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+                try:
+                    assert early.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+                finally:
+                    server.terminate()
+                    assert server.wait(DEADLINE) == 0

@@ -1,0 +1,88 @@
+"""The listening sockets that a configuration asks for, of whatever kind.
+
+Runs on the server's thread, or the supervisor's; the sockets belong to whoever asked for them. Nothing here accepts.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Sequence
+from typing import Protocol
+
+from threadserve.errors import BindError, ConfigError
+from threadserve.listening.systemd import passed_descriptors
+from threadserve.listening.unix import bind_unix
+from threadserve.sockets import Listeners, SharedListener, bind_all, close_all
+
+DEFAULT_PORT = 8000
+HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]{1,5}))?")
+
+
+class Addresses(Protocol):
+    """The settings that say where to listen."""
+
+    host: str
+    port: int
+    uds: str | None
+    fd: int | None
+    bind: Sequence[str]
+    uds_permissions: str | int | None
+
+
+def open_listeners(wanted: Addresses) -> Listeners:
+    """Binds the sockets; none of them listens yet, except those that came from outside.
+
+    Sockets that the service manager has passed go before host and port. Raises `BindError` or `ConfigError`.
+    """
+    if wanted.uds is not None:
+        return [bind_unix(wanted.uds, wanted.uds_permissions)]
+    if wanted.fd is not None:
+        return [adopt_descriptor(wanted.fd, "fd")]
+    if wanted.bind:
+        return bind_several(wanted)
+    if passed := passed_descriptors():
+        return [adopt_descriptor(descriptor, "LISTEN_FDS") for descriptor in passed]
+    return bind_all(wanted.host, wanted.port)
+
+
+def bind_several(wanted: Addresses) -> Listeners:
+    """Binds to each address of a list, or to none."""
+    listeners: Listeners = []
+    try:
+        for address in wanted.bind:
+            listeners += bind_one(address, wanted.uds_permissions)
+    except (BindError, ConfigError):
+        close_all(listeners)
+        raise
+    return listeners
+
+
+def bind_one(address: str, permissions: str | int | None) -> Listeners:
+    """Binds to an address that is written `HOST:PORT`, `HOST`, `:PORT`, `[IPv6]:PORT`, `unix:PATH` or `fd://N`."""
+    if address.startswith("unix:"):
+        return [bind_unix(address.removeprefix("unix:").removeprefix("//"), permissions)]
+    if address.startswith("fd://"):
+        number = address.removeprefix("fd://")
+        if not number.isdecimal():
+            raise ConfigError("bind", f"{address!r} has no number after fd://")
+        return [adopt_descriptor(int(number), "bind")]
+    match = HOST_AND_PORT.fullmatch(address)
+    if not address or match is None:
+        raise ConfigError("bind", f"{address!r} is not HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N")
+    port = int(match["port"] or DEFAULT_PORT)
+    if port > 65535:
+        raise ConfigError("bind", f"{address!r} has a port above 65535")
+    return bind_all(match["v6"] or match["host"], port)
+
+
+def adopt_descriptor(descriptor: int, option: str) -> socket.socket:
+    """A listening socket that another process opened and holds open too. Raises `ConfigError` for anything else."""
+    try:
+        listener = SharedListener(fileno=os.dup(descriptor))
+    except OSError as error:
+        raise ConfigError(option, f"{descriptor} is not an open socket: {error.strerror}") from error
+    if listener.type != socket.SOCK_STREAM:
+        listener.close()
+        raise ConfigError(option, f"{descriptor} is not a stream socket")
+    listener.setblocking(False)
+    return listener
