@@ -4,6 +4,8 @@
 hand a batch over. `AccessLogWriter` owns the writer thread, which alone formats and writes, so a slow console or
 handler never holds up a loop. What waits is bounded: beyond `MAX_WAITING` lines are dropped, counted and reported.
 
+With `access_log_format` the entries are the facts that the format asks for, and the writer makes the lines of them.
+
 Lines reach the handlers up to `FLUSH_SECONDS` after the response; a record's time is that of its writing.
 """
 
@@ -13,19 +15,26 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 from urllib.parse import quote
 
-from threadserve.logs import AccessEntry, AccessFormatter, ConsoleHandler, handlers_reached
+from threadserve.access_format import AccessFacts, AccessFormat, access_format
+from threadserve.logging import AccessEntry, AccessFormatter, ConsoleHandler, handlers_reached
 
 __all__ = ["AccessEntry", "AccessLog", "AccessLogWriter"]
 
 MESSAGE = '%s - "%s %s HTTP/%s" %d'
+WITHOUT_ARGS = "%.0s" * 5
 FLUSH_SECONDS = 0.05
 MAX_WAITING = 100_000
 CHUNK_LINES = 1_000
 
 PRINTABLE = bytes(range(0x20, 0x7F))
 CONTROL = bytes([*range(0x20), 0x7F])
+
+Entry = AccessEntry | AccessFacts
+"""What is kept of a request: facts where there is a format, else what the default line shows."""
 
 access_logger = logging.getLogger("threadserve.access")
 error_logger = logging.getLogger("threadserve.error")
@@ -34,22 +43,23 @@ error_logger = logging.getLogger("threadserve.error")
 class AccessLog:
     """Collects one loop's entries and hands them to the writer. Every method runs on the loop's thread.
 
-    `add(entry)` takes an `AccessEntry`. It is looked up anew for each request: the first entry after a flush schedules
-    the next flush, and until then `add` is the list's own `append`, which costs a quarter of a method that would have
-    to ask whether it is the first.
+    `add(entry)` takes `AccessFacts` if there is a `format`, or else an `AccessEntry`. It is looked up anew for each
+    request: the first entry after a flush schedules the next flush, and until then `add` is the list's own `append`,
+    which costs a quarter of a method that would have to ask whether it is the first.
     """
 
-    __slots__ = ("_entries", "_loop", "_writer", "add")
+    __slots__ = ("_entries", "_loop", "_writer", "add", "format")
 
-    add: Callable[[AccessEntry], None]
+    add: Callable[[Entry], None]
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, writer: "AccessLogWriter") -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, writer: "AccessLogWriter", format: str | None = None) -> None:
         self._loop = loop
         self._writer = writer
-        self._entries: list[AccessEntry] = []
+        self.format = access_format(format)
+        self._entries: list[Entry] = []
         self.add = self._add_first
 
-    def _add_first(self, entry: AccessEntry) -> None:
+    def _add_first(self, entry: Entry) -> None:
         self._loop.call_later(FLUSH_SECONDS, self.flush)
         self._entries.append(entry)
         self.add = self._entries.append
@@ -63,16 +73,18 @@ class AccessLog:
 
 
 class AccessLogWriter:
-    """The thread that writes the access log of all loops.
+    """The thread that writes the access log of all loops, in the format of this text or in the default one.
 
     Lines of one loop keep their order. The levels, handlers and filters of the logger `threadserve.access` are looked
     at for each batch, so changes while serving take effect.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, format: str | None = None) -> None:
+        chosen = access_format(format)
+        self._write: Callable[[list[Any]], None] = partial(write_formatted, chosen) if chosen else write
         self._handover = threading.Condition()
         """Guards the four below, which loops and the writer thread share."""
-        self._batches: deque[list[AccessEntry]] = deque()
+        self._batches: deque[list[Entry]] = deque()
         self._waiting = 0
         self._dropped = 0
         self._stopping = False
@@ -93,7 +105,7 @@ class AccessLogWriter:
         if self._thread.is_alive():
             self._thread.join()
 
-    def write_threadsafe(self, entries: list[AccessEntry]) -> None:
+    def write_threadsafe(self, entries: list[Entry]) -> None:
         """Takes a list of entries, which then belongs to the writer. Never blocks on the console."""
         with self._handover:
             if self._stopping or self._waiting + len(entries) > MAX_WAITING:
@@ -108,11 +120,11 @@ class AccessLogWriter:
             while batches:
                 batch = batches.popleft()
                 for start in range(0, len(batch), CHUNK_LINES):
-                    write(batch[start : start + CHUNK_LINES])
+                    self._write(batch[start : start + CHUNK_LINES])
                 self._on_written(len(batch))
             self._report_dropped()
 
-    def _take_batches(self) -> deque[list[AccessEntry]]:
+    def _take_batches(self) -> deque[list[Entry]]:
         """What waits to be written, as soon as there is any; nothing when stopping and all is written."""
         with self._handover:
             while not self._batches and not self._stopping:
@@ -133,7 +145,7 @@ class AccessLogWriter:
 
 def write(entries: list[AccessEntry]) -> None:
     """Writes entries the fastest way that shows no difference: lines straight to the console, or else log records."""
-    if not access_logger.isEnabledFor(logging.INFO) or not access_logger.hasHandlers():
+    if not is_wanted():
         return
     if not is_printable(entries):
         entries = [printable(entry) for entry in entries]
@@ -143,6 +155,23 @@ def write(entries: list[AccessEntry]) -> None:
         console.write_threadsafe(formatter.format_lines(entries))
     else:
         write_records(entries)
+
+
+def write_formatted(format: AccessFormat, entries: list[AccessFacts]) -> None:
+    """Writes entries as `write` does, in a format."""
+    if not is_wanted():
+        return
+    lines = [format.line(facts) for facts in entries]
+    fast_lane = fast_lane_now()
+    if fast_lane is not None:
+        fast_lane[0].write_threadsafe("".join([f"{line}\n" for line in lines]))
+    else:
+        write_records([printable(entry_of(facts)) for facts in entries], lines)
+
+
+def is_wanted() -> bool:
+    """Whether anything takes access records."""
+    return access_logger.isEnabledFor(logging.INFO) and access_logger.hasHandlers()
 
 
 def fast_lane_now() -> tuple[ConsoleHandler, AccessFormatter] | None:
@@ -163,11 +192,17 @@ def fast_lane_now() -> tuple[ConsoleHandler, AccessFormatter] | None:
     return console, formatter
 
 
-def write_records(entries: list[AccessEntry]) -> None:
-    """Hands every entry to the logger as a record; what a handler or filter raises is reported once for all."""
+def write_records(entries: list[AccessEntry], lines: list[str] | None = None) -> None:
+    """Hands every entry to the logger as a record; what a handler or filter raises is reported once for all.
+
+    The message of a record is its line, where there are `lines`. Its args are the entry in any case, for filters.
+    """
     failures: list[Exception] = []
-    for entry in entries:
+    for position, entry in enumerate(entries):
         record = access_logger.makeRecord(access_logger.name, logging.INFO, __file__, 0, MESSAGE, entry, None)
+        if lines is not None:
+            record.access_line = lines[position]
+            record.msg = lines[position].replace("%", "%%") + WITHOUT_ARGS
         try:
             access_logger.handle(record)
         except Exception as error:
@@ -189,3 +224,9 @@ def printable(entry: AccessEntry) -> AccessEntry:
     """An entry with everything but printable ASCII percent-encoded."""
     client, method, path, version = (quote(text, PRINTABLE, errors="backslashreplace") for text in entry[:4])
     return client, method, path, version, entry[4]
+
+
+def entry_of(facts: AccessFacts) -> AccessEntry:
+    """What the default line would show of a request."""
+    target = facts.target.decode("ascii", "backslashreplace")
+    return facts.label, facts.method, target, facts.version, facts.status

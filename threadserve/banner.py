@@ -9,6 +9,7 @@ from threadserve.config.build import free_threaded_build
 from threadserve.gil import gil_is_enabled
 from threadserve.http.parsers import parser_name
 from threadserve.interfaces.loading import AppSource
+from threadserve.logging import log_emphasised
 from threadserve.loops import loop_name
 from threadserve.sockets import url_of
 from threadserve.version import __version__
@@ -33,8 +34,28 @@ def log_start(config: Config, source: AppSource, addresses: list[Any]) -> None:
         logger.warning(
             "This build of Python has the GIL: the threads take turns. Free-threaded Python runs them at once."
         )
+    log_addresses(config, addresses)
+
+
+def log_workers_start(config: Config, addresses: list[Any]) -> None:
+    """Logs the same for several processes, of which this one is the supervisor."""
+    logger.info(
+        "threadserve %s on %s %s, %s: %s × %s",
+        __version__,
+        platform.python_implementation(),
+        platform.python_version(),
+        gil_state(),
+        counted(config.worker_count, "process", "processes"),
+        counted(config.thread_count, "thread"),
+    )
+    log_addresses(config, addresses)
+
+
+def log_addresses(config: Config, addresses: list[Any]) -> None:
+    """Logs where it serves."""
+    scheme = "https" if config.is_ssl else "http"
     for address in addresses:
-        logger.info("threadserve running on %s (Press CTRL+C to quit)", url_of(address, "http"))
+        log_emphasised(logger, "threadserve running on %s (Press CTRL+C to quit)", url_of(address, scheme), bold=True)
 
 
 def gil_state() -> str:
@@ -44,6 +65,6 @@ def gil_state() -> str:
     return "free-threaded, but the GIL is on" if gil_is_enabled() else "free-threaded, the GIL is off"
 
 
-def counted(count: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun, whose plural ends with "s" unless it is given."""
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"

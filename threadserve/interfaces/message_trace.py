@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from threadserve.logs import TRACE
+from threadserve.logging import TRACE_LOG_LEVEL
 from threadserve.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("threadserve.asgi")
@@ -29,25 +29,29 @@ class MessageTrace:
 
         async def traced_receive() -> Message:
             message = await receive()
-            logger.log(TRACE, "%s Receive %s", call, shown(message))
+            logger.log(TRACE_LOG_LEVEL, "%s Receive %s", call, shown(message))
             return message
 
         async def traced_send(message: Message) -> None:
-            logger.log(TRACE, "%s Send %s", call, shown(message))
+            logger.log(TRACE_LOG_LEVEL, "%s Send %s", call, shown(message))
             await send(message)
 
-        logger.log(TRACE, "%s Started scope=%s", call, shown(scope))
+        logger.log(TRACE_LOG_LEVEL, "%s Started scope=%s", call, shown(scope))
         try:
             await self._app(scope, traced_receive, traced_send)
         except BaseException:
-            logger.log(TRACE, "%s Raised exception", call)
+            logger.log(TRACE_LOG_LEVEL, "%s Raised exception", call)
             raise
-        logger.log(TRACE, "%s Completed", call)
+        logger.log(TRACE_LOG_LEVEL, "%s Completed", call)
 
 
 def shown(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message as the log shows it: of a body its size alone, for it may be large, or nobody's business."""
-    return {
-        key: f"<{len(value)} bytes>" if key == "body" else "<...>" if key in ("headers", "state") else value
-        for key, value in message.items()
-    }
+    """A message as the log shows it: of its content the size alone, for it may be large, or nobody's business."""
+    return {key: shown_value(key, value) for key, value in message.items()}
+
+
+def shown_value(key: str, value: Any) -> Any:
+    """What the log shows in place of one value of a message."""
+    if value is not None and key in ("body", "bytes", "text"):
+        return f"<{len(value)} {'chars' if key == 'text' else 'bytes'}>"
+    return "<...>" if key in ("headers", "state") else value

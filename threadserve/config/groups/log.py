@@ -6,6 +6,7 @@ from configparser import RawConfigParser
 from dataclasses import dataclass
 from typing import IO, Any, ClassVar
 
+from threadserve.access_format import problem_with_format
 from threadserve.config.declaring import setting
 from threadserve.config.logging_config import LOG_LEVELS, LOGGING_CONFIG
 
@@ -23,9 +24,14 @@ class Log:
         factory=lambda: copy.deepcopy(LOGGING_CONFIG),
         help="Configure logging by this file: .json, .yaml or .ini.",
         metavar="FILE",
+        shown_default="threadserve's own",
     )
     access_log: bool = setting(True, "Log every request.")
     access_log_format: str | None = setting(
-        None, "Format of the access log in Gunicorn's atoms, or json.", metavar="FORMAT"
+        None,
+        "Format of the access log in Gunicorn's atoms, or json.",
+        check=problem_with_format,
+        metavar="FORMAT",
+        shown_default="Uvicorn's",
     )
     use_colors: bool | None = setting(None, "Colour the log.", shown_default="on a terminal")

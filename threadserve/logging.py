@@ -1,8 +1,8 @@
-"""How log lines look and where they go: levels, formatters, the console handler, and their configuration.
+"""How log lines look and where they go: levels, formatters and the console handler.
 
-`configure` runs on the main thread before any other thread starts. Formatters and handlers run on whichever thread
-logs: a formatter is not written after it was made, and a handler's stream belongs to the handler's own lock. Nothing
-here starts a thread, and nothing touches a handler, formatter or filter that somebody else attached.
+Everything runs on whichever thread logs: a formatter is not written after it was made, and a handler's stream belongs
+to the handler's own lock. Nothing here starts a thread, and nothing touches a handler, formatter or filter that
+somebody else attached.
 
 The loggers are `threadserve`, its child `threadserve.error` for the server's messages, `threadserve.access` for
 requests and `threadserve.asgi` for what passes to and from applications, at the level `trace`. They propagate, so
@@ -11,7 +11,7 @@ handlers on the root logger (a file, pytest's caplog) see every record.
 
 import copy
 import logging
-import logging.config
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
@@ -20,13 +20,11 @@ from typing import Any, Literal, cast
 
 import click
 
-from threadserve.config import Config
-
-TRACE = 5
+TRACE_LOG_LEVEL = 5
 ACCESS_FORMAT = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
 
 LEVEL_COLORS = {
-    TRACE: "blue",
+    TRACE_LOG_LEVEL: "blue",
     logging.DEBUG: "cyan",
     logging.INFO: "green",
     logging.WARNING: "yellow",
@@ -47,6 +45,12 @@ def level_prefix(level: int, name: str, use_colors: bool | None) -> str:
     if use_colors and level in LEVEL_COLORS:
         name = click.style(name, fg=LEVEL_COLORS[level])
     return f"{name}:{padding}"
+
+
+def log_emphasised(logger: logging.Logger, message: str, *args: object, **look: Any) -> None:
+    """Logs at level INFO a message whose arguments stand out where colours are on; `look` is for `click.style`."""
+    color_message = re.sub("%[sd]", lambda argument: click.style(argument[0], **look), message)
+    logger.info(message, *args, extra={"color_message": color_message}, stacklevel=2)
 
 
 def status_text(status: int, use_colors: bool | None) -> str:
@@ -72,7 +76,7 @@ PLAIN_STATUS = StatusTexts(use_colors=False)
 COLORED_STATUS = StatusTexts(use_colors=True)
 
 
-class DefaultFormatter(logging.Formatter):
+class ColourizedFormatter(logging.Formatter):
     """A formatter whose format may use `%(levelprefix)s`.
 
     With `use_colors` None a `ConsoleHandler` colours if its stream is a terminal, any other handler does not. A record
@@ -105,10 +109,15 @@ class DefaultFormatter(logging.Formatter):
         return super().formatMessage(cast("logging.LogRecord", values))
 
 
-class AccessFormatter(DefaultFormatter):
+class DefaultFormatter(ColourizedFormatter):
+    """The formatter of the server's messages."""
+
+
+class AccessFormatter(ColourizedFormatter):
     """A formatter of access records, whose args are an `AccessEntry`.
 
-    Its format may also use `%(client_addr)s`, `%(request_line)s` and `%(status_code)s` (with the status phrase).
+    Its format may also use `%(client_addr)s`, `%(request_line)s` and `%(status_code)s` (with the status phrase). A
+    record that brings its line, made with `access_log_format`, is that line in the default format.
     """
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
@@ -119,8 +128,18 @@ class AccessFormatter(DefaultFormatter):
             **super().fields(record),
             "client_addr": client,
             "request_line": f"{BOLD}{request_line}{NOT_BOLD}" if self.use_colors else request_line,
-            "status_code": (COLORED_STATUS if self.use_colors else PLAIN_STATUS)[status],
+            "status_code": self.get_status_code(status),
         }
+
+    def get_status_code(self, status: int) -> str:
+        """A status code with its phrase, coloured where colours are on. Uvicorn's name, for formatters made from it."""
+        return (COLORED_STATUS if self.use_colors else PLAIN_STATUS)[status]
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line for a record, which itself is not changed."""
+        if self._fmt == ACCESS_FORMAT and hasattr(record, "access_line"):
+            return str(record.access_line)
+        return super().formatMessage(record)
 
     def has_default_format(self) -> bool:
         """Whether `format_lines` gives what `format` would."""
@@ -154,7 +173,7 @@ class ConsoleHandler(logging.StreamHandler[Any]):
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:
         """Uses this formatter, with the colours decided for this handler's stream where it leaves them open."""
-        if isinstance(fmt, DefaultFormatter) and fmt.use_colors is None:
+        if isinstance(fmt, ColourizedFormatter) and fmt.use_colors is None:
             fmt = copy.copy(fmt)
             fmt.use_colors = is_terminal(self.stream)
         super().setFormatter(fmt)
@@ -236,33 +255,3 @@ def prints_on_console(handler: logging.Handler) -> bool:
     if not isinstance(handler, logging.StreamHandler) or handler.stream is None:
         return False
     return handler.stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-
-
-def configure(config: Config) -> None:
-    """Configures logging as Uvicorn does: `log_config`, then `log_level`, `use_colors` and `access_log`.
-
-    `use_colors` goes to the formatters of `log_config` that have such a key. Raises `ValueError` as `dictConfig` does.
-    Where `log_config` is None, only levels change, and what `access_log` turns off.
-    """
-    logging.addLevelName(TRACE, "TRACE")
-    if config.log_config is not None:
-        logging.config.dictConfig(with_colors(config.log_config, config.use_colors))
-    if config.log_level is not None:
-        level = config.log_level.upper() if isinstance(config.log_level, str) else config.log_level
-        for name in ("error", "access", "asgi"):
-            logging.getLogger(f"threadserve.{name}").setLevel(level)
-    if not config.access_log:
-        access = logging.getLogger("threadserve.access")
-        access.handlers.clear()
-        access.propagate = False
-
-
-def with_colors(log_config: dict[str, Any], use_colors: bool | None) -> dict[str, Any]:
-    """A logging configuration whose formatters have their colours on or off; None leaves it as it is."""
-    if use_colors is None:
-        return log_config
-    formatters = {
-        name: {**formatter, "use_colors": use_colors} if "use_colors" in formatter else formatter
-        for name, formatter in log_config.get("formatters", {}).items()
-    }
-    return {**log_config, "formatters": formatters}

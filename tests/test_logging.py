@@ -1,41 +1,44 @@
-"""How log lines look, which handler prints them, and what `configure` changes."""
+"""How log lines look, and which handler prints them."""
 
+import copy
 import io
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from support.loggers import access, error, parent, restored_loggers
 
 from threadserve.config import LOGGING_CONFIG, Config
-from threadserve.logs import ACCESS_FORMAT, TRACE, AccessFormatter, ConsoleHandler, DefaultFormatter, configure
+from threadserve.log_config import configure_logging
+from threadserve.logging import (
+    ACCESS_FORMAT,
+    TRACE_LOG_LEVEL,
+    AccessEntry,
+    AccessFormatter,
+    ColourizedFormatter,
+    ConsoleHandler,
+    DefaultFormatter,
+    log_emphasised,
+)
 
 MESSAGE = '%s - "%s %s HTTP/%s" %d'
 ENTRY = ("127.0.0.1:54321", "GET", "/", "1.1", 200)
 ACCESS_LINE = 'INFO:     127.0.0.1:54321 - "GET / HTTP/1.1" 200 OK\n'
 ROOT_FORMAT = logging.Formatter("root %(message)s")
 
-parent = logging.getLogger("threadserve")
-error = logging.getLogger("threadserve.error")
-access = logging.getLogger("threadserve.access")
-
 
 @pytest.fixture(autouse=True)
 def _restored_loggers() -> Iterator[None]:
-    """Puts everything that a test can change on the loggers back."""
-    loggers = [logging.getLogger(), parent, error, access]
-    before = [(logger, {**vars(logger), "handlers": logger.handlers[:], "filters": []}) for logger in loggers]
-    yield
-    for logger, attributes in before:
-        vars(logger).update(attributes)
-        logger.setLevel(attributes["level"])
+    with restored_loggers():
+        yield
 
 
 def configured(**settings: Any) -> None:
-    configure(Config("main:app", **settings))
+    configure_logging(Config("main:app", **settings))
 
 
 def root_console() -> logging.StreamHandler[Any]:
@@ -71,7 +74,7 @@ def test_access_lines_go_to_stdout_once(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("level", "prefix", "colored"),
     [
-        (TRACE, "TRACE:   ", "\x1b[34mTRACE\x1b[0m:   "),
+        (TRACE_LOG_LEVEL, "TRACE:   ", "\x1b[34mTRACE\x1b[0m:   "),
         (logging.DEBUG, "DEBUG:   ", "\x1b[36mDEBUG\x1b[0m:   "),
         (logging.INFO, "INFO:    ", "\x1b[32mINFO\x1b[0m:    "),
         (logging.WARNING, "WARNING: ", "\x1b[33mWARNING\x1b[0m: "),
@@ -123,6 +126,17 @@ def test_color_message_takes_the_records_args() -> None:
     assert DefaultFormatter("%(message)s", use_colors=True).format(record) == "ON ::1"
 
 
+@pytest.mark.parametrize(
+    ("use_colors", "shown"), [(True, "on \x1b[1m::1\x1b[0m, \x1b[1m8\x1b[0m"), (False, "on ::1, 8")]
+)
+def test_arguments_stand_out(caplog: pytest.LogCaptureFixture, use_colors: bool, shown: str) -> None:
+    error.setLevel(logging.INFO)
+    log_emphasised(error, "on %s, %d", "::1", 8, bold=True)
+    (record,) = caplog.records
+    assert DefaultFormatter("%(message)s", use_colors=use_colors).format(record) == shown
+    assert record.filename == Path(__file__).name
+
+
 def test_formatting_adds_nothing_to_the_record() -> None:
     record = access_record()
     record.message = record.getMessage()
@@ -142,6 +156,24 @@ def test_formatting_adds_nothing_to_the_record() -> None:
 def test_own_formats_in_every_style(style: Any, fmt: str) -> None:
     formatter = AccessFormatter(fmt, style=style)
     assert formatter.format(access_record()) == "threadserve.access 127.0.0.1:54321 [GET / HTTP/1.1] 200 OK"
+
+
+class Uvicorns(ColourizedFormatter):
+    """A formatter as people make them from Uvicorn's."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        values = copy.copy(record)
+        client, method, path, _, status = cast("AccessEntry", values.args)
+        text = AccessFormatter(use_colors=False).get_status_code(status)
+        vars(values).update(own=f"{client} {method} {path} {text}")
+        return super().formatMessage(values)
+
+
+def test_formatters_made_from_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    configured()
+    access.handlers[0].setFormatter(Uvicorns("%(levelprefix)s %(own)s"))
+    access.info(MESSAGE, *ENTRY)
+    assert capsys.readouterr().out == "INFO:     127.0.0.1:54321 GET / 200 OK\n"
 
 
 def test_colors_follow_the_handlers_own_stream() -> None:
@@ -174,70 +206,6 @@ def test_colors_are_off_where_the_stream_cannot_tell(stream: Any) -> None:
     handler.setFormatter(DefaultFormatter())
     assert isinstance(handler.formatter, DefaultFormatter)
     assert handler.formatter.use_colors is False
-
-
-@pytest.mark.parametrize(("use_colors", "colored"), [(True, True), (False, False), (None, False)])
-def test_use_colors_setting(capsys: pytest.CaptureFixture[str], use_colors: bool | None, colored: bool) -> None:
-    configured(use_colors=use_colors)
-    error.info("hello")
-    access.info(MESSAGE, *ENTRY)
-    out, err = capsys.readouterr()
-    assert ("\x1b[" in out, "\x1b[" in err) == (colored, colored)
-
-
-def test_use_colors_leaves_other_formatters_and_the_config_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    config = Config("main:app", use_colors=True)
-    assert config.log_config is not None
-    config.log_config["formatters"]["default"] = {"format": "mine %(message)s"}
-    configure(config)
-    error.info("hello")
-    access.info(MESSAGE, *ENTRY)
-    out, err = capsys.readouterr()
-    assert err == "mine hello\n"
-    assert "\x1b[" in out
-    assert config.log_config["formatters"]["access"]["use_colors"] is None
-
-
-@pytest.mark.parametrize(
-    ("log_level", "number"),
-    [(None, logging.INFO), ("trace", TRACE), ("debug", 10), ("warning", 30), ("critical", 50), (15, 15)],
-)
-def test_log_level(log_level: Any, number: int) -> None:
-    configured(log_level=log_level)
-    assert (error.level, access.level) == (number, number)
-
-
-def test_without_log_config_only_levels_change() -> None:
-    own = logging.NullHandler()
-    error.addHandler(own)
-    before = [(logger.handlers[:], logger.propagate, logger.disabled) for logger in (parent, error, access)]
-    configured(log_config=None, log_level="debug")
-    assert [(logger.handlers, logger.propagate, logger.disabled) for logger in (parent, error, access)] == before
-    assert (error.level, access.level) == (10, 10)
-
-
-def test_without_log_config_and_level_nothing_changes() -> None:
-    error.setLevel(17)
-    configured(log_config=None)
-    assert error.level == 17
-
-
-def test_access_log_off(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
-    configured(access_log=False)
-    access.info(MESSAGE, *ENTRY)
-    assert not access.hasHandlers()
-    assert capsys.readouterr() == ("", "")
-    assert not caplog.records
-
-
-def test_a_later_configuration_turns_the_access_log_on_again(
-    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    configured(access_log=False)
-    configured()
-    access.info(MESSAGE, *ENTRY)
-    assert capsys.readouterr() == (ACCESS_LINE, "")
-    assert len(caplog.records) == 1
 
 
 def test_caplog_sees_every_record(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,20 @@
+"""The loggers that a configuration touches."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+parent = logging.getLogger("threadserve")
+error = logging.getLogger("threadserve.error")
+access = logging.getLogger("threadserve.access")
+
+
+@contextmanager
+def restored_loggers() -> Iterator[None]:
+    """Puts everything that a test can change on the loggers back."""
+    loggers = [logging.getLogger(), parent, error, access]
+    before = [(logger, {**vars(logger), "handlers": logger.handlers[:], "filters": []}) for logger in loggers]
+    yield
+    for logger, attributes in before:
+        vars(logger).update(attributes)
+        logger.setLevel(attributes["level"])

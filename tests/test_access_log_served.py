@@ -1,0 +1,245 @@
+"""The access log of a real server in formats of the user's: what it says of each kind of request and response."""
+
+import base64
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.raw_client import Connect, RawClient, clients, post, request
+from support.server_process import ServerProcess
+from support.waiting import wait_until
+
+APP = """
+import asyncio
+from pathlib import Path
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise RuntimeError
+    path = scope["path"]
+    headers = [(b"X-Request-Id", b"7"), (b"x-forge", b'a"b\\\\')]
+    if path == "/error":
+        raise ValueError("wanted")
+    if path == "/early":
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        return
+    if path == "/moved":
+        scope["path"] = scope["raw_path"] = "/elsewhere"
+        scope["raw_path"] = b"/elsewhere"
+    status = 204 if path == "/empty" else 200
+    await send({"type": "http.response.start", "status": status, "headers": iter(headers)})
+    if path == "/parts":
+        for _ in range(3):
+            await send({"type": "http.response.body", "body": b"12345", "more_body": True})
+    if path == "/slow":
+        await asyncio.sleep(0.2)
+    if path in ("/broken", "/left"):
+        await send({"type": "http.response.body", "body": b"123", "more_body": True})
+        if path == "/left":
+            await receive()
+            assert (await receive())["type"] == "http.disconnect"
+        raise ValueError("wanted")
+    if path == "/file":
+        await send({"type": "http.response.pathsend", "path": str(Path(__file__).resolve())})
+    elif path == "/large":
+        await send({"type": "http.response.body", "body": b"x" * 100_000})
+    else:
+        await send({"type": "http.response.body", "body": b"" if status == 204 else b"hello"})
+
+
+def site(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Request-Id", "7")])
+    return [b"hello", b"world"] if environ["PATH_INFO"] == "/parts" else [b"hello"]
+"""
+ATOMS = '%(h)s %(u)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %({x-request-id}o)s'
+
+
+class Logged:
+    """A server process whose access log is in a format."""
+
+    def __init__(self, process: ServerProcess, connect: Connect) -> None:
+        self.process = process
+        self.client: RawClient = connect(process)
+        self.seen = 0
+
+    def lines(self, count: int) -> list[str]:
+        """The next lines of the access log."""
+        wait_until(lambda: self.process.stdout.count("\n") >= self.seen + count, f"{count} lines")
+        lines = self.process.stdout.splitlines()[self.seen :]
+        assert len(lines) == count
+        self.seen += count
+        return lines
+
+    def line(self) -> str:
+        """The next line."""
+        return self.lines(1)[0]
+
+    def entry(self) -> Any:
+        """The next line, from JSON."""
+        return json.loads(self.line())
+
+
+def logged(folder: Path, format: str, *options: str, app: str = "app") -> Iterator[Logged]:
+    (folder / "site_to_log.py").write_text(APP)
+    arguments = (f"site_to_log:{app}", "--access-log-format", format, "--timeout-keep-alive", "60", *options)
+    with ServerProcess(*arguments, cwd=folder) as process, clients() as connect:
+        yield Logged(process, connect)
+
+
+@pytest.fixture(scope="module", params=["h11", "httptools"])
+def atoms(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
+    yield from logged(tmp_path_factory.mktemp("atoms"), ATOMS, "--http", request.param)
+
+
+@pytest.fixture(scope="module")
+def as_json(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
+    yield from logged(tmp_path_factory.mktemp("json"), "json", "--threads", "2")
+
+
+def test_a_line_has_the_facts_of_its_request(atoms: Logged) -> None:
+    credentials = base64.b64encode(b"me:secret").decode()
+    atoms.client.get("/a%20b?q=1", f"Authorization: Basic {credentials}", "Referer: http://r/", "User-Agent: curl/8")
+    assert atoms.line() == '127.0.0.1 me "GET /a%20b?q=1 HTTP/1.1" 200 5 "http://r/" "curl/8" 7'
+
+
+def test_what_is_not_there_is_a_hyphen(atoms: Logged) -> None:
+    atoms.client.get("/")
+    assert atoms.line() == '127.0.0.1 - "GET / HTTP/1.1" 200 5 "-" "-" 7'
+
+
+def test_clients_cannot_forge_a_line(atoms: Logged) -> None:
+    atoms.client.get("/", 'User-Agent: x" 500 "\\" \xe9\t')
+    atoms.client.get('/"')
+    assert atoms.lines(2) == [
+        '127.0.0.1 - "GET / HTTP/1.1" 200 5 "-" "x\\" 500 \\"\\\\\\" \\xe9" 7',
+        '127.0.0.1 - "GET /\\" HTTP/1.1" 200 5 "-" "-" 7',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "sent"),
+    [
+        ("GET", "/parts", 200, "20"),
+        ("GET", "/large", 200, "100000"),
+        ("GET", "/file", 200, str(len(APP.encode()))),
+        ("GET", "/empty", 204, "-"),
+        ("HEAD", "/", 200, "-"),
+        ("HEAD", "/parts", 200, "-"),
+        ("HEAD", "/file", 200, "-"),
+    ],
+)
+def test_the_bytes_of_the_body_are_counted(atoms: Logged, method: str, path: str, status: int, sent: str) -> None:
+    atoms.client.send(request(method, path))
+    atoms.client.read_response(method)
+    assert atoms.line() == f'127.0.0.1 - "{method} {path} HTTP/1.1" {status} {sent} "-" "-" 7'
+
+
+@pytest.mark.parametrize("path", ["/error", "/early"])
+def test_an_error_of_the_application_is_logged_as_it_was_answered(atoms: Logged, path: str) -> None:
+    with clients() as connect:
+        assert connect(atoms.process).get(path).body == b"Internal Server Error"
+    assert atoms.line() == f'127.0.0.1 - "GET {path} HTTP/1.1" 500 21 "-" "-" -'
+
+
+def test_a_response_that_is_broken_off_is_logged(atoms: Logged) -> None:
+    with clients() as connect:
+        client = connect(atoms.process)
+        client.send(request("GET", "/broken"))
+        assert client.read_all().endswith(b"\r\n3\r\n123\r\n")
+    assert atoms.line() == '127.0.0.1 - "GET /broken HTTP/1.1" 200 3 "-" "-" 7'
+
+
+def test_a_response_whose_client_leaves_is_logged(atoms: Logged) -> None:
+    with clients() as connect:
+        client = connect(atoms.process)
+        client.send(request("GET", "/left"))
+        wait_until(lambda: b"123" in client.socket.recv(65536, socket.MSG_PEEK), "the response to begin")
+    assert atoms.line() == '127.0.0.1 - "GET /left HTTP/1.1" 200 3 "-" "-" 7'
+
+
+def test_the_version_and_method_are_the_requests(atoms: Logged) -> None:
+    with clients() as connect:
+        client = connect(atoms.process)
+        client.send(request("DELETE", "/", version="1.0"))
+        client.read_response()
+    assert atoms.line() == '127.0.0.1 - "DELETE / HTTP/1.0" 200 5 "-" "-" 7'
+
+
+def test_every_request_of_a_pipeline_has_its_line_in_order(atoms: Logged) -> None:
+    paths = ["/parts", "/", "/file", "/empty"]
+    atoms.client.send(b"".join(request("GET", path) for path in paths) + post("/", b"body"))
+    for _ in range(5):
+        atoms.client.read_response()
+    shown = [re.findall(r'"(\S+ \S+) HTTP/1.1" (\d+)', line)[0] for line in atoms.lines(5)]
+    assert shown == [
+        ("GET /parts", "200"),
+        ("GET /", "200"),
+        ("GET /file", "200"),
+        ("GET /empty", "204"),
+        ("POST /", "200"),
+    ]
+
+
+def test_json_has_the_facts_of_its_request(as_json: Logged) -> None:
+    before = time.time()
+    as_json.client.get("/slow?q=1&x=%C3%A9", 'User-Agent: a"b\\c')
+    entry = as_json.entry()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", entry.pop("time"))
+    assert 0.2 <= entry.pop("duration") < time.time() - before + 0.001
+    assert entry == {
+        "client": "127.0.0.1",
+        "user": None,
+        "method": "GET",
+        "scheme": "http",
+        "host": "example.org",
+        "path": "/slow",
+        "query": "q=1&x=%C3%A9",
+        "protocol": "HTTP/1.1",
+        "status": 200,
+        "bytes": 5,
+        "referer": None,
+        "user_agent": 'a"b\\c',
+        "pid": as_json.process.pid,
+    }
+
+
+def test_concurrent_requests_have_their_own_facts(as_json: Logged) -> None:
+    with clients() as connect:
+        connections = [connect(as_json.process) for _ in range(8)]
+        for number, client in enumerate(connections):
+            client.send(request("GET", "/parts" if number % 2 else "/", f"User-Agent: {number}"))
+        for client in connections:
+            client.read_response()
+    entries = sorted((json.loads(line) for line in as_json.lines(8)), key=lambda entry: str(entry["user_agent"]))
+    assert [(entry["user_agent"], entry["bytes"]) for entry in entries] == [
+        (str(number), 20 if number % 2 else 5) for number in range(8)
+    ]
+
+
+def test_response_fields_are_those_that_were_sent(tmp_path: Path) -> None:
+    text = "%({DATE}o)s|%({server}o)s|%({content-length}o)s|%({transfer-encoding}o)s|%({connection}o)s|%({x-forge}o)s"
+    for server in logged(tmp_path, text):
+        date = dict(server.client.get("/").headers)[b"date"].decode()
+        parts = dict(server.client.get("/parts", "Connection: close").headers)[b"date"].decode()
+        assert server.lines(2) == [
+            f'{date}|threadserve|5|-|-|a\\"b\\\\',
+            f'{parts}|threadserve|-|chunked|close|a\\"b\\\\',
+        ]
+
+
+def test_requests_of_a_wsgi_application(tmp_path: Path) -> None:
+    for server in logged(tmp_path, ATOMS, "--interface", "wsgi", app="site"):
+        server.client.get("/")
+        server.client.get("/parts")
+        server.client.send(post("/", b"body"))
+        server.client.read_response()
+        assert server.lines(3) == [
+            '127.0.0.1 - "GET / HTTP/1.1" 200 5 "-" "-" 7',
+            '127.0.0.1 - "GET /parts HTTP/1.1" 200 10 "-" "-" 7',
+            '127.0.0.1 - "POST / HTTP/1.1" 200 5 "-" "-" 7',
+        ]
