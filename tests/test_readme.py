@@ -19,7 +19,12 @@ DEFAULTS = {flag: default for names, default in ROWS for flag in re.findall("`([
 def options() -> dict[str, click.Option]:
     """The command's own options, by their flags."""
     found = [parameter for parameter in main.params if isinstance(parameter, click.Option)]
-    return {flag: option for option in found for flag in (*option.opts, *option.secondary_opts) if flag != "--version"}
+    return {
+        flag: option
+        for option in found
+        for flag in (*option.opts, *option.secondary_opts)
+        if flag not in ("--config", "--version")
+    }
 
 
 def test_the_commands_need_nothing_but_a_clone() -> None:
@@ -37,7 +42,7 @@ def shown(default: object) -> str:
     """A plain default as the tables show it."""
     if isinstance(default, bool):
         return "on" if default else "off"
-    return "none" if default in ("", ()) else f"`{default}`"
+    return "none" if default in ("", (), None) else f"`{default}`"
 
 
 @pytest.mark.parametrize(

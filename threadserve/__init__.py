@@ -1,7 +1,9 @@
 """threadserve: an ASGI server for free-threaded Python, one event loop per thread."""
 
+from threadserve.cli import main
 from threadserve.config import Config
-from threadserve.server import Server, run
+from threadserve.running import run
+from threadserve.server import Server
 from threadserve.version import __version__
 
-__all__ = ["Config", "Server", "__version__", "run"]
+__all__ = ["Config", "Server", "__version__", "main", "run"]

@@ -4,14 +4,11 @@ Runs on the main thread before the application is imported and before any other 
 environment and keeps nothing.
 """
 
-import logging
 import os
 from importlib import import_module
 from pathlib import Path
 
 from threadserve.errors import ConfigError
-
-logger = logging.getLogger("threadserve.error")
 
 
 def load_env_file(path: str | os.PathLike[str]) -> None:
@@ -32,4 +29,3 @@ def load_env_file(path: str | os.PathLike[str]) -> None:
     except ValueError as error:
         # A byte that is not UTF-8, or a variable that no process can have.
         raise ConfigError("env_file", f"{name}: {error}") from error
-    logger.info("Loading environment from '%s'", name)

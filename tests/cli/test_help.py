@@ -63,7 +63,7 @@ def test_the_help_says_what_a_setting_is_for_and_its_default(declared: Any) -> N
 def test_a_default_of_none_is_described_unless_nothing_is_meant() -> None:
     undescribed = {made.name for made in settings() if made.default is None and not made.metadata["shown_default"]}
     assert undescribed == {
-        *("uds", "fd", "env_file", "access_log_format"),
+        *("uds", "fd", "env_file"),
         *("ssl_certfile", "ssl_keyfile_password", "ssl_ca_certs"),
     }
 

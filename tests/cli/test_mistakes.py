@@ -12,6 +12,7 @@ from support.command_line import APP, Calls, assert_one_line, invoke, run_module
 
 import threadserve
 from threadserve.cli import command
+from threadserve.cli.elsewhere import SERVICE
 from threadserve.errors import (
     AppImportFailed,
     AppLoadError,
@@ -95,7 +96,15 @@ def test_an_unknown_option_gets_a_suggestion(mistake: str, remedy: str) -> None:
     assert_one_line(invoke(APP, mistake, "1"), line)
 
 
-@pytest.mark.parametrize("mistake", ["--statsd", "--pid", "-x"])
+@pytest.mark.parametrize(
+    ("mistake", "remedy"),
+    [("--preload", "Leave it out: threads share one copy of the code."), ("--daemon", SERVICE)],
+)
+def test_an_option_that_is_not_needed_says_so(mistake: str, remedy: str) -> None:
+    assert_one_line(invoke(APP, mistake), f"No such option '{mistake}'. {remedy}")
+
+
+@pytest.mark.parametrize("mistake", ["--statsd", "-x"])
 def test_an_option_unlike_any_gets_no_suggestion(mistake: str) -> None:
     assert_one_line(invoke(APP, mistake), f"No such option '{mistake}'.")
 

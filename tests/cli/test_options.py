@@ -74,6 +74,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "timeout_ssl_handshake": (["--timeout-ssl-handshake", "3"], "3", 3),
     "proxy_headers": (["--no-proxy-headers"], "off", False),
     "forwarded_allow_ips": (["--forwarded-allow-ips", "*"], "*", "*"),
+    "forwarded_headers": (["--forwarded-headers", "Forwarded"], "Forwarded", "Forwarded"),
     "proxy_protocol": (["--proxy-protocol"], "on", True),
     "log_config": (["--log-config", "log.json"], "log.json", "log.json"),
     "access_log_format": (["--access-log-format", "json"], "json", "json"),

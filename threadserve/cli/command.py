@@ -5,16 +5,19 @@ server cannot start.
 """
 
 import platform
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from threadserve.cli.mistakes import application_traceback, refusal, unknown_option
+from threadserve.cli.mistakes import refusal, unknown_option
 from threadserve.cli.options import is_given, option, variable, write_record
 from threadserve.config import groups, settings
 from threadserve.config.build import free_threaded_build
+from threadserve.config_file import find_config_file, read_config_file
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
-from threadserve.server import run
+from threadserve.interfaces.app_errors import application_traceback
+from threadserve.running import run
 from threadserve.version import __version__
 
 BAD_USAGE = 2
@@ -55,11 +58,23 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
         ctx.exit()
 
 
+def read_file(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    """Keeps the settings of a configuration file, for what neither an option nor a variable sets."""
+    try:
+        found = path or find_config_file(Path())
+        ctx.obj = read_config_file(found) if found is not None else {}
+    except ConfigError as error:
+        raise click.BadParameter(error.problem, ctx, parameter) from error
+    if "app" in ctx.obj:
+        ctx.default_map = {"app": ctx.obj.pop("app")}
+
+
 @click.pass_context
 def serve(ctx: click.Context, /, app: str, **values: Any) -> None:
     """Runs the server, and turns what stops it into a line and an exit code."""
+    given = {name: value for name, value in values.items() if is_given(ctx, name)}
     try:
-        run(app, **{name: value for name, value in values.items() if is_given(ctx, name)})
+        run(app, **{**ctx.obj, **given})
     except KeyboardInterrupt:
         ctx.exit(INTERRUPTED)
     except ConfigError as error:
@@ -81,6 +96,17 @@ main = Command(
     params=[
         click.Argument(["app"], envvar=variable("app")),
         *(option(declared) for declared in settings()),
+        click.Option(
+            ["--config"],
+            type=click.Path(path_type=Path),
+            is_eager=True,
+            expose_value=False,
+            callback=read_file,
+            envvar=variable("config"),
+            metavar="FILE",
+            help="Read settings from this TOML file, or from [tool.threadserve] in a pyproject.toml; without it from "
+            "such a table in the working directory. Options and environment variables go before the file.",
+        ),
         click.Option(
             ["--version"],
             is_flag=True,

@@ -3,30 +3,18 @@
 Runs on the main thread, before the server and after it. It owns nothing and never ends the process.
 """
 
-import importlib
-import os
 from difflib import get_close_matches
-from pathlib import Path
-from traceback import StackSummary, TracebackException
 
 import click
 
+from threadserve.cli.elsewhere import ELSEWHERE, NEEDLESS
 from threadserve.errors import ConfigError
-
-# What the commands that people come from call it.
-ELSEWHERE = {
-    "-w": "--workers",
-    "-b": "--bind",
-}
-
-PACKAGE = Path(__file__).parents[1]
-
-# Where the code that imports an application lives, which its traceback need not show.
-LOADING = (f"{PACKAGE}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib")
 
 
 def unknown_option(name: str, command: click.Command) -> str:
-    """The line for an option that there is not, with the one that may have been meant."""
+    """The line for an option that there is not, with the one that may have been meant, or none that is needed."""
+    if name in NEEDLESS:
+        return f"No such option '{name}'. {NEEDLESS[name]}"
     known = [flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)]
     meant = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, known, n=1, cutoff=0.8)
     return f"No such option '{name}'." + "".join(f" Did you mean {flag}?" for flag in meant)
@@ -38,10 +26,3 @@ def refusal(ctx: click.Context, error: ConfigError) -> str:
         if parameter.name == error.option:
             return click.BadParameter(error.problem, ctx, parameter).format_message()
     return str(error)
-
-
-def application_traceback(error: BaseException) -> str:
-    """The traceback of an application's error, without the frames that loaded the application."""
-    report = TracebackException.from_exception(error)
-    report.stack = StackSummary.from_list([frame for frame in report.stack if not frame.filename.startswith(LOADING)])
-    return "".join(report.format())
