@@ -166,6 +166,8 @@ BAD = [
     ("proxy_headers", 1, "1 is not true or false"),
     ("forwarded_allow_ips", 1, "1 is not text or a list"),
     ("forwarded_allow_ips", [1], "1 is not text"),
+    ("forwarded_allow_ips", "10.0.0.1/8", "'10.0.0.1/8' is no network"),
+    ("forwarded_headers", "X-Real-IP", "'X-Real-IP' is not one of forwarded, x-forwarded-for"),
     ("proxy_protocol", 1, "1 is not true or false"),
     ("access_log_format", 1, "1 is not text"),
 ]
@@ -224,7 +226,7 @@ def test_the_logging_config_is_a_copy_of_what_the_program_made_of_it(monkeypatch
     monkeypatch.setitem(LOGGING_CONFIG["formatters"]["access"], "fmt", "%(message)s")
     ours, theirs = Config(APP), Config(APP)
     assert ours.log_config == theirs.log_config == LOGGING_CONFIG
-    assert ours.log_config is not None
+    assert isinstance(ours.log_config, dict)
     ours.log_config["formatters"]["access"]["fmt"] = "changed"
     assert theirs.log_config == LOGGING_CONFIG
     assert LOGGING_CONFIG["formatters"]["access"]["fmt"] == "%(message)s"

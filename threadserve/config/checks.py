@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from threadserve.http.forwarded import TrustedHosts, believed_fields
+
 Check = Callable[[Any], str | None]
 
 LOOPS = ("auto", "asyncio", "uvloop", "none")
@@ -46,6 +48,25 @@ def texts(values: object) -> str | None:
     """A check that every member of a list is text."""
     wrong = [value for value in values if not isinstance(value, str)] if isinstance(values, Sequence) else []
     return f"{wrong[0]!r} is not text" if wrong else None
+
+
+def trusted_hosts(allowed: str | Sequence[str]) -> str | None:
+    """A check that these are hosts, networks and names that can be trusted."""
+    return texts(allowed) or problem_of(TrustedHosts, allowed)
+
+
+def header_names(names: str | Sequence[str]) -> str | None:
+    """A check that these are headers of proxies."""
+    return texts(names) or problem_of(believed_fields, names)
+
+
+def problem_of(make: Callable[[Any], object], value: object) -> str | None:
+    """What makes it impossible to make something of a value, or None."""
+    try:
+        make(value)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def existing_folder(path: str) -> str | None:

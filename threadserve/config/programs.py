@@ -41,6 +41,7 @@ class ForPrograms:
         first, *others = open_listeners(self)
         for other in others:
             other.close()
+        first.set_inheritable(True)
         return first
 
     def get_loop_factory(self) -> LoopFactory:

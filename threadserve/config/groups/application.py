@@ -14,7 +14,7 @@ class Application:
 
     heading: ClassVar = "Application"
 
-    app_dir: str = setting(
+    app_dir: str | None = setting(
         "",
         "Look for the application in this folder.",
         check=existing_folder,
@@ -29,4 +29,6 @@ class Application:
     env_file: str | os.PathLike[str] | None = setting(
         None, "Read environment variables for the application from this file.", metavar="FILE"
     )
-    reset_contextvars: bool = setting(False, "Run each request in an empty context, without what the lifespan has set.")
+    reset_contextvars: bool = setting(
+        False, "Run each request in an empty context, without what the program or its modules have set."
+    )
