@@ -45,6 +45,16 @@ class StartupFailed(ThreadserveError):
     exit_code = 3
 
 
+class WorkerFailed(ThreadserveError):
+    """The worker processes could not start. The line and the exit code are those of the first that failed."""
+
+    exit_code = 3
+
+    def __init__(self, line: str, exit_code: int) -> None:
+        super().__init__(line)
+        self.exit_code = exit_code
+
+
 class TooManyDeaths(ThreadserveError):
     """Loop threads died again and again within a minute."""
 

@@ -1,4 +1,4 @@
-"""What programs use: `Server` and `run`.
+"""What programs use: `Server`, with the surface that Uvicorn's has.
 
 Runs on the thread that calls it, which is the main thread for the command line. It owns the signal handlers while it
 serves; everything else belongs to the `Serving` that it starts.
@@ -11,40 +11,58 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from types import FrameType
+from typing import Any, NamedTuple
 
-from threadserve import logs
 from threadserve.config import Config
+from threadserve.log_config import configure_logging
 from threadserve.loops import loop_factory
-from threadserve.serving import Serving, StopFlags
-from threadserve.signals import captured
+from threadserve.serving import Observer, Serving, StopFlags
+from threadserve.signals import captured, handled
 from threadserve.sockets import Listeners
+from threadserve.threads.group import MakeHost
 from threadserve.threads.hosts import BorrowedLoop, Host, LoopThread, Outcome
 from threadserve.threads.loop_server import LoopServer
+
+
+# What a subclass may do in its own way, in their order within the first.
+STEPS = ("serve", "startup", "main_loop", "on_tick", "shutdown")
+TICK = 0.1
+
+
+class BoundSockets(NamedTuple):
+    """The listening sockets, as `asyncio.Server` has them."""
+
+    sockets: tuple[socket.socket, ...]
 
 
 class Server:
     """A server for one configuration. Every attribute may be read, and the two flags set, from any thread.
 
     `started` tells that it serves. Setting `should_exit` stops it in order, and `force_exit` at once. `addresses` are
-    those of the listeners, as `socket.getsockname` gives them.
+    those of the listeners, as `socket.getsockname` gives them. An `observer` is told how the server is.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, observer: Observer | None = None) -> None:
         self.config = config
+        self.started = False
+        self.lifespan: Any = None
+        self._should_exit = False
+        # By `shutdown` alone, after which a program may call `startup` again.
+        self._is_stopped = False
+        self._observer = observer or Observer()
         self._flags = StopFlags()
         self._serving: Serving | None = None
-        logs.configure(config)
-
-    @property
-    def started(self) -> bool:
-        """Whether the server has begun to serve."""
-        return self._serving is not None and self._serving.started
+        self._signals: list[int] = []
+        self._startup: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._ended: asyncio.Future[Any]
+        configure_logging(config)
 
     @property
     def addresses(self) -> list[Any]:
@@ -52,12 +70,18 @@ class Server:
         return self._serving.addresses if self._serving is not None else []
 
     @property
+    def servers(self) -> list["BoundSockets"]:
+        """What Uvicorn's programs find the address in: an object for each listener, with that one in `sockets`."""
+        return [BoundSockets((listener,)) for listener in self._serving.listeners] if self._serving is not None else []
+
+    @property
     def should_exit(self) -> bool:
         """Whether the server is to stop in order."""
-        return self._flags.should_exit
+        return self._should_exit
 
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
+        self._should_exit = value
         self._flags.should_exit = value
         self._wake()
 
@@ -74,19 +98,28 @@ class Server:
     def run(self, sockets: Listeners | None = None) -> None:
         """Serves until a signal, `should_exit` or a failure.
 
-        `sockets` are bound TCP sockets to serve on in place of the configuration's host and port. Raises
+        `sockets` are bound sockets to serve on in place of those that the configuration asks for. Raises
         `ThreadserveError` when the server cannot start or go on, and `SystemExit` when a second signal ended it.
+        A subclass that has `serve` or a step of it in its own way is served so, on a loop made for it.
         """
         factory = loop_factory(self.config.loop)
+        if any(getattr(type(self), step) is not getattr(Server, step) for step in STEPS):
+            with asyncio.Runner(loop_factory=factory) as runner:
+                return runner.run(self.serve(sockets))
 
         def make_host(server: LoopServer, on_end: Outcome) -> Host:
             return LoopThread(server, factory, on_end)
 
         owns_process = threading.current_thread() is threading.main_thread()
-        with captured(self._on_stop_request) as signals, freezing() as freeze:
-            ended = self._serve(self.config, make_host, sockets, freeze if owns_process else None)
-        if self.force_exit and signals:
-            exit_now(128 + signals[-1], clean=ended)
+        self._startup = None
+        with self.capture_signals(), freezing() as freeze:
+            serving = self._prepare(self.config, make_host, sockets)
+            if owns_process:
+                serving.on_ready = freeze
+            ended = serving.run()
+        if self.force_exit and self._signals:
+            exit_now(128 + self._signals[-1], clean=ended)
+        return None
 
     async def serve(self, sockets: Listeners | None = None) -> None:
         """Serves as `run` does, with the first app instance on the running loop, and by default with that one only.
@@ -94,6 +127,15 @@ class Server:
         When it is cancelled it stops in order before it goes, and at once when it is cancelled again. A signal that
         ended it is raised again at the end, for the program around it.
         """
+        with self.capture_signals():
+            await self.startup(sockets)
+            await self.main_loop()
+            await self.shutdown(sockets)
+        if self._signals:
+            signal.raise_signal(self._signals[-1])
+
+    async def startup(self, sockets: Listeners | None = None) -> None:
+        """The first step of `serve`: returns when the server serves. Raises what keeps it from that."""
         loop = asyncio.get_running_loop()
         factory = loop_factory(self.config.loop)
         config = self.config if self.config.threads else replace(self.config, threads=1)
@@ -101,58 +143,97 @@ class Server:
         def make_host(server: LoopServer, on_end: Outcome) -> Host:
             return BorrowedLoop(server, loop, on_end) if server.number == 1 else LoopThread(server, factory, on_end)
 
-        with captured(self._on_stop_request) as signals:
-            await self._beside(lambda: self._serve(config, make_host, sockets, None))
-        if signals:
-            signal.raise_signal(signals[-1])
+        started = asyncio.Event()
+        self._startup = loop, started
+        self.started = self._is_stopped = False
+        self._flags.should_exit = self.should_exit
+        self._ended = beside(lambda: self._prepare(config, make_host, sockets).run())
+        self._ended.add_done_callback(lambda ended: started.set())
+        await self._wait_for(asyncio.ensure_future(started.wait()))
+        if self._ended.done():
+            self._ended.result()
 
-    def _serve(
-        self,
-        config: Config,
-        make_host: Callable[[LoopServer, Outcome], Host],
-        sockets: Listeners | None,
-        on_ready: Callable[[], object] | None,
-    ) -> bool:
+    async def main_loop(self) -> None:
+        """The second step of `serve`: returns when the server is to stop, or `on_tick` says so."""
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 1
+            await self._wait_for(asyncio.ensure_future(self._tick()))
+
+    async def _tick(self) -> None:
+        if self._is_stopped:
+            await asyncio.sleep(TICK)
+        else:
+            await asyncio.wait([self._ended], timeout=TICK)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second by `main_loop`. Returns whether the server is to stop. Programs may override it."""
+        return self.should_exit or (self._ended.done() and not self._is_stopped)
+
+    async def shutdown(self, sockets: Listeners | None = None) -> None:
+        """The last step of `serve`: stops the server in order where it has not stopped, to be started again perhaps."""
+        self._is_stopped = True
+        self._flags.should_exit = True
+        self._wake()
+        await self._wait_for(self._ended)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handles a signal: the first stops the server in order, the second at once. Programs may override it."""
+        self._signals.append(sig)
+        self._on_stop_request()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Has `handle_exit` called for signals, on the main thread. Programs that handle them override it."""
+        self._signals.clear()
+        with (
+            handled(self.handle_exit, self._observer.stop_signals),
+            captured(self._on_hangup, self._hangup_signals),
+        ):
+            yield
+
+    def _prepare(self, config: Config, make_host: MakeHost, sockets: Listeners | None) -> Serving:
         self._serving = None
-        self._serving = Serving(config, make_host, sockets, self._flags, on_ready)
-        return self._serving.run()
+        self.started = False
+        self._serving = Serving(config, make_host, sockets, self._flags, self._observer)
+        self._serving.on_started = self._on_started
+        return self._serving
 
-    async def _beside(self, call: Callable[[], object]) -> None:
-        """Makes a call on a thread of its own while the running loop goes on."""
-        outcome: concurrent.futures.Future[object] = concurrent.futures.Future()
-        run = contextvars.Context().run
-        thread = threading.Thread(target=run, args=(settle, outcome, call), name="threadserve-acceptor", daemon=True)
-        thread.start()
-        await self._wait_for(asyncio.wrap_future(outcome))
+    def _on_started(self) -> None:
+        self.started = True
+        if self._startup is not None:
+            loop, started = self._startup
+            loop.call_soon_threadsafe(started.set)
 
-    async def _wait_for(self, ended: "asyncio.Future[object]") -> None:
-        """Waits for the end of the server, to which being cancelled is a request to stop, and to hurry."""
+    async def _wait_for(self, step: "asyncio.Future[Any]") -> None:
+        """Waits for a step of the server, to which being cancelled is a request to stop, and to hurry."""
         try:
-            await asyncio.shield(ended)
+            await asyncio.shield(step)
         except asyncio.CancelledError:
-            if not ended.done():
+            if not self._ended.done():
                 self._on_stop_request()
-                await self._wait_for(ended)
+                await self._wait_for(self._ended)
             raise
 
     def _on_stop_request(self) -> None:
-        """The first signal stops the server in order, the second at once."""
+        """The first request stops the server in order, the second at once."""
         if self.should_exit:
             self.force_exit = True
         else:
             self.should_exit = True
 
+    @property
+    def _hangup_signals(self) -> tuple[int, ...]:
+        """What has the certificates reloaded; without any, or with a supervisor, SIGHUP means something else."""
+        return (signal.SIGHUP,) if self.config.is_ssl and not self._observer.is_supervised else ()
+
+    def _on_hangup(self) -> None:
+        if self._serving is not None:
+            self._serving.reload_certificates_threadsafe()
+
     def _wake(self) -> None:
         if self._serving is not None:
             self._serving.wake_threadsafe()
-
-
-def run(app: Any, **settings: Any) -> None:
-    """Serves an application, given as "module:attribute" or as an object, until a signal or a failure.
-
-    `settings` are those of `Config`. Raises `ThreadserveError` when the server cannot start or go on.
-    """
-    Server(Config(app, **settings)).run()
 
 
 @contextmanager
@@ -171,6 +252,14 @@ def freezing() -> Iterator[Callable[[], None]]:
     finally:
         if frozen:
             gc.unfreeze()
+
+
+def beside(call: Callable[[], object]) -> "asyncio.Future[Any]":
+    """Makes a call on a thread of its own while the running loop goes on; the future gets its outcome."""
+    outcome: concurrent.futures.Future[object] = concurrent.futures.Future()
+    run = contextvars.copy_context().run
+    threading.Thread(target=run, args=(settle, outcome, call), name="threadserve-acceptor", daemon=True).start()
+    return asyncio.wrap_future(outcome)
 
 
 def settle(outcome: "concurrent.futures.Future[object]", call: Callable[[], object]) -> None:

@@ -44,6 +44,16 @@ def test_readiness_and_the_end_are_told(manager: socket.socket, tmp_path: Path, 
     assert manager.recv(100) == b"STOPPING=1"
 
 
+@pytest.mark.parametrize("options", [["--threads", "2"], ["--workers", "2"]])
+def test_the_watchdog_is_kept_quiet(manager: socket.socket, tmp_path: Path, options: list[str]) -> None:
+    variables = {"NOTIFY_SOCKET": "notify.sock", "WATCHDOG_USEC": "3000000"}
+    with ServerProcess(APP, *options, env=variables, cwd=tmp_path) as server:
+        while manager.recv(100) != b"READY=1":
+            pass
+        assert [manager.recv(100) for _ in range(2)] == [b"WATCHDOG=1"] * 2
+        assert server.stop() == 0
+
+
 def test_an_abstract_address(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"threadserve-test-{os.getpid()}"
     monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")

@@ -1,6 +1,7 @@
 """Clients that keep a server busy from threads of their own, and remember whatever went wrong."""
 
 import threading
+import time
 from typing import Any
 
 from support.raw_client import RawClient, request
@@ -9,17 +10,20 @@ from support.waiting import DEADLINE, wait_until
 
 
 class Load:
-    """Requests without a pause, until the server refuses connections.
+    """Requests without a pause, or with one of so many seconds between connections, until the server refuses them.
 
     `keep_alive` clients send one request after the other on a connection, until the server announces that it closes it;
     `fresh` ones connect for each. A request on a connection that was opened has to be answered: everything but a
     refused connection is a failure.
     """
 
-    def __init__(self, server: Any, *, keep_alive: int, fresh: int, target: str = "/", expected: bytes) -> None:
+    def __init__(
+        self, server: Any, *, keep_alive: int, fresh: int, target: str = "/", expected: bytes, pause: float = 0.0
+    ) -> None:
         self.server = server
         self.target = target
         self.expected = expected
+        self.pause = pause
         self.failures: list[str] = []
         self.answered = [0] * (keep_alive + fresh)
         fields = [()] * keep_alive + [("Connection: close",)] * fresh
@@ -50,7 +54,7 @@ class Load:
     def _run(self, number: int, fields: tuple[str, ...]) -> None:
         try:
             while self._use_connection(number, fields):
-                pass
+                time.sleep(self.pause)
         except Exception as error:
             self.failures.append(f"client {number}: {error!r} {getattr(error, '__notes__', '')}")
 

@@ -62,6 +62,11 @@ async def hello(receive: Receive, send: Send) -> None:
     await respond(send, b"hello")
 
 
+async def pid(receive: Receive, send: Send) -> None:
+    """Answers with the id of the process."""
+    await respond(send, str(os.getpid()).encode())
+
+
 async def upload(receive: Receive, send: Send) -> None:
     """Answers with the body when that has come as a whole."""
     tell("reading")
@@ -101,4 +106,4 @@ async def block(receive: Receive, send: Send) -> None:
     time.sleep(60)  # noqa: ASYNC251
 
 
-PATHS = {"/": hello, "/upload": upload, "/stream": stream, "/stuck": stuck, "/block": block}
+PATHS = {"/": hello, "/pid": pid, "/upload": upload, "/stream": stream, "/stuck": stuck, "/block": block}

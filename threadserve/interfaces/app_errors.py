@@ -1,13 +1,21 @@
-"""What an application's code raises, put into one line.
+"""What an application's code raises, put into one line, or shown without the server's part of it.
 
 Runs on whichever loop thread the application raised on. It owns nothing; it never logs.
 """
 
+import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from traceback import TracebackException
+from pathlib import Path
+from traceback import StackSummary, TracebackException
 
 from threadserve.errors import AppImportFailed, AppLoadError
+
+PACKAGE = Path(__file__).parents[1]
+
+# Where the code that imports an application lives, which its traceback need not show.
+LOADING = (f"{PACKAGE}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib")
 
 
 @contextmanager
@@ -29,3 +37,10 @@ def one_line(error: BaseException) -> str:
     text = str(TracebackException.from_exception(error, limit=0, lookup_lines=False)).strip()
     kind = type(error).__qualname__
     return f"{kind}: {text.splitlines()[0]}" if text else kind
+
+
+def application_traceback(error: BaseException) -> str:
+    """The traceback of an application's error, without the frames that loaded the application."""
+    report = TracebackException.from_exception(error)
+    report.stack = StackSummary.from_list([frame for frame in report.stack if not frame.filename.startswith(LOADING)])
+    return "".join(report.format())

@@ -36,7 +36,8 @@ def notify_reloading() -> None:
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
-def has_watchdog() -> bool:
-    """Whether the service manager wants a sign of life, "WATCHDOG=1", from this process."""
+def beat() -> None:
+    """Gives the service manager the sign of life that it wants from this process, if it does (WatchdogSec=)."""
     owner = os.environ.get("WATCHDOG_PID", str(os.getpid()))
-    return bool(os.environ.get("WATCHDOG_USEC")) and owner == str(os.getpid())
+    if os.environ.get("WATCHDOG_USEC") and owner == str(os.getpid()):
+        notify("WATCHDOG=1")

@@ -1,0 +1,203 @@
+"""`--reload` with the real command: edits are served, broken ones are waited out, and nobody is refused meanwhile."""
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import pytest
+from support.editable_site import environment, write_site
+from support.raw_client import RawClient, request
+from support.server_process import ServerProcess
+from support.waiting import DEADLINE, wait_until
+
+STARTED = re.compile(r"Started server process \[(\d+)\]")
+# What makes watchfiles look as if it were not installed.
+WITHOUT_WATCHFILES = "import sys\nsys.modules['watchfiles'] = None\n"
+
+Start = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`start(*options)` starts the command in a folder with the module `site_app`, and waits until it serves."""
+    write_site(tmp_path)
+    with ExitStack() as stack:
+
+        def start_one(*options: str, wait: bool = True) -> ServerProcess:
+            settings = ["--reload", "--reload-delay", "0.05", *options]
+            server = ServerProcess("site_app:app", *settings, cwd=tmp_path, env=environment(tmp_path))
+            stack.callback(lambda: server.kill() if hasattr(server, "process") else None)
+            server.start(wait=wait)
+            return server
+
+        yield start_one
+
+
+def version(server: ServerProcess) -> str:
+    """Which of its versions the application says that it is."""
+    client = RawClient(server.host, server.port)
+    try:
+        return client.get("/version", "Connection: close").body.decode()
+    finally:
+        client.close()
+
+
+def wait_for_version(server: ServerProcess, expected: str) -> None:
+    """Waits until the edit is served. A refused connection is an error."""
+    wait_until(lambda: version(server) == expected, f"version {expected}", 2 * DEADLINE)
+
+
+def child_of(server: ServerProcess) -> int:
+    """The process that serves now."""
+    return int(STARTED.findall(server.stderr)[-1])
+
+
+def test_an_edit_is_served(start: Start, tmp_path: Path) -> None:
+    server = start()
+    assert f"Will watch for changes in these directories: ['{tmp_path}']" in server.stderr
+    name = "WatchFiles" if find_spec("watchfiles") else "modification times"
+    assert f"Started reloader process [{server.pid}] using {name}" in server.stderr
+    assert version(server) == "1"
+    for number in ("2", "3"):
+        write_site(tmp_path, number)
+        wait_for_version(server, number)
+    server.wait_for_line(f"{name} detected changes in 'site_app.py'. Reloading...")
+    assert server.stop() == 0
+    assert f"Stopping reloader process [{server.pid}]" in server.stderr
+    assert server.stderr.count("threadserve running on") == 1
+
+
+def test_a_module_that_the_application_imports(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    part = tmp_path / "parts" / "colour.py"
+    part.write_text("COLOUR = 'red'\n")
+    path = write_site(tmp_path)
+    path.write_text("from parts.colour import COLOUR\n" + path.read_text().replace("'1'", "COLOUR"))
+    server = start()
+    assert version(server) == "red"
+    part.write_text("COLOUR = 'blue'\n")
+    wait_for_version(server, "blue")
+
+
+@pytest.mark.parametrize("code", ["def app(:\n", "import there_is_no_such_module\n"], ids=["syntax", "import"])
+def test_a_broken_edit_is_shown_and_waited_out(start: Start, tmp_path: Path, code: str) -> None:
+    server = start()
+    serving = child_of(server)
+    (tmp_path / "site_app.py").write_text(code)
+    server.wait_for_line("Waiting for changes")
+    assert not psutil.pid_exists(serving)
+    assert not [process for process in psutil.Process(server.pid).children() if "spawn_main" in str(process.cmdline())]
+    assert code.split("\n")[0] in server.stderr
+    assert re.search("^(SyntaxError|ModuleNotFoundError): ", server.stderr, re.M)
+    client = RawClient(server.host, server.port)
+    client.send(request("GET", "/version"))
+    write_site(tmp_path, "2")
+    assert client.read_response().body == b"2"
+    client.close()
+    assert server.stop() == 0
+
+
+def test_an_application_that_is_broken_from_the_start(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "site_app.py"
+    path.write_text("def app(:\n")
+    server = start(wait=False)
+    server.wait_for_line("Waiting for changes")
+    write_site(tmp_path, "1")
+    match = server.wait_for_line(r"threadserve running on http://(.+):(\d+) ")
+    server.host, server.port = match[1], int(match[2])
+    assert version(server) == "1"
+
+
+def test_nobody_is_refused_during_a_reload(start: Start, tmp_path: Path) -> None:
+    server = start()
+    over = threading.Event()
+    failures: list[str] = []
+
+    def visit() -> None:
+        while not over.is_set():
+            try:
+                version(server)
+            except Exception as error:
+                failures.append(repr(error))
+                return
+
+    visitors = [threading.Thread(target=visit) for _ in range(3)]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        for number in ("2", "3"):
+            write_site(tmp_path, number)
+            wait_for_version(server, number)
+    finally:
+        over.set()
+        for visitor in visitors:
+            visitor.join(2 * DEADLINE)
+    assert failures == []
+
+
+def test_a_request_in_flight_is_answered_by_the_old_code(start: Start, tmp_path: Path) -> None:
+    server = start()
+    client = RawClient(server.host, server.port)
+    client.send(request("POST", "/upload", "Content-Length: 10", "Expect: 100-continue"))
+    assert client.reader.line().startswith(b"HTTP/1.1 100")
+    assert client.reader.line() == b""
+    write_site(tmp_path, "2")
+    server.wait_for_line("Shutting down$")
+    client.send(b"all of it.")
+    assert client.read_response("POST").body == b"all of it."
+    client.close()
+    wait_for_version(server, "2")
+
+
+def test_a_child_that_hangs_is_killed(start: Start, tmp_path: Path) -> None:
+    server = start("--timeout-graceful-shutdown", "0")
+    os.kill(child_of(server), signal.SIGSTOP)
+    write_site(tmp_path, "2")
+    wait_for_version(server, "2")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["sigint", "sigterm"])
+def test_a_second_signal_ends_it_at_once(start: Start, number: int) -> None:
+    server = start()
+    serving = child_of(server)
+    client = RawClient(server.host, server.port)
+    client.send(request("POST", "/upload", "Content-Length: 10", "Expect: 100-continue"))
+    assert client.reader.line().startswith(b"HTTP/1.1 100")
+    server.send_signal(number)
+    server.wait_for_line("Shutting down$")
+    assert server.stop(number) == 128 + number
+    client.close()
+    assert not psutil.pid_exists(serving)
+
+
+def test_a_child_of_a_killed_reloader_ends(start: Start) -> None:
+    server = start()
+    serving = child_of(server)
+    server.process.kill()
+    wait_until(lambda: not psutil.pid_exists(serving), "the end of the child")
+
+
+def test_patterns(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "generated").mkdir()
+    server = start("--reload-include", "*.toml", "--reload-exclude", "generated")
+    first = child_of(server)
+    (tmp_path / "generated" / "code.py").touch()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "settings.toml").touch()
+    server.wait_for_line("detected changes in 'settings.toml'. Reloading")
+    wait_until(lambda: child_of(server) != first, "the new child")
+    assert server.stderr.count("detected changes") == 1
+
+
+def test_without_watchfiles(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_WATCHFILES)
+    server = start()
+    assert "using modification times" in server.stderr
+    write_site(tmp_path, "2")
+    wait_for_version(server, "2")

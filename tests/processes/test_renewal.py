@@ -1,0 +1,138 @@
+"""Workers are replaced by others without a request being refused or dropped: on SIGHUP, and when they reach a limit."""
+
+import os
+import signal
+
+import pytest
+from support.load import Load
+from support.raw_client import Connect, request
+from support.waiting import DEADLINE, wait_until
+from support.workers import StartWorkers, Workers, begin_upload, chunk
+
+SETTINGS = [("--threads", "1"), ("--threads", "2"), ("--threads", "2", "--distribute", "kernel")]
+ALL_SETTINGS = pytest.mark.parametrize("settings", SETTINGS, ids=" ".join)
+
+
+def load_on(server: Workers) -> Load:
+    """Clients that are busy, on connections that are kept and on new ones, and leave time for processes to start."""
+    load = Load(server, keep_alive=2, fresh=3, expected=b"hello", pause=0.005)
+    load.start()
+    load.wait_for_answers()
+    return load
+
+
+def stop_with(server: Workers, load: Load) -> None:
+    """Stops the server; raises if a request was not answered."""
+    assert not load.failures
+    server.send_signal(signal.SIGTERM)
+    assert load.join() > 0
+    assert server.wait() == 0
+
+
+@ALL_SETTINGS
+def test_hangup_replaces_all_workers_and_no_request_fails(
+    start_workers: StartWorkers, settings: tuple[str, ...]
+) -> None:
+    server = start_workers(*settings)
+    load = load_on(server)
+    server.write_code("second code")
+    server.send_signal(signal.SIGHUP)
+    before, after = server.wait_for_starts(4)[:2], server.pids[2:]
+    server.wait_for_end_of(*before)
+    assert server.answering() <= set(after)
+    assert server.stdout.count("second code") == server.stdout.count("first code")
+    stop_with(server, load)
+
+
+def test_the_new_worker_listens_before_the_old_one_drains(start_workers: StartWorkers) -> None:
+    server = start_workers()
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_end_of(*server.wait_for_starts(4)[:2])
+    lines = [line for line in server.stderr.splitlines() if "Started server" in line or "Shutting down" in line]
+    assert ["Started" in line for line in lines] == [True, True, True, False, True, False]
+    assert server.stop() == 0
+
+
+def test_what_an_old_worker_has_in_flight_is_answered(start_workers: StartWorkers, connect: Connect) -> None:
+    server = start_workers()
+    client = connect(server)
+    begin_upload(client)
+    server.wait_for_line("reading", "stdout")
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_starts(4)
+    wait_until(lambda: server.stderr.count("Shutting down") == 2, "both old workers to drain")
+    client.send(chunk(b"and ended") + chunk(b""))
+    assert client.read_response("POST").body == b"begun and ended"
+    server.wait_for_end_of(*server.pids[:2])
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("broken", ["raise ValueError('broken edit')", "def", "import os; os._exit(7)"])
+def test_code_that_does_not_start_leaves_the_old_workers(start_workers: StartWorkers, broken: str) -> None:
+    server = start_workers()
+    before = server.pids
+    load = load_on(server)
+    server.write_code("broken code", broken)
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_line("could not start: ")
+    server.wait_for_line("The workers that serve are kept")
+    assert server.answering() == set(before)
+    server.write_code("mended code")
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_starts(4)
+    server.wait_for_end_of(*before)
+    assert server.stdout.count("mended code") == 2
+    assert server.stderr.count("Traceback") == ("os._exit" not in broken)
+    stop_with(server, load)
+
+
+def test_a_worker_that_dies_is_tried_again_with_pauses_while_the_code_is_broken(start_workers: StartWorkers) -> None:
+    server = start_workers()
+    victim, other = server.pids
+    server.write_code("broken code", "import os; os._exit(7)")
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: server.stderr.count("could not start: exit code 7") >= 2, "two tries", 2 * DEADLINE)
+    assert server.answering() == {other}
+    assert server.stdout.count("broken code") <= 3
+    server.write_code("mended code")
+    server.wait_for_starts(3)
+    assert server.stop() == 0
+
+
+def test_a_second_hangup_starts_again_while_the_first_waits_for_a_worker(
+    start_workers: StartWorkers, connect: Connect
+) -> None:
+    server = start_workers()
+    server.write_code("hanging code", "import time; time.sleep(60)")
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_line("hanging code", "stdout")
+    server.write_code("second code")
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_starts(4)
+    server.wait_for_end_of(*server.pids[:2])
+    assert server.stdout.count("second code") == 2
+    connect(server).send(request())
+    server.send_signal(signal.SIGTERM)
+    server.send_signal(signal.SIGTERM)
+    assert server.wait() in (0, 128 + signal.SIGTERM)
+
+
+@ALL_SETTINGS
+def test_workers_that_have_served_enough_are_replaced_and_no_request_fails(
+    start_workers: StartWorkers, settings: tuple[str, ...]
+) -> None:
+    server = start_workers(*settings, "--limit-max-requests", "200", "--limit-max-requests-jitter", "100")
+    load = load_on(server)
+    server.wait_for_starts(6)
+    server.wait_for_end_of(*server.pids[:2])
+    assert "Maximum request limit of " in server.stderr
+    stop_with(server, load)
+
+
+def test_workers_that_use_too_much_memory_are_replaced_one_after_the_other(start_workers: StartWorkers) -> None:
+    server = start_workers("--limit-max-memory", "1000")
+    server.wait_for_line("Memory limit of 1000 bytes exceeded")
+    server.wait_for_starts(4)
+    server.wait_for_end_of(*server.pids[:2])
+    assert server.answering(4)
+    assert server.stop() == 0

@@ -1,0 +1,144 @@
+"""Several processes under a supervisor: dead and hung ones are replaced, signals add, remove and end them."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from support.load import Load
+from support.raw_client import Connect, request
+from support.waiting import DEADLINE, wait_until
+from support.workers import StartWorkers, Workers, begin_upload, chunk
+
+BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["sigterm", "sigint"])
+
+
+def end_group(server: Workers, number: int) -> None:
+    """What a terminal does with a signal: all processes get it."""
+    for pid in (server.pid, *server.pids):
+        os.kill(pid, number)
+
+
+def test_all_workers_serve_and_the_address_is_logged_once(start_workers: StartWorkers) -> None:
+    server = start_workers(count=2)
+    wait_until(lambda: server.answering() == set(server.pids), "answers from both workers")
+    assert len(server.pids) == 2
+    assert server.stop() == 0
+    assert server.stderr.count("threadserve running on") == 1
+    assert server.stdout.count("up\n") == server.stdout.count("down\n") == 2
+    lines = [rf"parent process \[{server.pid}\]", *(rf"Waiting for child process \[{pid}\]" for pid in server.pids)]
+    assert all(re.search(line, server.stderr) for line in lines)
+
+
+@pytest.mark.parametrize("distribute", ["least-busy", "kernel"])
+def test_a_killed_worker_is_replaced_while_the_others_serve(start_workers: StartWorkers, distribute: str) -> None:
+    server = start_workers("--threads", "2", "--distribute", distribute)
+    victim, other = server.pids
+    os.kill(victim, signal.SIGKILL)
+    server.wait_for_line(rf"Child process \[{victim}\] died: killed by SIGKILL")
+    assert server.answering() <= {other, *server.pids[2:]}
+    replacement = server.wait_for_starts(3)[2]
+    wait_until(lambda: server.answering() == {other, replacement}, "answers from the replacement")
+    assert server.stop() == 0
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced(start_workers: StartWorkers) -> None:
+    server = start_workers("--timeout-worker-healthcheck", "1")
+    victim, other = server.pids
+    os.kill(victim, signal.SIGSTOP)
+    server.wait_for_line(rf"Child process \[{victim}\] is hung: no sign of life for 1 seconds")
+    replacement = server.wait_for_starts(3)[2]
+    wait_until(lambda: server.answering() == {other, replacement}, "answers from the replacement")
+    assert server.stop() == 0
+
+
+def test_workers_of_a_supervisor_that_was_stopped_are_not_taken_for_hung(start_workers: StartWorkers) -> None:
+    server = start_workers("--timeout-worker-healthcheck", "1")
+    before = server.pids
+    server.send_signal(signal.SIGSTOP)
+    with pytest.raises(TimeoutError):
+        wait_until(lambda: len(server.pids) > 2, "more than the time after which a worker is taken for hung", 2)
+    server.send_signal(signal.SIGCONT)
+    server.send_signal(signal.SIGTTIN)
+    assert server.wait_for_starts(3)[:2] == before
+    assert server.stop() == 0
+    assert "hung" not in server.stderr
+
+
+def test_a_slow_start_is_no_hang(start_workers: StartWorkers, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    server = start_workers("--timeout-worker-healthcheck", "0.5", wait=False, env={"STEERED_STARTUP": str(gate)})
+    wait_until(lambda: server.stdout.count("starting\n") == 2, "both to start")
+    with pytest.raises(TimeoutError):
+        wait_until(lambda: "process" in server.stderr.replace("parent process", ""), "twice the time for a hang", 1)
+    gate.touch()
+    server.wait_for_starts(2)
+    assert server.stop() == 0
+    assert "hung" not in server.stderr
+
+
+def test_ttin_adds_and_ttou_removes_a_worker(start_workers: StartWorkers) -> None:
+    server = start_workers()
+    server.send_signal(signal.SIGTTIN)
+    added = server.wait_for_starts(3)
+    wait_until(lambda: server.answering() == set(added), "answers from three")
+    server.send_signal(signal.SIGTTOU)
+    server.wait_for_end_of(added[2])
+    server.send_signal(signal.SIGTTOU)
+    wait_until(lambda: server.stderr.count("Finished server process") == 2, "another to end", 3 * DEADLINE)
+    (left,) = server.answering()
+    server.send_signal(signal.SIGTTOU)
+    server.wait_for_line("only one worker process")
+    assert server.answering() == {left}
+    assert server.stop() == 0
+
+
+@BOTH_SIGNALS
+def test_what_is_in_flight_is_answered_when_all_stop(
+    start_workers: StartWorkers, connect: Connect, number: int
+) -> None:
+    server = start_workers()
+    client = connect(server)
+    begin_upload(client)
+    server.wait_for_line("reading", "stdout")
+    end_group(server, number) if number == signal.SIGINT else server.send_signal(number)
+    server.wait_for_line("Shutting down")
+    client.send(chunk(b"and ended") + chunk(b""))
+    response = client.read_response("POST")
+    assert (response.status, response.body) == (200, b"begun and ended")
+    assert server.wait() == 0
+    assert "Traceback" not in server.stderr
+
+
+@BOTH_SIGNALS
+def test_a_second_signal_ends_all_at_once(start_workers: StartWorkers, connect: Connect, number: int) -> None:
+    server = start_workers("--timeout-graceful-shutdown", "60")
+    client = connect(server)
+    client.send(request("GET", "/stuck"))
+    server.wait_for_line("stuck", "stdout")
+    server.send_signal(number)
+    server.wait_for_line("Shutting down")
+    assert server.stop(number) == 128 + number
+
+
+def test_no_request_is_lost_when_all_stop(start_workers: StartWorkers) -> None:
+    server = start_workers("--threads", "2")
+    load = Load(server, keep_alive=2, fresh=2, expected=b"hello")
+    load.start()
+    load.wait_for_answers()
+    server.send_signal(signal.SIGTERM)
+    assert load.join() > 0
+    assert server.wait() == 0
+
+
+def test_workers_stop_in_order_when_their_supervisor_is_killed(start_workers: StartWorkers, connect: Connect) -> None:
+    server = start_workers()
+    client = connect(server)
+    begin_upload(client)
+    server.wait_for_line("reading", "stdout")
+    server.process.kill()
+    server.wait_for_line("Shutting down")
+    client.send(chunk(b"and ended") + chunk(b""))
+    assert client.read_response("POST").body == b"begun and ended"
+    server.wait_for_end_of(*server.pids)

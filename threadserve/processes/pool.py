@@ -1,0 +1,251 @@
+"""The workers of one supervisor: how many there are, which of them are to be replaced, and by whom.
+
+Belongs to the supervisor's main thread, and owns the children; the listeners are the supervisor's. Never waits: `check`
+takes in what has happened and does what follows from it.
+"""
+
+import logging
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from socket import socket
+
+from threadserve.config import Config
+from threadserve.errors import WorkerFailed
+from threadserve.processes.child import Child
+
+logger = logging.getLogger("threadserve.error")
+
+# Seconds beyond `timeout_graceful_shutdown` for cutting off and for lifespan shutdown.
+END_GRACE = 30.0
+FORCED_GRACE = 2.0
+LONGEST_BRAKE = 30.0
+
+
+@dataclass(eq=False)
+class Worker:
+    """One child. `replaces` is the worker that goes when this one serves; `kill_at` is set once it is to end."""
+
+    child: Child
+    replaces: "Worker | None" = None
+    is_outdated: bool = False
+    is_leaving: bool = False
+    kill_at: float | None = None
+    silence: float = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether another should take its place."""
+        return not self.is_leaving and (self.is_outdated or self.child.wants_recycling)
+
+    def leave(self, grace: float | None) -> None:
+        """Has it end in order, within so many seconds unless that is None; once more, and it hurries."""
+        self.is_leaving = True
+        self.replaces = None
+        self.kill_at = time.monotonic() + grace if grace is not None else None
+        self.child.stop()
+
+
+class Brake:
+    """Keeps workers that cannot start from being started all the time."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._until = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether to wait before another start."""
+        return time.monotonic() < self._until
+
+    def tighten(self) -> None:
+        """A start has failed: the next is to wait for twice as long as the last one did."""
+        self._until = time.monotonic() + min(LONGEST_BRAKE, 2.0**self._failures)
+        self._failures += 1
+
+    def release(self) -> None:
+        """There is a reason to think that the next start does not fail."""
+        self._failures = 0
+        self._until = 0.0
+
+
+class WorkerPool:
+    """All the workers. `failure` is set when those that were started first could not serve."""
+
+    def __init__(self, config: Config, listeners: list[socket], count: int) -> None:
+        self.failure: WorkerFailed | None = None
+        self.has_started = False
+        self._config = config
+        self._listeners = listeners
+        self._wanted = count
+        self._workers: list[Worker] = []
+        self._brake = Brake()
+        self._is_stopping = False
+
+    @property
+    def is_renewing(self) -> bool:
+        """Whether workers with older code are still being replaced."""
+        return any(worker.is_outdated and not worker.is_leaving for worker in self._workers)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no worker is left."""
+        return not self._workers
+
+    def waitables(self) -> list[Connection | int]:
+        """For `multiprocessing.connection.wait`: what becomes readable when there is something to check."""
+        return [each for worker in self._workers for each in worker.child.waitables()]
+
+    def check(self, elapsed: float) -> None:
+        """Takes in what the workers have told and how they have ended in the last `elapsed` seconds, and acts on it."""
+        for worker in self._workers.copy():
+            self._look_at(worker, elapsed)
+        if not self._is_stopping and self.failure is None:
+            self._fill()
+
+    def grow(self) -> None:
+        """Wants one worker more."""
+        self._wanted += 1
+
+    def shrink(self) -> bool:
+        """Wants one worker less; returns False for the last one, which stays."""
+        if self._wanted == 1:
+            return False
+        self._wanted -= 1
+        return True
+
+    def renew(self) -> None:
+        """Has each worker replaced by a new one, with the code that there is now."""
+        self._brake.release()
+        for worker in self._workers:
+            if worker.replaces is None:
+                worker.is_outdated = True
+            else:
+                # It may have begun with older code.
+                worker.leave(self._grace)
+
+    def stop(self) -> None:
+        """Has every worker end in order."""
+        self._is_stopping = True
+        for worker in self._workers:
+            worker.leave(self._grace)
+            logger.info("Waiting for child process [%d]", worker.child.pid)
+
+    def hurry(self) -> None:
+        """Has every worker end, whatever it serves."""
+        for worker in self._workers:
+            worker.leave(FORCED_GRACE)
+
+    def kill(self) -> None:
+        """Ends every worker that is left, and waits for that, which takes no time to speak of."""
+        for worker in self._workers:
+            worker.child.kill()
+        for worker in self._workers:
+            worker.child.join()
+            worker.child.close()
+        self._workers.clear()
+
+    @property
+    def _grace(self) -> float | None:
+        timeout = self._config.timeout_graceful_shutdown
+        return timeout + END_GRACE if timeout is not None else None
+
+    def _look_at(self, worker: Worker, elapsed: float) -> None:
+        child = worker.child
+        # Asked before what it told is read: after its end nothing more comes.
+        is_alive = child.is_alive()
+        worker.silence = 0.0 if child.receive() else worker.silence + elapsed
+        if not is_alive:
+            self._on_end(worker)
+        elif worker.is_leaving:
+            self._see_off(worker)
+        elif child.ready:
+            self._on_serving(worker)
+
+    def _see_off(self, worker: Worker) -> None:
+        if worker.kill_at is not None and time.monotonic() >= worker.kill_at:
+            worker.kill_at = None
+            logger.error("Child process [%d] did not end in time and is killed.", worker.child.pid)
+            worker.child.kill()
+
+    def _on_serving(self, worker: Worker) -> None:
+        if worker.replaces is not None:
+            worker.replaces.leave(self._grace)
+            worker.replaces = None
+            self._brake.release()
+        if worker.silence > self._config.timeout_worker_healthcheck:
+            logger.error(
+                "Child process [%d] is hung: no sign of life for %g seconds.",
+                worker.child.pid,
+                self._config.timeout_worker_healthcheck,
+            )
+            worker.silence = 0.0
+            worker.child.kill()
+
+    def _on_end(self, worker: Worker) -> None:
+        worker.child.close()
+        self._workers.remove(worker)
+        for other in self._workers:
+            if other.replaces is worker:
+                other.replaces = None
+        if worker.is_leaving or self._is_stopping:
+            return
+        if worker.child.ready:
+            logger.error("Child process [%d] died: %s", worker.child.pid, reason_of(worker.child))
+        else:
+            self._on_failed_start(worker)
+
+    def _on_failed_start(self, worker: Worker) -> None:
+        child = worker.child
+        if self.failure is not None:
+            return
+        if child.failure is not None and child.failure.traceback:
+            logger.error("Child process [%d] cannot import the application:\n%s", child.pid, child.failure.traceback)
+        if not self.has_started:
+            self.failure = WorkerFailed(reason_of(child), exit_code_of(child))
+            return
+        self._brake.tighten()
+        logger.error("Child process [%d] could not start: %s", child.pid, reason_of(child))
+        if worker.replaces is not None:
+            logger.error("The workers that serve are kept.")
+            for other in self._workers:
+                other.is_outdated = False
+
+    def _fill(self) -> None:
+        """Starts who is missing, sends off who is too many, and replaces one of those who are due."""
+        standing = [worker for worker in self._workers if worker.replaces is None and not worker.is_leaving]
+        for worker in standing[self._wanted :]:
+            worker.leave(self._grace)
+        if not self.has_started:
+            self.has_started = len(standing) == self._wanted and all(worker.child.ready for worker in standing)
+        if self._brake.is_on:
+            return
+        for _ in range(self._wanted - len(standing)):
+            self._start(None)
+        # One at a time: no more memory is needed than for one more, and those that became due together part.
+        if not any(worker.replaces for worker in self._workers):
+            due = next((worker for worker in standing if worker.is_due), None)
+            if due is not None:
+                self._start(due)
+
+    def _start(self, replaces: Worker | None) -> None:
+        child = Child(self._config, self._listeners)
+        child.start()
+        self._workers.append(Worker(child, replaces))
+
+
+def reason_of(child: Child) -> str:
+    """Why a child has ended, in a few words."""
+    if child.failure is not None:
+        return child.failure.line
+    code = child.exit_code or 0
+    if code >= 0:
+        return f"exit code {code}"
+    return f"killed by {signal.Signals(-code).name}"
+
+
+def exit_code_of(child: Child) -> int:
+    """The exit code for the supervisor of a child that could not start: its own, or as a shell has it for a signal."""
+    code = child.exit_code or 0
+    return 128 - code if code < 0 else code or WorkerFailed.exit_code

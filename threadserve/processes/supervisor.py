@@ -1,0 +1,138 @@
+"""The supervisor: starts worker processes, replaces those that die, hang or reach a limit, and stops them.
+
+Runs on the main thread of the process that the command starts. It owns the listeners, which the workers get too, and
+the signal handlers while it runs; it never accepts a connection, imports the application or starts a thread.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from multiprocessing.connection import wait
+from socket import socket, socketpair
+
+from threadserve.banner import log_workers_start
+from threadserve.config import Config
+from threadserve.listening import systemd
+from threadserve.log_config import configure_logging
+from threadserve.logging import log_emphasised
+from threadserve.processes.child import check_can_be_sent
+from threadserve.processes.pool import WorkerPool
+from threadserve.signals import STOPPING, captured
+from threadserve.sockets import is_shared
+from threadserve.threads.accepting import HANDSHAKE, ignore_newcomers
+
+logger = logging.getLogger("threadserve.error")
+
+TICK = 0.5
+# How long, in seconds, workers may take to accept what waits in the listeners when everything is to stop.
+QUEUE_GRACE = 1.0
+SIGNALS = (*STOPPING, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
+
+
+class Supervisor:
+    """Serves with `config.worker_count` processes.
+
+    `sockets` are bound, and the supervisor's from now on.
+    """
+
+    def __init__(self, config: Config, sockets: list[socket]) -> None:
+        configure_logging(config)
+        self._config = config
+        self._listeners = sockets
+        self._pool = WorkerPool(config, sockets, config.worker_count)
+        self._wake_reader, self._wake_writer = socketpair()
+        for end in (self._wake_reader, self._wake_writer):
+            end.setblocking(False)
+        self._looked_at = time.monotonic()
+
+    def run(self) -> None:
+        """Serves until a signal.
+
+        Raises `ConfigError` for a setting that cannot be passed to another process, `WorkerFailed` if the workers could
+        not start, and `SystemExit` when a second signal ended it.
+        """
+        with captured(self._wake, SIGNALS) as signals:
+            try:
+                check_can_be_sent(self._config)
+                log_emphasised(logger, "Started parent process [%d]", os.getpid(), fg="cyan", bold=True)
+                forced_by = self._serve(signals)
+            finally:
+                self._pool.kill()
+                for owned in (*self._listeners, self._wake_reader, self._wake_writer):
+                    owned.close()
+        if self._pool.failure is not None:
+            raise self._pool.failure
+        log_emphasised(logger, "Stopping parent process [%d]", os.getpid(), fg="cyan", bold=True)
+        if forced_by:
+            sys.exit(128 + forced_by)
+
+    def _serve(self, signals: list[int]) -> int:
+        """Serves and stops. Returns the number of the second signal to stop, or 0."""
+        while not self._act_on(signals) and self._pool.failure is None:
+            self._step()
+        systemd.notify("STOPPING=1")
+        if self._pool.has_started:
+            self._let_queues_empty()
+        self._pool.stop()
+        if self._pool.failure is not None:
+            self._pool.hurry()
+        forced_by = 0
+        while not self._pool.has_ended:
+            self._step()
+            if not forced_by and (again := [number for number in signals if number in STOPPING]):
+                forced_by = again[0]
+                self._pool.hurry()
+        return forced_by
+
+    def _act_on(self, signals: list[int]) -> bool:
+        """Does what signals ask for; returns whether one of them is to stop."""
+        while signals:
+            number = signals.pop(0)
+            logger.info("Received %s.", signal.Signals(number).name)
+            if number in STOPPING:
+                return True
+            if number == signal.SIGHUP:
+                systemd.notify_reloading()
+                self._pool.renew()
+            elif number == signal.SIGTTIN:
+                self._pool.grow()
+            elif not self._pool.shrink():
+                logger.info("There is only one worker process, which stays.")
+        return False
+
+    def _step(self) -> None:
+        """Waits for news of the workers, a signal or the time to look, and has the pool act on it."""
+        had_started, was_renewing = self._pool.has_started, self._pool.is_renewing
+        self._pool.check(self._elapsed())
+        if self._pool.has_started and not had_started:
+            log_workers_start(self._config, [listener.getsockname() for listener in self._listeners])
+            systemd.notify("READY=1")
+        elif was_renewing and not self._pool.is_renewing:
+            systemd.notify("READY=1")
+        systemd.beat()
+        if self._wake_reader in wait([self._wake_reader, *self._pool.waitables()], TICK):
+            self._wake_reader.recv(4096)
+
+    def _elapsed(self) -> float:
+        """The seconds since the last look, but no more than it should have been: a stopped supervisor heard nobody."""
+        before, self._looked_at = self._looked_at, time.monotonic()
+        return min(self._looked_at - before, 2 * TICK)
+
+    def _let_queues_empty(self) -> None:
+        """Has workers take up the connections that would be reset when the last of them closes the listeners."""
+        own = [listener for listener in self._listeners if not is_shared(listener)]
+        for listener in own:
+            ignore_newcomers(listener)
+        time.sleep(HANDSHAKE)
+        deadline = time.monotonic() + QUEUE_GRACE
+        while wait(own, 0) and time.monotonic() < deadline:
+            time.sleep(HANDSHAKE)
+
+    def _wake(self) -> None:
+        try:
+            self._wake_writer.send(b"\0")
+        except BlockingIOError:
+            # It is awake.
+            return

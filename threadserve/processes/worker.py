@@ -1,0 +1,116 @@
+"""What a child process runs: one server, which tells the process that started it how it is.
+
+Runs on the child's main thread, which is its server's thread. It owns the child's end of the connection and nothing of
+what is served; it never opens a listener of its own but takes the ones that it is given.
+"""
+
+import os
+import select
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from socket import socket
+
+from threadserve.config import Config
+from threadserve.errors import AppImportFailed, ThreadserveError
+from threadserve.interfaces.app_errors import application_traceback
+from threadserve.server import Server
+from threadserve.serving import Observer
+from threadserve.sockets import SharedListener
+
+# What a child says: it serves; it is alive; it has reached a limit and would like to be replaced.
+READY = "ready"
+BEAT = "beat"
+RECYCLE = "recycle"
+
+STOPPING = (signal.SIGTERM,)
+# Those that a terminal sends to all its processes: the supervisor's to act on.
+TERMINAL = (signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a child ends without having served: its error's line and exit code, and the application's traceback or ""."""
+
+    line: str
+    exit_code: int
+    traceback: str
+
+
+Message = str | Failure
+
+
+def serve(config: Config, listeners: list[socket], connection: Connection) -> None:
+    """Serves on listeners that other processes have as well, until SIGTERM or the end of the supervisor."""
+    for number in TERMINAL:
+        # Not `SIG_IGN`, which the programs that an application starts would inherit.
+        signal.signal(number, lambda number, frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL)
+    reopen_stdin()
+    for descriptor in (connection.fileno(), *(listener.fileno() for listener in listeners)):
+        # It was inheritable to get here. A program that an application starts must not keep it open.
+        os.set_inheritable(descriptor, False)
+    teller = Teller(connection)
+    try:
+        server = Server(config, observer=teller)
+        teller.server = server
+        server.run([SharedListener(fileno=listener.detach()) for listener in listeners])
+    except ThreadserveError as error:
+        teller.tell(failure(error))
+        sys.exit(error.exit_code)
+
+
+class Teller(Observer):
+    """Tells the supervisor about a server, and stops the server when the supervisor is gone."""
+
+    is_supervised = True
+    stop_signals = STOPPING
+
+    def __init__(self, connection: Connection) -> None:
+        self.server: Server | None = None
+        self._connection = connection
+        self._serves = False
+        self._reached_limit = False
+
+    def on_serving(self) -> None:
+        """See `Observer.on_serving`."""
+        self._serves = True
+        self.tell(READY)
+
+    def on_tick(self) -> None:
+        """See `Observer.on_tick`."""
+        if self._serves:
+            self.tell(BEAT)
+        if self._is_orphaned() and self.server is not None:
+            self.server.should_exit = True
+
+    def on_limit(self) -> bool:
+        """See `Observer.on_limit`: goes on until a replacement serves."""
+        if not self._reached_limit:
+            self._reached_limit = True
+            self.tell(RECYCLE)
+        return False
+
+    def tell(self, message: Message) -> None:
+        """Says something, unless nobody listens; a supervisor that was stopped must not stop its workers as well."""
+        with suppress(OSError):
+            if select.select([], [self._connection], [], 0)[1]:
+                self._connection.send(message)
+
+    def _is_orphaned(self) -> bool:
+        """The supervisor says nothing: when there is something to read, it is the end."""
+        return self._connection.poll()
+
+
+def reopen_stdin() -> None:
+    """Gives debuggers the terminal, which multiprocessing takes away."""
+    with suppress(OSError):
+        sys.stdin = os.fdopen(0, closefd=False)
+
+
+def failure(error: ThreadserveError) -> Failure:
+    """What the supervisor has to know of an error."""
+    cause = error.__cause__ if isinstance(error, AppImportFailed) else None
+    return Failure(str(error), error.exit_code, application_traceback(cause) if cause is not None else "")
