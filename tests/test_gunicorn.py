@@ -1,0 +1,317 @@
+"""Serving inside the workers of the real Gunicorn: its signals, timeouts, limits, sockets and logs."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from support.certificates import Authority, needs_openssl
+from support.editable_site import write_site
+from support.gunicorn_process import BOOTING, EXITING, SERVES, GunicornProcess
+from support.load import Load
+from support.raw_client import RawClient, request
+from support.responses import Response
+from support.waiting import DEADLINE, wait_until
+
+pytest.importorskip("gunicorn", reason="Gunicorn is not installed")
+
+Start = Callable[..., GunicornProcess]
+
+WSGI = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"wsgi on threads" if environ["wsgi.multithread"] else b"wsgi"]
+"""
+
+WORKERS = """
+from threadserve.gunicorn import ThreadserveWorker
+
+class Named(ThreadserveWorker):
+    CONFIG_KWARGS = {"headers": [("X-Made-By", "Named")], "timeout_keep_alive": 60}
+
+class Wrong(ThreadserveWorker):
+    CONFIG_KWARGS = {"http": "spdy"}
+"""
+
+
+class Visitors(Load):
+    """Clients that go when they are told to, while the server goes on."""
+
+    is_over = False
+
+    def _use_connection(self, number: int, fields: tuple[str, ...]) -> bool:
+        return not self.is_over and super()._use_connection(number, fields)
+
+    def _take(self, number: int, response: Response) -> bool:
+        return super()._take(number, response) or self.is_over
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`start(*options)` starts Gunicorn in a folder with the module `site_app`."""
+    write_site(tmp_path)
+    with ExitStack() as stack:
+
+        def start_one(*options: str, app: str = "site_app:app", wait: bool = True, **more: str) -> GunicornProcess:
+            server = GunicornProcess(app, *options, cwd=tmp_path, **more)
+            stack.callback(lambda: server.kill() if hasattr(server, "process") else None)
+            server.start(wait=wait)
+            return server
+
+        yield start_one
+
+
+def get(server: GunicornProcess, path: str = "/") -> str:
+    """What is answered to a request on a connection of its own."""
+    client = RawClient(server.host, server.port)
+    try:
+        response = client.get(path, "Connection: close")
+    finally:
+        client.close()
+    assert response.status == 200
+    return response.body.decode()
+
+
+def wait_for_workers(server: GunicornProcess, count: int) -> list[int]:
+    """Waits until so many workers have begun to serve; returns all their ids, the oldest first."""
+    wait_until(lambda: len(server.pids(SERVES)) >= count, f"{count} workers", 2 * DEADLINE)
+    return server.pids(SERVES)
+
+
+def begin_upload(server: GunicornProcess) -> RawClient:
+    """A client whose request is in flight: all of it but the end of its body."""
+    client = RawClient(server.host, server.port)
+    client.send(request("POST", "/upload", "Content-Length: 10", "Expect: 100-continue"))
+    assert client.reader.line().startswith(b"HTTP/1.1 100")
+    assert client.reader.line() == b""
+    client.send(b"begun")
+    return client
+
+
+def test_every_worker_and_each_of_its_threads_serves(start: Start) -> None:
+    server = start("--workers", "2", "--threads", "2")
+    pids = wait_for_workers(server, 2)
+    instances: set[str] = set()
+
+    def have_all_answered() -> bool:
+        instances.add(get(server, "/instance"))
+        return len(instances) == 4
+
+    wait_until(have_all_answered, "all threads of both workers")
+    assert {int(instance.split()[0]) for instance in instances} == set(pids)
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("app", "options", "count"),
+    [("site_app:create_app()", (), 2), ("site_app:app", ("--preload",), 1), ("site_app:app", ("--reload",), 1)],
+    ids=["factory", "preload", "reload"],
+)
+def test_the_number_of_app_instances(start: Start, app: str, options: tuple[str, ...], count: int) -> None:
+    server = start("--threads", "2", *options, app=app)
+    assert len({get(server, "/instance") for _ in range(20)}) == count
+
+
+def test_new_code_on_sighup_fails_no_request(start: Start, tmp_path: Path) -> None:
+    server = start("--workers", "2", "--threads", "2")
+    before = wait_for_workers(server, 2)
+    visitors = Visitors(server, keep_alive=3, fresh=3, expected=b"hello")
+    visitors.start()
+    try:
+        visitors.wait_for_answers()
+        write_site(tmp_path, "2")
+        server.send_signal(signal.SIGHUP)
+        wait_until(lambda: set(before) <= set(server.pids(EXITING)), "the end of the old workers", 2 * DEADLINE)
+        wait_for_workers(server, 4)
+        assert get(server, "/version") == "2"
+        answered = list(visitors.answered)
+        wait_until(lambda: all(now > then for now, then in zip(visitors.answered, answered, strict=True)), "answers")
+    finally:
+        visitors.is_over = True
+    assert visitors.join() > 0
+    assert server.stop() == 0
+
+
+def test_sigterm_lets_a_request_in_flight_end(start: Start) -> None:
+    server = start()
+    client = begin_upload(server)
+    server.send_signal(signal.SIGTERM)
+    server.wait_for_line("Shutting down$")
+    client.send(b" ended")
+    response = client.read_response("POST")
+    client.close()
+    assert (response.status, response.body) == (200, b"begun ende")
+    assert server.wait() == 0
+    assert server.pids(BOOTING) == server.pids(EXITING)
+
+
+def test_a_repeated_sigterm_does_not_cut_a_request_off(start: Start) -> None:
+    server = start()
+    client = begin_upload(server)
+    worker = server.pids()[0]
+    os.kill(worker, signal.SIGTERM)
+    server.wait_for_line("Shutting down$")
+    os.kill(worker, signal.SIGTERM)
+    client.send(b" ended")
+    assert client.read_response("POST").body == b"begun ende"
+    client.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT], ids=["sigquit", "sigint"])
+def test_sigquit_and_sigint_end_it_at_once(start: Start, number: int) -> None:
+    server = start("--graceful-timeout", "60")
+    client = begin_upload(server)
+    assert server.stop(number) == 0
+    client.close()
+    assert server.pids(BOOTING) == server.pids(EXITING)
+
+
+def test_requests_are_cut_off_before_the_graceful_timeout(start: Start) -> None:
+    server = start("--graceful-timeout", "3")
+    client = begin_upload(server)
+    assert server.stop() == 0
+    client.close()
+    assert "Cut off 1 request" in server.stderr
+    assert "SIGKILL" not in server.stderr
+
+
+def test_a_worker_is_recycled_after_its_requests(start: Start) -> None:
+    server = start("--max-requests", "5")
+    wait_until(lambda: get(server) == "hello" and len(server.pids()) >= 3, "two successors", 2 * DEADLINE)
+
+
+def test_a_hanging_worker_is_replaced(start: Start) -> None:
+    server = start("--timeout", "3")
+    hanging = server.pids()[0]
+    os.kill(hanging, signal.SIGSTOP)
+    server.wait_for_line(rf"WORKER TIMEOUT \(pid:{hanging}\)")
+    _, successor = wait_for_workers(server, 2)
+    assert get(server, "/pid") == str(successor)
+
+
+def test_a_worker_that_serves_is_not_taken_for_hanging(start: Start) -> None:
+    server = start("--timeout", "3")
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        assert get(server) == "hello"
+        time.sleep(0.1)
+    assert len(server.pids(BOOTING)) == 1
+    assert "WORKER TIMEOUT" not in server.stderr
+
+
+def test_sigabrt_calls_gunicorns_hook_and_ends_the_worker(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text("def worker_abort(worker):\n    worker.log.info('the hook is called')\n")
+    server = start()
+    client = begin_upload(server)
+    os.kill(server.pids()[0], signal.SIGABRT)
+    wait_for_workers(server, 2)
+    client.close()
+    assert "the hook is called" in server.stderr
+    assert get(server) == "hello"
+
+
+def test_sigusr2_has_another_arbiter_take_over(start: Start) -> None:
+    server = start()
+    server.send_signal(signal.SIGUSR2)
+    _, successor = wait_for_workers(server, 2)
+    arbiter = psutil.Process(successor).parent()
+    assert arbiter is not None
+    try:
+        server.send_signal(signal.SIGTERM)
+        assert server.process.wait(DEADLINE) == 0
+        assert get(server, "/pid") == str(successor)
+    finally:
+        arbiter.send_signal(signal.SIGQUIT)
+    wait_until(lambda: not arbiter.is_running(), "the end of the other arbiter")
+
+
+def test_the_access_log_has_gunicorns_format_and_file(start: Start, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    server = start("--access-logfile", str(log), "--access-logformat", '%(m)s %(U)s %(q)s %(s)s "%({x-of}i)s"')
+    client = RawClient(server.host, server.port)
+    client.get("/version?now", "X-Of: a test")
+    wait_until(log.read_text, "a line")
+    assert log.read_text() == 'GET /version now 200 "a test"\n'
+    log.rename(tmp_path / "access.log.1")
+    server.send_signal(signal.SIGUSR1)
+    wait_until(log.exists, "the new file")
+    client.get("/pid")
+    client.close()
+    wait_until(lambda: "/pid" in log.read_text(), "a line in the new file")
+
+
+def test_without_an_access_log_there_are_no_lines(start: Start) -> None:
+    server = start()
+    get(server)
+    assert server.stop() == 0
+    assert "GET" not in server.stdout + server.stderr
+
+
+def test_a_unix_socket(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    server = start(bind=f"unix:{path}")
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+        # As with Gunicorn's own workers, whoever may connect is trusted.
+        assert client.get("http://localhost/scheme", headers={"X-Forwarded-Proto": "https"}).text == "https"
+    assert server.stop() == 0
+    assert not path.exists()
+
+
+@needs_openssl
+def test_gunicorns_settings_of_tls(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    identity = authority.sign("server")
+    server = start("--certfile", str(identity.certificate), "--keyfile", str(identity.key))
+    with httpx.Client(verify=authority.client_context()) as client:
+        assert client.get(f"https://localhost:{server.port}/scheme").text == "https"
+
+
+def test_a_wsgi_application(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "wsgi_app.py").write_text(WSGI)
+    server = start("--threads", "2", app="wsgi_app")
+    assert get(server) == "wsgi on threads"
+
+
+def test_forwarded_headers_from_trusted_addresses(start: Start) -> None:
+    server = start("--forwarded-allow-ips", "127.0.0.1")
+    client = RawClient(server.host, server.port)
+    assert client.get("/scheme", "X-Forwarded-Proto: https").body == b"https"
+    client.close()
+
+
+def test_a_subclass_overrides_settings(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "workers.py").write_text(WORKERS)
+    server = start(worker="workers.Named")
+    client = RawClient(server.host, server.port)
+    assert client.get().header("x-made-by") == b"Named"
+    client.close()
+
+
+def test_a_setting_that_cannot_be_used_is_one_line(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "workers.py").write_text(WORKERS)
+    server = start(worker="workers.Wrong", wait=False)
+    assert server.wait() == 2
+    assert "http: 'spdy' is not one of" in server.stderr
+    assert "Traceback" not in server.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("raise ValueError('no settings')", "no settings"),
+        ("async def app(scope, receive, send):\n    raise ValueError('no database')", "no database"),
+    ],
+    ids=["import", "lifespan"],
+)
+def test_an_application_that_cannot_start_ends_gunicorn(start: Start, tmp_path: Path, code: str, line: str) -> None:
+    (tmp_path / "workers.py").write_text(WORKERS + "\nNamed.CONFIG_KWARGS = {'lifespan': 'on'}")
+    (tmp_path / "site_app.py").write_text(code)
+    server = start(worker="workers.Named", wait=False)
+    assert server.wait() == 3
+    assert line in server.stderr
+    assert "Worker failed to boot" in server.stderr
