@@ -1,0 +1,43 @@
+"""Pieces of WSGI applications."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Callable[[bytes], object]]
+WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+PLAIN = [("Content-Type", "text/plain")]
+
+
+def hello(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Answers with the path, and reads nothing."""
+    start_response("200 OK", PLAIN)
+    return [environ["PATH_INFO"].encode("latin-1")]
+
+
+def tell_environ(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Answers with JSON of every text and truth in the environ."""
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({key: value for key, value in environ.items() if isinstance(value, (str, bool))}).encode()]
+
+
+def echo(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Answers with the body."""
+    start_response("200 OK", PLAIN)
+    return [environ["wsgi.input"].read()]
+
+
+class Closing:
+    """A result that notes when it is closed."""
+
+    def __init__(self, pieces: Iterable[bytes], on_close: Callable[[], object]) -> None:
+        self._pieces = pieces
+        self._on_close = on_close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+    def close(self) -> None:
+        """Called by the server."""
+        self._on_close()

@@ -1,0 +1,52 @@
+"""Serves WSGI applications both ways: the short one inside the server, and over the messages of ASGI."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from support.embedded_server import EmbeddedServer, Serve, servers
+from support.error_log import ErrorLog
+from support.waiting import DEADLINE
+
+from threadserve.interfaces import WSGIBridge
+from threadserve.types import ASGIApp, Receive, Scope, Send
+
+THREADS = 4
+
+
+def forwarded_to(bridge: WSGIBridge) -> ASGIApp:
+    """An ASGI application of which the server does not know what is behind it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await bridge(scope, receive, send)
+
+    return app
+
+
+@pytest.fixture(params=["short", "general"])
+def way(request: pytest.FixtureRequest) -> str:
+    """The way that a request takes."""
+    return str(request.param)
+
+
+@pytest.fixture
+def serve(error_log: ErrorLog, way: str) -> Iterator[Serve]:
+    """`serve(app, **settings)` starts a server for a WSGI application, on one loop and four pool threads."""
+    with servers(threads=1) as start, ExitStack() as bridges:
+
+        def start_wsgi(app: Any, **settings: Any) -> EmbeddedServer:
+            settings = {"wsgi_threads": THREADS, "wsgi_queue": 1024, "timeout_request": None, **settings}
+            if way == "short":
+                return start(app, interface="wsgi", **settings)
+            bridge = WSGIBridge(
+                app,
+                threads=settings["wsgi_threads"],
+                queue=settings["wsgi_queue"],
+                timeout_request=settings["timeout_request"],
+            )
+            bridge.pool.start()
+            bridges.callback(bridge.stop, DEADLINE)
+            return start(forwarded_to(bridge), lifespan="off", **settings)
+
+        yield start_wsgi

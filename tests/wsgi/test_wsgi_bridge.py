@@ -1,0 +1,139 @@
+"""The bridge by itself: mounted in a framework, under another server, for what is no HTTP; and how it is chosen."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from support.embedded_server import Serve, servers
+from support.error_log import ErrorLog
+from support.raw_client import Connect, request
+from support.waiting import DEADLINE, wait_until
+from support.wsgi_apps import PLAIN, Closing, Environ, StartResponse, echo, hello, tell_environ
+
+from threadserve.interfaces import WSGIBridge
+
+
+@pytest.fixture
+def serve(error_log: ErrorLog) -> Iterator[Serve]:
+    """`serve(app, **settings)` starts threadserve on two loops."""
+    with servers(threads=2) as start:
+        yield start
+
+
+@pytest.fixture
+def bridges() -> Iterator[Any]:
+    """`bridges(app, **settings)` makes bridges that are stopped in the end."""
+    made: list[WSGIBridge] = []
+
+    def make(app: Any, **settings: Any) -> WSGIBridge:
+        made.append(bridge := WSGIBridge(app, **{"threads": 2, **settings}))
+        bridge.pool.start()
+        return bridge
+
+    yield make
+    for bridge in made:
+        assert bridge.stop(DEADLINE)
+
+
+@pytest.mark.parametrize("interface", ["auto", "wsgi"])
+def test_server_finds_out_the_interface(serve: Serve, connect: Connect, interface: str) -> None:
+    client = connect(serve(hello, interface=interface))
+    assert client.get("/found").body == b"/found"
+
+
+def test_one_instance_serves_all_loops(serve: Serve, connect: Connect) -> None:
+    made: list[object] = []
+
+    def factory() -> Any:
+        made.append(None)
+        return hello
+
+    server = serve(factory, factory=True, interface="wsgi")
+    assert [connect(server).get("/").status for _ in range(6)] == [200] * 6
+    assert len(made) == 1
+
+
+def test_mounted_in_starlette(serve: Serve, connect: Connect, bridges: Any) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    app = Starlette(routes=[Mount("/old", app=bridges(tell_environ))])
+    response = httpx.get(f"{serve(app).url}/old/page?x=1").json()
+    assert (response["SCRIPT_NAME"], response["PATH_INFO"], response["QUERY_STRING"]) == ("/old", "/page", "x=1")
+
+
+def test_lifespan_is_not_there(bridges: Any) -> None:
+    async def never() -> Any:
+        raise AssertionError
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="no 'lifespan'"):
+            await bridges(hello)({"type": "lifespan"}, never, never)
+
+    asyncio.run(main())
+
+
+def test_websocket_is_refused(bridges: Any) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(bridges(hello)({"type": "websocket", "path": "/"}, receive, send))
+    assert sent == [{"type": "websocket.close"}]
+
+
+class UvicornServer:
+    """Uvicorn on a thread, for as long as a test needs it."""
+
+    def __init__(self, app: Any) -> None:
+        import uvicorn
+
+        self.server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+
+    def __enter__(self) -> "UvicornServer":
+        self.thread.start()
+        wait_until(lambda: self.server.started, "Uvicorn to start")
+        self.host, self.port = self.server.servers[0].sockets[0].getsockname()
+        self.url = f"http://{self.host}:{self.port}"
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.server.should_exit = True
+        self.thread.join(DEADLINE)
+
+
+def test_under_uvicorn(bridges: Any) -> None:
+    pytest.importorskip("uvicorn")
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        return {"/echo": echo, "/environ": tell_environ}.get(environ["PATH_INFO"], hello)(environ, start_response)
+
+    with UvicornServer(bridges(app)) as server, httpx.Client(base_url=server.url) as client:
+        assert client.get("/a%20b").text == "/a b"
+        assert client.get("/environ").json()["REMOTE_ADDR"] == "127.0.0.1"
+        body = b"x" * 9_000_000
+        assert client.post("/echo", content=body).content == body
+
+
+def test_client_that_goes_is_noticed_under_uvicorn(bridges: Any, connect: Connect) -> None:
+    pytest.importorskip("uvicorn")
+    closed = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", PLAIN)
+        return Closing(iter(lambda: b"x" * 1000, None), closed.set)
+
+    with UvicornServer(bridges(app)) as server:
+        client = connect(server)
+        client.send(request())
+        assert client.reader.head().status == 200
+        client.reset()
+        assert closed.wait(DEADLINE)

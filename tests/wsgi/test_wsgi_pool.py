@@ -1,0 +1,211 @@
+"""The pool: parallel calls, a bound on what waits, stuck calls, the end; and what calls leave on its threads."""
+
+import contextvars
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support.embedded_server import Serve
+from support.error_log import ErrorLog
+from support.raw_client import Connect, request
+from support.server_process import ServerProcess
+from support.waiting import DEADLINE, wait_until
+from support.wsgi_apps import PLAIN, Environ, StartResponse, hello
+
+
+class Held:
+    """An application whose calls to /held wait until they are let go; it counts those that have come."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.arrived = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
+        if environ["PATH_INFO"] == "/held":
+            with self._lock:
+                self.arrived += 1
+            assert self.release.wait(2 * DEADLINE)
+        return hello(environ, start_response)
+
+    def wait_for(self, count: int) -> None:
+        """Waits until so many calls have come."""
+        wait_until(lambda: self.arrived >= count, f"{count} calls, of which {self.arrived} came")
+
+
+def test_calls_run_at_once(serve: Serve, connect: Connect) -> None:
+    barrier = threading.Barrier(4)
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        barrier.wait(DEADLINE)
+        return hello(environ, start_response)
+
+    server = serve(app, wsgi_threads=4)
+    clients = [connect(server) for _ in range(8)]
+    for client in clients:
+        client.send(request())
+    assert [client.read_response().status for client in clients] == [200] * 8
+
+
+def test_beyond_the_queue_503_is_answered(serve: Serve, connect: Connect) -> None:
+    app = Held()
+    server = serve(app, wsgi_threads=2, wsgi_queue=3)
+    held = [connect(server) for _ in range(2)]
+    for client in held:
+        client.send(request("GET", "/held"))
+    app.wait_for(2)
+    waiting = [connect(server) for _ in range(5)]
+    statuses = []
+    for client in waiting:
+        client.send(request("GET", "/late"))
+    refused = [client for client in waiting if not client.is_silent(1)]
+    for client in refused:
+        response = client.read_response()
+        statuses.append(response.status)
+        assert response.header("retry-after") == b"1"
+    assert statuses == [503, 503]
+    app.release.set()
+    for client in [*held, *(client for client in waiting if client not in refused)]:
+        assert client.read_response().status == 200
+    assert refused[0].get("/again").body == b"/again"
+
+
+def test_idle_connections_hold_no_thread(serve: Serve, connect: Connect) -> None:
+    server = serve(hello, wsgi_threads=1)
+    idle = [connect(server) for _ in range(20)]
+    for client in idle:
+        assert client.get("/first").status == 200
+    for client in idle:
+        assert client.get("/second").status == 200
+
+
+def test_slow_reader_of_a_finished_result_holds_no_thread(serve: Serve, connect: Connect) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", PLAIN)
+        return [b"x" * 1_000_000] if environ["PATH_INFO"] == "/large" else [b"quick"]
+
+    server = serve(app, wsgi_threads=1)
+    slow = [connect(server, receive_buffer=4096) for _ in range(4)]
+    for client in slow:
+        client.send(request("GET", "/large"))
+    assert connect(server).get("/quick").body == b"quick"
+    for client in slow:
+        assert client.read_response().body == b"x" * 1_000_000
+
+
+def test_stuck_call_is_answered_and_its_thread_replaced(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+    app = Held()
+    server = serve(app, wsgi_threads=2, timeout_request=0.2)
+    stuck = connect(server)
+    stuck.send(request("GET", "/held?x"))
+    response = stuck.read_response()
+    assert (response.status, response.body) == (504, b"Gateway Timeout")
+    text = error_log.expect(text="has not come back for 0.2 seconds: GET /held").getMessage()
+    assert "as 1 now are" in text
+    assert "in __call__" in text
+    assert stuck.get("/next").body == b"/next"
+    assert [connect(server).get(f"/{number}").status for number in range(4)] == [200] * 4
+    app.release.set()
+    assert connect(server).get("/after").body == b"/after"
+
+
+def test_stuck_stream_is_broken_off(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+    release = threading.Event()
+
+    def app(environ: Environ, start_response: StartResponse) -> object:
+        start_response("200 OK", PLAIN)
+        yield b"begun"
+        release.wait(DEADLINE)
+        yield b"late"
+
+    client = connect(serve(app, wsgi_threads=2, timeout_request=0.2))
+    client.send(request())
+    assert client.reader.head().status == 200
+    error_log.expect(text="has not come back")
+    assert b"begun" in client.read_all()
+    release.set()
+    error_log.claim_all()
+
+
+def test_waiting_for_a_client_is_not_being_stuck(serve: Serve, connect: Connect) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> object:
+        start_response("200 OK", PLAIN)
+        for _ in range(512):
+            yield b"x" * 65536
+
+    client = connect(serve(app, timeout_request=0.2), receive_buffer=65536)
+    client.send(request())
+    assert not client.is_silent(DEADLINE)
+    time.sleep(1)  # As long as the client pleases to wait.
+    assert len(client.read_response().body) == 512 * 65536
+
+
+def test_each_call_has_an_empty_context_and_threads_keep_their_locals(serve: Serve, connect: Connect) -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    local = threading.local()
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        before = variable.get("empty")
+        variable.set(environ["PATH_INFO"])
+        local.count = getattr(local, "count", 0) + 1
+        start_response("200 OK", PLAIN)
+        return [f"{before} {local.count}".encode()]
+
+    client = connect(serve(app, wsgi_threads=1))
+    assert [client.get(f"/{number}").body for number in range(3)] == [b"empty 1", b"empty 2", b"empty 3"]
+
+
+APP = """
+import sys, threading, time
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    print("called", path, flush=True)
+    if path == "/stuck":
+        threading.Event().wait()
+    if path == "/slow":
+        time.sleep(0.5)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [path.encode()]
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with an application in it."""
+    (tmp_path / "site_of_calls.py").write_text(APP)
+    return tmp_path
+
+
+def test_stopping_lets_calls_end(site: Path, connect: Connect) -> None:
+    with ServerProcess("site_of_calls:app", "--interface", "wsgi", cwd=site) as server:
+        client = connect(server)
+        client.send(request("GET", "/slow"))
+        server.wait_for_line("called /slow", "stdout")
+        assert server.stop() == 0
+        response = client.read_response()
+        assert (response.body, response.says_close) == (b"/slow", True)
+
+
+def test_stopping_leaves_stuck_calls_behind(site: Path, connect: Connect) -> None:
+    options = ("--timeout-graceful-shutdown", "0.2")
+    with ServerProcess("site_of_calls:app", *options, cwd=site) as server:
+        client = connect(server)
+        client.send(request("GET", "/stuck"))
+        server.wait_for_line("called /stuck", "stdout")
+        assert server.stop() == 0
+        assert "Cut off 1 requests" in server.stderr
+        assert "1 WSGI threads are still busy with a call and are left behind." in server.stderr
+
+
+def test_process_ends_when_too_many_calls_are_stuck(site: Path, connect: Connect) -> None:
+    options = ("--wsgi-threads", "2", "--timeout-request", "0.2", "--timeout-graceful-shutdown", "0.2")
+    with ServerProcess("site_of_calls:app", *options, cwd=site) as server:
+        clients = [connect(server) for _ in range(2)]
+        for client in clients:
+            client.send(request("GET", "/stuck"))
+        assert [client.read_response().status for client in clients] == [504, 504]
+        assert server.wait() == 0
+        assert re.search(r"as 2 now are", server.stderr)
+        assert "2 WSGI threads are stuck, as many as there should be. Terminating process." in server.stderr

@@ -1,0 +1,284 @@
+"""One call of a WSGI application, as PEP 3333 has it.
+
+Runs on the pool thread that took the job, and belongs to it, but for `give_up_threadsafe`. It never touches a loop:
+what it has to say goes to a `Port` through `post`.
+"""
+
+import contextvars
+import logging
+from collections.abc import Callable, Iterable
+from math import inf
+from time import monotonic
+from types import TracebackType
+from typing import Any, Protocol, cast
+
+from threadserve.errors import ClientDisconnected, MailboxClosed
+from threadserve.interfaces.wsgi.answers import FAILED, GIVEN_UP, Answer
+from threadserve.interfaces.wsgi.body import Collected, input_stream
+from threadserve.interfaces.wsgi.channel import Channel, Post
+from threadserve.interfaces.wsgi.environ import EnvironMaker
+from threadserve.interfaces.wsgi.fields import CONTENT_LENGTH, KnownFields
+from threadserve.interfaces.wsgi.file_wrapper import FileWrapper, OpenFile
+from threadserve.types import Message, Scope
+
+logger = logging.getLogger("threadserve.error")
+
+# A finished result up to this size goes to the loop at once, and its thread is free; more is held by the thread.
+FINISHED_LIMIT = 1024 * 1024
+UNDECLARED = -1
+
+WSGIApp = Callable[..., Iterable[bytes]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
+
+
+class Port(Protocol):
+    """The loop's side of a call. What `post` is given is called on the loop's thread, in order."""
+
+    post: Post
+    sends_files: bool
+
+    def finish(self, answer: Answer) -> None:
+        """The whole response."""
+        ...
+
+    def open(self, channel: Channel) -> None:
+        """The call goes on over this channel."""
+        ...
+
+    def send_file(self, start: Message, file: OpenFile) -> None:
+        """A response whose body is a file, to be closed then. Called only where `sends_files`."""
+        ...
+
+    def give_up(self, answer: Answer) -> None:
+        """The call does not come back: this is the answer where there is none yet."""
+        ...
+
+
+class Memory:
+    """What a pool thread keeps from call to call: the application, and what it has learnt about headers."""
+
+    def __init__(self, app: WSGIApp, is_multiprocess: bool) -> None:
+        self.app = app
+        self.environs = EnvironMaker(is_multiprocess)
+        self.fields = KnownFields()
+
+
+class Call:
+    """A request on its way through an application. `since` is for the pool: infinite while the client is waited for."""
+
+    __slots__ = (
+        "_body", "_channel", "_declared", "_fields", "_is_begun", "_is_finished", "_port", "_scope", "_start",
+        "since",
+    )  # fmt: skip
+
+    def __init__(self, port: Port, scope: Scope, body: Collected) -> None:
+        self.since = inf
+        self._port = port
+        self._scope = scope
+        self._body = body
+        self._start: Message | None = None
+        self._declared = UNDECLARED
+        self._channel: Channel | None = None
+        self._is_begun = False
+        self._is_finished = False
+
+    def __str__(self) -> str:
+        return f"{self._scope['method']} {self._scope['path']}"
+
+    def give_up_threadsafe(self) -> None:
+        """See `Job`: answers 504 if nothing has been answered."""
+        try:
+            self._port.post(self._port.give_up, GIVEN_UP)
+        except (MailboxClosed, RuntimeError):
+            return
+
+    def run(self, memory: Memory) -> None:
+        """See `Job`. Each call has a context of its own; what the application raises is logged and answered with 500.
+
+        That goes for `SystemExit` and `KeyboardInterrupt` too, which would end nothing but this thread.
+        """
+        self.since = monotonic()
+        try:
+            contextvars.Context().run(self._run, memory)
+        except ClientDisconnected:
+            self._fail()
+        except BaseException as error:
+            logger.error("Exception in WSGI application", exc_info=error)
+            self._fail()
+        finally:
+            self._body.file.close()
+
+    def _run(self, memory: Memory) -> None:
+        body = self._body
+        length = body.size if not body.more and body.size else None
+        environ = memory.environs.make(self._scope, input_stream(body, self._read_more), length)
+        self._fields = memory.fields
+        result = memory.app(environ, self.start_response)
+        try:
+            self._respond(result)
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """What the application gets (PEP 3333, "The start_response() Callable"). Returns `write`.
+
+        Raises what `exc_info` holds when the head is out, `AssertionError` for a second call without it, `ValueError`
+        and `TypeError` for a status or headers that cannot be sent.
+        """
+        if exc_info is not None:
+            try:
+                if self._is_begun:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self._start is not None:
+            raise AssertionError("start_response was called a second time, without exc_info")
+        fields, declared = self._fields.fields(headers)
+        code = self._fields.status(status)
+        self._declared = declared
+        self._start = {"type": "http.response.start", "status": code, "headers": fields}
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Sends a piece of the body (PEP 3333, "The write() Callable"). Raises `ClientDisconnected`."""
+        if data:
+            self._stream(data)
+
+    # Responses.
+
+    def _respond(self, result: Iterable[bytes]) -> None:
+        if type(result) is list or type(result) is tuple:
+            pieces = cast("list[bytes]", result)
+            self._finish_or_stream(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        elif type(result) is not FileWrapper:
+            self._iterate(result)
+        elif not self._send_file(result):
+            # A file may have grown since the application looked at its size.
+            self._iterate(result if self._declared < 0 else result.beginning(self._declared))
+
+    def _finish_or_stream(self, body: bytes) -> None:
+        """Sends what is there as a whole, and all that there is."""
+        if not self._is_begun and len(body) <= FINISHED_LIMIT:
+            self._finish(body)
+            return
+        if body:
+            self._declare(len(body))
+            self._stream(body)
+        self._end()
+
+    def _declare(self, size: int) -> None:
+        """Adds the length of a whole body to a head that has none and is not out yet."""
+        if not self._is_begun and self._declared < 0:
+            self._started()["headers"].append((CONTENT_LENGTH, b"%d" % size))
+
+    def _iterate(self, result: Iterable[bytes]) -> None:
+        """Sends the pieces as they come (PEP 3333, "Buffering and Streaming"): none waits for the next."""
+        for piece in result:
+            if not piece:
+                continue
+            if self._is_finished:
+                raise RuntimeError("Response content longer than Content-Length")
+            if not self._is_begun and len(piece) == self._declared <= FINISHED_LIMIT:
+                self._finish(piece)
+            else:
+                self._stream(piece)
+                if self._scope["method"] == "HEAD":
+                    break
+        if self._is_begun:
+            self._end()
+        elif not self._is_finished:
+            self._finish(b"")
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Hands a file over, and with it the waiting for the client, where that can be done."""
+        if self._is_begun or self._channel is not None or not self._port.sends_files:
+            return False
+        file = wrapper.open_again()
+        if file is None:
+            return False
+        start = self._started()
+        if 0 <= self._declared < file.size:
+            file = file._replace(size=self._declared)
+        self._is_finished = True
+        try:
+            self._post(self._port.send_file, start, file)
+        except ClientDisconnected:
+            file.file.close()
+            raise
+        return True
+
+    def _started(self) -> Message:
+        if self._start is None:
+            raise AssertionError("the application sent a body, or ended, without calling start_response")
+        return self._start
+
+    def _finish(self, body: bytes) -> None:
+        """Sends the whole response at once, which leaves this thread free."""
+        if type(body) is not bytes:
+            raise TypeError(f"a WSGI application's body is made of bytes, not {type(body).__qualname__}")
+        start = self._started()
+        self._is_finished = True
+        if self._channel is None:
+            self._post(self._port.finish, Answer(start, body))
+            return
+        if body:
+            self._declare(len(body))
+        self._channel.start_threadsafe(start)
+        if body:
+            self._channel.write_threadsafe(body)
+        self._channel.end_threadsafe()
+
+    def _stream(self, piece: bytes) -> None:
+        if type(piece) is not bytes:
+            raise TypeError(f"a WSGI application's body is made of bytes, not {type(piece).__qualname__}")
+        start = self._started()
+        channel = self._open_channel()
+        if not self._is_begun:
+            self._is_begun = True
+            channel.start_threadsafe(start)
+        self.since = inf
+        channel.write_threadsafe(piece)
+        self.since = monotonic()
+
+    def _end(self) -> None:
+        self._is_finished = True
+        self._open_channel().end_threadsafe()
+
+    def _fail(self) -> None:
+        """Ends the call with 500 where nothing was sent, else with a response that stays incomplete."""
+        if self._is_finished:
+            return
+        self._is_finished = True
+        if self._is_begun:
+            self._open_channel().end_threadsafe(failed=True)
+            return
+        self._start = {**FAILED.start, "headers": [*FAILED.start["headers"]]}
+        self._declared = UNDECLARED
+        try:
+            self._finish(FAILED.body)
+        except ClientDisconnected:
+            return
+
+    # The way to the loop.
+
+    def _read_more(self) -> bytes:
+        self.since = inf
+        more = self._open_channel().read_threadsafe()
+        self.since = monotonic()
+        return more
+
+    def _open_channel(self) -> Channel:
+        if self._channel is None:
+            self._channel = Channel(self._port.post, body_follows=self._body.more)
+            self._post(self._port.open, self._channel)
+        return self._channel
+
+    def _post(self, call: Callable[..., object], *args: Any) -> None:
+        try:
+            self._port.post(call, *args)
+        except (MailboxClosed, RuntimeError):
+            raise ClientDisconnected("the loop has ended, and its connections with it") from None

@@ -1,0 +1,115 @@
+"""From a connection scope to the environ of WSGI (PEP 3333, "environ Variables").
+
+Runs on the pool thread that makes the call. An `EnvironMaker` belongs to one pool thread, for what it has learnt about
+header names would otherwise be contended for; it keeps nothing of a request.
+"""
+
+import sys
+from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes
+
+from threadserve.interfaces.wsgi.file_wrapper import FileWrapper
+from threadserve.types import Headers, Scope
+
+KNOWN_LIMIT = 256
+# What a scope may lack (ASGI HTTP spec 2.5).
+OPTIONAL = {"scheme": "http", "root_path": "", "raw_path": None, "client": None, "server": None}
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+class EnvironMaker:
+    """Makes environs. `is_multiprocess` says whether other processes serve the same application."""
+
+    def __init__(self, is_multiprocess: bool) -> None:
+        self._base: dict[str, Any] = {
+            "SERVER_SOFTWARE": "threadserve",
+            "wsgi.version": (1, 0),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": is_multiprocess,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+            "wsgi.file_wrapper": FileWrapper,
+        }
+        self._keys: dict[bytes, str] = {}
+
+    def make(self, scope: Scope, body: BinaryIO, length: int | None) -> dict[str, Any]:
+        """The environ of one request, whose scope is complete.
+
+        Nothing of the scope is read with `get`, which takes microseconds in free-threaded 3.13 where another thread has
+        made what it reads.
+
+        `length` is that of a body which came without a Content-Length and is there as a whole, for applications that
+        read no other; else it is None.
+        """
+        environ = self._base.copy()
+        environ["REQUEST_METHOD"] = scope["method"]
+        root = scope["root_path"]
+        raw_path: bytes = scope["raw_path"] or scope["path"].encode()
+        query = scope["query_string"].decode("latin-1")
+        environ["SCRIPT_NAME"] = ""
+        environ["PATH_INFO"] = target = raw_path.decode("latin-1")
+        environ["QUERY_STRING"] = query
+        environ["REQUEST_URI"] = environ["RAW_URI"] = f"{target}?{query}" if query else target
+        environ["SERVER_PROTOCOL"] = "HTTP/" + scope["http_version"]
+        environ["wsgi.url_scheme"] = scheme = scope["scheme"]
+        environ["wsgi.input"] = body
+        environ["wsgi.errors"] = sys.stderr
+        if root or "%" in target:
+            self._split_path(environ, scope, root)
+        if scheme == "https":
+            environ["HTTPS"] = "on"
+        self._add_addresses(environ, scope)
+        self._add_headers(environ, scope["headers"])
+        if length is not None:
+            environ["CONTENT_LENGTH"] = str(length)
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+        return environ
+
+    def _split_path(self, environ: dict[str, Any], scope: Scope, root: str) -> None:
+        """SCRIPT_NAME and PATH_INFO: bytes as latin-1 text (PEP 3333, "Unicode Issues")."""
+        raw_path = scope["raw_path"]
+        path = (scope["path"].encode() if raw_path is None else unquote_to_bytes(raw_path)).decode("latin-1")
+        mount = root.rstrip("/").encode().decode("latin-1")
+        if path == mount or path.startswith(f"{mount}/"):
+            path = path[len(mount) :]
+        environ["SCRIPT_NAME"] = mount
+        environ["PATH_INFO"] = path
+
+    def _add_addresses(self, environ: dict[str, Any], scope: Scope) -> None:
+        server, client = scope["server"], scope["client"]
+        if server is not None and server[1] is not None:
+            environ["SERVER_NAME"] = server[0]
+            environ["SERVER_PORT"] = str(server[1])
+        else:
+            # A Unix socket has neither, and both must be there.
+            environ["SERVER_NAME"] = "localhost"
+            environ["SERVER_PORT"] = DEFAULT_PORTS.get(scope["scheme"], "")
+        if client is not None:
+            environ["REMOTE_ADDR"] = client[0]
+            environ["REMOTE_PORT"] = str(client[1])
+        else:
+            environ["REMOTE_ADDR"] = ""
+
+    def _add_headers(self, environ: dict[str, Any], headers: Headers) -> None:
+        keys = self._keys
+        for name, value in headers:
+            key = keys.get(name)
+            if key is None:
+                key = self._learn(name)
+            if not key:
+                continue
+            text = value.decode("latin-1")
+            if key in environ:
+                text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
+            environ[key] = text
+
+    def _learn(self, name: bytes) -> str:
+        """The key of a header; none where its name has an underscore, which would forge the one with a hyphen."""
+        key = "" if b"_" in name else name.decode("latin-1").upper().replace("-", "_")
+        if key and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = "HTTP_" + key
+        if len(self._keys) >= KNOWN_LIMIT:
+            self._keys.clear()
+        # Bytes of this thread's own: on free-threaded builds, looking up those of another thread takes a lock.
+        self._keys[bytes(bytearray(name))] = key = sys.intern(key)
+        return key
