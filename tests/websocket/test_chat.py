@@ -1,0 +1,127 @@
+"""The chat example: people on different threads talk, from Python and in a browser."""
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.server_process import PACKAGE_ROOT, ServerProcess
+from support.waiting import DEADLINE, wait_until
+from websockets.sync.client import ClientConnection, connect
+
+THREADS = 4
+OPTIONS = ("--app-instance", "shared", "--threads", str(THREADS))
+BROWSER_START = 3 * DEADLINE
+
+
+@pytest.fixture
+def server() -> Iterator[ServerProcess]:
+    """The example, served as its docstring says."""
+    pytest.importorskip("fastapi")
+    with ServerProcess("examples.chat:app", *OPTIONS, cwd=PACKAGE_ROOT) as server:
+        yield server
+
+
+def person(server: ServerProcess, name: str) -> ClientConnection:
+    """Somebody who enters the room."""
+    return connect(f"ws://{server.host}:{server.port}/ws/{name}", open_timeout=DEADLINE)
+
+
+def test_people_on_all_threads_hear_each_other(server: ServerProcess) -> None:
+    with ExitStack() as stack:
+        people = [stack.enter_context(person(server, f"p{number}")) for number in range(3 * THREADS)]
+        threads = set()
+        for number, speaker in enumerate(people):
+            speaker.send("hello")
+            heard = {listener.recv(DEADLINE) for listener in people}
+            assert len(heard) == 1
+            match = re.fullmatch(rf"p{number} on (.+): hello", str(heard.pop()))
+            assert match
+            threads.add(match[1])
+        assert len(threads) > 1
+        people[0].close()
+        assert people[1].recv(DEADLINE) == "p0 has left"
+    assert server.stop() == 0
+    assert "ERROR" not in server.stderr
+
+
+class Page:
+    """A page in a browser, driven over the DevTools protocol."""
+
+    def __init__(self, tools: ClientConnection) -> None:
+        self._tools = tools
+        self._number = 0
+
+    def run(self, script: str) -> Any:
+        """Evaluates JavaScript in the page; returns the value."""
+        self._number += 1
+        params = {"expression": script, "returnByValue": True}
+        self._tools.send(json.dumps({"id": self._number, "method": "Runtime.evaluate", "params": params}))
+        while (answer := json.loads(self._tools.recv(DEADLINE))).get("id") != self._number:
+            pass
+        return answer["result"]["result"].get("value")
+
+    def text(self) -> str:
+        """What the page shows."""
+        return str(self.run("document.body.innerText"))
+
+    def say(self, words: str) -> None:
+        """Types words and sends them."""
+        self.run(f"document.querySelector('input').value = {json.dumps(words)}")
+        self.run("document.querySelector('button').click()")
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[str]:
+    """Starts a headless Chromium; gives the URL of its DevTools."""
+    binary = shutil.which("chromium") or shutil.which("chromium-browser")
+    if binary is None:
+        pytest.skip("no chromium is installed")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0"]
+    process = subprocess.Popen(
+        [binary, *options, f"--user-data-dir={profile}", "about:blank"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        port = profile / "DevToolsActivePort"
+        wait_until(lambda: port.exists() and "\n" in port.read_text(), "Chromium to start", BROWSER_START)
+        yield f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
+
+
+@contextmanager
+def open_page(tools: str, url: str) -> Iterator[Page]:
+    """Opens a URL in a page of its own."""
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{tools}/json/new?{url}", method="PUT"), timeout=DEADLINE
+    ) as answer:
+        address = json.load(answer)["webSocketDebuggerUrl"]
+    with connect(address, max_size=None, open_timeout=DEADLINE) as connection:
+        yield Page(connection)
+
+
+def test_two_pages_of_a_browser_share_the_room(server: ServerProcess, tmp_path: Path) -> None:
+    with (
+        browser(tmp_path) as tools,
+        open_page(tools, f"{server.url}/?name=Ada") as ada,
+        open_page(tools, f"{server.url}/?name=Bob") as bob,
+    ):
+        wait_until(lambda: "You are Ada." in ada.text() and "You are Bob." in bob.text(), "both to enter")
+        ada.say("Hello Bob")
+        wait_until(lambda: re.search("Ada on .+: Hello Bob", bob.text()), "Bob to hear Ada")
+        bob.say("Hello <b>Ada</b>")
+        wait_until(lambda: re.search("Bob on .+: Hello <b>Ada</b>", ada.text()), "Ada to hear Bob")
+        server.send_signal()
+        wait_until(
+            lambda: "closed (1012)" in ada.text() and "closed (1012)" in bob.text(), "both to be told of the end"
+        )
+    assert server.wait() == 0

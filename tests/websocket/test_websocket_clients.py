@@ -1,0 +1,188 @@
+"""The `websockets` library as the client, over plain and encrypted connections; Starlette and FastAPI behind them."""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets.asyncio.client
+from starlette.exceptions import WebSocketException
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from support.apps import Outcome
+from support.certificates import Authority, needs_openssl
+from support.embedded_server import EmbeddedServer, Serve
+from support.waiting import DEADLINE
+from support.websocket_client import echo
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from threadserve.types import Receive, Scope, Send
+
+CONTENTS: list[str | bytes] = ["", "hello", "grüße " * 1000, b"", b"\x00\xff" * 100, b"x" * 1_000_000]
+
+
+def url(server: EmbeddedServer, path: str = "/") -> str:
+    """The URL of a WebSocket."""
+    return f"ws://{server.host}:{server.port}{path}"
+
+
+def open_client(server: EmbeddedServer, path: str = "/", **options: Any) -> ClientConnection:
+    """A client with deadlines."""
+    client: ClientConnection = connect(
+        url(server, path), max_size=None, open_timeout=DEADLINE, close_timeout=DEADLINE, **options
+    )
+    return client
+
+
+@pytest.fixture(params=["none", "deflate"])
+def compression(request: pytest.FixtureRequest) -> str | None:
+    """Whether the client offers to compress."""
+    return None if request.param == "none" else str(request.param)
+
+
+def talk(client: ClientConnection) -> None:
+    """Sends messages of all kinds, whole and in fragments, and reads them back."""
+    for content in CONTENTS:
+        client.send(content)
+        assert client.recv(DEADLINE) == content
+    client.send(["one ", "two ", "thrée"])
+    assert client.recv(DEADLINE) == "one two thrée"
+    assert client.ping().wait(DEADLINE)
+
+
+@pytest.mark.parametrize("ws", ["auto", "wsproto", "websockets", "websockets-sansio"])
+def test_a_conversation(serve: Serve, loop: str, compression: str | None, ws: str) -> None:
+    with open_client(serve(echo, loop=loop, ws=ws), compression=compression) as client:
+        talk(client)
+    assert (client.close_code, client.close_reason) == (1000, "")
+
+
+@needs_openssl
+def test_a_conversation_over_tls(serve: Serve, loop: str, compression: str | None, tmp_path: Path) -> None:
+    seen = Outcome()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.set((scope["scheme"], "tls" in scope["extensions"]))
+        await echo(scope, receive, send)
+
+    authority = Authority(tmp_path)
+    server = serve(app, loop=loop, **authority.sign("server").settings)
+    context: ssl.SSLContext = authority.client_context()
+    with connect(
+        f"wss://localhost:{server.port}",
+        ssl=context,
+        compression=compression,
+        open_timeout=DEADLINE,
+        max_size=None,
+    ) as client:
+        talk(client)
+    assert client.close_code == 1000
+    assert seen.get() == ("wss", True)
+
+
+@needs_openssl
+def test_faults_and_the_shutdown_over_tls(serve: Serve, loop: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server = serve(echo, loop=loop, ws_max_size=10, **authority.sign("server").settings)
+    address, context = f"wss://localhost:{server.port}", authority.client_context()
+    with connect(address, ssl=context, open_timeout=DEADLINE) as client:
+        client.send("much longer than it may be")
+        with pytest.raises(ConnectionClosed):
+            client.recv(DEADLINE)
+        assert client.close_code == 1009
+    with connect(address, ssl=context, open_timeout=DEADLINE) as client:
+        server.server.should_exit = True
+        with pytest.raises(ConnectionClosed):
+            client.recv(DEADLINE)
+        assert client.close_code == 1012
+
+
+def test_many_clients_at_once(serve: Serve) -> None:
+    server = serve(echo, threads=2, app_instance="shared")
+
+    async def one(number: int) -> None:
+        async with websockets.asyncio.client.connect(url(server), open_timeout=3 * DEADLINE) as client:
+            for turn in range(20):
+                await client.send(f"{number} {turn}")
+                assert await client.recv() == f"{number} {turn}"
+
+    async def everybody() -> None:
+        async with asyncio.timeout(6 * DEADLINE), asyncio.TaskGroup() as group:
+            for number in range(50):
+                group.create_task(one(number))
+
+    asyncio.run(everybody())
+
+
+@pytest.fixture
+def fastapi_server(serve: Serve) -> EmbeddedServer:
+    """FastAPI endpoints of several kinds."""
+    fastapi = pytest.importorskip("fastapi")
+
+    async def echo_json(websocket: WebSocket, name: str) -> None:
+        await websocket.accept(subprotocol="json", headers=[(b"x-name", name.encode())])
+        async for data in websocket.iter_json():
+            await websocket.send_json({name: data})
+
+    async def closed(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close(4000, "not today")
+
+    async def refused(websocket: WebSocket) -> None:
+        raise WebSocketException(code=1008)
+
+    async def denied(websocket: WebSocket) -> None:
+        await websocket.send_denial_response(Response("pay first", status_code=402))
+
+    app = fastapi.FastAPI()
+    for path, endpoint in {
+        "/echo/{name}": echo_json,
+        "/closed": closed,
+        "/refused": refused,
+        "/denied": denied,
+    }.items():
+        app.add_api_websocket_route(path, endpoint)
+    return serve(app)
+
+
+def test_fastapi_echoes(fastapi_server: EmbeddedServer) -> None:
+    with open_client(fastapi_server, "/echo/ada", subprotocols=["other", "json"]) as client:
+        assert client.subprotocol == "json"
+        assert client.response is not None
+        assert client.response.headers["x-name"] == "ada"
+        client.send('{"a": 1}')
+        assert client.recv(DEADLINE) == '{"ada":{"a":1}}'
+
+
+def test_fastapi_closes(fastapi_server: EmbeddedServer) -> None:
+    with open_client(fastapi_server, "/closed") as client, pytest.raises(ConnectionClosed):
+        client.recv(DEADLINE)
+    assert (client.close_code, client.close_reason) == (4000, "not today")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"), [("/refused", 403, b""), ("/unknown", 403, b""), ("/denied", 402, b"pay first")]
+)
+def test_fastapi_turns_down(fastapi_server: EmbeddedServer, path: str, status: int, body: bytes) -> None:
+    with pytest.raises(InvalidStatus) as raised, open_client(fastapi_server, path):
+        pass
+    assert raised.value.response.status_code == status
+    assert (raised.value.response.body or b"") == body
+
+
+def test_starlette_test_of_disconnects(serve: Serve) -> None:
+    seen = Outcome()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        await websocket.accept()
+        try:
+            await websocket.receive_text()
+        except WebSocketDisconnect as error:
+            seen.set((error.code, error.reason))
+
+    with open_client(serve(app)) as client:
+        client.close(3001, "bye")
+    assert seen.get() == (3001, "bye")

@@ -1,0 +1,61 @@
+"""What the applications' calls have in common, be they for a request or for a WebSocket.
+
+Runs on the connection's loop thread. It owns the task that runs the application.
+"""
+
+import asyncio
+import logging
+
+from threadserve.errors import ClientDisconnected
+from threadserve.http.loop_state import LoopState
+from threadserve.interfaces.hints import hint_for
+
+logger = logging.getLogger("threadserve.error")
+
+
+class AppCall:
+    """A call of the application, in flight from `begin` to the end of `run`. `task` is set once it has to wait."""
+
+    state: LoopState
+    task: asyncio.Task[None] | None = None
+    is_cut_off = False
+    interface = "ASGI"
+
+    async def run(self) -> None:
+        """Calls the application, sees to what it leaves undone, and ends with `_end`."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Has the application called."""
+        state = self.state
+        state.starting = True
+        task = state.start_task(self.run())
+        state.starting = False
+        if not task.done():
+            self.task = task
+            state.exchanges.add(self)
+
+    def _end(self) -> None:
+        """The application is through with this call."""
+        state = self.state
+        if self.task is not None:
+            state.exchanges.discard(self)
+        if state.limit is not None:
+            state.limit.leave_threadsafe()
+        if state.draining:
+            state.check_drained()
+
+    def cancel(self) -> None:
+        """Cuts the application off."""
+        self.is_cut_off = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def _report(self, error: BaseException) -> None:
+        """Logs what the application raised, unless that follows from the client's leaving or from `cancel`."""
+        if isinstance(error, ClientDisconnected) or (self.is_cut_off and isinstance(error, asyncio.CancelledError)):
+            return
+        hint = hint_for(error)
+        if hint is not None:
+            error.add_note(hint)
+        logger.error("Exception in %s application", self.interface, exc_info=error)

@@ -1,0 +1,108 @@
+"""`send` awaited on another thread than the connection's own.
+
+A `Crossing` belongs to a loop, and other threads call only what is named `*_threadsafe`: a message goes to the loop
+through its mailbox, is sent there, and the outcome comes back to the loop that waits for it. It owns the messages that
+are under way, and takes no lock but the mailbox's.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from threadserve.errors import ClientDisconnected, MailboxClosed
+from threadserve.types import Message
+
+Post = Callable[..., object]
+SendMessage = Callable[[Message], Coroutine[Any, Any, None]]
+StartTask = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+class Errand:
+    """One message on its way. The loop that it goes to owns `task`, the loop that waits owns `future`."""
+
+    __slots__ = ("future", "loop", "message", "send", "task")
+
+    def __init__(self, send: SendMessage, message: Message) -> None:
+        self.send = send
+        self.message = message
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+        self.task: asyncio.Task[None] | None = None
+
+    def report_threadsafe(self, error: BaseException | None) -> None:
+        """Says how it went."""
+        try:
+            self.loop.call_soon_threadsafe(self._settle, error)
+        except RuntimeError:
+            # The loop that waited is closed.
+            return
+
+    def _settle(self, error: BaseException | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
+class Crossing:
+    """The way of messages into one loop."""
+
+    def __init__(self, post_threadsafe: Post, start_task: StartTask) -> None:
+        self._post = post_threadsafe
+        self._start_task = start_task
+        self._errands: set[Errand] = set()
+
+    async def send_threadsafe(self, send: SendMessage, message: Message) -> None:
+        """Awaits `send(message)` on this loop from another one; raises what it raises.
+
+        Messages of one sender keep their order. Raises `ClientDisconnected` when the loop has ended, or ends before.
+        """
+        errand = Errand(send, message)
+        try:
+            self._post(self._begin, errand)
+        except MailboxClosed:
+            raise gone() from None
+        try:
+            await errand.future
+        except asyncio.CancelledError:
+            self._cancel_threadsafe(errand)
+            raise
+
+    def _cancel_threadsafe(self, errand: Errand) -> None:
+        try:
+            self._post(self._cancel, errand)
+        except MailboxClosed:
+            return
+
+    # On the loop's own thread.
+
+    def _begin(self, errand: Errand) -> None:
+        self._errands.add(errand)
+        errand.task = task = self._start_task(errand.send(errand.message))
+        if task.done():
+            self._finish(errand, task)
+        else:
+            task.add_done_callback(lambda task: self._finish(errand, task))
+
+    def _finish(self, errand: Errand, task: "asyncio.Task[None]") -> None:
+        error = gone() if task.cancelled() else task.exception()
+        if errand in self._errands:
+            self._errands.discard(errand)
+            errand.report_threadsafe(error)
+
+    def _cancel(self, errand: Errand) -> None:
+        if errand.task is not None:
+            errand.task.cancel()
+
+    def close(self) -> None:
+        """The loop ends: whoever still waits is told that the client has gone."""
+        errands, self._errands = self._errands, set()
+        for errand in errands:
+            errand.report_threadsafe(gone())
+
+
+def gone() -> ClientDisconnected:
+    """What a sender gets that can no longer reach the connection."""
+    return ClientDisconnected("the connection's thread has ended")

@@ -1,0 +1,284 @@
+"""A client's WebSocket connection: frames in and out, pings, and the closing handshake (RFC 6455).
+
+Belongs to the loop thread of the HTTP connection that it takes over from. It owns the transport from then on; it never
+looks into an application's messages.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from wsproto.frame_protocol import CloseReason, ParseFailed
+
+from threadserve.http.loop_state import LoopState
+from threadserve.types import Message
+from threadserve.websocket.deflate import BoundedDeflate
+from threadserve.websocket.exchange import ABNORMAL, INTERNAL_ERROR, SERVICE_RESTART, WebSocketExchange
+from threadserve.websocket.frames import FrameReader, head_of
+from threadserve.websocket.handshake import Handshake
+from threadserve.websocket.scope import websocket_scope
+
+# A connection's phases, in their order.
+CONNECTING = 0
+OPEN = 1
+CLOSING = 2  # Our close frame is on its way, and the client's is awaited.
+ENDED = 3
+
+LARGE = 65536
+PING_SIZE = 4
+
+
+class WebSocketConnection(FrameReader, asyncio.Protocol):
+    """One connection. The event loop calls it, and its exchange calls back."""
+
+    __slots__ = (
+        "_exchange",
+        "_phase",
+        "_ping",
+        "_pong_due",
+        "_queue_limit",
+        "_state",
+        "_unwritten",
+        "compresses",
+        "deadline",
+        "is_stalled",
+        "write",
+    )
+
+    def __init__(self, state: LoopState, transport: asyncio.Transport) -> None:
+        super().__init__(state.ws_max_size, state.unmask)
+        self._state = state
+        self._queue_limit = state.ws_max_queue
+        self._exchange: WebSocketExchange | None = None
+        self._phase = CONNECTING
+        self._ping = b""
+        self._pong_due: bytes | None = None
+        self._unwritten = 0
+        self.transport = transport
+        self.write: Callable[[bytes | bytearray], None] = transport.write
+        self.is_stalled = False
+        self.compresses = False
+        self.deadline = inf
+
+    def take_over(self, scope: dict[str, Any], handshake: Handshake, rest: bytes) -> None:
+        """Begins with the request of an HTTP scope; `rest` is what has arrived behind its head."""
+        state = self._state
+        state.connections.add(self)
+        if rest:
+            self.data_received(rest)
+        exchange = WebSocketExchange(self, state, websocket_scope(scope, handshake), handshake)
+        self._exchange = exchange
+        state.requests += 1
+        exchange.begin()
+
+    # Called by the event loop.
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived: whole frames are taken up, and the rest is kept."""
+        if self._phase == CONNECTING or self.is_stalled:
+            self.keep(data)
+            self.pause_reading()
+        elif self._phase != ENDED:
+            self._take_up(data)
+
+    def _take_up(self, data: bytes) -> None:
+        try:
+            self.read(data)
+        except ParseFailed as error:
+            self._fail(error.code, str(error))
+
+    def eof_received(self) -> bool:
+        """The client sends no more, which is the end of the connection, with or without a close frame."""
+        if self._phase != ENDED:
+            self._phase = ENDED
+            self.deadline = self._state.linger_deadline
+            self._dismiss(ABNORMAL, "")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, by whichever side."""
+        self._state.connections.discard(self)
+        self.deadline = inf
+        self._phase = ENDED
+        self._dismiss(ABNORMAL, "")
+        super().resume_writing()
+        self._state.check_drained()
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        super().resume_writing()
+        if self._pong_due is not None and self._phase != ENDED:
+            self.write(self._frames.pong(self._pong_due))
+            self._pong_due = None
+
+    # Called while frames are read.
+
+    def on_message(self, message: Message) -> bool:
+        """See `FrameReader`. What comes when the application is done with the WebSocket is dropped."""
+        exchange = self._exchange
+        if exchange is None or exchange.deliver(message) < self._queue_limit:
+            return True
+        self.is_stalled = True
+        self.pause_reading()
+        return False
+
+    def on_ping(self, payload: bytes) -> None:
+        """See `FrameReader`. A client that does not read gets but the last of its pongs (RFC 6455 section 5.5.3)."""
+        if self.write_paused:
+            self._pong_due = payload
+        elif self._phase == OPEN:
+            self.write(self._frames.pong(payload))
+
+    def on_pong(self, payload: bytes) -> None:
+        """See `FrameReader`."""
+        if payload == self._ping and self._phase == OPEN:
+            self._ping = b""
+            self.deadline = self._state.ping_deadline
+
+    def on_close(self, code: int, reason: str) -> None:
+        """See `FrameReader`. It answers ours, or is answered (RFC 6455 section 5.5.1)."""
+        if self._phase == OPEN:
+            self._write_close(code, reason)
+        self._phase = ENDED
+        self._dismiss(code, reason)
+        self.deadline = self._state.linger_deadline
+        self.transport.close()
+
+    def _dismiss(self, code: int, reason: str) -> None:
+        """Tells the application that the WebSocket is closed, unless it knows."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.on_gone(code, reason)
+
+    # Called by the exchange and by its response to a handshake that is denied.
+
+    def open(self, answer: bytes, deflate: BoundedDeflate | None) -> None:
+        """See `Line`."""
+        self.write(answer)
+        self.start_frames(deflate)
+        self.compresses = deflate is not None
+        self._phase = OPEN
+        self.deadline = self._state.ping_deadline
+        self._go_on()
+        if self._state.draining:
+            self.begin_shutdown()
+
+    def on_received(self, waiting: int) -> None:
+        """See `Line`."""
+        if waiting <= self._queue_limit // 2:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Takes up the frames that have been waiting for their turn, and then reads on."""
+        self.is_stalled = False
+        self._take_up(b"")
+        if not self.is_stalled:
+            self.resume_reading()
+
+    def write_long(self, first: int, payload: bytes) -> None:
+        """See `Line`. A large message is not copied to join it."""
+        if len(payload) < LARGE:
+            self.write(head_of(first, len(payload)) + payload)
+        else:
+            self.transport.writelines((head_of(first, len(payload)), payload))
+
+    def write_compressed(self, content: str | bytes) -> None:
+        """See `Line`."""
+        self.write(self._frames.send_data(content))
+
+    def begin_close(self, code: int, reason: str) -> None:
+        """See `Line`."""
+        self._write_close(code, reason)
+        self._phase = CLOSING
+        self._exchange = None
+        self._unwritten = self.transport.get_write_buffer_size()
+        self.deadline = self._state.close_deadline
+        self._go_on()
+
+    def _write_close(self, code: int, reason: str) -> None:
+        # RFC 6455 section 7.4.1: these codes say that there was no close frame with a code, so none is sent.
+        has_code = code not in LOCAL_CODES
+        self.write(self._frames.close(code if has_code else None, reason if has_code else None))
+
+    def on_response_complete(self, exchange: Any) -> None:
+        """The response that denies the handshake is queued."""
+        if self._exchange is not None:
+            self._exchange.on_denied()
+        self._exchange = None
+        self._linger()
+
+    def close(self) -> None:
+        """Ends a denial that is incomplete."""
+        self._linger()
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Fails the WebSocket for the client's fault (RFC 6455 section 7.1.7)."""
+        if self._phase == OPEN:
+            self._write_close(code, reason)
+        self._dismiss(code, reason)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Reads past what the client still sends.
+
+        Closing with unread bytes would reset the connection, and what was written last could be lost.
+        """
+        self._phase = ENDED
+        self.deadline = self._state.linger_deadline
+        self.resume_reading()
+        if not self.transport.can_write_eof():
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.transport.write_eof()
+
+    # Called by the sweep and by the shutdown.
+
+    def on_deadline(self) -> None:
+        """A ping is due, or the client took too long: to answer one, to close, or to take the last bytes."""
+        state = self._state
+        if self._phase == CLOSING and self._takes_more():
+            self.deadline = state.close_deadline
+        elif self._phase != OPEN:
+            self.transport.abort()
+        elif not self._ping:
+            self._send_ping()
+        elif self._reading_paused or self.is_amid_frame or self._takes_more():
+            # The pong may be waiting behind what is not taken up, or the ping behind what the client still takes.
+            self.deadline = state.pong_deadline
+        else:
+            self._write_close(INTERNAL_ERROR, "keepalive ping timeout")
+            self._dismiss(ABNORMAL, "keepalive ping timeout")
+            self._linger()
+
+    def _takes_more(self) -> bool:
+        """Whether the client has taken some of what is queued since this was asked last, or our last frame written."""
+        before, self._unwritten = self._unwritten, self.transport.get_write_buffer_size()
+        return self._unwritten < before
+
+    def _send_ping(self) -> None:
+        payload = os.urandom(PING_SIZE)
+        self.write(self._frames.ping(payload))
+        self._unwritten = self.transport.get_write_buffer_size()
+        self.deadline = self._state.pong_deadline
+        if self.deadline == inf:
+            self.deadline = self._state.ping_deadline
+        else:
+            self._ping = payload
+
+    def begin_shutdown(self) -> None:
+        """The server is stopping: a WebSocket is closed at once; an unanswered handshake, once it is accepted."""
+        if self._phase == OPEN:
+            exchange = self._exchange
+            self.begin_close(SERVICE_RESTART, "")
+            self.deadline = self._state.linger_deadline
+            if exchange is not None:
+                exchange.on_gone(SERVICE_RESTART, "")
+
+    def abort(self) -> None:
+        """Closes the connection at once, unwritten bytes and all."""
+        self.transport.abort()
+
+
+LOCAL_CODES = frozenset({CloseReason.NO_STATUS_RCVD, CloseReason.ABNORMAL_CLOSURE, CloseReason.TLS_HANDSHAKE_FAILED})

@@ -1,0 +1,56 @@
+"""Taking the mask off what clients send (RFC 6455 section 5.3).
+
+Runs on the connection's loop thread. What `unmasker` returns belongs to one loop: the tables in it count their
+references, and threads that share one wait for each other.
+"""
+
+import importlib.util
+from collections.abc import Callable
+
+from threadserve.errors import ConfigError
+
+Unmask = Callable[[bytes | bytearray, int, int], bytes | bytearray]
+
+# From this size on four translated slices are quicker than one exclusive or of two large numbers.
+LARGE = 1500
+
+
+def unmasker(implementation: str) -> Unmask:
+    """A function that returns the payload from `start` to `end` of some bytes, whose mask stands right before it.
+
+    With the implementation "websockets" that is that library's, where it has been compiled. Raises `ConfigError` where
+    it is not installed.
+    """
+    if implementation not in ("websockets", "websockets-sansio"):
+        return table_unmasker()
+    if importlib.util.find_spec("websockets") is None:
+        raise ConfigError("ws", f"{implementation} needs the library websockets, which is not installed")
+    if importlib.util.find_spec("websockets.speedups") is None:
+        return table_unmasker()
+    from websockets.speedups import apply_mask
+
+    def unmask(data: bytes | bytearray, start: int, end: int) -> bytes:
+        return apply_mask(memoryview(data)[start:end], data[start - 4 : start])
+
+    return unmask
+
+
+def table_unmasker() -> Unmask:
+    """The same with what Python itself has."""
+    tables = [bytes(byte ^ mask for byte in range(256)) for mask in range(256)]
+    from_bytes = int.from_bytes
+
+    def unmask(data: bytes | bytearray, start: int, end: int) -> bytes | bytearray:
+        size = end - start
+        if size >= LARGE:
+            return unmask_large(data, start, end)
+        key = data[start - 4 : start] * (size // 4 + 1)
+        return (from_bytes(data[start:end], "little") ^ from_bytes(key[:size], "little")).to_bytes(size, "little")
+
+    def unmask_large(data: bytes | bytearray, start: int, end: int) -> bytearray:
+        payload = bytearray(memoryview(data)[start:end])
+        for offset, mask in enumerate(data[start - 4 : start]):
+            payload[offset::4] = payload[offset::4].translate(tables[mask])
+        return payload
+
+    return unmask
