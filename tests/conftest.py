@@ -45,3 +45,11 @@ def connect(serve: Serve) -> Iterator[Connect]:
     """`connect(server)` opens a connection to a server; it is closed before the server is stopped."""
     with clients() as open_client:
         yield open_client
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest) -> str:
+    """The event loop, for tests of what rests on its transports: `serve(app, loop=loop)`."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return str(request.param)

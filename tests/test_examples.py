@@ -1,10 +1,14 @@
 """Every example, run as its docstring says and asked over real sockets."""
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +17,18 @@ from support.server_process import PACKAGE_ROOT, ServerProcess
 from support.waiting import DEADLINE
 
 EXAMPLES = {path.stem: path for path in (PACKAGE_ROOT / "examples").glob("*.py")}
-TESTED = {"embedded", "factory", "fastapi_model", "hello", "starlette_lifespan", "streaming"}
+TESTED = {
+    "chat",
+    "django_site",
+    "embedded",
+    "factory",
+    "fastapi_model",
+    "flask_cpu_bound",
+    "flask_site",
+    "hello",
+    "starlette_lifespan",
+    "streaming",
+}
 THREADS = 3
 
 
@@ -147,6 +162,32 @@ def test_factory_builds_an_app_for_every_thread(open_client: Callable[[], httpx.
         told = [response.json() for _, response in asked]
     assert {answer["greeting"] for answer in told} == {"Welcome"}
     assert {answer["instance"] for answer in told} == {1, 2, 3}
+
+
+def test_flask_site_keeps_sessions_and_takes_files() -> None:
+    with example("flask_site:app") as server, httpx.Client(base_url=server.url) as client:
+        assert [client.get("/").text for _ in range(2)] == ["Visit 1\n", "Visit 2\n"]
+        answer = client.post("/upload", files={"file": ("large", b"x" * 2_000_000)})
+        assert answer.json() == {"name": "large", "bytes": 2_000_000}
+        assert client.get("/countdown/3").text == "3\n2\n1\n"
+
+
+def test_flask_cpu_bound_runs_views_on_several_threads() -> None:
+    with example("flask_cpu_bound:app", "--wsgi-threads", "4") as server, ThreadPoolExecutor(4) as askers:
+        ask = partial(httpx.get, f"{server.url}/primes/30000", timeout=4 * DEADLINE)
+        answers = [answer.json() for answer in askers.map(lambda _: ask(), range(8))]
+    assert {answer["primes"] for answer in answers} == {3245}
+    assert max(answer["together"] for answer in answers) > 1
+
+
+def test_django_site_keeps_its_guests(tmp_path: Path) -> None:
+    env = {**os.environ, "DATABASE": str(tmp_path / "guests.sqlite3")}
+    command = [sys.executable, "-m", "examples.django_site", "migrate"]
+    subprocess.run(command, cwd=PACKAGE_ROOT, env=env, check=True, timeout=60)
+    with example("django_site:application", **env) as server:
+        for name in ("Ada", "Grace"):
+            assert name in httpx.post(server.url, data={"name": name}).json()["guests"]
+        assert httpx.get(server.url).json() == {"guests": ["Ada", "Grace"]}
 
 
 def test_embedded_serves_and_stops() -> None:

@@ -17,7 +17,7 @@ from support.waiting import wait_until
 from threadserve.config import LOGGING_CONFIG, Config
 from threadserve.errors import ConfigError
 from threadserve.log_config import configure_logging
-from threadserve.logging import TRACE_LOG_LEVEL
+from threadserve.logging.formatters import TRACE_LOG_LEVEL
 
 MESSAGE = '%s - "%s %s HTTP/%s" %d'
 ENTRY = ("127.0.0.1:54321", "GET", "/", "1.1", 200)

@@ -246,3 +246,21 @@ def test_the_last_of_the_allowed_requests_stops_the_server(start: Start) -> None
     answered = load.join()
     assert answered >= limit
     assert len(re.findall(r'"GET / HTTP/1.1" 200', server.stdout)) == answered
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_request_that_came_while_the_process_was_held_up_is_answered(
+    start: Start, connect: Connect, loop: str
+) -> None:
+    server = start("--loop", loop)
+    client = connect(server)
+    assert client.get("/").status == 200
+    begin_stopping(server)
+    # Less than the second for which the connection is kept, so that the request comes in time; then the rest of it.
+    time.sleep(0.4)
+    server.send_signal(signal.SIGSTOP)
+    client.send(request())
+    time.sleep(0.8)
+    server.send_signal(signal.SIGCONT)
+    assert client.read_response().status == 200
+    assert server.wait() == 0

@@ -9,9 +9,9 @@ from threadserve.config.build import free_threaded_build
 from threadserve.gil import gil_is_enabled
 from threadserve.http.parsers import parser_name
 from threadserve.interfaces.loading import AppSource
-from threadserve.logging import log_emphasised
+from threadserve.listening.tcp import url_of
+from threadserve.logging.formatters import log_emphasised
 from threadserve.loops import loop_name
-from threadserve.sockets import url_of
 from threadserve.version import __version__
 
 logger = logging.getLogger("threadserve.error")

@@ -27,10 +27,10 @@ from gunicorn.workers.base import Worker
 from threadserve.config import Config
 from threadserve.config.build import free_threaded_build, usable_cpus
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
-from threadserve.logging import handlers_reached
+from threadserve.listening.tcp import SharedListener
+from threadserve.logging.formatters import handlers_reached
 from threadserve.server import Server
 from threadserve.serving import Observer
-from threadserve.sockets import SharedListener
 
 # Before the arbiter kills a worker at the end of its graceful timeout, requests are cut off and the lifespan ends.
 CUT_OFF = 2.0

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from threadserve.config import Config
 from threadserve.errors import ConfigError
-from threadserve.logging import TRACE_LOG_LEVEL
+from threadserve.logging.formatters import TRACE_LOG_LEVEL
 
 LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any]
 

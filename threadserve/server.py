@@ -21,15 +21,14 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from threadserve.config import Config
+from threadserve.listening.tcp import Listeners
 from threadserve.log_config import configure_logging
 from threadserve.loops import loop_factory
 from threadserve.serving import Observer, Serving, StopFlags
 from threadserve.signals import captured, handled
-from threadserve.sockets import Listeners
 from threadserve.threads.group import MakeHost
 from threadserve.threads.hosts import BorrowedLoop, Host, LoopThread, Outcome
 from threadserve.threads.loop_server import LoopServer
-
 
 # What a subclass may do in its own way, in their order within the first.
 STEPS = ("serve", "startup", "main_loop", "on_tick", "shutdown")

@@ -6,28 +6,35 @@ connection. The flags and methods that other threads may use are named.
 """
 
 import logging
+import math
 import os
-import random
 import socket
 import time
 from collections.abc import Callable
 from typing import Any
 
-from threadserve.access_log import AccessLogWriter
 from threadserve.banner import log_start
 from threadserve.config import Config
 from threadserve.gil import GilGuard
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.interfaces.loading import AppSource
-from threadserve.sockets import Listeners, bind_all, bind_error, listeners_per_loop, share_port
+from threadserve.limits import Limits
+from threadserve.listening import systemd
+from threadserve.listening.listeners import open_listeners
+from threadserve.listening.tcp import Listeners, bind_error, listeners_per_loop, share_port
+from threadserve.logging.access_log import AccessLogWriter
+from threadserve.logging.formatters import log_emphasised
+from threadserve.signals import STOPPING
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.distribution import chooser
 from threadserve.threads.group import LoopGroup, MakeHost
 from threadserve.threads.loop_server import Shared
+from threadserve.tls.certificates import certificates_for
 
 logger = logging.getLogger("threadserve.error")
 
 TICK = 1.0
+POOL_GRACE = 1.0
 
 
 class StopFlags:
@@ -37,11 +44,29 @@ class StopFlags:
     force_exit = False
 
 
+class Observer:
+    """Whoever follows a server's life; this one takes no interest. Called on the server's thread."""
+
+    # Whether another process speaks for the server, and decides about its end.
+    is_supervised = False
+    stop_signals: tuple[int, ...] = STOPPING
+
+    def on_serving(self) -> None:
+        """Connections are accepted from now on."""
+
+    def on_tick(self) -> None:
+        """About a second has passed, at most, in which the server's thread has not been stuck."""
+
+    def on_limit(self) -> bool:
+        """The process has served what it is to serve; returns whether the server is to stop. May be called again."""
+        return True
+
+
 class Serving:
     """One run of a server. The public attributes may be read from any thread.
 
-    `on_ready` is called once, when the application is ready on every loop and before the first connection is accepted.
-    Raises `ThreadserveError` when a setting or an address cannot be used.
+    `on_ready` is called once, when the application is ready on every loop and before the first connection is accepted,
+    and `on_started` once the server serves. Raises `ThreadserveError` when a setting or an address cannot be used.
     """
 
     def __init__(
@@ -50,17 +75,21 @@ class Serving:
         make_host: MakeHost,
         sockets: Listeners | None,
         flags: StopFlags,
-        on_ready: Callable[[], object] | None,
+        observer: Observer,
     ) -> None:
         self.started = False
         self.addresses: list[Any] = []
+        self.on_ready: Callable[[], object] = nothing
+        self.on_started: Callable[[], object] = nothing
         thread_count = config.thread_count
-        self._listeners = bind_all(config.host, config.port) if sockets is None else adopted(sockets)
+        self._certificates = certificates_for(config, thread_count)
+        self._is_reload_wanted = False
+        self.listeners = open_listeners(config) if sockets is None else adopted(sockets)
         self._config = config
         self._flags = flags
-        self._on_ready = on_ready
+        self._observer = observer
         self._guard = GilGuard()
-        self._log_writer = AccessLogWriter()
+        self._log_writer = AccessLogWriter(config.access_log_format)
         self._source = AppSource(config)
         self._acceptor = Acceptor(chooser(config.distribute))
         shared = Shared(
@@ -68,12 +97,18 @@ class Serving:
             self._source,
             self._log_writer if config.access_log else None,
             ConcurrencyLimit(config.limit_concurrency) if config.limit_concurrency else None,
+            self._certificates,
         )
         self._group = LoopGroup(shared, thread_count, make_host, self._acceptor)
 
     def wake_threadsafe(self) -> None:
         """Has the flags looked at now."""
         self._acceptor.wake_threadsafe()
+
+    def reload_certificates_threadsafe(self) -> None:
+        """Has the TLS certificates loaded anew."""
+        self._is_reload_wanted = True
+        self.wake_threadsafe()
 
     def run(self) -> bool:
         """Serves to the end. Returns whether every loop ended; raises `ThreadserveError` for a failure."""
@@ -87,7 +122,7 @@ class Serving:
         if self._group.failure is not None:
             raise self._group.failure
         if self.started:
-            logger.info("Finished server process [%d]", os.getpid())
+            log_emphasised(logger, "Finished server process [%d]", os.getpid(), fg="cyan")
         return ended
 
     def _start(self) -> None:
@@ -96,56 +131,73 @@ class Serving:
         while not (self._group.ready or self._group.failure or self._flags.should_exit):
             self._acceptor.step(TICK)
             self._group.check()
+            self._observer.on_tick()
         if self._group.ready:
-            if self._on_ready is not None:
-                self._on_ready()
+            self.on_ready()
             self._listen()
-            self.addresses = [listener.getsockname() for listener in self._listeners]
+            self.addresses = [listener.getsockname() for listener in self.listeners]
             self._guard.check()
-            logger.info("Started server process [%d]", os.getpid())
-            log_start(self._config, self._source, self.addresses)
+            log_emphasised(logger, "Started server process [%d]", os.getpid(), fg="cyan")
+            if not self._observer.is_supervised:
+                log_start(self._config, self._source, self.addresses)
+                systemd.notify("READY=1")
             self.started = True
+            self._observer.on_serving()
+            self.on_started()
 
     def _listen(self) -> None:
-        for listener in self._listeners:
+        for listener in self.listeners:
             start_listening(listener, self._config.backlog)
-        per_loop = listeners_per_loop(self._listeners, self._config.thread_count, self._config.distribute)
+        per_loop = listeners_per_loop(self.listeners, self._config.thread_count, self._config.distribute)
         for siblings in per_loop[1:]:
             for sibling in siblings:
                 start_listening(sibling, self._config.backlog)
         if per_loop:
             self._group.listen(per_loop)
         else:
-            self._acceptor.listen(self._listeners)
+            self._acceptor.listen(self.listeners)
 
     def _watch(self) -> None:
         """Accepts, and looks after the loops, until there is a reason to stop."""
-        limit = self._request_limit()
+        limits = Limits(self._config, self._group.requests)
         next_look = time.monotonic() + TICK
         while not (self._flags.should_exit or self._group.failure):
-            self._acceptor.step(TICK / 10 if limit else TICK)
+            self._acceptor.step(TICK / 10 if limits.requests else TICK)
             self._group.check()
-            if limit and self._group.requests() >= limit:
-                logger.warning("Maximum request limit of %d exceeded. Terminating process.", limit)
+            if self._is_reload_wanted:
+                self._reload_certificates()
+            is_due = time.monotonic() >= next_look
+            is_over = limits.are_reached(look_at_memory=is_due) or self._source.is_worn_out
+            if is_over and self._observer.on_limit():
                 return
-            if time.monotonic() >= next_look:
+            if is_due:
                 next_look = time.monotonic() + TICK
                 self._guard.check()
+                self._look_at_certificates()
+                self._observer.on_tick()
+                if not self._observer.is_supervised:
+                    systemd.beat()
 
-    def _request_limit(self) -> int:
-        """After how many requests to stop; 0 is never."""
-        if not self._config.limit_max_requests:
-            return 0
-        return self._config.limit_max_requests + random.randint(0, self._config.limit_max_requests_jitter)
+    def _reload_certificates(self) -> None:
+        self._is_reload_wanted = False
+        if self._certificates is not None and self._certificates.reload():
+            self._group.renew_tls()
+
+    def _look_at_certificates(self) -> None:
+        if self._certificates is not None and self._certificates.reload_if_changed():
+            self._group.renew_tls()
 
     def _stop(self) -> bool:
         """Stops accepting, lets the loops finish, and closes what is left. Returns whether every loop ended."""
         if self._group.failure is None:
             logger.info("Shutting down")
+        if not self._observer.is_supervised:
+            systemd.notify("STOPPING=1")
         self._acceptor.stop_listening()
         ended = self._group.stop(self._stop_condition())
+        ended = self._source.stop(POOL_GRACE) and ended
         self._acceptor.close()
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.close()
         self._guard.uninstall()
         self._log_writer.stop()
@@ -154,10 +206,18 @@ class Serving:
     def _stop_condition(self) -> Callable[[], bool]:
         """When to wait no longer for the loops: a start-up that goes on has as long as requests have, which look after
         that themselves."""
-        if self.started:
-            return lambda: self._flags.force_exit
-        deadline = time.monotonic() + self._config.timeout_graceful_shutdown
-        return lambda: self._flags.force_exit or time.monotonic() >= deadline
+        grace = self._config.timeout_graceful_shutdown
+        deadline = math.inf if self.started or grace is None else time.monotonic() + grace
+
+        def is_over() -> bool:
+            self._observer.on_tick()
+            return self._flags.force_exit or time.monotonic() >= deadline
+
+        return is_over
+
+
+def nothing() -> None:
+    """What is done where nobody asks for anything."""
 
 
 def adopted(sockets: Listeners) -> Listeners:

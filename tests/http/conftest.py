@@ -16,14 +16,6 @@ def parser(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def loop(request: pytest.FixtureRequest) -> str:
-    """The event loop, for tests of what rests on its transports: `serve(app, loop=loop)`."""
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    return str(request.param)
-
-
 @pytest.fixture
 def serve(error_log: ErrorLog, parser: str) -> Iterator[Serve]:
     """`serve(app, **settings)` starts a server with the parser under test for this test."""

@@ -111,6 +111,24 @@ def test_asgi2(app: Any) -> None:
     assert not is_factory(app)
 
 
+def wsgi(environ: Any, start_response: Any) -> Any: ...
+
+
+class Wsgi:
+    def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+
+class WsgiResult:
+    def __init__(self, environ: Any, start_response: Any) -> None: ...
+
+
+@pytest.mark.parametrize("app", [wsgi, Wsgi(), Wsgi().__call__, WsgiResult, functools.partial(wsgi)], ids=repr)
+def test_wsgi(app: Any) -> None:
+    assert mistake_in_app(app, "auto") is None
+    assert interface_of(app) == "wsgi"
+    assert not is_factory(app)
+
+
 def test_frameworks() -> None:
     from fastapi import FastAPI
     from starlette.applications import Starlette
@@ -171,21 +189,12 @@ async def with_yield(scope: Any, receive: Any, send: Any) -> Any:
     yield
 
 
-def wsgi(environ: Any, start_response: Any) -> Any: ...
-
-
-class Wsgi:
-    def __call__(self, environ: Any, start_response: Any) -> Any: ...
-
-
 @pytest.mark.parametrize(
     ("app", "mistake"),
     [
         (not_async, "is not async; "),
         (lambda scope, receive, send: None, "is not async; "),
         (with_yield, "is not async; "),
-        (wsgi, "takes two arguments, as a WSGI application does; "),
-        (Wsgi(), "takes two arguments, as a WSGI application does; "),
         (OldClass({}), "cannot be called with three arguments; "),
         (one_argument, "cannot be called with three arguments; "),
         (with_one_too_many, "cannot be called with three arguments; "),
@@ -204,7 +213,7 @@ def test_mistake(app: Any, mistake: str) -> None:
 
 
 @pytest.mark.parametrize("app", [not_async, wsgi, OldClass({})], ids=repr)
-@pytest.mark.parametrize("interface", ["asgi3", "asgi2"])
+@pytest.mark.parametrize("interface", ["asgi3", "asgi2", "wsgi"])
 def test_nothing_is_detected_when_told(app: Any, interface: str) -> None:
     assert mistake_in_app(app, interface) is None
 

@@ -14,6 +14,7 @@ from support.waiting import DEADLINE
 
 from threadserve.errors import AppImportFailed, AppLoadError
 from threadserve.interfaces.asgi2 import ASGI2Adapter
+from threadserve.interfaces.wsgi.bridge import WSGIBridge
 
 MODULE = """
     import helpers
@@ -440,9 +441,9 @@ class TestFailures:
             project.load("pkg:main")
 
     def test_object_that_is_no_application(self, project: Any) -> None:
-        def app(environ: Any, start_response: Any) -> None: ...
+        async def app(one: Any, two: Any, three: Any, four: Any) -> None: ...
 
-        with pytest.raises(AppLoadError, match=r"app takes two arguments, as a WSGI application does"):
+        with pytest.raises(AppLoadError, match=r"app cannot be called with three arguments; an ASGI application is "):
             project.load(app)
 
 
@@ -466,6 +467,15 @@ class TestInterface:
         assert isinstance(app, ASGI2Adapter)
         assert vars(app)["app"] is OldHello
         assert source.interface == "asgi2"
+
+    @pytest.mark.parametrize("interface", ["auto", "wsgi"])
+    def test_wsgi_has_one_instance_and_one_bridge(self, project: Any, load: Loads, interface: str) -> None:
+        project.write("main.py", "def app(environ, start_response): ...")
+        source = project.source("main:app", interface=interface, wsgi_threads=2)
+        assert distinct([load(source), load(source)]) == 1
+        assert isinstance(load(source), WSGIBridge)
+        assert (source.interface, source.instances) == ("wsgi", 1)
+        assert source.stop(DEADLINE)
 
     def test_interface_that_is_named_is_believed(self, project: Any, load: Loads) -> None:
         source = project.source(hello, interface="asgi2")

@@ -14,7 +14,7 @@ from support.server_process import ServerProcess
 from threadserve import Config
 from threadserve.errors import BindError, ConfigError
 from threadserve.listening.listeners import open_listeners
-from threadserve.sockets import Listeners
+from threadserve.listening.tcp import Listeners
 
 APP = "examples.hello:app"
 

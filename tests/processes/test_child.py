@@ -12,8 +12,8 @@ from support.waiting import DEADLINE, wait_until
 from support.workers import TESTS
 
 from threadserve import Config
+from threadserve.listening.tcp import bind_all, close_all
 from threadserve.processes.child import Child
-from threadserve.sockets import bind_all, close_all
 
 StartChild = Callable[..., Child]
 

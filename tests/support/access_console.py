@@ -5,8 +5,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from threadserve.access_log import AccessEntry, AccessLogWriter
-from threadserve.logging import ACCESS_FORMAT, AccessFormatter, ConsoleHandler
+from threadserve.logging.access_log import AccessEntry, AccessLogWriter
+from threadserve.logging.formatters import ACCESS_FORMAT, AccessFormatter, ConsoleHandler
 
 parent = logging.getLogger("threadserve")
 access = logging.getLogger("threadserve.access")

@@ -40,6 +40,9 @@ class MemoryTransport(asyncio.Transport):
     def write_eof(self) -> None:
         self._eof = True
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None:
         self._resumed.clear()
 
@@ -82,7 +85,8 @@ class MemoryTransport(asyncio.Transport):
 
 async def converse(app: ASGIApp, parser: Any, pieces: Iterable[bytes]) -> bytes:
     """What a connection with this parser writes when these pieces arrive one after the other, then a half-close."""
-    state = LoopState(Config(app, http=parser), 0, app, {}, None, None)
+    post = asyncio.get_running_loop().call_soon_threadsafe
+    state = LoopState(Config(app, http=parser), 0, app, {}, None, None, post)
     connection = HttpConnection(state)
     transport = MemoryTransport(connection)
     async with asyncio.timeout(3):

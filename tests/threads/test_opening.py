@@ -45,13 +45,6 @@ def told(client: RawClient) -> Any:
     return json.loads(client.get().body)
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def loop(request: pytest.FixtureRequest) -> str:
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    return str(request.param)
-
-
 @pytest.fixture
 def serve(error_log: ErrorLog, loop: str) -> Iterator[Serve]:
     with servers(threads=1, lifespan="off", loop=loop, proxy_protocol=True) as start:

@@ -32,14 +32,6 @@ def client_identity(authority: Authority) -> Identity:
     return authority.sign("client", "/C=DE/O=Acme, Inc./CN=Alice")
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def loop(request: pytest.FixtureRequest) -> str:
-    """The event loop."""
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    return str(request.param)
-
-
 @pytest.fixture
 def serve(error_log: ErrorLog, identity: Identity, loop: str) -> Iterator[Serve]:
     """`serve(app, **settings)` starts a server with TLS for this test."""

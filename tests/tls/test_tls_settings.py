@@ -15,7 +15,7 @@ from support.server_process import ServerProcess
 
 from threadserve import Config
 from threadserve.errors import ConfigError
-from threadserve.tls import LoopTls, certificates_for
+from threadserve.tls.certificates import LoopTls, certificates_for
 
 APP = "support.steered_app:app"
 TESTS = str(Path(__file__).parents[1])

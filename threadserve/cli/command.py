@@ -14,7 +14,7 @@ from threadserve.cli.mistakes import refusal, unknown_option
 from threadserve.cli.options import is_given, option, variable, write_record
 from threadserve.config import groups, settings
 from threadserve.config.build import free_threaded_build
-from threadserve.config_file import find_config_file, read_config_file
+from threadserve.config.config_file import find_config_file, read_config_file
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.interfaces.app_errors import application_traceback
 from threadserve.running import run

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from threadserve.http.forwarded import TrustedHosts, believed_fields
+from threadserve.proxies.forwarded import TrustedHosts, believed_fields
 
 Check = Callable[[Any], str | None]
 

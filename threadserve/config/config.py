@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from threadserve.config.build import default_threads, default_workers, default_wsgi_threads
 from threadserve.config.declaring import problem_with
+from threadserve.config.env_file import load_env_file
 from threadserve.config.groups.application import Application
 from threadserve.config.groups.headers import Headers
 from threadserve.config.groups.limits import Limits
@@ -21,7 +22,6 @@ from threadserve.config.groups.tls import TLS
 from threadserve.config.groups.websockets import WebSockets
 from threadserve.config.groups.wsgi import WSGI
 from threadserve.config.programs import ForPrograms
-from threadserve.env_file import load_env_file
 from threadserve.errors import ConfigError
 
 GROUPS: tuple[Any, ...] = (Serving, Application, Processes, WSGI, WebSockets, TLS, Proxies, Limits, Headers, Log)

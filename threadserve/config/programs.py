@@ -4,10 +4,9 @@ Runs on whichever thread asks. It owns nothing; the sockets that it binds belong
 """
 
 import socket
-from collections.abc import Sequence
 from typing import Any
 
-from threadserve.listening.listeners import open_listeners
+from threadserve.listening.listeners import Addresses, open_listeners
 from threadserve.loops import LoopFactory, loop_factory
 
 
@@ -18,15 +17,9 @@ class NoLifespan:
         self.config = config
 
 
-class ForPrograms:
+class ForPrograms(Addresses):
     """The part of `Config` that has Uvicorn's names and is no setting."""
 
-    host: str
-    port: int
-    uds: str | None
-    fd: int | None
-    bind: Sequence[str]
-    uds_permissions: str | int | None
     loop: str
     reload: bool
     loaded = False

@@ -8,24 +8,31 @@ import asyncio
 import logging
 from collections.abc import Callable
 from math import inf
-from typing import cast
+from typing import Any, cast
 
-from threadserve.access_log import AccessLog
 from threadserve.errors import ParserError
 from threadserve.http.exchange import Exchange
+from threadserve.http.flow import FlowControl
 from threadserve.http.framing import ChunkedFraming, Framing, LengthFraming
 from threadserve.http.grammar import explain_head
 from threadserve.http.loop_state import LoopState
-from threadserve.http.peer import Announced, peer_of
+from threadserve.http.peer import peer_of
 from threadserve.http.refusal import CRLF, Refusal, bad_request, refusal_answer
 from threadserve.http.response_side import COMPLETE, HELD
-from threadserve.http.rules import MessageRules, read_rules, refuse_head, too_large
+from threadserve.http.rules import DECISIVE, MessageRules, read_rules, refuse_head, too_large
 from threadserve.http.scope import build_scope
+from threadserve.http.wsgi_exchange import exchange_maker
+from threadserve.proxies.forwarded import Forwarded, read_forwarded
+from threadserve.proxies.protocol import Announced
+from threadserve.tls.certificates import LoopTls
 from threadserve.types import Headers
+from threadserve.websocket.connection import WebSocketConnection
+from threadserve.websocket.handshake import read_handshake
 
 logger = logging.getLogger("threadserve.error")
 
 READ_AHEAD = 65536
+PIECE = 65536
 BLANK_LINE = b"\r\n\r\n"
 
 # A connection's phases, in their order.
@@ -34,51 +41,55 @@ ENDING = 1  # No further request is read; what is queued is still written.
 LINGERING = 2
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(FlowControl, asyncio.Protocol):
     """One connection. The event loop calls it, and its exchange and response call back."""
 
     __slots__ = (
         "_announced",
         "_at_eof",
         "_checked",
-        "_drained",
+        "_decisive",
         "_exchange",
+        "_forwarded",
         "_framing",
         "_head_begun",
+        "_make_exchange",
         "_match_head",
         "_parser",
         "_peer",
         "_pending",
         "_phase",
         "_reading",
-        "_reading_paused",
         "_rules",
         "_special",
         "_state",
+        "_successor",
+        "_tls",
         "deadline",
-        "transport",
         "write",
-        "write_paused",
     )
 
-    def __init__(self, state: LoopState, announced: Announced | None = None) -> None:
+    def __init__(self, state: LoopState, announced: Announced | None = None, tls: LoopTls | None = None) -> None:
+        super().__init__()
         self._state = state
         self._announced = announced
+        self._tls = tls
         self._match_head = state.match_head
+        self._make_exchange = exchange_maker(state)
         self._parser = state.make_parser()
         self._exchange: Exchange | None = None
         self._framing: Framing | None = None
         self._pending = b""
         self._reading = False
-        self._reading_paused = False
         self._phase = OPEN
         self._head_begun = False
         self._checked = 0
         self._at_eof = False
         self._special: Headers | None = None
+        self._decisive: Headers | None = None
+        self._forwarded: Forwarded | None = None
         self._rules: MessageRules | None = None
-        self._drained: asyncio.Event | None = None
-        self.write_paused = False
+        self._successor: WebSocketConnection | None = None
         self.deadline = inf
 
     # Called by the event loop.
@@ -86,8 +97,8 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open."""
         self.transport = cast("asyncio.Transport", transport)
-        self.write: Callable[[bytes], None] = self.transport.write
-        self._peer = peer_of(transport, self._announced)
+        self.write: Callable[[bytes], None] = self.transport.write if self._tls is None else self._write_pieces
+        self._peer = peer_of(transport, self._announced, self._state.trusted_proxies, self._tls)
         self.deadline = self._state.head_deadline
         self._state.connections.add(self)
         if self._state.draining:
@@ -127,33 +138,34 @@ class HttpConnection(asyncio.Protocol):
         if self._exchange is None and self._pending:
             self.data_received(b"")
         if self._exchange is not None:
-            self._exchange.disconnect(gone=False)
-            return self._framing is None
+            can_answer = self.transport.can_write_eof()
+            self._exchange.disconnect(gone=not can_answer)
+            return can_answer and self._framing is None
         if self._pending and self._phase == OPEN:
             self._refuse(bad_request("the request is incomplete"))
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by whichever side."""
+        if self._successor is not None:
+            self._successor.connection_lost(exc)
+            return
         self._state.connections.discard(self)
         self.deadline = inf
         self._phase = LINGERING
         if self._exchange is not None:
+            self._log_broken_off(self._exchange)
             self._exchange.disconnect(gone=True)
         self.resume_writing()
         self._state.check_drained()
 
-    def pause_writing(self) -> None:
-        """The client takes less than is written."""
-        self.write_paused = True
-
     def resume_writing(self) -> None:
         """The client has taken enough."""
-        self.write_paused = False
-        if self._drained is not None:
-            self._drained.set()
+        super().resume_writing()
         if self._exchange is None and self._phase == OPEN:
             self._await_next()
+        elif self._phase == ENDING:
+            self._close_transport(self._state.close_deadline)
 
     # Reading requests.
 
@@ -181,24 +193,52 @@ class HttpConnection(asyncio.Protocol):
         rules = self._rules
         # Most requests on a connection repeat these fields, and then mean the same.
         if rules is None or parser.special != self._special or is_http11 != rules.is_http11:
-            rules = self._rules = read_rules(parser.special, is_http11)
-            self._special = parser.special
+            rules = self._learn_rules(parser.special, is_http11)
         scope = build_scope(state, parser, "1.1" if is_http11 else "1.0", self._peer)
+        if self._forwarded is not None:
+            self._forwarded.apply(scope)
         if state.limit is not None and not state.limit.enter_threadsafe():
             raise Refusal(503, "Service Unavailable: too many requests in flight")
-        if not rules.is_plain and rules.has_body:
-            self._framing = ChunkedFraming() if rules.chunked else LengthFraming(rules.content_length)
+        if not rules.is_plain:
+            if rules.opens_websocket and parser.method == "GET" and state.serves_websockets and not self._at_eof:
+                return self._hand_over(scope, data, end)
+            if rules.has_body:
+                self._framing = ChunkedFraming() if rules.chunked else LengthFraming(rules.content_length)
         self.deadline = inf
         self._head_begun = False
-        self._exchange = exchange = Exchange(self, state, scope, rules)
+        self._exchange = exchange = self._make_exchange(self, state, scope, rules)
         state.requests += 1
-        state.starting = True
-        task = state.start_task(exchange.run())
-        state.starting = False
-        if not task.done():
-            exchange.task = task
-            state.exchanges.add(exchange)
+        exchange.begin()
         return end
+
+    def _learn_rules(self, special: Headers, is_http11: bool) -> MessageRules:
+        """What fields mean that are not those of the last request. Behind a proxy often only the client is another."""
+        state = self._state
+        self._special = special
+        if self._peer.is_trusted:
+            self._forwarded = read_forwarded(special, state.trusted_proxies, state.believed_fields)
+        decisive = [field for field in special if field[0] in DECISIVE]
+        if self._rules is None or decisive != self._decisive or is_http11 != self._rules.is_http11:
+            self._rules = read_rules(decisive, is_http11)
+            self._decisive = decisive
+        return self._rules
+
+    def _hand_over(self, scope: dict[str, Any], data: bytes, end: int) -> int:
+        """Gives the connection, and what has arrived behind this head, to a WebSocket; returns where the data ends."""
+        state = self._state
+        try:
+            handshake = read_handshake(scope["headers"])
+        except Refusal:
+            if state.limit is not None:
+                state.limit.leave_threadsafe()
+            raise
+        self.resume_reading()
+        self._phase = LINGERING
+        state.connections.discard(self)
+        self._successor = successor = WebSocketConnection(state, self.transport)
+        self.transport.set_protocol(successor)
+        successor.take_over(scope, handshake, data[end:])
+        return len(data)
 
     def _keep(self, data: bytes, position: int) -> None:
         """Keeps the bytes whose turn has not come, or ends the connection in view of them."""
@@ -258,7 +298,7 @@ class HttpConnection(asyncio.Protocol):
         """The response's last byte is queued: the connection goes on or ends."""
         state = self._state
         if state.access_log is not None:
-            self._log_access(state.access_log, exchange)
+            state.access_log.add(exchange.access_entry(self._peer))
         if exchange.keep_alive and self._framing is None:
             self._exchange = None
             self.deadline = state.idle_deadline
@@ -272,12 +312,10 @@ class HttpConnection(asyncio.Protocol):
         if exchange.changed is not None:
             exchange.wake()
 
-    def _log_access(self, access_log: AccessLog, exchange: Exchange) -> None:
-        scope = exchange.scope
-        target = scope["raw_path"].decode("ascii", "backslashreplace")
-        if scope["query_string"]:
-            target += "?" + scope["query_string"].decode("ascii", "backslashreplace")
-        access_log.add((self._peer.label, scope["method"], target, scope["http_version"], exchange.status))
+    def _log_broken_off(self, exchange: Exchange) -> None:
+        """Has a response in the access log that was begun and never completed."""
+        if exchange.status and exchange.phase != COMPLETE and self._state.access_log is not None:
+            self._state.access_log.add(exchange.access_entry(self._peer))
 
     def _await_next(self) -> None:
         """The request after this one may come, or has been waiting."""
@@ -294,25 +332,10 @@ class HttpConnection(asyncio.Protocol):
             if self._at_eof and self._exchange is None:
                 self.transport.close()
 
-    def pause_reading(self) -> None:
-        """Leaves further bytes of the client in the kernel."""
-        if not self._reading_paused and not self.transport.is_closing():
-            self._reading_paused = True
-            self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Reads on."""
-        if self._reading_paused and not self.transport.is_closing():
-            self._reading_paused = False
-            self.transport.resume_reading()
-
-    async def drained(self) -> None:
-        """Returns when the client has taken enough of what is queued, or is gone."""
-        while self.write_paused:
-            if self._drained is None:
-                self._drained = asyncio.Event()
-            self._drained.clear()
-            await self._drained.wait()
+    def _write_pieces(self, data: bytes) -> None:
+        """Queues bytes on a TLS transport, which notices only at the next write that the client does not take them."""
+        for position in range(0, len(data), PIECE):
+            self.transport.write(data[position : position + PIECE])
 
     def close(self) -> None:
         """Closes the connection once what is queued has been written."""
@@ -324,8 +347,9 @@ class HttpConnection(asyncio.Protocol):
     def _finish(self, *, unread: bool) -> None:
         if unread:
             self._linger()
-        else:
-            self.transport.close()
+        elif not self.write_paused or self.transport.can_write_eof():
+            self._close_transport(self._state.close_deadline)
+        # TLS ends within a time of its own, however much is queued: the client first takes most of that.
 
     def _linger(self) -> None:
         """Ends the answer and reads past what the client still sends.
@@ -337,24 +361,39 @@ class HttpConnection(asyncio.Protocol):
         self._framing = None
         self.deadline = self._state.linger_deadline
         self.resume_reading()
-        if self._at_eof or not self.transport.can_write_eof():
+        if self._at_eof:
             self.transport.close()
-        elif not self.transport.is_closing():
+        elif self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()
+
+    def _end_lingering(self) -> None:
+        """The client has had its time. Only over TLS, which has no half-close, it has not yet been told of the end."""
+        if self.transport.can_write_eof() or self.transport.is_closing():
+            self.transport.abort()
+        else:
+            self._close_transport(self._state.linger_deadline)
+
+    def _close_transport(self, deadline: float) -> None:
+        """Closes; over TLS the client has until the deadline to take what is left and to end it on its side too."""
+        if not self.transport.can_write_eof():
+            self._phase = LINGERING
+            self.deadline = deadline
+        self.transport.close()
 
     # Called by the sweep and by the shutdown.
 
     def on_deadline(self) -> None:
         """The client took too long: to send a head, a body nobody waits for, or anything at all."""
+        state = self._state
         if self._phase == LINGERING:
-            self.transport.abort()
+            self._end_lingering()
         elif self._exchange is None and self.write_paused:
             # It is still taking the last answer, and then gets its time to go on.
-            self.deadline = self._state.idle_deadline
+            self.deadline = state.idle_deadline
         elif self._exchange is None and self._pending:
             self._refuse(Refusal(408, "the head of the request took too long"))
         elif self._exchange is None:
-            self.transport.close()
+            self._close_transport(state.linger_deadline if state.draining else state.close_deadline)
         else:
             self._linger()
 
@@ -362,6 +401,8 @@ class HttpConnection(asyncio.Protocol):
         """The server is stopping: an idle connection goes now, or soon where a request may be on its way."""
         if self._exchange is None and not self._pending:
             self.deadline = self._state.shutdown_deadline(self.deadline)
+        elif self._phase == LINGERING:
+            self.deadline = min(self.deadline, self._state.linger_deadline)
 
     def abort(self) -> None:
         """Closes the connection at once, unwritten bytes and all."""

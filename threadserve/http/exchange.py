@@ -4,26 +4,24 @@ Belongs to its connection, on the connection's loop thread. It owns the task tha
 and never touches the transport.
 """
 
-import asyncio
 import logging
 from typing import Any
 
-from threadserve.errors import ClientDisconnected
+from threadserve.http.app_call import AppCall
 from threadserve.http.loop_state import LoopState
 from threadserve.http.outlet import Outlet
+from threadserve.http.peer import Peer, label_of
 from threadserve.http.request_side import RequestSide
 from threadserve.http.response_side import COMPLETE, HELD
 from threadserve.http.rules import MessageRules
-from threadserve.interfaces.hints import hint_for
+from threadserve.http.scope import target_of
+from threadserve.logging.access_log import Entry
 
 logger = logging.getLogger("threadserve.error")
 
 
-class Exchange(RequestSide):
+class Exchange(RequestSide, AppCall):
     """A request in flight, with both its sides."""
-
-    task: asyncio.Task[None] | None = None
-    is_cut_off = False
 
     def __init__(self, outlet: Outlet, state: LoopState, scope: dict[str, Any], rules: MessageRules) -> None:
         self.outlet = outlet
@@ -48,26 +46,16 @@ class Exchange(RequestSide):
             raise
         except BaseException as error:
             self._on_app_error(error)
-        if self.task is not None:
-            state.exchanges.discard(self)
-        if state.limit is not None:
-            state.limit.leave_threadsafe()
-        if state.draining:
-            state.check_drained()
+        self._end()
 
-    def cancel(self) -> None:
-        """Cuts the application off."""
-        self.is_cut_off = True
-        if self.task is not None:
-            self.task.cancel()
+    def access_entry(self, peer: Peer) -> Entry:
+        """What the access log tells of this request, which came from `peer` or through it."""
+        scope = self.scope
+        label = peer.label if scope["client"] is peer.client else label_of(scope["client"])
+        return label, scope["method"], target_of(scope), scope["http_version"], self.status
 
     def _on_app_error(self, error: BaseException) -> None:
-        is_expected = isinstance(error, ClientDisconnected)
-        if not is_expected and not (self.is_cut_off and isinstance(error, asyncio.CancelledError)):
-            hint = hint_for(error)
-            if hint is not None:
-                error.add_note(hint)
-            logger.error("Exception in ASGI application", exc_info=error)
+        self._report(error)
         self._fail()
 
     def _on_early_return(self) -> None:

@@ -32,14 +32,17 @@ def _open_regular(path: str) -> tuple[BinaryIO, int]:
     return file, status.st_size
 
 
-async def send_file(loop: asyncio.AbstractEventLoop, outlet: Outlet, file: BinaryIO, size: int) -> None:
-    """Sends `size` bytes of a file, by the kernel's sendfile where the loop has it.
+async def send_file(loop: asyncio.AbstractEventLoop, outlet: Outlet, file: BinaryIO, offset: int, size: int) -> None:
+    """Sends `size` bytes of a file from `offset` on, by the kernel's sendfile where the loop has it.
 
     Raises `ClientDisconnected` when the client goes, `RuntimeError` when the file turns out to be shorter.
     """
     try:
-        sent = await loop.sendfile(outlet.transport, file, 0, size, fallback=False)
+        if outlet.transport.get_extra_info("ssl_object") is not None:
+            raise asyncio.SendfileNotAvailableError("the kernel does not encrypt")
+        sent = await loop.sendfile(outlet.transport, file, offset, size, fallback=False)
     except (NotImplementedError, asyncio.SendfileNotAvailableError):
+        file.seek(offset)
         sent = await _copy(loop, outlet, file, size)
     except ConnectionError as error:
         raise ClientDisconnected("the client has disconnected") from error

@@ -9,13 +9,13 @@ from functools import partial
 from time import perf_counter, time
 from typing import Any
 
-from threadserve.access_format import AccessFacts, AccessFormat
 from threadserve.http.exchange import Exchange
 from threadserve.http.loop_state import LoopState
 from threadserve.http.outlet import Outlet
 from threadserve.http.peer import Peer, label_of
 from threadserve.http.refusal import CRLF
 from threadserve.http.rules import MessageRules
+from threadserve.logging.access_format import AccessFacts, AccessFormat
 from threadserve.types import Message
 
 END_OF_HEAD = CRLF + CRLF

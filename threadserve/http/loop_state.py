@@ -1,30 +1,37 @@
-"""What the HTTP connections of one loop share.
+"""What the connections of one loop share.
 
-Made, read and written by that loop's thread alone, except for the sizes of its sets and the count of `requests`, which
-any thread may read. It copies from the configuration what a request needs, so that no request touches an object of
-another thread; it never touches a transport itself.
+Made, read and written by that loop's thread alone, except for the sizes of its sets, the count of `requests`, `loop`
+and `crossing`, which any thread may read. It copies from the configuration what a request needs, so that no request
+touches an object of another thread; it never touches a transport itself.
 """
 
 import asyncio
+import contextvars
 import sys
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from functools import partial
+from math import inf
 from typing import Any, Protocol
 
-from threadserve.access_log import AccessLog
 from threadserve.config import Config
+from threadserve.contexts import unshared_copy
 from threadserve.http.concurrency import ConcurrencyLimit
+from threadserve.http.crossing import Crossing
 from threadserve.http.grammar import head_pattern
 from threadserve.http.parsers import PARSERS, parser_name
 from threadserve.http.refusal import status_line
 from threadserve.http.response_fields import FieldLines
+from threadserve.logging.access_log import AccessLog
+from threadserve.proxies.forwarded import TrustedHosts, believed_fields
 from threadserve.types import ASGIApp
+from threadserve.websocket.masking import unmasker
 
 TICK = 0.5
 SHUTDOWN_TICK = 0.1
 LINGER = 2.0
+CLOSE = 10.0
 IDLE_GRACE = 1.0
+OPENING_GRACE = 2.0
 
 
 class Kept(Protocol):
@@ -56,10 +63,15 @@ class LoopState:
         "_tick_interval",
         "_timeout_keep_alive",
         "_timeout_request_header",
+        "_ws_ping_interval",
+        "_ws_ping_timeout",
         "access_log",
         "app",
         "asgi",
+        "believed_fields",
+        "close_deadline",
         "connections",
+        "crossing",
         "default_fields",
         "drained",
         "draining",
@@ -77,12 +89,21 @@ class LoopState:
         "make_parser",
         "match_head",
         "opening",
+        "ping_deadline",
+        "pong_deadline",
+        "post_threadsafe",
         "requests",
         "root_path",
         "root_path_bytes",
+        "serves_websockets",
         "start_task",
         "starting",
         "status_lines",
+        "trusted_proxies",
+        "unmask",
+        "ws_deflate",
+        "ws_max_queue",
+        "ws_max_size",
     )
 
     def __init__(
@@ -93,8 +114,11 @@ class LoopState:
         lifespan_state: dict[str, Any],
         access_log: AccessLog | None,
         limit: ConcurrencyLimit | None,
+        post_threadsafe: Callable[..., object],
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        # Has a call made on this loop, for any thread: the loop's mailbox.
+        self.post_threadsafe = post_threadsafe
         self.app = app
         self.lifespan_state = lifespan_state
         self.access_log = access_log
@@ -118,7 +142,13 @@ class LoopState:
         self.field_limit = config.limit_request_header_fields
         self.match_head = head_pattern(number).match
         self.make_parser = PARSERS[parser_name(config.http)]
-        self.start_task = task_starter(self.loop)
+        # The loop begins in the context that requests see: what the lifespan sets in its own task is not in it.
+        self.start_task = task_starter(
+            self.loop, contextvars.Context if config.reset_contextvars else unshared_copy().copy
+        )
+        self.crossing = Crossing(post_threadsafe, self.start_task)
+        self.trusted_proxies = TrustedHosts(config.forwarded_allow_ips if config.proxy_headers else "")
+        self.believed_fields = believed_fields(config.forwarded_headers)
 
         self.field_lines = FieldLines()
         self.status_lines: dict[int, bytes] = {}
@@ -126,11 +156,22 @@ class LoopState:
         self._sends_date = config.date_header and not any(name.lower() == "date" for name, _ in config.headers)
         self.default_fields = b""
 
+        # A size of its own for each loop: threads that share a number wait for each other to count its references.
+        self.ws_max_size = config.ws_max_size + 0
+        self.ws_max_queue = config.ws_max_queue + 0
+        self.ws_deflate = config.ws_per_message_deflate
+        self.serves_websockets = config.ws != "none"
+        self.unmask = unmasker(config.ws)
+        self._ws_ping_interval = config.ws_ping_interval or inf
+        self._ws_ping_timeout = config.ws_ping_timeout or inf
         self._timeout_keep_alive = config.timeout_keep_alive
         self._timeout_request_header = config.timeout_request_header
         self.idle_deadline = 0.0
         self.head_deadline = 0.0
         self.linger_deadline = 0.0
+        self.ping_deadline = 0.0
+        self.pong_deadline = 0.0
+        self.close_deadline = 0.0
         self._now = self.loop.time()
         self._tick_interval = TICK
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -153,12 +194,10 @@ class LoopState:
             self._tick_handle.cancel()
 
     def _tick(self) -> None:
-        late = self.loop.time() - self._now > 2 * TICK
         self._renew()
         self._tick_handle = self.loop.call_later(self._tick_interval, self._tick)
-        # After a stall, what clients sent in time still waits to be read: it gets a turn before deadlines do.
-        if not late:
-            self.sweep(self._now)
+        # What clients sent in time may wait to be read, after a stall above all: it gets a turn before deadlines do.
+        self.loop.call_soon(self.loop.call_soon, self.sweep, self._now)
 
     def begin_shutdown(self) -> None:
         """From now on every response closes its connection, and idle connections are closed."""
@@ -169,6 +208,7 @@ class LoopState:
         self.start()
         for connection in list(self.connections):
             connection.begin_shutdown()
+        self.loop.call_later(OPENING_GRACE, self.give_up_opening)
         self.check_drained()
 
     def shutdown_deadline(self, idle_deadline: float) -> float:
@@ -184,6 +224,11 @@ class LoopState:
         """A connection that was being opened is open, or has failed to."""
         self.opening.discard(task)
         self.check_drained()
+
+    def give_up_opening(self) -> None:
+        """Opens nothing further: clients that are still at their handshake are let go."""
+        for task in list(self.opening):
+            task.cancel()
 
     def check_drained(self) -> None:
         """Sets `drained` when the shutdown has nothing left to wait for."""
@@ -202,6 +247,9 @@ class LoopState:
         self.idle_deadline = self._now + IDLE_GRACE if self.draining else base + self._timeout_keep_alive
         self.head_deadline = base + self._timeout_request_header
         self.linger_deadline = base + LINGER
+        self.ping_deadline = base + self._ws_ping_interval
+        self.pong_deadline = base + self._ws_ping_timeout
+        self.close_deadline = base + CLOSE
         date = f"date: {formatdate(usegmt=True)}\r\n".encode() if self._sends_date else b""
         self.default_fields = date + self._config_fields
 
@@ -216,8 +264,16 @@ def config_fields(config: Config) -> bytes:
 TaskStarter = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
-def task_starter(loop: asyncio.AbstractEventLoop) -> TaskStarter:
-    """How a request's task is started: at once where Python can (3.12), which saves a turn of the loop."""
-    if sys.version_info >= (3, 12):
-        return partial(asyncio.Task, loop=loop, eager_start=True)
-    return loop.create_task
+def task_starter(loop: asyncio.AbstractEventLoop, make_context: Callable[[], contextvars.Context]) -> TaskStarter:
+    """How a request's task is started: at once where Python can (3.12), which saves a turn of the loop.
+
+    Each has a context of its own. The current one would not do: it is that of an earlier request of the connection
+    where that request's application was the one to have more read.
+    """
+
+    def start(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        if sys.version_info >= (3, 12):
+            return asyncio.Task(work, loop=loop, eager_start=True, context=make_context())
+        return loop.create_task(work, context=make_context())
+
+    return start

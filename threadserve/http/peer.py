@@ -5,16 +5,12 @@ Made by the connection's loop thread when the connection opens, and read by it a
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+from threadserve.proxies.forwarded import TrustedHosts
+from threadserve.proxies.protocol import Announced
+from threadserve.tls.certificates import LoopTls
 from threadserve.types import Address, LocalAddress
-
-
-class Announced(NamedTuple):
-    """The addresses that a PROXY header gave, in place of the socket's."""
-
-    client: Address | None
-    server: LocalAddress | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,13 +30,27 @@ class Peer:
     is_trusted: bool = False
 
 
-def peer_of(transport: asyncio.BaseTransport, announced: Announced | None) -> Peer:
-    """The other end of a transport; addresses that a proxy announced go before the socket's own."""
+def peer_of(
+    transport: asyncio.BaseTransport, announced: Announced | None, trusted: TrustedHosts, tls: LoopTls | None
+) -> Peer:
+    """The other end of a transport, encrypted where there is `tls`; announced addresses go before the socket's own."""
     client, server = announced or (
         address_of(transport.get_extra_info("peername")),
         local_address_of(transport.get_extra_info("sockname")),
     )
-    return Peer(client, server, f"{client[0]}:{client[1]}" if client else "")
+    return Peer(
+        client,
+        server,
+        label_of(client),
+        "http" if tls is None else "https",
+        None if tls is None else tls.facts(transport.get_extra_info("ssl_object")),
+        is_trusted=trusted.trusts_peer(client, server),
+    )
+
+
+def label_of(client: Address | None) -> str:
+    """A client as the log names it, as Uvicorn does; empty for a Unix socket."""
+    return f"{client[0]}:{client[1]}" if client else ""
 
 
 def address_of(name: object) -> Address | None:

@@ -9,12 +9,16 @@ CRLF = b"\r\n"
 
 
 class Refusal(Exception):
-    """A request that is refused: `status` is the HTTP status and `reason` one line that names the fault."""
+    """A request that is refused: `status` is the HTTP status and `reason` one line that names the fault.
 
-    def __init__(self, status: int, reason: str) -> None:
+    `fields` are the complete lines of headers that this answer carries beyond those of every response.
+    """
+
+    def __init__(self, status: int, reason: str, fields: bytes = b"") -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.fields = fields
 
 
 def bad_request(reason: str) -> Refusal:
@@ -32,6 +36,7 @@ def refusal_answer(refusal: Refusal, default_fields: bytes) -> bytes:
         (
             status_line(refusal.status),
             default_fields,
+            refusal.fields,
             b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body),
             body,
         )

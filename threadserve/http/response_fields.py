@@ -40,7 +40,9 @@ class FieldLines:
         if len(line) <= KNOWN_LENGTH:
             if len(self.known) >= KNOWN_LIMIT:
                 self.known.clear()
-            self.known[field] = line
+            # A tuple of this thread's own: on free-threaded builds, looking up one of another thread takes a lock.
+            name, value = field
+            self.known[name, value] = line
         return line
 
 

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from threadserve.http.grammar import FIELD, TOKEN, readable, too_long
 from threadserve.http.refusal import Refusal, bad_request
+from threadserve.proxies.forwarded import FIELDS as FORWARDED_FIELDS
 from threadserve.types import Headers
 
-SPECIAL = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"})
+DECISIVE = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
+SPECIAL = DECISIVE | FORWARDED_FIELDS
 
 _digits = re.compile(rb"[0-9]{1,18}")
 _tokens = re.compile(TOKEN + rb"++(?:[\t ]*,[\t ]*" + TOKEN + rb"++)*+")
@@ -32,6 +34,7 @@ class MessageRules(NamedTuple):
     keep_alive: bool
     expects_continue: bool
     has_body: bool
+    opens_websocket: bool
     is_plain: bool
 
 
@@ -45,6 +48,7 @@ def read_rules(special: Headers, is_http11: bool) -> MessageRules:
         raise bad_request("both Content-Length and Transfer-Encoding")
     content_length = check_length(lengths)
     has_body = chunked or content_length > 0
+    opens_websocket = is_http11 and not has_body and wants_websocket(special)
     expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in special)
     return MessageRules(
         is_http11=is_http11,
@@ -53,7 +57,8 @@ def read_rules(special: Headers, is_http11: bool) -> MessageRules:
         keep_alive=wants_keep_alive(special, is_http11),
         expects_continue=expects and is_http11,
         has_body=has_body,
-        is_plain=is_http11 and not has_body,
+        opens_websocket=opens_websocket,
+        is_plain=is_http11 and not has_body and not opens_websocket,
     )
 
 
@@ -94,10 +99,18 @@ def check_codings(codings: list[bytes], is_http11: bool) -> bool:
 
 def wants_keep_alive(special: Headers, is_http11: bool) -> bool:
     """Whether the client means to keep the connection (RFC 9112 section 9.3)."""
-    tokens = {
-        token.strip(b"\t ") for name, value in special if name == b"connection" for token in value.lower().split(b",")
-    }
+    tokens = tokens_of(special, b"connection")
     return b"close" not in tokens and (is_http11 or b"keep-alive" in tokens)
+
+
+def wants_websocket(special: Headers) -> bool:
+    """Whether the client means to go on with the WebSocket protocol (RFC 6455 section 4.2.1)."""
+    return b"websocket" in tokens_of(special, b"upgrade") and b"upgrade" in tokens_of(special, b"connection")
+
+
+def tokens_of(special: Headers, name: bytes) -> set[bytes]:
+    """The elements of a field that is a list, in lower case."""
+    return {token.strip(b"\t ") for field, value in special if field == name for token in value.lower().split(b",")}
 
 
 def special_fields(head: bytes) -> Headers:

@@ -23,6 +23,9 @@ def build_scope(state: LoopState, parser: Parser, http_version: str, peer: Peer)
     path = raw_path.decode("ascii")
     if "%" in path:
         path = unquote(path)
+    extensions = state.extensions.copy()
+    if peer.tls is not None:
+        extensions["tls"] = peer.tls
     return {
         "type": "http",
         "asgi": state.asgi,
@@ -37,8 +40,16 @@ def build_scope(state: LoopState, parser: Parser, http_version: str, peer: Peer)
         "query_string": query,
         "headers": headers,
         "state": state.lifespan_state.copy(),
-        "extensions": state.extensions.copy(),
+        "extensions": extensions,
     }
+
+
+def target_of(scope: dict[str, Any]) -> str:
+    """The target of a scope's request, as a log shows it."""
+    target: str = scope["raw_path"].decode("ascii", "backslashreplace")
+    if scope["query_string"]:
+        target += "?" + scope["query_string"].decode("ascii", "backslashreplace")
+    return target
 
 
 def split_absolute(target: bytes, headers: Headers) -> tuple[bytes, Headers]:

@@ -26,11 +26,13 @@ def is_factory(target: Any) -> bool:
     return _takes(signature, 0) and not takes_any
 
 
-def interface_of(app: Callable[..., Any]) -> Literal["asgi3", "asgi2"]:
-    """The interface of an application: ASGI 2 if it is not async and takes the scope alone."""
+def interface_of(app: Callable[..., Any]) -> Literal["asgi3", "asgi2", "wsgi"]:
+    """The interface of an application: ASGI 2 if it is not async and takes the scope alone, WSGI if it takes two."""
     signature = _signature(app)
-    if signature is None or _is_async(app) or not _takes(signature, 1):
+    if signature is None or _is_async(app):
         return "asgi3"
+    if not _takes(signature, 1):
+        return "wsgi" if _takes(signature, 2) and not _takes(signature, 3) else "asgi3"
     return "asgi2" if inspect.isclass(app) or not _takes(signature, 3) else "asgi3"
 
 
@@ -56,9 +58,9 @@ def mistake_in_app(app: Any, interface: str) -> str | None:
         return None
     if inspect.iscoroutinefunction(app) and _fits(app, 0) and not _fits(app, 3):
         return mistake_in_factory(app)
-    if not _is_async(app) and _fits(app, 2) and not _fits(app, 1) and not _fits(app, 3):
-        return "takes two arguments, as a WSGI application does; an ASGI application is " + WANTED
-    if not _fits(app, 3) and (_is_async(app) or not _fits(app, 1)):
+    if inspect.iscoroutinefunction(app) and _fits(app, 2) and not _fits(app, 3):
+        return f"takes two arguments; if these are message and channels add --interface channels, else it is {WANTED}"
+    if not _fits(app, 3) and (_is_async(app) or not (_fits(app, 1) or _fits(app, 2))):
         return f"cannot be called with three arguments; an ASGI application is {WANTED}"
     if _is_plain(app) and interface_of(app) == "asgi3":
         return f"is not async; an ASGI application is {WANTED}, and if this returns an awaitable add --interface asgi3"

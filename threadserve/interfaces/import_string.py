@@ -159,12 +159,14 @@ def holder_of(app: Any, module: str) -> str | None:
 
     That is a module imported by it that has the object too, either because the object is made there or because it
     imports `module` in turn. To be called right after the import: Python moves a module to the end of `sys.modules`
-    when it is complete, so those before `module` are what it imported. `__main__` is never complete.
+    when it is complete, so those before `module` are what it imported. `__main__`, which `multiprocessing` gives a
+    second name, is never complete.
     """
+    program = sys.modules.get("__main__")
     for name, other in list(sys.modules.items()):
         if name == module:
             return None
-        if name != "__main__" and isinstance(other, ModuleType):
+        if other is not program and isinstance(other, ModuleType):
             for attribute, value in list(vars(other).items()):
                 if value is app:
                     return f"{name}:{attribute}"

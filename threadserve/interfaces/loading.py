@@ -17,6 +17,7 @@ from threadserve.config import Config
 from threadserve.errors import AppLoadError
 from threadserve.interfaces.app_errors import application_code, one_line
 from threadserve.interfaces.asgi2 import ASGI2Adapter
+from threadserve.interfaces.channels import ChannelsAdapter
 from threadserve.interfaces.detection import (
     ASYNC_FACTORY,
     interface_of,
@@ -31,22 +32,26 @@ from threadserve.interfaces.import_string import (
     import_first,
     parse,
 )
+from threadserve.interfaces.wsgi.bridge import WSGIBridge
 from threadserve.types import ASGIApp
 
 logger = logging.getLogger("threadserve.error")
 
+ADAPTERS: dict[str, Callable[[Any], ASGIApp]] = {"asgi2": ASGI2Adapter, "channels": ChannelsAdapter}
 REMEDIES = "use --app-instance shared, or a factory (--factory)"
 
 
 class AppSource:
     """Loads the application, once or once per thread.
 
-    `interface` is what the application speaks, "asgi3" or "asgi2" once it is loaded. The loading lock guards all
+    `interface` is what the application speaks, no longer "auto" once it is loaded, and `bridge` what calls it if that
+    is "wsgi", with its threads started. The loading lock guards all
     attributes; what is to be read without it is settled once every thread has loaded.
     """
 
     def __init__(self, config: Config) -> None:
-        self.interface: Literal["auto", "asgi3", "asgi2"] = config.interface
+        self.interface: Literal["auto", "asgi3", "asgi2", "wsgi", "channels"] = config.interface
+        self.bridge: WSGIBridge | None = None
         self._config = config
         self._name = config.app if isinstance(config.app, str) else _name_of(config.app)
         self._threads = config.thread_count
@@ -63,6 +68,15 @@ class AppSource:
         """How many instances the configured threads use, once every one of them has loaded."""
         return self._threads if self._per_thread else 1
 
+    @property
+    def is_worn_out(self) -> bool:
+        """Whether so many threads of a WSGI application are stuck that only a new process helps."""
+        return self.bridge is not None and self.bridge.pool.is_worn_out
+
+    def stop(self, timeout: float) -> bool:
+        """Ends the threads that call a WSGI application; returns whether they have within `timeout` seconds."""
+        return self.bridge is None or self.bridge.stop(timeout)
+
     def load_threadsafe(self) -> ASGIApp:
         """Returns the application for the calling thread: an instance of its own, or the one that all share.
 
@@ -71,7 +85,24 @@ class AppSource:
         """
         with self._loading_lock:
             app = self._load_first() if self._first is None else self._load_next()
-            return ASGI2Adapter(app) if self.interface == "asgi2" else app
+            if self.interface == "wsgi":
+                return self._bridge_to(app)
+            adapter = ADAPTERS.get(self.interface)
+            return app if adapter is None else adapter(app)
+
+    def _bridge_to(self, app: Any) -> WSGIBridge:
+        """The one bridge to the one instance, for all loops."""
+        if self.bridge is None:
+            config = self._config
+            self.bridge = WSGIBridge(
+                app,
+                threads=config.wsgi_thread_count,
+                queue=config.wsgi_queue,
+                timeout_request=config.timeout_request,
+                is_multiprocess=config.worker_count > 1,
+            )
+            self.bridge.pool.start()
+        return self.bridge
 
     def _load_first(self) -> Any:
         """Loads for the first thread. What failed for it fails for the others without being tried again."""
@@ -92,7 +123,7 @@ class AppSource:
         if not isinstance(self._config.app, str):
             return self._config.app
         self._string = parse(self._config.app)
-        folder = Path(self._config.app_dir).absolute()
+        folder = Path(self._config.app_dir or "").absolute()
         if str(folder) not in sys.path[:1]:
             sys.path.insert(0, str(folder))
         return import_first(self._string, folder)
@@ -124,7 +155,7 @@ class AppSource:
 
     def _decide_on_instances(self) -> None:
         """An object given as such is there once, and so is what a lone thread and its successors take from a module."""
-        if self._config.app_instance == "shared":
+        if self._config.app_instance == "shared" or self.interface == "wsgi":
             return
         if self._factory is not None:
             self._per_thread = True

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from threadserve.logging import TRACE_LOG_LEVEL
+from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("threadserve.asgi")

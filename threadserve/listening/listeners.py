@@ -11,8 +11,8 @@ from typing import Protocol
 
 from threadserve.errors import BindError, ConfigError
 from threadserve.listening.systemd import passed_descriptors
+from threadserve.listening.tcp import Listeners, SharedListener, bind_all, close_all
 from threadserve.listening.unix import bind_unix
-from threadserve.sockets import Listeners, SharedListener, bind_all, close_all
 
 DEFAULT_PORT = 8000
 HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]{1,5}))?")

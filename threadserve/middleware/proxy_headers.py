@@ -6,7 +6,7 @@ it, where `proxy_headers` is on.
 
 from collections.abc import Sequence
 
-from threadserve.http.forwarded import BELIEVED, TrustedHosts, believed_fields, read_forwarded
+from threadserve.proxies.forwarded import BELIEVED, TrustedHosts, believed_fields, read_forwarded
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
 

@@ -17,7 +17,7 @@ from socket import socket, socketpair
 from threadserve.banner import log_addresses
 from threadserve.config import Config
 from threadserve.log_config import configure_logging
-from threadserve.logging import log_emphasised
+from threadserve.logging.formatters import log_emphasised
 from threadserve.processes.child import Child, check_can_be_sent
 from threadserve.processes.patterns import Patterns
 from threadserve.processes.pool import reason_of

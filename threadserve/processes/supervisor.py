@@ -15,12 +15,12 @@ from socket import socket, socketpair
 from threadserve.banner import log_workers_start
 from threadserve.config import Config
 from threadserve.listening import systemd
+from threadserve.listening.tcp import is_shared
 from threadserve.log_config import configure_logging
-from threadserve.logging import log_emphasised
+from threadserve.logging.formatters import log_emphasised
 from threadserve.processes.child import check_can_be_sent
 from threadserve.processes.pool import WorkerPool
 from threadserve.signals import STOPPING, captured
-from threadserve.sockets import is_shared
 from threadserve.threads.accepting import HANDSHAKE, ignore_newcomers
 
 logger = logging.getLogger("threadserve.error")

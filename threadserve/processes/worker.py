@@ -16,9 +16,9 @@ from socket import socket
 from threadserve.config import Config
 from threadserve.errors import AppImportFailed, ThreadserveError
 from threadserve.interfaces.app_errors import application_traceback
+from threadserve.listening.tcp import SharedListener
 from threadserve.server import Server
 from threadserve.serving import Observer
-from threadserve.sockets import SharedListener
 
 # What a child says: it serves; it is alive; it has reached a limit and would like to be replaced.
 READY = "ready"

@@ -12,8 +12,8 @@ import sys
 import time
 from array import array
 
+from threadserve.listening.tcp import has_port, is_shared
 from threadserve.listening.unix import UnixListener
-from threadserve.sockets import has_port, is_shared
 
 logger = logging.getLogger("threadserve.error")
 
@@ -99,8 +99,8 @@ def ignore_newcomers(listener: socket.socket) -> None:
     """Has the system drop attempts to connect, which clients repeat until the listener is closed and refuses them.
 
     Without this a connection that came between the last `accept` and the closing would be reset. It is Linux's socket
-    filter, a program that looks at each segment's TCP header (RFC 9293 section 3.1); elsewhere the gap stays. The filter
-    is the queue's, so that with a shared listener, which will not refuse anybody, nothing is dropped.
+    filter, a program that looks at each segment's TCP header (RFC 9293 section 3.1); elsewhere the gap stays. It is the
+    queue's, so that with a shared listener, which will not refuse anybody, nothing is dropped.
     """
     if isinstance(listener, UnixListener):
         listener.remove_file()

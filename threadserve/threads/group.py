@@ -79,6 +79,11 @@ class LoopGroup:
             slot.listeners = own
             slot.server.listen_threadsafe(own)
 
+    def renew_tls(self) -> None:
+        """Has each loop encrypt new connections with what the certificates are now."""
+        for slot in self._slots:
+            slot.server.renew_tls_threadsafe()
+
     def check(self) -> None:
         """Takes in what the loops have reported."""
         while True:

@@ -41,7 +41,11 @@ class LoopThread:
         self._on_end = on_end
         self._has_ended = False
         # A daemon, because a handler that never returns would otherwise keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name=f"threadserve-{server.number}", daemon=True)
+        # In the context of the program, as on a loop of its own; not every build has a thread inherit its starter's.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(
+            target=run, args=(self._serve,), name=f"threadserve-{server.number}", daemon=True
+        )
 
     def start(self) -> None:
         """See `Host.start`."""
@@ -51,10 +55,6 @@ class LoopThread:
         """See `Host.join`."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        # On free-threaded builds a thread inherits the context of its starter; a loop begins with an empty one.
-        contextvars.Context().run(self._serve)
 
     def _serve(self) -> None:
         try:

@@ -14,17 +14,16 @@ from functools import partial
 from socket import socket
 from typing import cast
 
-from threadserve.access_log import AccessLog, AccessLogWriter
 from threadserve.config import Config
 from threadserve.errors import MailboxClosed, ThreadserveError
 from threadserve.http.concurrency import ConcurrencyLimit
-from threadserve.http.connection import HttpConnection
 from threadserve.http.loop_state import LoopState
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.message_trace import MessageTrace
 from threadserve.interfaces.message_trace import logger as trace_logger
-from threadserve.logs import TRACE
+from threadserve.logging.access_log import AccessLog, AccessLogWriter
+from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.threads.accepting import (
     HANDSHAKE,
     PAUSE,
@@ -36,6 +35,8 @@ from threadserve.threads.accepting import (
 )
 from threadserve.threads.distribution import HandOver
 from threadserve.threads.mailbox import Mailbox
+from threadserve.threads.opening import Opener
+from threadserve.tls.certificates import Certificates, LoopTls
 
 logger = logging.getLogger("threadserve.error")
 
@@ -59,6 +60,7 @@ class Shared:
     source: AppSource
     access_log: AccessLogWriter | None
     limit: ConcurrencyLimit | None
+    certificates: Certificates | None
 
 
 Report = Callable[["LoopServer", Phase, BaseException | None], None]
@@ -76,6 +78,7 @@ class LoopServer:
         self._stop = asyncio.Event()
         self._lifespan: Lifespan | None = None
         self._state: LoopState | None = None
+        self._opener: Opener | None = None
         self._main_task: asyncio.Task[None] | None = None
         self._listeners: list[socket] = []
         self._exhaustion = ExhaustionLog()
@@ -113,6 +116,10 @@ class LoopServer:
         """
         self._post_if_open(partial(self._listen, listeners))
 
+    def renew_tls_threadsafe(self) -> None:
+        """Has new connections encrypted with what the certificates are now."""
+        self._post_if_open(self._renew_tls)
+
     def stop_threadsafe(self) -> None:
         """Has the loop finish what it serves, and end."""
         self._post_if_open(self._stop.set)
@@ -144,15 +151,19 @@ class LoopServer:
     async def _serve(self) -> None:
         shared = self._shared
         app = shared.source.load_threadsafe()
-        if trace_logger.isEnabledFor(TRACE):
+        lifespan_mode = "off" if shared.source.interface == "wsgi" else shared.config.lifespan
+        if trace_logger.isEnabledFor(TRACE_LOG_LEVEL):
             app = MessageTrace(app)
         self._report(self, Phase.LOADED, None)
-        lifespan = Lifespan(app, shared.config.lifespan, {}, quiet=self.number > 1)
+        lifespan = Lifespan(app, lifespan_mode, {}, quiet=self.number > 1)
         self._lifespan = lifespan
         await lifespan.startup()
-        log = AccessLog(asyncio.get_running_loop(), shared.access_log) if shared.access_log else None
-        state = LoopState(shared.config, self.number, app, lifespan.state, log, shared.limit)
+        writer = shared.access_log
+        log = AccessLog(asyncio.get_running_loop(), writer, shared.config.access_log_format) if writer else None
+        post = self._mailbox.post_threadsafe
+        state = LoopState(shared.config, self.number, app, lifespan.state, log, shared.limit, post)
         state.start()
+        self._opener = Opener(state, shared.config, self._tls())
         self._state = state
         self._report(self, Phase.READY, None)
         await self._until_stopped()
@@ -184,10 +195,11 @@ class LoopServer:
         state.begin_shutdown()
         timeout = self._shared.config.timeout_graceful_shutdown
         if not await within(timeout, state.drained):
-            await self._cut_off(state, timeout)
+            await self._cut_off(state, timeout or 0)
 
     async def _cut_off(self, state: LoopState, timeout: float) -> None:
         exchanges = list(state.exchanges)
+        state.give_up_opening()
         for exchange in exchanges:
             exchange.disconnect(gone=False)
         if not await within(CUT_OFF_GRACE, state.drained):
@@ -214,12 +226,14 @@ class LoopServer:
         if state is None:
             return
         state.stop()
+        state.crossing.close()
         for listener in self._listeners:
             state.loop.remove_reader(listener)
         self._listeners = []
         self.handed.give_back((*self._adopted, *self._unopened))
         self._adopted = []
         self._unopened.clear()
+        state.give_up_opening()
         for exchange in list(state.exchanges):
             exchange.cancel()
         for connection in list(state.connections):
@@ -231,6 +245,16 @@ class LoopServer:
         self._abandoned = True
         if self._main_task is not None:
             self._main_task.cancel()
+
+    # Encryption.
+
+    def _tls(self) -> LoopTls | None:
+        certificates = self._shared.certificates
+        return certificates.of_loop_threadsafe(self.number) if certificates is not None else None
+
+    def _renew_tls(self) -> None:
+        if self._opener is not None:
+            self._opener.tls = self._tls()
 
     # Taking up connections.
 
@@ -278,32 +302,22 @@ class LoopServer:
         adopted, self._adopted = self._adopted, []
         self._unopened.update(adopted)
         for connection in adopted:
-            task = state.loop.create_task(self._open(state, connection))
+            task = state.loop.create_task(self._open(connection))
             state.opening.add(task)
             task.add_done_callback(state.on_opened)
 
-    async def _open(self, state: LoopState, connection: socket) -> None:
+    async def _open(self, connection: socket) -> None:
         if connection not in self._unopened:
             # The loop server ended before this began, and has given the connection back.
             return
         self._unopened.discard(connection)
-        protocol = HttpConnection(state)
-        try:
-            transport, _ = await state.loop.connect_accepted_socket(lambda: protocol, connection)
-        except OSError:
-            # The client is gone already.
-            connection.close()
-        except asyncio.CancelledError:
-            # uvloop closes the transport without another word to the protocol, which may be serving by now.
-            protocol.connection_lost(None)
-            raise
-        else:
-            if self._released:
-                transport.abort()
+        transport = await cast("Opener", self._opener).open(connection)
+        if transport is not None and self._released:
+            transport.abort()
 
 
-async def within(seconds: float, event: asyncio.Event) -> bool:
-    """Waits for an event; returns whether it was set in time."""
+async def within(seconds: float | None, event: asyncio.Event) -> bool:
+    """Waits for an event, with None as long as it takes; returns whether it was set in time."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -11,11 +11,11 @@ import ssl
 
 from threadserve.config import Config
 from threadserve.http.connection import HttpConnection
-from threadserve.http.forwarded import TrustedHosts
 from threadserve.http.loop_state import LoopState
-from threadserve.http.peer import Announced, address_of, label_of, local_address_of
-from threadserve.proxy_protocol import ProxyHeaderError, parse_proxy_header
-from threadserve.tls import LoopTls
+from threadserve.http.peer import address_of, label_of, local_address_of
+from threadserve.proxies.forwarded import TrustedHosts
+from threadserve.proxies.protocol import Announced, ProxyHeaderError, parse_proxy_header
+from threadserve.tls.certificates import LoopTls
 
 logger = logging.getLogger("threadserve.error")
 

@@ -6,9 +6,9 @@ from configparser import RawConfigParser
 from dataclasses import dataclass
 from typing import IO, Any, ClassVar
 
-from threadserve.access_format import problem_with_format
 from threadserve.config.declaring import setting
 from threadserve.config.logging_config import LOG_LEVELS, LOGGING_CONFIG
+from threadserve.logging.access_format import problem_with_format
 
 
 @dataclass(eq=False, kw_only=True)

@@ -14,7 +14,7 @@ class WebSockets:
     heading: ClassVar = "WebSockets"
 
     ws: Literal["auto", "wsproto", "websockets", "websockets-sansio", "none"] = setting(
-        "auto", "WebSocket implementation; none serves no WebSockets."
+        "auto", "WebSocket implementation; auto is wsproto, and none serves no WebSockets."
     )
     ws_max_size: int = setting(
         16 * 1024 * 1024, "Largest message that a client may send.", check=at_least(1), metavar="BYTES"

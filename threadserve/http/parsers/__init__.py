@@ -26,7 +26,7 @@ class Parser(Protocol):
         """Reads a whole head, and no byte more. Raises `ParserError`.
 
         `headers` are then all its fields, names in lower case and values without white space around them, and
-        `special` those among them that `rules.SPECIAL` lists, which decide about the message.
+        `special` those among them that `rules.SPECIAL` lists, which decide about the message or tell whose it is.
         """
         ...
 

@@ -79,6 +79,9 @@ class HttptoolsParser:
     def _decline_upgrade(self, data: bytes) -> None:
         # llhttp takes what follows a request to upgrade for another protocol, its body included. One whose upgrade is
         # declined is an ordinary request (RFC 9110 section 7.8): a fresh parser reads on, which has not seen the field.
+        # Without a body there is nothing left to read, and a request after this one is read as any other.
+        if not any(name == b"content-length" or name == b"transfer-encoding" for name, _ in self.special):
+            return
         target, headers, special = self.target, self.headers, self.special
         self.headers, self.special = [], []
         self._renew()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from threadserve.config import Config, settings
-from threadserve.config_file import find_config_file, read_config_file
+from threadserve.config.config_file import find_config_file, read_config_file
 from threadserve.errors import ConfigError
 
 SETTINGS = 'app = "main:app"\nport = 8001\naccess-log = false\ntimeout_keep_alive = 7\nlog-level = "debug"\n'

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.certificates import Authority, needs_openssl
 
-from threadserve.x509 import elements, expiry, subject_name
+from threadserve.tls.x509 import elements, expiry, subject_name
 
 UNKNOWN = "1.3.6.1.4.1.1466.0"
 

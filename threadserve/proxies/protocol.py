@@ -9,8 +9,7 @@ import re
 import struct
 from typing import NamedTuple
 
-from threadserve.http.peer import Announced
-from threadserve.types import Address
+from threadserve.types import Address, LocalAddress
 
 VERSION_1 = b"PROXY "
 VERSION_1_LIMIT = 107
@@ -33,6 +32,13 @@ TLV_HEAD = struct.Struct("!BH")
 
 class ProxyHeaderError(Exception):
     """What came is no valid PROXY header; `str()` is one line that says why."""
+
+
+class Announced(NamedTuple):
+    """The addresses that a PROXY header gave, in place of the socket's."""
+
+    client: Address | None
+    server: LocalAddress | None
 
 
 class ProxyHeader(NamedTuple):

@@ -10,9 +10,9 @@ import pytest
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE
 
-from threadserve import sockets
 from threadserve.errors import BindError
-from threadserve.sockets import Listeners, bind_all, bind_beside, close_all, listeners_per_loop, share_port
+from threadserve.listening import tcp as sockets
+from threadserve.listening.tcp import Listeners, bind_all, bind_beside, close_all, listeners_per_loop, share_port
 
 APP = "examples.hello:app"
 BOTH = ["127.0.0.1", "::1"]

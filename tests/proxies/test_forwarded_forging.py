@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from threadserve.http.forwarded import FIELDS, TrustedHosts, read_forwarded
+from threadserve.proxies.forwarded import FIELDS, TrustedHosts, read_forwarded
 
 TRUSTED = "127.0.0.1,10.0.0.0/8,::1,_proxy"
 CLIENT = "192.0.2.1"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from threadserve.env_file import load_env_file
+from threadserve.config.env_file import load_env_file
 from threadserve.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ from support.loggers import access, error, parent, restored_loggers
 
 from threadserve.config import LOGGING_CONFIG, Config
 from threadserve.log_config import configure_logging
-from threadserve.logging import (
+from threadserve.logging.formatters import (
     ACCESS_FORMAT,
     TRACE_LOG_LEVEL,
     AccessEntry,

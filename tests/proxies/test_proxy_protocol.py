@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadserve.http.peer import Announced
-from threadserve.proxy_protocol import ProxyHeader, ProxyHeaderError, parse_proxy_header
+from threadserve.proxies.protocol import Announced, ProxyHeader, ProxyHeaderError, parse_proxy_header
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 REST = b"GET / HTTP/1.1\r\n\r\n"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from threadserve.http.forwarded import (
+from threadserve.proxies.forwarded import (
     FIELDS,
     Forwarded,
     TrustedHosts,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from support.access_console import Seen, access, console_handler, console_on, entry, line, parent, written
 from support.waiting import wait_until
 
-from threadserve import access_log
-from threadserve.access_log import AccessEntry, AccessLogWriter, fast_lane_now
-from threadserve.logging import ACCESS_FORMAT, AccessFormatter, ConsoleHandler
+from threadserve.logging import access_log
+from threadserve.logging.access_log import AccessEntry, AccessLogWriter, fast_lane_now
+from threadserve.logging.formatters import ACCESS_FORMAT, AccessFormatter, ConsoleHandler
 
 ENTRIES: list[AccessEntry] = [
     ("127.0.0.1:54321", "GET", "/", "1.1", 200),

@@ -17,7 +17,7 @@ from typing import Any
 
 from threadserve.config import Config
 from threadserve.errors import ConfigError
-from threadserve.x509 import expiry, subject_name
+from threadserve.tls.x509 import expiry, subject_name
 
 logger = logging.getLogger("threadserve.error")
 

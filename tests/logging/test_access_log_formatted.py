@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.access_console import Seen, access, console_handler, console_on
 
-from threadserve.access_format import AccessFacts
-from threadserve.access_log import AccessLogWriter, fast_lane_now
-from threadserve.logging import ACCESS_FORMAT, AccessFormatter, ConsoleHandler, DefaultFormatter
+from threadserve.logging.access_format import AccessFacts
+from threadserve.logging.access_log import AccessLogWriter, fast_lane_now
+from threadserve.logging.formatters import ACCESS_FORMAT, AccessFormatter, ConsoleHandler, DefaultFormatter
 
 FORMAT = '%(h)s "%(r)s" %(s)s %(B)s'
 LINES = ['127.0.0.1 "GET /0 HTTP/1.1" 200 5', '127.0.0.1 "GET /\\xe9\\x0a\\"?a=%s%d HTTP/1.1" 404 0']

@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from threadserve.access_format import AccessFacts, AccessFormat, access_format
-from threadserve.logging import AccessEntry, AccessFormatter, ConsoleHandler, handlers_reached
+from threadserve.logging.access_format import AccessFacts, AccessFormat, access_format
+from threadserve.logging.formatters import AccessEntry, AccessFormatter, ConsoleHandler, handlers_reached
 
 __all__ = ["AccessEntry", "AccessLog", "AccessLogWriter"]
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadserve.access_format import AccessFacts, access_format, problem_with_format
 from threadserve.config import Config
 from threadserve.errors import ConfigError
+from threadserve.logging.access_format import AccessFacts, access_format, problem_with_format
 
 GUNICORN_DEFAULT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 KEYS = [

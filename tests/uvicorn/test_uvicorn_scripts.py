@@ -192,7 +192,7 @@ def test_formatter_of_the_programs_own_after_ours(start: Start) -> None:
         import logging
         import threadserve
         from threadserve.config import LOGGING_CONFIG
-        from threadserve.logging import DefaultFormatter
+        from threadserve.logging.formatters import DefaultFormatter
 
         class Loud(DefaultFormatter):
             def formatMessage(self, record):

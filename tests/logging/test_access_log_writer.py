@@ -12,9 +12,9 @@ import pytest
 from support.access_console import Seen, access, console_handler, console_on, entry, errors_seen, line, parent, written
 from support.waiting import DEADLINE, wait_until
 
-from threadserve import access_log
-from threadserve.access_log import AccessEntry, AccessLog, AccessLogWriter
-from threadserve.logging import ConsoleHandler
+from threadserve.logging import access_log
+from threadserve.logging.access_log import AccessEntry, AccessLog, AccessLogWriter
+from threadserve.logging.formatters import ConsoleHandler
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What stands between clients and the server, and what is believed of it."""

@@ -1,0 +1,1 @@
+"""Encryption: the contexts of connections, and what certificates say."""
