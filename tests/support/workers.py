@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from support.raw_client import RawClient, request
+from support.raw_client import RawClient, clients, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 
@@ -57,15 +57,12 @@ class Workers(ServerProcess):
             self.wait_for_line(rf"Finished server process \[{pid}\]")
 
     def answering(self, tries: int = 40) -> set[int]:
-        """The ids of the processes that answer on so many new connections."""
-        answers = set()
-        for _ in range(tries):
-            client = RawClient(self.host, self.port)
-            try:
-                answers.add(int(client.get("/pid", "Connection: close").body))
-            finally:
-                client.close()
-        return answers
+        """The ids of the processes that answer on so many new connections, all open at once."""
+        with clients() as connect:
+            opened = [connect(self) for _ in range(tries)]
+            for client in opened:
+                client.send(request(target="/pid"))
+            return {int(client.read_response().body) for client in opened}
 
     def kill(self) -> None:
         """Ends the supervisor, and workers that were stopped for a test and cannot notice it."""

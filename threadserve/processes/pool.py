@@ -126,10 +126,11 @@ class WorkerPool:
                 worker.leave(self._grace)
 
     def stop(self) -> None:
-        """Has every worker end in order."""
+        """Has every worker end in order. One that is ending already is left to it: asked again, it would hurry."""
         self._is_stopping = True
         for worker in self._workers:
-            worker.leave(self._grace)
+            if not worker.is_leaving:
+                worker.leave(self._grace)
             logger.info("Waiting for child process [%d]", worker.child.pid)
 
     def hurry(self) -> None:
