@@ -18,6 +18,8 @@ from threadserve.listening.unix import UnixListener
 logger = logging.getLogger("threadserve.error")
 
 BATCH = 64
+# Of a queue that other processes accept from too, a loop or an acceptor leaves them the rest.
+SHARED_BATCH = 1
 PAUSE = 0.25
 # How long, in seconds, a client may take to complete the handshake that it has begun when the listener is to be closed.
 HANDSHAKE = 0.05
@@ -57,13 +59,13 @@ class ExhaustionLog:
         self._last = now
 
 
-def accept_batch(listener: socket.socket, batch: int = BATCH) -> list[socket.socket]:
-    """Returns the connections that wait now, at most `batch` of them, non-blocking and without Nagle's delay.
+def accept_batch(listener: socket.socket) -> list[socket.socket]:
+    """Returns the connections that wait now, a batch at most, non-blocking and without Nagle's delay.
 
     Raises `Exhausted` when there is none left to accept with; what was accepted before that is returned first.
     """
     accepted: list[socket.socket] = []
-    for _ in range(batch):
+    for _ in range(SHARED_BATCH if is_shared(listener) else BATCH):
         try:
             connection, _ = listener.accept()
         except (BlockingIOError, InterruptedError):
