@@ -200,7 +200,7 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         if state.limit is not None and not state.limit.enter_threadsafe():
             raise Refusal(503, "Service Unavailable: too many requests in flight")
         if not rules.is_plain:
-            if rules.opens_websocket and parser.method == "GET" and state.serves_websockets and not self._at_eof:
+            if rules.opens_websocket and parser.method == "GET" and state.serves_websockets:
                 return self._hand_over(scope, data, end)
             if rules.has_body:
                 self._framing = ChunkedFraming() if rules.chunked else LengthFraming(rules.content_length)
@@ -238,6 +238,9 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         self._successor = successor = WebSocketConnection(state, self.transport)
         self.transport.set_protocol(successor)
         successor.take_over(scope, handshake, data[end:])
+        if self._at_eof:
+            successor.eof_received()
+            self.transport.close()
         return len(data)
 
     def _keep(self, data: bytes, position: int) -> None:

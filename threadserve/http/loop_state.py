@@ -214,10 +214,11 @@ class LoopState:
     def shutdown_deadline(self, idle_deadline: float) -> float:
         """When an idle connection is closed by a shutdown, given when it would have been closed for idleness.
 
-        One that was used a moment ago may have its next request under way, so it is kept for that moment.
+        One that was used a moment ago may have its next request under way, so it is kept for that moment. When exactly
+        it was used is not known, but the deadline counts from a tick that came no earlier.
         """
         now = self.loop.time()
-        idle_since = idle_deadline - TICK - self._timeout_keep_alive
+        idle_since = idle_deadline - self._timeout_keep_alive
         return min(max(now, idle_since + IDLE_GRACE), now + IDLE_GRACE)
 
     def on_opened(self, task: "asyncio.Task[None]") -> None:
