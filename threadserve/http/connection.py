@@ -15,7 +15,7 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.flow import FlowControl
 from threadserve.http.framing import ChunkedFraming, Framing, LengthFraming
 from threadserve.http.grammar import explain_head
-from threadserve.http.loop_state import LoopState
+from threadserve.http.loop_state import BeginWebSocket, LoopState, Successor
 from threadserve.http.peer import peer_of
 from threadserve.http.refusal import CRLF, Refusal, bad_request, refusal_answer
 from threadserve.http.response_side import COMPLETE, HELD
@@ -26,8 +26,6 @@ from threadserve.proxies.forwarded import Forwarded, read_forwarded
 from threadserve.proxies.protocol import Announced
 from threadserve.tls.certificates import LoopTls
 from threadserve.types import Headers
-from threadserve.websocket.connection import WebSocketConnection
-from threadserve.websocket.handshake import read_handshake
 
 logger = logging.getLogger("threadserve.error")
 
@@ -89,7 +87,7 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         self._decisive: Headers | None = None
         self._forwarded: Forwarded | None = None
         self._rules: MessageRules | None = None
-        self._successor: WebSocketConnection | None = None
+        self._successor: Successor | None = None
         self.deadline = inf
 
     # Called by the event loop.
@@ -200,8 +198,8 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         if state.limit is not None and not state.limit.enter_threadsafe():
             raise Refusal(503, "Service Unavailable: too many requests in flight")
         if not rules.is_plain:
-            if rules.opens_websocket and parser.method == "GET" and state.serves_websockets:
-                return self._hand_over(scope, data, end)
+            if rules.opens_websocket and parser.method == "GET" and state.begin_websocket is not None:
+                return self._hand_over(state.begin_websocket, scope, data, end)
             if rules.has_body:
                 self._framing = ChunkedFraming() if rules.chunked else LengthFraming(rules.content_length)
         self.deadline = inf
@@ -223,21 +221,18 @@ class HttpConnection(FlowControl, asyncio.Protocol):
             self._decisive = decisive
         return self._rules
 
-    def _hand_over(self, scope: dict[str, Any], data: bytes, end: int) -> int:
+    def _hand_over(self, begin: BeginWebSocket, scope: dict[str, Any], data: bytes, end: int) -> int:
         """Gives the connection, and what has arrived behind this head, to a WebSocket; returns where the data ends."""
         state = self._state
+        self.resume_reading()
         try:
-            handshake = read_handshake(scope["headers"])
+            self._successor = successor = begin(self.transport, scope, data[end:])
         except Refusal:
             if state.limit is not None:
                 state.limit.leave_threadsafe()
             raise
-        self.resume_reading()
         self._phase = LINGERING
         state.connections.discard(self)
-        self._successor = successor = WebSocketConnection(state, self.transport)
-        self.transport.set_protocol(successor)
-        successor.take_over(scope, handshake, data[end:])
         if self._at_eof:
             successor.eof_received()
             self.transport.close()

@@ -24,7 +24,6 @@ from threadserve.http.response_fields import FieldLines
 from threadserve.logging.access_log import AccessLog
 from threadserve.proxies.forwarded import TrustedHosts, believed_fields
 from threadserve.types import ASGIApp
-from threadserve.websocket.masking import unmasker
 
 TICK = 0.5
 SHUTDOWN_TICK = 0.1
@@ -52,6 +51,22 @@ class Kept(Protocol):
         ...
 
 
+class Successor(Kept, Protocol):
+    """What a connection was handed over to."""
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Returns whether it may still get something."""
+        ...
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, by whichever side."""
+        ...
+
+
+# From the transport, the scope of the request and the bytes behind its head. Raises `Refusal`.
+BeginWebSocket = Callable[[asyncio.Transport, dict[str, Any], bytes], Successor]
+
+
 class LoopState:
     """One loop's share of the configuration, its caches, and the connections and exchanges that it serves."""
 
@@ -68,6 +83,7 @@ class LoopState:
         "access_log",
         "app",
         "asgi",
+        "begin_websocket",
         "believed_fields",
         "close_deadline",
         "connections",
@@ -95,12 +111,10 @@ class LoopState:
         "requests",
         "root_path",
         "root_path_bytes",
-        "serves_websockets",
         "start_task",
         "starting",
         "status_lines",
         "trusted_proxies",
-        "unmask",
         "ws_deflate",
         "ws_max_queue",
         "ws_max_size",
@@ -160,8 +174,8 @@ class LoopState:
         self.ws_max_size = config.ws_max_size + 0
         self.ws_max_queue = config.ws_max_queue + 0
         self.ws_deflate = config.ws_per_message_deflate
-        self.serves_websockets = config.ws != "none"
-        self.unmask = unmasker(config.ws)
+        # What goes on with a connection whose client asks for a WebSocket, where those are served.
+        self.begin_websocket: BeginWebSocket | None = None
         self._ws_ping_interval = config.ws_ping_interval or inf
         self._ws_ping_timeout = config.ws_ping_timeout or inf
         self._timeout_keep_alive = config.timeout_keep_alive

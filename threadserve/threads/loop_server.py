@@ -37,6 +37,7 @@ from threadserve.threads.distribution import HandOver
 from threadserve.threads.mailbox import Mailbox
 from threadserve.threads.opening import Opener
 from threadserve.tls.certificates import Certificates, LoopTls
+from threadserve.websocket.beginning import websocket_beginner
 
 logger = logging.getLogger("threadserve.error")
 
@@ -162,6 +163,7 @@ class LoopServer:
         log = AccessLog(asyncio.get_running_loop(), writer, shared.config.access_log_format) if writer else None
         post = self._mailbox.post_threadsafe
         state = LoopState(shared.config, self.number, app, lifespan.state, log, shared.limit, post)
+        state.begin_websocket = websocket_beginner(shared.config, state)
         state.start()
         self._opener = Opener(state, shared.config, self._tls())
         self._state = state

@@ -18,6 +18,7 @@ from threadserve.websocket.deflate import BoundedDeflate
 from threadserve.websocket.exchange import ABNORMAL, INTERNAL_ERROR, SERVICE_RESTART, WebSocketExchange
 from threadserve.websocket.frames import FrameReader, head_of
 from threadserve.websocket.handshake import Handshake
+from threadserve.websocket.masking import Unmask
 from threadserve.websocket.scope import websocket_scope
 
 # A connection's phases, in their order.
@@ -47,8 +48,8 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
         "write",
     )
 
-    def __init__(self, state: LoopState, transport: asyncio.Transport) -> None:
-        super().__init__(state.ws_max_size, state.unmask)
+    def __init__(self, state: LoopState, transport: asyncio.Transport, unmask: Unmask) -> None:
+        super().__init__(state.ws_max_size, unmask)
         self._state = state
         self._queue_limit = state.ws_max_queue
         self._exchange: WebSocketExchange | None = None
