@@ -1,4 +1,4 @@
-"""threadserve: an ASGI server for free-threaded Python, one event loop per thread."""
+"""threadserve: an ASGI and WSGI server for free-threaded Python, one event loop per thread."""
 
 from threadserve.cli import main
 from threadserve.config import Config
