@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import facts, rounds, wrk
+from loadtests.clients import idle
 from loadtests.errors import LoadTestError
 from loadtests.figures import FIGURES
 from loadtests.interpreters import ROOT, find
+from loadtests.measuring import Effort
+from loadtests.planning import needs, outcomes_of
 from loadtests.report import Outcome, Sample, all_reached, markdown, short, write_json
 
 INTERRUPTED = 130
@@ -38,6 +41,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=bounded(1, 60), default=2, help="seconds before it (default: 2)")
     parser.add_argument("--threads", type=bounded(1, 16), default=2, help="of wrk (default: 2)")
     parser.add_argument("--connections", type=bounded(1, 1000), default=64, help="of wrk (default: 64)")
+    parser.add_argument(
+        "--idle-connections", type=bounded(10, 10_000), default=2000, help="of each kind in ws-idle (default: 2000)"
+    )
     parser.add_argument("--output", type=Path, help="the JSON file (default: build/loadtests/DATE.json)")
     given = parser.parse_args()
     unknown = sorted(set(given.figure) - set(names))
@@ -53,13 +59,16 @@ def prepare(given: argparse.Namespace) -> tuple[list[Outcome], rounds.Bench]:
     figures = [figure for figure in FIGURES if not given.figure or figure.name in given.figure]
     builds = {server.build for figure in figures for server in figure.servers}
     paths = {"ordinary": given.ordinary_python, "free-threaded": given.free_threaded_python}
-    interpreters = {
-        build: find(build, paths[build]).with_only(rounds.needs(figures, build)) for build in sorted(builds)
-    }
+    found = {build: find(build, paths[build]) for build in sorted(builds)}
+    outcomes = outcomes_of(figures, found)
+    kept = [outcome.figure for outcome in outcomes]
+    interpreters = {build: interpreter.with_only(needs(kept, build)) for build, interpreter in found.items()}
+    if any(figure.measure == "idle" for figure in kept):
+        idle.allow_files(given.idle_connections)
     load = wrk.Load(given.threads, given.connections)
-    effort = rounds.Effort(given.rounds, given.duration, given.warm_up, load)
+    effort = Effort(given.rounds, given.duration, given.warm_up, load, given.idle_connections)
     calibrated = interpreters.get("free-threaded") or interpreters["ordinary"]
-    return [Outcome(figure) for figure in figures], rounds.Bench(effort, interpreters, rounds.calibrate(calibrated))
+    return outcomes, rounds.Bench(effort, interpreters, rounds.calibrate(calibrated))
 
 
 def run(outcomes: list[Outcome], bench: rounds.Bench, output: Path, told: dict[str, Any]) -> int:
@@ -96,7 +105,8 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
-    for line in facts.doubts(told, bench):
+    left_out = [f"{outcome.figure.name}: {line}" for outcome in outcomes for line in outcome.left_out]
+    for line in (*facts.doubts(told, bench), *left_out):
         print(f"Note: {line}", file=sys.stderr)
     output = given.output or ROOT / f"build/loadtests/{told['date'].replace(':', '')}.json"
     return run(outcomes, bench, output, told)

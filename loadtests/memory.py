@@ -5,13 +5,18 @@ import psutil
 MEGABYTE = 1_000_000
 
 
+def tree(pid: int) -> list[psutil.Process]:
+    """The process and those below it; raises psutil.NoSuchProcess."""
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
+
+
 def of_tree(pid: int) -> dict[str, float]:
     """The sums over all processes of the tree, in MB.
 
     RSS counts what processes share once for each of them, PSS once in all, and USS leaves it out.
     """
-    root = psutil.Process(pid)
-    infos = [process.memory_full_info() for process in (root, *root.children(recursive=True))]
+    infos = [process.memory_full_info() for process in tree(pid)]
     return {
         "PSS MB": sum(info.pss for info in infos) / MEGABYTE,
         "USS MB": sum(info.uss for info in infos) / MEGABYTE,

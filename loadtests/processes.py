@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
-from loadtests.figures import Request
+from loadtests.figures.figure import Request
 from loadtests.interpreters import ROOT
 from loadtests.servers import Server
 

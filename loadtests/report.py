@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from loadtests.figures import JUDGED, SHOWN, Figure
+from loadtests.figures.figure import Figure, Goal
 from loadtests.servers import Server
 
 
@@ -25,11 +25,15 @@ class Sample:
 
 @dataclass
 class Outcome:
-    """All samples of one figure; `failure` says why there are fewer than there should be."""
+    """All samples of one figure.
+
+    `failure` says why there are fewer than there should be, `left_out` which servers are not measured at all and why.
+    """
 
     figure: Figure
     samples: list[Sample] = field(default_factory=list)
     failure: str = ""
+    left_out: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,17 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `target` is None where the peer is only shown; `reached` then is, too."""
+    """One comparison, or a value of ours alone: then there are no `peer`, `theirs` and `ratio`.
+
+    `target` is None where something is only shown; `reached` then is, too.
+    """
 
     figure: str
     value: str
     ours: Spread
     peer: str
-    theirs: Spread
-    ratio: float
+    theirs: Spread | None
+    ratio: float | None
     target: str | None
     reached: bool | None
 
@@ -68,32 +75,48 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def rows(outcome: Outcome) -> list[Row]:
-    """Every comparison of two servers that have been measured: peers before others, judged values before shown ones."""
+    """What stands by itself, and every comparison of two servers that have been measured: peers before others."""
     figure = outcome.figure
-    return [
+    alone = [row for goal in figure.goals if goal.itself for row in by_itself(outcome, goal)]
+    compared = [
         row
         for peer in (*figure.peers, *figure.others)
-        for value in (*JUDGED[figure.measure], *SHOWN[figure.measure])
-        if (row := compared(outcome, peer, value)) is not None
+        for goal in figure.goals
+        if not goal.itself
+        for row in against(outcome, peer, goal)
     ]
+    return alone + compared
 
 
-def compared(outcome: Outcome, peer: Server, value: str) -> Row | None:
+def by_itself(outcome: Outcome, goal: Goal) -> list[Row]:
+    """The row of a value that is compared with nothing; none where it was not measured."""
+    ours = values_of(outcome, outcome.figure.ours, goal.value)
+    return [row_of(outcome.figure, goal, ours, median(ours))] if ours else []
+
+
+def against(outcome: Outcome, peer: Server, goal: Goal) -> list[Row]:
+    """The row of one comparison; none where one of the two servers was not measured."""
     figure = outcome.figure
-    ours, theirs = values_of(outcome, figure.ours, value), values_of(outcome, peer, value)
+    ours, theirs = values_of(outcome, figure.ours, goal.value), values_of(outcome, peer, goal.value)
     if not ours or not theirs:
-        return None
+        return []
     ratio = median(ours) / median(theirs)
-    judged = peer in figure.peers and value in JUDGED[figure.measure]
+    judged = goal if peer in figure.peers else Goal(goal.value)
+    return [replace(row_of(figure, judged, ours, ratio), peer=peer.label, theirs=spread(theirs), ratio=ratio)]
+
+
+def row_of(figure: Figure, goal: Goal, ours: Sequence[float], number: float) -> Row:
+    """A row without a peer; `number` is what the goal is about."""
+    wanted = goal.target is not None
     return Row(
         figure=figure.title,
-        value=value,
+        value=goal.value,
         ours=spread(ours),
-        peer=peer.label,
-        theirs=spread(theirs),
-        ratio=ratio,
-        target=target(figure) if judged else None,
-        reached=reached(figure, ratio) if judged else None,
+        peer="",
+        theirs=None,
+        ratio=None,
+        target=str(goal) if wanted else None,
+        reached=goal.is_reached(number) if wanted else None,
     )
 
 
@@ -101,18 +124,11 @@ def values_of(outcome: Outcome, server: Server, value: str) -> list[float]:
     return [sample.values[value] for sample in outcome.samples if sample.server == server.label]
 
 
-def target(figure: Figure) -> str:
-    return f"{'at least' if figure.measure == 'rate' else 'at most'} {figure.target:g}"
-
-
-def reached(figure: Figure, ratio: float) -> bool:
-    return ratio >= figure.target if figure.measure == "rate" else ratio <= figure.target
-
-
 def all_reached(outcomes: Sequence[Outcome]) -> bool:
     """Whether every figure is complete, without problems, and reaches its target against every peer."""
     return all(
         not outcome.failure
+        and not outcome.left_out
         and not problems(outcome)
         and rows(outcome)
         and all(row.reached is not False for row in rows(outcome))
@@ -144,12 +160,13 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 def markdown_row(row: Row) -> str:
     verdict = {True: "yes", False: "no", None: ""}[row.reached]
-    cells = [row.figure, row.value, row.ours, row.peer, row.theirs, f"{row.ratio:.2f}", row.target or "", verdict]
+    theirs, ratio = row.theirs or "", "" if row.ratio is None else f"{row.ratio:.2f}"
+    cells = [row.figure, row.value, row.ours, row.peer, theirs, ratio, row.target or "", verdict]
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def complaints(outcome: Outcome) -> list[str]:
-    return [*([outcome.failure] if outcome.failure else []), *problems(outcome)]
+    return [*([outcome.failure] if outcome.failure else []), *outcome.left_out, *problems(outcome)]
 
 
 def command_lines(outcome: Outcome) -> list[str]:
@@ -157,7 +174,7 @@ def command_lines(outcome: Outcome) -> list[str]:
     figure = outcome.figure
     measured = {sample.server for sample in outcome.samples}
     return [
-        " ".join(server.command(f"{server.build}-python", figure.app, 0)).replace("--port 0", "--port PORT")
+        " ".join(server.command(f"{server.build}-python", figure.app, "PORT"))
         for server in figure.servers
         if server.label in measured
     ]
@@ -169,6 +186,7 @@ def write_json(path: Path, facts: dict[str, Any], outcomes: Sequence[Outcome]) -
         outcome.figure.name: {
             "title": outcome.figure.title,
             "failure": outcome.failure,
+            "left_out": outcome.left_out,
             "rows": [asdict(row) for row in rows(outcome)],
             "samples": [asdict(sample) for sample in outcome.samples],
         }

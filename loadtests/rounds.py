@@ -2,33 +2,19 @@
 
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests import latency, memory, wrk
 from loadtests.apps.cpu_bound import TURNS_VARIABLE
 from loadtests.errors import LoadTestError
-from loadtests.figures import JUDGED, SHOWN, Figure
+from loadtests.figures.figure import Figure
 from loadtests.interpreters import ROOT, Interpreter, environment
+from loadtests.measuring import Effort, Subject, measured
 from loadtests.processes import Running, serving
 from loadtests.report import Outcome, Sample
 from loadtests.servers import Build, Server
-
-# After the load, connections are closed and freed before memory is read.
-SETTLE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long and how hard to measure; the same for every server."""
-
-    rounds: int
-    seconds: int
-    warm_up_seconds: int
-    load: wrk.Load
 
 
 @dataclass(frozen=True)
@@ -43,17 +29,6 @@ class Bench:
     def environment(self) -> dict[str, str]:
         """The servers' environment."""
         return environment() | {TURNS_VARIABLE: str(self.cpu_turns)}
-
-
-def needs(figures: Iterable[Figure], build: Build) -> set[str]:
-    """The packages that the servers and apps of these figures need on an interpreter of this build."""
-    return {
-        name
-        for figure in figures
-        for server in figure.servers
-        if server.build == build
-        for name in (server.module, *server.requires, *figure.app_requires)
-    }
 
 
 def calibrate(interpreter: Interpreter) -> int:
@@ -88,10 +63,10 @@ def one_sample(bench: Bench, figure: Figure, server: Server, number: int, answer
         folder = Path(name)
         with serving(server, python, figure.app, figure.request, bench.environment, folder) as running:
             require_same_answer(answers, server, running)
-            details, problems = measured(bench.effort, figure, running, folder)
+            details, problems = measured(Subject(bench.effort, figure, running, folder))
         if figure.access_log:
             problems += missing_lines(running, details)
-    values = {value: details[value] for value in (*JUDGED[figure.measure], *SHOWN[figure.measure])}
+    values = {goal.value: details[goal.value] for goal in figure.goals}
     return Sample(server.label, number, running.command, values, details | {"stopped_by": running.stopped_by}, problems)
 
 
@@ -99,25 +74,6 @@ def require_same_answer(answers: dict[str, bytes], server: Server, running: Runn
     answers[server.label] = running.answer
     if len(set(answers.values())) > 1:
         raise LoadTestError(f"{server.label} gives another answer than the others: {running.answer[:200]!r}")
-
-
-def measured(effort: Effort, figure: Figure, running: Running, folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """The warm-up, and then what the figure is about: the details with the figure's values, and the problems."""
-    warm_up = wrk.run(effort.load, effort.warm_up_seconds, figure.request, running.port, folder)
-    details: dict[str, Any] = {"warm_up": asdict(warm_up)}
-    problems = [f"{count} {kind} errors in the warm-up" for kind, count in warm_up.errors.items()]
-    if figure.measure == "rate":
-        result = wrk.run(effort.load, effort.seconds, figure.request, running.port, folder)
-        details |= {"wrk": asdict(result), "requests/s": result.requests_per_second}
-        problems += [f"{count} {kind} errors" for kind, count in result.errors.items()]
-    elif figure.measure == "latency":
-        times = latency.run(running.port, effort.seconds)
-        details |= asdict(times) | {f"p{rank} ms": latency.percentile(times.quick, rank) for rank in (50, 99)}
-        problems += times.failures
-    else:
-        time.sleep(SETTLE_SECONDS)
-        details |= memory.of_tree(running.pid)
-    return details, problems
 
 
 def missing_lines(running: Running, details: dict[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """The command lines of the servers that are compared.
 
-Every server gets the same event loop and parser where it has the choice, and serves no WebSockets: threadserve does not
-yet, so its peers need not load what it takes.
+Every server gets the same event loop and parser where it has the choice, and serves WebSockets only where a figure is
+about them.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,10 @@ from typing import Literal
 
 Build = Literal["ordinary", "free-threaded"]
 Distribution = Literal["least-busy", "kernel"]
+Interface = Literal["asgi", "wsgi"]
+WebSockets = Literal["none", "auto", "wsproto", "websockets", "websockets-sansio"]
+
+HOST_AND_PORT = ("--host", "127.0.0.1", "--port", "{port}")
 
 
 @dataclass(frozen=True)
@@ -25,59 +29,117 @@ class Server:
     requires: tuple[str, ...]
     ready_line: str = ""
     workers: int = 1
+    address: tuple[str, ...] = HOST_AND_PORT
 
-    def command(self, python: str, app: str, port: int) -> list[str]:
+    def command(self, python: str, app: str, port: int | str) -> list[str]:
         """The whole command line, for an application as module:attribute."""
-        return [python, "-m", self.module, app, "--host", "127.0.0.1", "--port", str(port), *self.options]
+        address = [part.format(port=port) for part in self.address]
+        return [python, "-m", self.module, *address, *self.options, app]
 
 
 def threadserve(
-    build: Build, threads: int, *, distribute: Distribution = "least-busy", access_log: bool = False
+    build: Build,
+    threads: int,
+    *options: str,
+    distribute: Distribution = "least-busy",
+    interface: Interface = "asgi",
+    wsgi_threads: int | None = None,
+    ws: WebSockets = "none",
+    access_log: bool = False,
 ) -> Server:
-    """threadserve, one process."""
-    counted = f"{threads} thread" + ("s" if threads > 1 else "")
+    """threadserve, one process; without `wsgi_threads` with its default pool."""
+    pool = ("--wsgi-threads", str(wsgi_threads)) if wsgi_threads else ()
+    label = [
+        f"threadserve, {counted(threads, 'thread')}",
+        *([distribute] if distribute != "least-busy" else []),
+        *([" ".join(pool)] if pool else []),
+        *([f"--ws {ws}"] if ws not in ("none", "auto") else []),
+    ]
     return Server(
-        label=f"threadserve, {counted}" + ("" if distribute == "least-busy" else f", {distribute}"),
+        label=", ".join(label),
         build=build,
         module="threadserve",
         options=(
             *("--threads", str(threads), "--distribute", distribute, "--loop", "uvloop", "--http", "httptools"),
+            *(("--interface", "wsgi", *pool) if interface == "wsgi" else ()),
+            *("--ws", ws, *options),
             access_log_option(access_log),
         ),
-        requires=("click", "h11", "httptools", "uvloop"),
+        requires=("click", "h11", "httptools", "uvloop", *websocket_packages(ws)),
     )
 
 
-def uvicorn(workers: int = 1, *, access_log: bool = False) -> Server:
+def uvicorn(workers: int = 1, *, ws: WebSockets = "none", access_log: bool = False) -> Server:
     """Uvicorn with its fast event loop and parser, on an ordinary interpreter."""
     return Server(
-        label=f"Uvicorn, {workers} worker" + ("s" if workers > 1 else ""),
+        label=f"Uvicorn, {counted(workers, 'worker')}" + ("" if ws == "none" else f", --ws {ws}"),
         build="ordinary",
         module="uvicorn",
         options=(
-            *("--workers", str(workers), "--loop", "uvloop", "--http", "httptools", "--ws", "none"),
+            *("--workers", str(workers), "--loop", "uvloop", "--http", "httptools", "--ws", ws),
             access_log_option(access_log),
         ),
-        requires=("uvicorn", "httptools", "uvloop"),
+        requires=("uvicorn", "httptools", "uvloop", *websocket_packages(ws)),
         ready_line="Application startup complete",
         workers=workers,
     )
 
 
-def granian(workers: int, *options: str) -> Server:
-    """Granian on a free-threaded interpreter, where its workers are threads. It picks uvloop by itself."""
-    counted = f"{workers} worker" + ("s" if workers > 1 else "")
+def granian(
+    workers: int, *options: str, build: Build = "free-threaded", interface: Interface = "asgi", ws: bool = False
+) -> Server:
+    """Granian, whose workers are threads on a free-threaded interpreter. It picks uvloop by itself."""
+    name = "Granian" if interface == "asgi" else "Granian WSGI"
     return Server(
-        label=" ".join((f"Granian, {counted}", *options)),
-        build="free-threaded",
+        label=" ".join((f"{name}, {counted(workers, 'worker')}", *options)),
+        build=build,
         module="granian",
-        options=("--interface", "asgi", "--workers", str(workers), "--no-ws", *options, "--no-access-log"),
+        options=(
+            *("--interface", interface, "--workers", str(workers), "--ws" if ws else "--no-ws", *options),
+            "--no-access-log",
+        ),
         requires=("granian", "uvloop"),
         ready_line="Started worker-",
         workers=workers,
     )
 
 
+def gunicorn(build: Build, *, workers: int, threads: int) -> Server:
+    """Gunicorn with its threaded workers. Without being asked it writes no access log."""
+    return Server(
+        label=f"Gunicorn gthread, {workers} × {threads}",
+        build=build,
+        module="gunicorn",
+        options=("--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads)),
+        requires=("gunicorn",),
+        ready_line="Booting worker with pid",
+        workers=workers,
+        address=("--bind", "127.0.0.1:{port}"),
+    )
+
+
+def waitress(build: Build, *, threads: int) -> Server:
+    """Waitress, which is one process and has no access log."""
+    return Server(
+        label=f"Waitress, {counted(threads, 'thread')}",
+        build=build,
+        module="waitress",
+        options=("--threads", str(threads)),
+        requires=("waitress",),
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("s" if number > 1 else "")
+
+
+def websocket_packages(ws: WebSockets) -> tuple[str, ...]:
+    """What a WebSocket implementation is made of; threadserve's default is the one over wsproto."""
+    if ws == "none":
+        return ()
+    return ("wsproto",) if ws in ("auto", "wsproto") else ("websockets",)
+
+
 def access_log_option(wanted: bool) -> str:
-    """The option by which every one of the servers switches its access log on or off."""
+    """The option by which a server that has one switches its access log on or off."""
     return "--access-log" if wanted else "--no-access-log"

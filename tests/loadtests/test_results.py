@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.figures import FIGURES, Figure
-from loadtests.latency import percentile
+from loadtests.clients.latency import percentile
+from loadtests.figures import FIGURES
+from loadtests.figures.figure import Figure
 from loadtests.report import Outcome, Sample, all_reached, markdown, rows, write_json
 from loadtests.servers import Server
 
 NAMED = {figure.name: figure for figure in FIGURES}
 HELLO = NAMED["hello"]
+KINDS = ("PSS MB", "USS MB", "RSS MB")
 
 
 def samples(server: Server, value: str, numbers: list[float], problems: list[str] | None = None) -> list[Sample]:
@@ -83,7 +85,7 @@ def test_the_table_shows_rows_complaints_and_command_lines() -> None:
         "| 104,000 (100,000-106,000) | Uvicorn, 1 worker | 52,000 (50,000-54,000) | 2.00 | at least 1.6 | yes |" in text
     )
     assert "* hello: interrupted" in text
-    assert "* hello: `ordinary-python -m uvicorn loadtests.apps.hello:app --host 127.0.0.1 --port PORT " in text
+    assert "* hello: `ordinary-python -m uvicorn --host 127.0.0.1 --port PORT --workers 1 " in text
 
 
 def test_what_was_measured_of_one_server_alone_is_kept_raw(tmp_path: Path) -> None:
@@ -103,9 +105,63 @@ def test_percentiles_are_nearest_rank() -> None:
     assert percentile([7.0], 99) == 7
 
 
+def test_a_value_by_itself_needs_no_peer() -> None:
+    figure = NAMED["wsgi-streaming"]
+
+    def outcome(up: float, down: float) -> Outcome:
+        values = {"MB grown by upload": up, "MB grown by download": down}
+        return Outcome(figure, [Sample(figure.ours.label, 1, [], values, {}, [])])
+
+    assert all_reached([outcome(20, 0.5)])
+    assert not all_reached([outcome(0.5, 20.1)])
+    assert "| MB grown by download | 20.1 (20.1-20.1) |  |  |  | at most 20 | no |" in markdown([outcome(0.5, 20.1)])
+
+
+def test_what_is_only_shown_by_itself_has_no_verdict() -> None:
+    figure = NAMED["ws-idle"]
+    values = {"kB beyond": 11, "kB per WebSocket": 15, "kB per keep-alive connection": 4}
+    outcome = Outcome(figure, [Sample(figure.ours.label, 1, [], dict(values), {}, [])])
+    assert [row.reached for row in rows(outcome)] == [True, None, None]
+    assert all_reached([outcome])
+
+
+def test_each_of_several_goals_has_its_own_direction() -> None:
+    figure = NAMED["wsgi-flask"]
+
+    def outcome(rate: float, memory: float) -> Outcome:
+        measured = [(figure.ours, rate, memory), (figure.peers[0], 100.0, 100.0)]
+        return Outcome(
+            figure,
+            [
+                Sample(server.label, 1, [], {"requests/s": fast, **dict.fromkeys(KINDS, used)}, {}, [])
+                for server, fast, used in measured
+            ],
+        )
+
+    assert all_reached([outcome(120, 60)])
+    assert not all_reached([outcome(119, 60)])
+    assert not all_reached([outcome(120, 61)])
+
+
+def test_a_server_that_is_left_out_counts_against_the_figure() -> None:
+    good = rates(HELLO, [100], [50])
+    good.left_out.append("Waitress is left out")
+    assert not all_reached([good])
+    assert "* hello: Waitress is left out" in markdown([good])
+
+
 def test_servers_of_a_figure_serve_alike() -> None:
+    """Gunicorn and Waitress write no access log unless they are asked."""
     for figure in FIGURES:
         labels = [server.label for server in figure.servers]
         assert len(set(labels)) == len(labels)
         logging = "--access-log" if figure.access_log else "--no-access-log"
-        assert all(logging in server.options for server in figure.servers)
+        asked = [server for server in figure.servers if server.module not in ("gunicorn", "waitress")]
+        assert all(logging in server.options for server in asked)
+        assert not figure.access_log or len(asked) == len(figure.servers)
+
+
+def test_names_of_figures_are_unique_and_servers_compared() -> None:
+    assert len(NAMED) == len(FIGURES)
+    for figure in FIGURES:
+        assert figure.peers or all(goal.itself for goal in figure.goals)

@@ -1,20 +1,19 @@
 """How long quick requests wait while another request holds an event loop.
 
-`python -m loadtests.latency PORT SECONDS` is the client, a process of its own: one blocking request after another, and
-beside them quick ones at a steady pace, each on a new connection. A quick request's time counts from the moment when it
-was due, so that a late start is not left out. It prints all times as JSON.
+`python -m loadtests.clients.latency PORT SECONDS` is the client, a process of its own: one blocking request after
+another, and beside them quick ones at a steady pace, each on a new connection. A quick request's time counts from the
+moment when it was due, so that a late start is not left out. It prints all times as JSON.
 """
 
 import asyncio
 import json
 import math
-import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 
+from loadtests.clients import process
 from loadtests.errors import LoadTestError
-from loadtests.interpreters import ROOT
 
 QUICK_PER_SECOND = 200
 PATIENCE = 10.0
@@ -72,14 +71,7 @@ async def measure(port: int, seconds: float) -> Times:
 
 def run(port: int, seconds: int) -> Times:
     """Runs the client as a process. Raises LoadTestError where it fails or nothing was blocked."""
-    line = [sys.executable, "-m", "loadtests.latency", str(port), str(seconds)]
-    try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=seconds + 60, cwd=ROOT)
-    except subprocess.TimeoutExpired:
-        raise LoadTestError("the latency client did not end") from None
-    if done.returncode:
-        raise LoadTestError(f"the latency client failed: {done.stderr.strip()}")
-    times = Times(**json.loads(done.stdout))
+    times = Times(**process.run("latency", port, seconds, seconds=seconds))
     if not times.quick or not times.blocking:
         raise LoadTestError(f"no answers: {times.failures[:1]}")
     return times

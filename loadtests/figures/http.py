@@ -1,63 +1,9 @@
-"""The figures to reach: what is measured, of which server, against which peers, and the ratio wanted."""
+"""The figures of HTTP requests to ASGI applications."""
 
-from dataclasses import dataclass
-from typing import Literal
-
-from loadtests.servers import Server, granian, threadserve, uvicorn
-
-Measure = Literal["rate", "latency", "memory"]
-
-# What each kind of measurement yields: the values that count, then those that are only shown.
-JUDGED: dict[Measure, tuple[str, ...]] = {
-    "rate": ("requests/s",),
-    "latency": ("p99 ms",),
-    "memory": ("PSS MB", "USS MB", "RSS MB"),
-}
-SHOWN: dict[Measure, tuple[str, ...]] = {"rate": (), "latency": ("p50 ms",), "memory": ()}
+from loadtests.figures.figure import Figure, Goal, Request, memory, requests_per_second
+from loadtests.servers import granian, threadserve, uvicorn
 
 ORDER = '{"customer": "Ada", "lines": [{"product": "lamp", "price": 20.5, "quantity": 2}]}'
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked again and again; with a body it is a POST of JSON."""
-
-    path: str = "/"
-    body: str = ""
-    new_connection: bool = False
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers beside those that every HTTP client sends."""
-        headers = {"Content-Type": "application/json"} if self.body else {}
-        return headers | ({"Connection": "close"} if self.new_connection else {})
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table. `target` is the ratio of medians, ours to each peer's: for a rate at least, else at most.
-
-    The target has to be reached against every one of `peers`; `others` are measured in the same rounds for comparison.
-    """
-
-    name: str
-    title: str
-    measure: Measure
-    app: str
-    ours: Server
-    peers: tuple[Server, ...]
-    target: float
-    others: tuple[Server, ...] = ()
-    request: Request = Request()
-    access_log: bool = False
-    app_requires: tuple[str, ...] = ()
-
-    @property
-    def servers(self) -> tuple[Server, ...]:
-        """In the order of a round."""
-        return (self.ours, *self.peers, *self.others)
-
-
 HELLO = "loadtests.apps.hello:app"
 FASTAPI = "examples.fastapi_model:app"
 FASTAPI_REQUIRES = ("fastapi", "starlette", "pydantic", "pydantic_core")
@@ -66,15 +12,15 @@ FASTAPI_REQUIRES = ("fastapi", "starlette", "pydantic", "pydantic_core")
 # were slower, and its other task implementation does not exist on these versions of Python.
 GRANIANS = (granian(2), granian(2, "--runtime-mode", "st"))
 
-FIGURES = (
+HTTP_FIGURES = (
     Figure(
         name="hello",
         title="hello world, 1 thread on ordinary Python, no access log",
         measure="rate",
         app=HELLO,
         ours=threadserve("ordinary", 1),
+        goals=requests_per_second(1.6),
         peers=(uvicorn(),),
-        target=1.6,
     ),
     Figure(
         name="access-log",
@@ -82,8 +28,8 @@ FIGURES = (
         measure="rate",
         app=HELLO,
         ours=threadserve("ordinary", 1, access_log=True),
+        goals=requests_per_second(2.2),
         peers=(uvicorn(access_log=True),),
-        target=2.2,
         access_log=True,
     ),
     Figure(
@@ -92,9 +38,9 @@ FIGURES = (
         measure="rate",
         app=HELLO,
         ours=threadserve("free-threaded", 2),
+        goals=requests_per_second(1.3),
         peers=GRANIANS,
         others=(granian(1),),
-        target=1.3,
     ),
     Figure(
         name="fastapi",
@@ -102,9 +48,9 @@ FIGURES = (
         measure="rate",
         app=FASTAPI,
         ours=threadserve("free-threaded", 2),
+        goals=requests_per_second(1.15),
         peers=GRANIANS,
         others=(granian(1),),
-        target=1.15,
         request=Request("/orders", ORDER),
         app_requires=FASTAPI_REQUIRES,
     ),
@@ -114,8 +60,8 @@ FIGURES = (
         measure="rate",
         app="loadtests.apps.cpu_bound:app",
         ours=threadserve("free-threaded", 2),
+        goals=requests_per_second(1.8),
         peers=(threadserve("free-threaded", 1),),
-        target=1.8,
     ),
     Figure(
         name="connect-least-busy",
@@ -123,8 +69,8 @@ FIGURES = (
         measure="rate",
         app=HELLO,
         ours=threadserve("free-threaded", 2),
+        goals=requests_per_second(0.85),
         peers=(uvicorn(), uvicorn(2)),
-        target=0.85,
         request=Request(new_connection=True),
     ),
     Figure(
@@ -133,8 +79,8 @@ FIGURES = (
         measure="rate",
         app=HELLO,
         ours=threadserve("free-threaded", 2, distribute="kernel"),
+        goals=requests_per_second(1.3),
         peers=(uvicorn(), uvicorn(2)),
-        target=1.3,
         request=Request(new_connection=True),
     ),
     Figure(
@@ -143,8 +89,8 @@ FIGURES = (
         measure="latency",
         app="loadtests.apps.blocking:app",
         ours=threadserve("free-threaded", 2),
+        goals=(Goal("p99 ms", "at most", 2.0), Goal("p50 ms")),
         peers=(uvicorn(2),),
-        target=2.0,
     ),
     Figure(
         name="memory",
@@ -152,8 +98,8 @@ FIGURES = (
         measure="memory",
         app=FASTAPI,
         ours=threadserve("free-threaded", 8),
+        goals=memory(0.3),
         peers=(uvicorn(8),),
-        target=0.3,
         request=Request("/orders", ORDER),
         app_requires=FASTAPI_REQUIRES,
     ),

@@ -1,0 +1,28 @@
+"""A WSGI application that takes and gives large bodies piece by piece.
+
+A POST is read and answered with its size; `/down?BYTES` gives that many bytes; every other path says hello.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from loadtests.apps import wsgi
+
+PIECE = bytes(65536)
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    if environ["REQUEST_METHOD"] == "POST":
+        size = sum(map(len, iter(lambda: environ["wsgi.input"].read(len(PIECE)), b"")))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(size).encode()]
+    if environ["PATH_INFO"] == "/down":
+        start_response("200 OK", [("Content-Type", "application/octet-stream")])
+        return pieces(int(environ["QUERY_STRING"]))
+    return wsgi.hello(environ, start_response)
+
+
+def pieces(size: int) -> Iterator[bytes]:
+    for _ in range(size // len(PIECE)):
+        yield PIECE
+    yield PIECE[: size % len(PIECE)]

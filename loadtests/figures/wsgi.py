@@ -1,0 +1,77 @@
+"""The figures of WSGI applications."""
+
+from loadtests.figures.figure import Figure, Goal, memory, requests_per_second
+from loadtests.servers import granian, gunicorn, threadserve, waitress
+
+HELLO = "loadtests.apps.wsgi:hello"
+HELLO_THREADS = threadserve("free-threaded", 2, interface="wsgi")
+HELLO_TITLE = "WSGI hello world, 2 threads and default pool on free-threaded Python"
+
+WSGI_FIGURES = (
+    Figure(
+        name="wsgi-threads",
+        title=HELLO_TITLE,
+        measure="rate",
+        app=HELLO,
+        ours=HELLO_THREADS,
+        goals=requests_per_second(1.5),
+        peers=(granian(2, interface="wsgi"), granian(2, "--runtime-mode", "st", interface="wsgi")),
+    ),
+    Figure(
+        name="wsgi-gunicorn",
+        title=HELLO_TITLE,
+        measure="rate",
+        app=HELLO,
+        ours=HELLO_THREADS,
+        goals=requests_per_second(4),
+        peers=(gunicorn("free-threaded", workers=1, threads=8),),
+    ),
+    Figure(
+        name="wsgi-waitress",
+        title=HELLO_TITLE,
+        measure="rate",
+        app=HELLO,
+        ours=HELLO_THREADS,
+        goals=requests_per_second(5),
+        peers=(waitress("free-threaded", threads=8),),
+    ),
+    Figure(
+        name="wsgi-hello",
+        title="WSGI hello world, 1 thread on ordinary Python",
+        measure="rate",
+        app=HELLO,
+        ours=threadserve("ordinary", 1, interface="wsgi"),
+        goals=requests_per_second(0.9),
+        peers=(granian(1, build="ordinary", interface="wsgi"),),
+    ),
+    Figure(
+        name="wsgi-flask",
+        title="Flask view that answers JSON, 2 threads on free-threaded Python against processes of ordinary Python",
+        measure="rate-and-memory",
+        app="loadtests.apps.flask_json:app",
+        ours=HELLO_THREADS,
+        goals=(*requests_per_second(1.2), *memory(0.6)),
+        peers=(gunicorn("ordinary", workers=2, threads=8),),
+        app_requires=("flask",),
+    ),
+    Figure(
+        name="wsgi-cpu",
+        title="CPU-bound WSGI view (about 0.2 ms of pure Python), default pool on free-threaded Python against 1",
+        measure="rate",
+        app="loadtests.apps.wsgi:cpu_bound",
+        ours=HELLO_THREADS,
+        goals=requests_per_second(1.7),
+        peers=(threadserve("free-threaded", 2, interface="wsgi", wsgi_threads=1),),
+    ),
+    Figure(
+        name="wsgi-streaming",
+        title="200 MB streamed through a WSGI app, 2 threads on free-threaded Python: growth of memory",
+        measure="streaming",
+        app="loadtests.apps.wsgi_streaming:app",
+        ours=HELLO_THREADS,
+        goals=(
+            Goal("MB grown by upload", "at most", 20, itself=True),
+            Goal("MB grown by download", "at most", 20, itself=True),
+        ),
+    ),
+)

@@ -1,0 +1,122 @@
+"""Measures a server that answers: one function for each kind of measurement.
+
+Each returns the details, which have the values of the figure's goals among them, and the problems.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtests import memory, wrk
+from loadtests.clients import echo, idle, latency, streaming
+from loadtests.figures.figure import Figure, Measure
+from loadtests.processes import Running
+
+# After the load, connections are closed and freed before memory is read.
+SETTLE_SECONDS = 1.0
+
+Measured = tuple[dict[str, Any], list[str]]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long and how hard to measure; the same for every server."""
+
+    rounds: int
+    seconds: int
+    warm_up_seconds: int
+    load: wrk.Load
+    idle_connections: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A server to measure; `folder` is for the client's files."""
+
+    effort: Effort
+    figure: Figure
+    running: Running
+    folder: Path
+
+
+def measured(subject: Subject) -> Measured:
+    """What the figure is about; raises LoadTestError where it cannot be measured."""
+    return MEASUREMENTS[subject.figure.measure](subject)
+
+
+def warmed_up(subject: Subject) -> Measured:
+    effort = subject.effort
+    result = wrk.run(effort.load, effort.warm_up_seconds, subject.figure.request, subject.running.port, subject.folder)
+    return {"warm_up": asdict(result)}, [
+        f"{count} {kind} errors in the warm-up" for kind, count in result.errors.items()
+    ]
+
+
+def rate(subject: Subject) -> Measured:
+    """Requests per second, by wrk."""
+    details, problems = warmed_up(subject)
+    effort = subject.effort
+    result = wrk.run(effort.load, effort.seconds, subject.figure.request, subject.running.port, subject.folder)
+    details |= {"wrk": asdict(result), "requests/s": result.requests_per_second}
+    return details, [*problems, *(f"{count} {kind} errors" for kind, count in result.errors.items())]
+
+
+def rate_and_memory(subject: Subject) -> Measured:
+    """Requests per second, and the memory of all the server's processes after them."""
+    details, problems = rate(subject)
+    return details | settled_memory(subject), problems
+
+
+def memory_alone(subject: Subject) -> Measured:
+    """The memory of all the server's processes after the warm-up."""
+    details, problems = warmed_up(subject)
+    return details | settled_memory(subject), problems
+
+
+def settled_memory(subject: Subject) -> dict[str, float]:
+    time.sleep(SETTLE_SECONDS)
+    return memory.of_tree(subject.running.pid)
+
+
+def quick_latency(subject: Subject) -> Measured:
+    """How long quick requests take beside blocking ones."""
+    details, problems = warmed_up(subject)
+    times = latency.run(subject.running.port, subject.effort.seconds)
+    details |= asdict(times) | {f"p{rank} ms": latency.percentile(times.quick, rank) for rank in (50, 99)}
+    return details, [*problems, *times.failures]
+
+
+def echoed(subject: Subject) -> Measured:
+    """WebSocket messages per second."""
+    effort = subject.effort
+    result = echo.run(subject.running.port, subject.figure.message_size, effort.warm_up_seconds, effort.seconds)
+    silent = result.silent_connections
+    problems = [f"{silent} connections got no message back"] if silent else []
+    return {"echo": asdict(result), "messages/s": result.messages_per_second}, problems
+
+
+def streamed(subject: Subject) -> Measured:
+    """By how much memory grows while large bodies go through."""
+    result = streaming.run(subject.running.port, subject.running.pid)
+    values = {"MB grown by upload": result.grown_by_upload, "MB grown by download": result.grown_by_download}
+    return {"streaming": asdict(result)} | values, []
+
+
+def idle_memory(subject: Subject) -> Measured:
+    """What idle connections cost."""
+    count = subject.effort.idle_connections
+    result = idle.run(subject.running.port, subject.running.pid, count)
+    return {"idle": asdict(result)} | idle.kilobytes(result, count), []
+
+
+MEASUREMENTS: dict[Measure, Callable[[Subject], Measured]] = {
+    "rate": rate,
+    "rate-and-memory": rate_and_memory,
+    "latency": quick_latency,
+    "memory": memory_alone,
+    "echo": echoed,
+    "streaming": streamed,
+    "idle": idle_memory,
+}

@@ -1,0 +1,47 @@
+"""What can be measured with what is installed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from loadtests.errors import LoadTestError
+from loadtests.figures.figure import Figure
+from loadtests.interpreters import Interpreter
+from loadtests.report import Outcome
+from loadtests.servers import Build, Server
+
+
+def required(figure: Figure, server: Server) -> set[str]:
+    """The packages that a server and the figure's app need on the server's interpreter."""
+    return {server.module, *server.requires, *figure.app_requires}
+
+
+def needs(figures: Iterable[Figure], build: Build) -> set[str]:
+    """The packages that the servers and apps of these figures need on an interpreter of this build."""
+    return {
+        name
+        for figure in figures
+        for server in figure.servers
+        if server.build == build
+        for name in required(figure, server)
+    }
+
+
+def outcomes_of(figures: Iterable[Figure], interpreters: Mapping[Build, Interpreter]) -> list[Outcome]:
+    """The figures, each without the peers that lack a package and with a line on each of those.
+
+    Raises LoadTestError where threadserve lacks one.
+    """
+    return [outcome_of(figure, interpreters) for figure in figures]
+
+
+def outcome_of(figure: Figure, interpreters: Mapping[Build, Interpreter]) -> Outcome:
+    lacks = {server: interpreters[server.build].missing(required(figure, server)) for server in figure.servers}
+    if lacks[figure.ours]:
+        raise LoadTestError(lacks[figure.ours])
+    left_out = [f"{server.label} is left out: {why}" for server, why in lacks.items() if why]
+
+    def present(servers: Sequence[Server]) -> tuple[Server, ...]:
+        return tuple(server for server in servers if not lacks[server])
+
+    kept = replace(figure, peers=present(figure.peers), others=present(figure.others))
+    return Outcome(kept, left_out=left_out)
