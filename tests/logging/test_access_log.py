@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.access_console import Seen, access, console_handler, console_on, entry, line, parent, written
+from support.access_console import Seen, access, console_handler, entry, line, parent, written
 from support.waiting import wait_until
 
 from threadserve.logging import access_log
 from threadserve.logging.access_log import AccessEntry, AccessLogWriter, fast_lane_now
 from threadserve.logging.formatters import ACCESS_FORMAT, AccessFormatter, ConsoleHandler
+
+pytestmark = pytest.mark.usefixtures("console")
 
 ENTRIES: list[AccessEntry] = [
     ("127.0.0.1:54321", "GET", "/", "1.1", 200),
@@ -25,17 +27,6 @@ ENTRIES: list[AccessEntry] = [
     ("10.0.0.1:2", "GET", "/unknown", "1.1", 799),
     ("10.0.0.1:2", "GET", "/unknown", "2", 99),
 ]
-
-
-@pytest.fixture
-def stream() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture(autouse=True)
-def console(stream: io.StringIO) -> Iterator[ConsoleHandler]:
-    with console_on(stream) as handler:
-        yield handler
 
 
 @pytest.fixture

@@ -5,14 +5,16 @@ import json
 import logging
 import logging.handlers
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from support.access_console import Seen, access, console_handler, console_on
+from support.access_console import Seen, access, console_handler
 
 from threadserve.logging.access_format import AccessFacts
 from threadserve.logging.access_log import AccessLogWriter, fast_lane_now
 from threadserve.logging.formatters import ACCESS_FORMAT, AccessFormatter, ConsoleHandler, DefaultFormatter
+
+pytestmark = pytest.mark.usefixtures("console")
 
 FORMAT = '%(h)s "%(r)s" %(s)s %(B)s'
 LINES = ['127.0.0.1 "GET /0 HTTP/1.1" 200 5', '127.0.0.1 "GET /\\xe9\\x0a\\"?a=%s%d HTTP/1.1" 404 0']
@@ -45,17 +47,6 @@ def written(entries: list[AccessFacts], format: str = FORMAT) -> None:
     writer.start()
     writer.write_threadsafe(list(entries))
     writer.stop()
-
-
-@pytest.fixture
-def stream() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture(autouse=True)
-def console(stream: io.StringIO) -> Iterator[ConsoleHandler]:
-    with console_on(stream) as handler:
-        yield handler
 
 
 @pytest.mark.parametrize("use_colors", [False, True])

@@ -9,23 +9,13 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from support.access_console import Seen, access, console_handler, console_on, entry, errors_seen, line, parent, written
+from support.access_console import Seen, access, console_handler, entry, errors_seen, line, parent, written
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.logging import access_log
 from threadserve.logging.access_log import AccessEntry, AccessLog, AccessLogWriter
-from threadserve.logging.formatters import ConsoleHandler
 
-
-@pytest.fixture
-def stream() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture(autouse=True)
-def console(stream: io.StringIO) -> Iterator[ConsoleHandler]:
-    with console_on(stream) as handler:
-        yield handler
+pytestmark = pytest.mark.usefixtures("console")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from support.load import Load
-from support.raw_client import Connect, request
+from support.raw_client import Connect, RawClient, request
 from support.waiting import DEADLINE, wait_until
 from support.workers import StartWorkers, Workers, begin_upload, chunk
 
@@ -27,6 +27,15 @@ def stop_with(server: Workers, load: Load) -> None:
     server.send_signal(signal.SIGTERM)
     assert load.join() > 0
     assert server.wait() == 0
+
+
+def replace_amid_upload(server: Workers, client: RawClient) -> None:
+    """Has both workers replaced while one of them reads a body; returns when both are ending."""
+    begin_upload(client)
+    server.wait_for_line("reading", "stdout")
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_starts(4)
+    wait_until(lambda: server.stderr.count("Shutting down") == 2, "both old workers to drain")
 
 
 @ALL_SETTINGS
@@ -56,11 +65,7 @@ def test_the_new_worker_listens_before_the_old_one_drains(start_workers: StartWo
 def test_what_an_old_worker_has_in_flight_is_answered(start_workers: StartWorkers, connect: Connect) -> None:
     server = start_workers()
     client = connect(server)
-    begin_upload(client)
-    server.wait_for_line("reading", "stdout")
-    server.send_signal(signal.SIGHUP)
-    server.wait_for_starts(4)
-    wait_until(lambda: server.stderr.count("Shutting down") == 2, "both old workers to drain")
+    replace_amid_upload(server, client)
     client.send(chunk(b"and ended") + chunk(b""))
     assert client.read_response("POST").body == b"begun and ended"
     server.wait_for_end_of(*server.pids[:2])
@@ -72,11 +77,7 @@ def test_a_request_in_a_worker_that_is_replaced_outlives_the_signal_to_stop(
 ) -> None:
     server = start_workers()
     client = connect(server)
-    begin_upload(client)
-    server.wait_for_line("reading", "stdout")
-    server.send_signal(signal.SIGHUP)
-    server.wait_for_starts(4)
-    wait_until(lambda: server.stderr.count("Shutting down") == 2, "both old workers to drain")
+    replace_amid_upload(server, client)
     server.send_signal(signal.SIGTERM)
     wait_until(lambda: server.stderr.count("Shutting down") == 4, "all workers to drain")
     client.send(chunk(b"and ended") + chunk(b""))

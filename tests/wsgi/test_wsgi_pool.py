@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.embedded_server import Serve
+from support.embedded_server import EmbeddedServer, Serve
 from support.error_log import ErrorLog
 from support.raw_client import Connect, request
 from support.server_process import ServerProcess
@@ -47,6 +47,62 @@ def test_calls_run_at_once(serve: Serve, connect: Connect) -> None:
     for client in clients:
         client.send(request())
     assert [client.read_response().status for client in clients] == [200] * 8
+
+
+def warm_up(server: EmbeddedServer, connect: Connect) -> None:
+    """Has the pool learn that calls are quick, so that it leaves them to one thread while they are."""
+    client = connect(server)
+    for _ in range(100):
+        assert client.get("/quick").status == 200
+
+
+def test_calls_that_become_slow_run_at_once(serve: Serve, connect: Connect) -> None:
+    app = Held()
+    server = serve(app, wsgi_threads=4)
+    warm_up(server, connect)
+    clients = [connect(server) for _ in range(4)]
+    for client in clients:
+        client.send(request("GET", "/held"))
+    app.wait_for(4)
+    app.release.set()
+    assert [client.read_response().status for client in clients] == [200] * 4
+
+
+def test_answer_does_not_wait_for_the_next_call(serve: Serve, connect: Connect) -> None:
+    events = {path: (threading.Event(), threading.Event()) for path in ("/first", "/second")}
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        if environ["PATH_INFO"] in events:
+            arrived, release = events[environ["PATH_INFO"]]
+            arrived.set()
+            assert release.wait(2 * DEADLINE)
+        return hello(environ, start_response)
+
+    server = serve(app, wsgi_threads=1)
+    first, second = connect(server), connect(server)
+    warm_up(server, connect)
+    first.send(request("GET", "/first"))
+    assert events["/first"][0].wait(DEADLINE)
+    second.send(request("GET", "/second"))
+    assert second.is_silent(0.1)
+    events["/first"][1].set()
+    assert events["/second"][0].wait(DEADLINE)
+    assert first.read_response().body == b"/first"
+    events["/second"][1].set()
+    assert second.read_response().body == b"/second"
+
+
+def test_quick_call_is_not_held_up_by_long_ones(serve: Serve, connect: Connect) -> None:
+    app = Held()
+    server = serve(app, wsgi_threads=3)
+    warm_up(server, connect)
+    slow = [connect(server) for _ in range(2)]
+    for client in slow:
+        client.send(request("GET", "/held"))
+    client = connect(server)
+    assert [client.get(f"/{number}").status for number in range(20)] == [200] * 20
+    app.release.set()
+    assert [client.read_response().status for client in slow] == [200] * 2
 
 
 def test_beyond_the_queue_503_is_answered(serve: Serve, connect: Connect) -> None:

@@ -126,10 +126,10 @@ class WorkerPool:
                 worker.leave(self._grace)
 
     def stop(self) -> None:
-        """Has every worker end in order. One that is ending already is left to it: asked again, it would hurry."""
+        """Has every worker end in order. One that serves and is ending already would hurry if it were asked again."""
         self._is_stopping = True
         for worker in self._workers:
-            if not worker.is_leaving:
+            if not (worker.is_leaving and worker.child.ready):
                 worker.leave(self._grace)
             logger.info("Waiting for child process [%d]", worker.child.pid)
 
