@@ -118,6 +118,7 @@ class LoopState:
         "ws_deflate",
         "ws_max_queue",
         "ws_max_size",
+        "wsgi_calls",
     )
 
     def __init__(
@@ -137,6 +138,8 @@ class LoopState:
         self.lifespan_state = lifespan_state
         self.access_log = access_log
         self.limit = limit
+        # What hands requests to a pool of threads, once a connection needs it.
+        self.wsgi_calls: Any = None
         self.connections: set[Kept] = set()
         self.exchanges: set[Any] = set()
         self.opening: set[asyncio.Task[None]] = set()

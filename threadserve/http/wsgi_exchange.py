@@ -13,18 +13,20 @@ from threadserve.http.logged_exchange import LoggedExchange, MakeExchange
 from threadserve.http.logged_exchange import exchange_maker as asgi_exchange_maker
 from threadserve.http.loop_state import LoopState
 from threadserve.http.response_side import AWAITED, LARGE_BODY
-from threadserve.interfaces.wsgi.answers import BUSY, Answer
-from threadserve.interfaces.wsgi.body import nothing
+from threadserve.interfaces.wsgi.answers import Answer
 from threadserve.interfaces.wsgi.bridge import Conversation, WSGIBridge
 from threadserve.interfaces.wsgi.call import Call
 from threadserve.interfaces.wsgi.channel import Channel
 from threadserve.interfaces.wsgi.file_wrapper import OpenFile
+from threadserve.interfaces.wsgi.loop_calls import LoopCalls
 from threadserve.types import Message
 
 
 def exchange_maker(state: LoopState) -> MakeExchange:
     """What makes the exchanges of a loop's connections, whatever the interface of its application."""
     if isinstance(state.app, WSGIBridge):
+        if state.wsgi_calls is None:
+            state.wsgi_calls = LoopCalls(state.app.pool, state.loop, state.post_threadsafe)
         return asgi_exchange_maker(state, WSGIExchange, LoggedWSGIExchange)
     return asgi_exchange_maker(state)
 
@@ -40,14 +42,14 @@ class WSGIExchange(Exchange):
     def begin(self) -> None:
         """Hands the request over to the pool."""
         state = self.state
-        pool = cast("WSGIBridge", state.app).pool
         self.post = state.post_threadsafe
         state.exchanges.add(self)
         if self._more_body:
+            pool = cast("WSGIBridge", state.app).pool
             self._start_task(Conversation(pool, self.scope, self.post).run(self.receive, self.send, watches=False))
-        elif not pool.submit_threadsafe(Call(self, self.scope, nothing())):
-            pool.report_refusal_threadsafe()
-            self.finish(BUSY)
+        else:
+            self.answers = state.wsgi_calls
+            state.wsgi_calls.submit(Call(self, self.scope, None))
 
     def cancel(self) -> None:
         """Cuts the call off: what comes of it is nobody's."""

@@ -10,7 +10,7 @@ from functools import partial
 from threadserve.config.build import default_wsgi_threads
 from threadserve.interfaces.wsgi.answers import BUSY, Answer
 from threadserve.interfaces.wsgi.body import collect, nothing
-from threadserve.interfaces.wsgi.call import Call, Memory, WSGIApp
+from threadserve.interfaces.wsgi.call import Answers, Call, Memory, WSGIApp
 from threadserve.interfaces.wsgi.channel import Channel, Post
 from threadserve.interfaces.wsgi.environ import OPTIONAL
 from threadserve.interfaces.wsgi.file_wrapper import OpenFile
@@ -60,6 +60,7 @@ class Conversation:
     """The loop's side of one call, over the messages of ASGI. See `Port`."""
 
     sends_files = False
+    answers: Answers | None = None
 
     def __init__(self, pool: Pool, scope: Scope, post: Post) -> None:
         self.post = post
@@ -73,7 +74,7 @@ class Conversation:
         `watches` is for `Channel.serve`. Raises what `receive` and `send` raise.
         """
         body = nothing(more=True) if expects_continue(self._scope) else await collect(receive)
-        if not self._pool.submit_threadsafe(Call(self, self._scope, body)):
+        if self._pool.submit_threadsafe([Call(self, self._scope, body)]):
             body.file.close()
             self._pool.report_refusal_threadsafe()
             await respond(send, BUSY)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
 from threadserve.interfaces.wsgi.answers import FAILED, GIVEN_UP, Answer
-from threadserve.interfaces.wsgi.body import Collected, input_stream
+from threadserve.interfaces.wsgi.body import Collected, input_stream, nothing
 from threadserve.interfaces.wsgi.channel import Channel, Post
 from threadserve.interfaces.wsgi.environ import EnvironMaker
 from threadserve.interfaces.wsgi.fields import CONTENT_LENGTH, KnownFields
@@ -31,11 +31,24 @@ WSGIApp = Callable[..., Iterable[bytes]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 
 
+class Answers(Protocol):
+    """Where a port's loop takes whole responses, several at a time."""
+
+    def answer_threadsafe(self, finish: Callable[[Answer], None], answer: Answer) -> bool:
+        """Has `finish(answer)` called on the loop; returns whether `wake_threadsafe` must follow before long."""
+        ...
+
+    def wake_threadsafe(self) -> None:
+        """Has the loop take the answers there are."""
+        ...
+
+
 class Port(Protocol):
     """The loop's side of a call. What `post` is given is called on the loop's thread, in order."""
 
     post: Post
     sends_files: bool
+    answers: Answers | None
 
     def finish(self, answer: Answer) -> None:
         """The whole response."""
@@ -55,25 +68,48 @@ class Port(Protocol):
 
 
 class Memory:
-    """What a pool thread keeps from call to call: the application, and what it has learnt about headers."""
+    """What a pool thread keeps from call to call: the application, what it has learnt about headers, and which loop is
+    still to be woken for how many answers (see `pool.Memory`).
+    """
 
     def __init__(self, app: WSGIApp, is_multiprocess: bool) -> None:
         self.app = app
         self.environs = EnvironMaker(is_multiprocess)
         self.fields = KnownFields()
+        self.owed = 0
+        self._debtor: Answers | None = None
+
+    def owe(self, answers: Answers) -> None:
+        """Notes that an answer is not on its way yet."""
+        if self._debtor is not answers:
+            self.settle()
+            self._debtor = answers
+        self.owed += 1
+
+    def settle(self) -> None:
+        """See `pool.Memory`."""
+        debtor, self._debtor, self.owed = self._debtor, None, 0
+        if debtor is not None:
+            try:
+                debtor.wake_threadsafe()
+            except (MailboxClosed, RuntimeError):
+                # The loop has ended, and the clients' connections with it.
+                return
 
 
 class Call:
-    """A request on its way through an application. `since` is for the pool: infinite while the client is waited for."""
+    """A request on its way through an application; `body` is None where it has none.
+
+    `since` is for the pool, which sets it when the call begins: infinite while the client is waited for.
+    """
 
     __slots__ = (
-        "_body", "_channel", "_declared", "_fields", "_is_begun", "_is_finished", "_port", "_scope", "_start",
-        "since",
+        "_body", "_channel", "_declared", "_is_begun", "_is_finished", "_memory", "_scope", "_start", "port", "since",
     )  # fmt: skip
 
-    def __init__(self, port: Port, scope: Scope, body: Collected) -> None:
+    def __init__(self, port: Port, scope: Scope, body: Collected | None) -> None:
         self.since = inf
-        self._port = port
+        self.port = port
         self._scope = scope
         self._body = body
         self._start: Message | None = None
@@ -88,7 +124,7 @@ class Call:
     def give_up_threadsafe(self) -> None:
         """See `Job`: answers 504 if nothing has been answered."""
         try:
-            self._port.post(self._port.give_up, GIVEN_UP)
+            self.port.post(self.port.give_up, GIVEN_UP)
         except (MailboxClosed, RuntimeError):
             return
 
@@ -97,22 +133,21 @@ class Call:
 
         That goes for `SystemExit` and `KeyboardInterrupt` too, which would end nothing but this thread.
         """
-        self.since = monotonic()
+        body = nothing() if self._body is None else self._body
         try:
-            contextvars.Context().run(self._run, memory)
+            contextvars.Context().run(self._run, memory, body)
         except ClientDisconnected:
             self._fail()
         except BaseException as error:
             logger.error("Exception in WSGI application", exc_info=error)
             self._fail()
         finally:
-            self._body.file.close()
+            body.file.close()
 
-    def _run(self, memory: Memory) -> None:
-        body = self._body
+    def _run(self, memory: Memory, body: Collected) -> None:
+        self._memory = memory
         length = body.size if not body.more and body.size else None
         environ = memory.environs.make(self._scope, input_stream(body, self._read_more), length)
-        self._fields = memory.fields
         result = memory.app(environ, self.start_response)
         try:
             self._respond(result)
@@ -137,8 +172,9 @@ class Call:
                 exc_info = None
         elif self._start is not None:
             raise AssertionError("start_response was called a second time, without exc_info")
-        fields, declared = self._fields.fields(headers)
-        code = self._fields.status(status)
+        known = self._memory.fields
+        fields, declared = known.fields(headers)
+        code = known.status(status)
         self._declared = declared
         self._start = {"type": "http.response.start", "status": code, "headers": fields}
         return self.write
@@ -195,7 +231,7 @@ class Call:
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Hands a file over, and with it the waiting for the client, where that can be done."""
-        if self._is_begun or self._channel is not None or not self._port.sends_files:
+        if self._is_begun or self._channel is not None or not self.port.sends_files:
             return False
         file = wrapper.open_again()
         if file is None:
@@ -205,7 +241,7 @@ class Call:
             file = file._replace(size=self._declared)
         self._is_finished = True
         try:
-            self._post(self._port.send_file, start, file)
+            self._post(self.port.send_file, start, file)
         except ClientDisconnected:
             file.file.close()
             raise
@@ -223,7 +259,7 @@ class Call:
         start = self._started()
         self._is_finished = True
         if self._channel is None:
-            self._post(self._port.finish, Answer(start, body))
+            self._answer(Answer(start, body))
             return
         if body:
             self._declare(len(body))
@@ -231,6 +267,19 @@ class Call:
         if body:
             self._channel.write_threadsafe(body)
         self._channel.end_threadsafe()
+
+    def _answer(self, answer: Answer) -> None:
+        port = self.port
+        answers = port.answers
+        if answers is None:
+            self._post(port.finish, answer)
+            return
+        try:
+            is_owed = answers.answer_threadsafe(port.finish, answer)
+        except (MailboxClosed, RuntimeError):
+            raise ClientDisconnected("the loop has ended, and its connections with it") from None
+        if is_owed:
+            self._memory.owe(answers)
 
     def _stream(self, piece: bytes) -> None:
         if type(piece) is not bytes:
@@ -273,12 +322,12 @@ class Call:
 
     def _open_channel(self) -> Channel:
         if self._channel is None:
-            self._channel = Channel(self._port.post, body_follows=self._body.more)
-            self._post(self._port.open, self._channel)
+            self._channel = Channel(self.port.post, body_follows=self._body is not None and self._body.more)
+            self._post(self.port.open, self._channel)
         return self._channel
 
     def _post(self, call: Callable[..., object], *args: Any) -> None:
         try:
-            self._port.post(call, *args)
+            self.port.post(call, *args)
         except (MailboxClosed, RuntimeError):
             raise ClientDisconnected("the loop has ended, and its connections with it") from None

@@ -5,6 +5,9 @@ jobs, guarded by its own lock, which is held for a few lines and never while a j
 
 A thread that sleeps waits on a queue of its own. One that is woken wakes the next while there is more to do, so that a
 batch of jobs costs its sender one wake-up, and where one thread gets through a batch the others sleep on.
+
+While jobs take less time than waking a thread for them would, one thread is left to do them all, if the submitter looks
+back for jobs that are stuck behind one that takes longer after all.
 """
 
 import contextvars
@@ -17,12 +20,30 @@ from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 logger = logging.getLogger("threadserve.error")
 
+# Jobs are quick while one takes less than this on the average; longer ones count as no more than `LONGEST_COUNTED`.
+QUICK = 0.000_12
+LONGEST_COUNTED = 0.000_3
+WEIGHT = 1 / 16
+# For how long a thread is expected to come back for the next job.
+BRISK = 0.000_5
+# How many answers to quick jobs a thread may keep to itself.
+GATHERED = 8
 REPORT_INTERVAL = 5.0
 LONGEST_LOOK = 1.0
+
+
+class Memory(Protocol):
+    """What a thread keeps to itself from job to job."""
+
+    owed: int
+
+    def settle(self) -> None:
+        """Sends what `owed` counts of answers that were made and kept back. Raises nothing."""
+        ...
 
 
 class Job(Protocol):
@@ -39,13 +60,17 @@ class Job(Protocol):
         ...
 
 
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
 class PoolThread:
     """One thread: what it runs at the moment, and what wakes it. Its fields are guarded by the pool's lock."""
 
-    __slots__ = ("has_ended", "is_set_aside", "job", "thread", "wake")
+    __slots__ = ("began", "has_ended", "is_set_aside", "job", "thread", "wake")
 
     def __init__(self) -> None:
         self.job: Job | None = None
+        self.began = 0.0
         self.is_set_aside = False
         self.has_ended = False
         # A lock would do, but waiting for one begins with turns of polling on free-threaded builds.
@@ -60,7 +85,9 @@ class Pool:
     job's `since` is the monotonic time from which that counts. `make_memory` makes what each thread keeps to itself.
     """
 
-    def __init__(self, threads: int, queue_limit: int, timeout: float | None, make_memory: Callable[[], Any]) -> None:
+    def __init__(
+        self, threads: int, queue_limit: int, timeout: float | None, make_memory: Callable[[], Memory]
+    ) -> None:
         self._count = threads
         self._queue_limit = queue_limit
         self._timeout = timeout
@@ -69,8 +96,16 @@ class Pool:
         self._jobs: deque[Job] = deque()
         self._threads: list[PoolThread] = []
         self._sleeping: list[PoolThread] = []
+        self._latest: PoolThread | None = None
+        self._average = QUICK
+        self.is_quick = False
+        self._taken = 0
+        # How many jobs have been taken into the queue so far.
+        self.submitted = 0
         self._set_aside: list[PoolThread] = []
         self._is_waking = False
+        # Whether the queue has jobs for which nobody looks back.
+        self._is_unwatched = False
         self._is_stopped = False
         # The same, for the watching thread to wait for.
         self._has_stopped = threading.Event()
@@ -91,14 +126,37 @@ class Pool:
         if self._timeout is not None:
             run_thread("threadserve-wsgi-watch", self._watch)
 
-    def submit_threadsafe(self, job: Job) -> bool:
-        """Has a thread run the job; returns False where too many are waiting already, or the threads end."""
+    def submit_threadsafe(self, jobs: list[AnyJob], *, looks_back: bool = False) -> list[AnyJob]:
+        """Has threads run the jobs; returns those for which too many are waiting already, or all when the threads end.
+
+        With `looks_back` the caller calls `look_threadsafe` a moment later.
+        """
         if not self._is_started:
             self.start()
+        refused: list[AnyJob] = []
         with self._pool_lock:
-            if self._is_stopped or (len(self._jobs) >= self._queue_limit and not self._sleeping):
+            room = self._room()
+            if room < len(jobs):
+                refused = jobs[room:]
+                jobs = jobs[:room]
+            self._jobs += jobs
+            self._is_unwatched = self._is_unwatched or not looks_back
+            self.submitted += len(jobs)
+            sleeper = None if looks_back and self._is_brisk() else self._next_sleeper()
+        if sleeper is not None:
+            sleeper.wake.put(None)
+        return refused
+
+    def look_threadsafe(self, target: int) -> bool:
+        """Wakes another thread where of the first `target` jobs some are still waiting; returns whether any job is."""
+        with self._pool_lock:
+            if not self._jobs:
                 return False
-            self._jobs.append(job)
+            if self._taken >= target:
+                return True
+            if not self._is_brisk():
+                # Those that are awake have met with something slow, and so will the next.
+                self._average, self.is_quick = LONGEST_COUNTED, False
             sleeper = self._next_sleeper()
         if sleeper is not None:
             sleeper.wake.put(None)
@@ -117,6 +175,11 @@ class Pool:
             "%d requests were refused: all %d WSGI threads are busy and %d calls wait for them.",
             refused, self._count, self._queue_limit,
         )  # fmt: skip
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all threads sleep, or did a moment ago."""
+        return len(self._sleeping) >= self._count
 
     @property
     def is_worn_out(self) -> bool:
@@ -145,9 +208,22 @@ class Pool:
             logger.error("%d WSGI threads are still busy with a call and are left behind.", left)
         return not left
 
+    def _room(self) -> int:
+        """How many more jobs may come, under the lock."""
+        if self._is_stopped:
+            return 0
+        return max(0, self._queue_limit + len(self._sleeping) + self._is_waking - len(self._jobs))
+
+    def _is_brisk(self) -> bool:
+        """Whether a thread will come back for what is in the queue before another could be woken, under the lock."""
+        latest = self._latest
+        if not self.is_quick or latest is None or latest.job is None:
+            return False
+        return time.monotonic() - latest.began < BRISK
+
     def _next_sleeper(self) -> PoolThread | None:
         """Whom to wake for what is in the queue, under the lock: one thread at a time."""
-        if self._is_waking or not self._sleeping:
+        if self._is_waking or not self._sleeping or not self._jobs:
             return None
         self._is_waking = True
         return self._sleeping.pop()
@@ -163,6 +239,8 @@ class Pool:
         while (job := self._take(one)) is not None:
             job.run(memory)
             del job
+            if memory.owed and (not self._jobs or not self.is_quick or memory.owed >= GATHERED):
+                memory.settle()
         one.has_ended = True
 
     def _take(self, one: PoolThread) -> Job | None:
@@ -170,8 +248,11 @@ class Pool:
         was_woken = False
         while True:
             sleeper = None
+            now = time.monotonic()
             with self._pool_lock:
-                one.job = None
+                if one.job is not None:
+                    self._learn(now - one.began)
+                    one.job = None
                 if was_woken:
                     self._is_waking = False
                 if one.is_set_aside:
@@ -179,7 +260,12 @@ class Pool:
                     break
                 if self._jobs:
                     job = one.job = self._jobs.popleft()
-                    if self._jobs:
+                    job.since = one.began = now
+                    self._latest = one
+                    self._taken += 1
+                    if not self._jobs:
+                        self._is_unwatched = False
+                    elif not self.is_quick or self._is_unwatched:
                         sleeper = self._next_sleeper()
                 elif self._is_stopped:
                     break
@@ -194,6 +280,11 @@ class Pool:
         if one.is_set_aside:
             logger.warning("A WSGI thread that had been set aside has come back; %d have not.", len(self._set_aside))
         return None
+
+    def _learn(self, took: float) -> None:
+        """Notes how long a job took, under the lock."""
+        self._average += (min(took, LONGEST_COUNTED) - self._average) * WEIGHT
+        self.is_quick = self._average < QUICK
 
     # On the watching thread.
 
