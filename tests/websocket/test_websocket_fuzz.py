@@ -12,6 +12,7 @@ from support.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TE
 from threadserve.config import Config
 from threadserve.http.connection import HttpConnection
 from threadserve.http.loop_state import LoopState
+from threadserve.websocket.beginning import websocket_beginner
 
 LIMIT = 1000
 QUEUE = 3
@@ -65,6 +66,7 @@ async def converse(arriving: Iterable[bytes], offer: tuple[str, ...] = ()) -> by
 
     config = Config(echo, ws_max_size=LIMIT, ws_max_queue=QUEUE)
     state = LoopState(config, 0, echo, {}, None, None, post)
+    state.begin_websocket = websocket_beginner(config, state)
     connection = HttpConnection(state)
     transport = SwitchingTransport(connection)
     async with asyncio.timeout(5):
