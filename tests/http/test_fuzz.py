@@ -8,7 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from support.apps import Disconnected, Recorder, echo
 from support.embedded_server import EmbeddedServer, Serve
@@ -115,6 +115,11 @@ def test_both_parsers_agree_over_sockets(
                 client.send(piece)
             client.half_close()
             outcomes.append(conversation(recorder, client.read_all()))
+        except TimeoutError:
+            raise
+        except OSError:
+            # A piece came after a response that closes the connection, which resets it: what arrives then is up to TCP.
+            reject()
         finally:
             client.close()
     assert outcomes[0] == outcomes[1]
