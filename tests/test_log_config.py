@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.loggers import access, error, parent, restored_loggers
+from support.loggers import access, configured, error, parent, restored_loggers
 from support.server_process import ServerProcess
 from support.waiting import wait_until
 
@@ -93,10 +93,6 @@ format=%(client_addr)s "%(request_line)s" %(status_code)s
 def _restored_loggers() -> Iterator[None]:
     with restored_loggers():
         yield
-
-
-def configured(**settings: Any) -> None:
-    configure_logging(Config("main:app", **settings))
 
 
 @pytest.mark.parametrize(("use_colors", "colored"), [(True, True), (False, False), (None, False)])

@@ -7,6 +7,7 @@ import pytest
 from support.access_console import console_on
 
 from threadserve.logging import ConsoleHandler
+from threadserve.logging.access_log import AccessLogWriter
 
 
 @pytest.fixture
@@ -20,3 +21,12 @@ def console(stream: io.StringIO) -> Iterator[ConsoleHandler]:
     """The only handler of the access log."""
     with console_on(stream) as handler:
         yield handler
+
+
+@pytest.fixture
+def writer() -> Iterator[AccessLogWriter]:
+    """A writer whose thread runs."""
+    writer = AccessLogWriter()
+    writer.start()
+    yield writer
+    writer.stop()

@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -27,14 +27,6 @@ ENTRIES: list[AccessEntry] = [
     ("10.0.0.1:2", "GET", "/unknown", "1.1", 799),
     ("10.0.0.1:2", "GET", "/unknown", "2", 99),
 ]
-
-
-@pytest.fixture
-def writer() -> Iterator[AccessLogWriter]:
-    writer = AccessLogWriter()
-    writer.start()
-    yield writer
-    writer.stop()
 
 
 @pytest.mark.parametrize("use_colors", [False, True])

@@ -24,14 +24,6 @@ def errors() -> Iterator[Seen]:
         yield seen
 
 
-@pytest.fixture
-def writer() -> Iterator[AccessLogWriter]:
-    writer = AccessLogWriter()
-    writer.start()
-    yield writer
-    writer.stop()
-
-
 class Batches:
     """Stands in for the writer: keeps what loops hand over."""
 

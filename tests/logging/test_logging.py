@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from support.loggers import access, error, parent, restored_loggers
+from support.loggers import access, configured, error, parent, restored_loggers
 
-from threadserve.config import LOGGING_CONFIG, Config
-from threadserve.log_config import configure_logging
+from threadserve.config import LOGGING_CONFIG
 from threadserve.logging.formatters import (
     ACCESS_FORMAT,
     TRACE_LOG_LEVEL,
@@ -35,10 +34,6 @@ ROOT_FORMAT = logging.Formatter("root %(message)s")
 def _restored_loggers() -> Iterator[None]:
     with restored_loggers():
         yield
-
-
-def configured(**settings: Any) -> None:
-    configure_logging(Config("main:app", **settings))
 
 
 def root_console() -> logging.StreamHandler[Any]:

@@ -3,6 +3,10 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from threadserve import Config
+from threadserve.log_config import configure_logging
 
 parent = logging.getLogger("threadserve")
 error = logging.getLogger("threadserve.error")
@@ -18,3 +22,8 @@ def restored_loggers() -> Iterator[None]:
     for logger, attributes in before:
         vars(logger).update(attributes)
         logger.setLevel(attributes["level"])
+
+
+def configured(**settings: Any) -> None:
+    """Configures logging as a server with these settings does."""
+    configure_logging(Config("main:app", **settings))
