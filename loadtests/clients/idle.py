@@ -16,9 +16,9 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-from loadtests import memory
 from loadtests.clients import frames, process
 from loadtests.errors import LoadTestError
+from loadtests.servers import memory
 
 WARM_UP_CONNECTIONS = 50
 SETTLE_SECONDS = 1.0

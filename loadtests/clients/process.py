@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from loadtests.errors import LoadTestError
-from loadtests.interpreters import ROOT
+from loadtests.servers.interpreters import ROOT
 
 # What a client may take beyond the time that it measures.
 PATIENCE = 120.0

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
-from loadtests import memory
 from loadtests.clients import frames, process
 from loadtests.errors import LoadTestError
+from loadtests.servers import memory
 
 SIZE = 200_000_000
 WARM_UP_SIZE = 2_000_000

@@ -3,25 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from loadtests.servers import Server
+from loadtests.request import GET_ROOT, Request
+from loadtests.servers.commands import Server
 
 Measure = Literal["rate", "rate-and-memory", "latency", "memory", "echo", "streaming", "idle"]
 Bound = Literal["at least", "at most"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked again and again; with a body it is a POST of JSON."""
-
-    path: str = "/"
-    body: str = ""
-    new_connection: bool = False
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers beside those that every HTTP client sends."""
-        headers = {"Content-Type": "application/json"} if self.body else {}
-        return headers | ({"Connection": "close"} if self.new_connection else {})
 
 
 @dataclass(frozen=True)
@@ -61,7 +47,7 @@ class Figure:
     goals: tuple[Goal, ...]
     peers: tuple[Server, ...] = ()
     others: tuple[Server, ...] = ()
-    request: Request = Request()
+    request: Request = GET_ROOT
     message_size: int = 0
     access_log: bool = False
     app_requires: tuple[str, ...] = ()

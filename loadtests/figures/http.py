@@ -1,7 +1,8 @@
 """The figures of HTTP requests to ASGI applications."""
 
-from loadtests.figures.figure import Figure, Goal, Request, memory, requests_per_second
-from loadtests.servers import granian, threadserve, uvicorn
+from loadtests.figures.figure import Figure, Goal, memory, requests_per_second
+from loadtests.request import Request
+from loadtests.servers.commands import granian, threadserve, uvicorn
 
 ORDER = '{"customer": "Ada", "lines": [{"product": "lamp", "price": 20.5, "quantity": 2}]}'
 HELLO = "loadtests.apps.hello:app"

@@ -1,7 +1,7 @@
 """The figures of WebSockets."""
 
 from loadtests.figures.figure import Figure, Goal
-from loadtests.servers import granian, threadserve, uvicorn
+from loadtests.servers.commands import granian, threadserve, uvicorn
 
 ECHO = "loadtests.apps.echo:app"
 SMALL = 100

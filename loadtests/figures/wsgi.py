@@ -1,7 +1,7 @@
 """The figures of WSGI applications."""
 
 from loadtests.figures.figure import Figure, Goal, memory, requests_per_second
-from loadtests.servers import granian, gunicorn, threadserve, waitress
+from loadtests.servers.commands import granian, gunicorn, threadserve, waitress
 
 HELLO = "loadtests.apps.wsgi:hello"
 HELLO_THREADS = threadserve("free-threaded", 2, interface="wsgi")

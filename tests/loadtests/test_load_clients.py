@@ -8,10 +8,10 @@ import pytest
 
 from loadtests.clients import echo, idle, streaming
 from loadtests.errors import LoadTestError
-from loadtests.figures.figure import Request
-from loadtests.interpreters import environment
-from loadtests.processes import Running, serving
-from loadtests.servers import Server, threadserve
+from loadtests.request import Request
+from loadtests.servers.commands import Server, threadserve
+from loadtests.servers.interpreters import environment
+from loadtests.servers.processes import Running, serving
 
 
 def served(server: Server, app: str, folder: Path) -> AbstractContextManager[Running]:

@@ -3,10 +3,10 @@
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.figures import FIGURES
-from loadtests.interpreters import Interpreter
-from loadtests.planning import needs, outcomes_of
-from loadtests.servers import Build
+from loadtests.figures.all import FIGURES
+from loadtests.figures.planning import needs, outcomes_of
+from loadtests.servers.commands import Build
+from loadtests.servers.interpreters import Interpreter
 
 NAMED = {figure.name: figure for figure in FIGURES}
 BUILDS: tuple[Build, ...] = ("ordinary", "free-threaded")

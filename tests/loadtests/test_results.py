@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from loadtests.clients.latency import percentile
-from loadtests.figures import FIGURES
+from loadtests.figures.all import FIGURES
 from loadtests.figures.figure import Figure
-from loadtests.report import Outcome, Sample, all_reached, markdown, rows, write_json
-from loadtests.servers import Server
+from loadtests.figures.report import Outcome, Sample, all_reached, markdown, rows, write_json
+from loadtests.servers.commands import Server
 
 NAMED = {figure.name: figure for figure in FIGURES}
 HELLO = NAMED["hello"]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from loadtests import wrk
 from loadtests.errors import LoadTestError
-from loadtests.figures import FIGURES
+from loadtests.figures.all import FIGURES
+from loadtests.generators import wrk
 
 CLEAN = """Running 5s test @ http://127.0.0.1:8000/
   2 threads and 64 connections

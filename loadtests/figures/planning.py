@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from loadtests.errors import LoadTestError
 from loadtests.figures.figure import Figure
-from loadtests.interpreters import Interpreter
-from loadtests.report import Outcome
-from loadtests.servers import Build, Server
+from loadtests.figures.report import Outcome
+from loadtests.servers.commands import Build, Server
+from loadtests.servers.interpreters import Interpreter
 
 
 def required(figure: Figure, server: Server) -> set[str]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
-from loadtests.figures.figure import Request
-from loadtests.interpreters import ROOT
-from loadtests.servers import Server
+from loadtests.request import Request
+from loadtests.servers.commands import Server
+from loadtests.servers.interpreters import ROOT
 
 START_DEADLINE = 60.0
 STOP_DEADLINE = 10.0

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests import memory, wrk
 from loadtests.clients import echo, idle, latency, streaming
 from loadtests.figures.figure import Figure, Measure
-from loadtests.processes import Running
+from loadtests.generators import wrk
+from loadtests.servers import memory
+from loadtests.servers.processes import Running
 
 # After the load, connections are closed and freed before memory is read.
 SETTLE_SECONDS = 1.0

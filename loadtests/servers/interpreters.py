@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from loadtests.errors import LoadTestError
-from loadtests.servers import Build
+import click
 
-ROOT = Path(__file__).parent.parent
+from loadtests.errors import LoadTestError
+from loadtests.servers.commands import Build
+
+ROOT = Path(__file__).parent.parent.parent
+# The type of the options that take an interpreter's path.
+INTERPRETER = click.Path(exists=True, dir_okay=False, executable=True, path_type=Path)
 DEFAULTS: dict[Build, Path] = {
     "ordinary": ROOT / "build/loadtests/3.13/bin/python",
     "free-threaded": ROOT / "build/loadtests/3.13t/bin/python",
@@ -74,12 +78,12 @@ class Interpreter:
         ]
 
 
-def find(build: Build, given: str | None) -> Interpreter:
+def find(build: Build, given: Path | None) -> Interpreter:
     """The interpreter that was given, or the one in the documented place.
 
     Raises LoadTestError where there is none, it is of the other build, or runs with the GIL although it need not.
     """
-    path = Path(given).absolute() if given else DEFAULTS[build]
+    path = given.absolute() if given else DEFAULTS[build]
     if not path.exists():
         raise LoadTestError(
             f"no {build} interpreter at {path}: give one by --{build}-python, or see loadtests/README.md"

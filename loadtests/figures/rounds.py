@@ -10,11 +10,11 @@ from typing import Any
 from loadtests.apps.cpu_bound import TURNS_VARIABLE
 from loadtests.errors import LoadTestError
 from loadtests.figures.figure import Figure
-from loadtests.interpreters import ROOT, Interpreter, environment
-from loadtests.measuring import Effort, Subject, measured
-from loadtests.processes import Running, serving
-from loadtests.report import Outcome, Sample
-from loadtests.servers import Build, Server
+from loadtests.figures.measuring import Effort, Subject, measured
+from loadtests.figures.report import Outcome, Sample
+from loadtests.servers.commands import Build, Server
+from loadtests.servers.interpreters import ROOT, Interpreter, environment
+from loadtests.servers.processes import Running, serving
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from loadtests.figures.figure import Figure, Goal
-from loadtests.servers import Server
+from loadtests.servers.commands import Server
 
 
 @dataclass(frozen=True)

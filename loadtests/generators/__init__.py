@@ -1,0 +1,1 @@
+"""What puts a server under load, each with what it reports."""

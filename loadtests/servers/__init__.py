@@ -1,0 +1,1 @@
+"""The servers under load: their command lines, interpreters, processes and memory."""
