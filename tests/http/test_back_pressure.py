@@ -54,7 +54,6 @@ def test_slow_reader_of_a_gigabyte_holds_the_application_up(serve: Serve, connec
             assert client.reader.take(PIECE) == bytes([read // PIECE % 256]) * PIECE
             read += PIECE
         app.blocked.clear()
-    assert app.taken >= read
     client.reset()
     assert app.ended.get() == "the client went"
 
