@@ -1,1 +1,1 @@
-"""The comparison of servers under loads like those of real sites: who takes part, in which scenario, and what came out."""
+"""The comparison of servers under loads like real sites': who takes part, in which scenario, and what came out."""

@@ -13,8 +13,9 @@ from loadtests.figures import facts, rounds
 from loadtests.figures.all import FIGURES
 from loadtests.figures.measuring import Effort
 from loadtests.figures.planning import needs, outcomes_of
-from loadtests.figures.report import Outcome, Sample, all_reached, markdown, short, write_json
+from loadtests.figures.report import Outcome, Sample, all_reached, markdown, write_json
 from loadtests.generators import wrk
+from loadtests.results.medians import short
 from loadtests.servers.commands import Build
 from loadtests.servers.interpreters import INTERPRETER, ROOT, find
 

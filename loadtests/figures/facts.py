@@ -32,7 +32,7 @@ def describe(told: dict[str, Any]) -> str:
     return (
         f"{told['date']}, commit {told['commit'] or 'unknown'}; {machine['cpus']} CPUs ({machine['cpu']}), "
         f"load generator on the same; {'; '.join(map(versions, told['interpreters'].values()))}; "
-        f"{told['load_generator'].split(' Copyright')[0]} with {load['threads']} threads and "
+        f"{told['load_generator']} with {load['threads']} threads and "
         f"{load['connections']} connections; {effort['rounds']} rounds of {effort['seconds']} s after "
         f"{effort['warm_up_seconds']} s of warm-up."
     )

@@ -8,6 +8,8 @@ from statistics import median
 from typing import Any
 
 from loadtests.figures.figure import Figure, Goal
+from loadtests.results.files import replace_text
+from loadtests.results.medians import Spread, spread
 from loadtests.servers.commands import Server
 
 
@@ -37,18 +39,6 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Median, least and greatest of one value over the rounds."""
-
-    median: float
-    least: float
-    greatest: float
-
-    def __str__(self) -> str:
-        return f"{short(self.median)} ({short(self.least)}-{short(self.greatest)})"
-
-
-@dataclass(frozen=True)
 class Row:
     """One comparison, or a value of ours alone: then there are no `peer`, `theirs` and `ratio`.
 
@@ -63,15 +53,6 @@ class Row:
     ratio: float | None
     target: str | None
     reached: bool | None
-
-
-def short(number: float) -> str:
-    """Thousands in full, small numbers with one decimal."""
-    return f"{number:,.0f}" if number >= 1000 else f"{number:.1f}"
-
-
-def spread(values: Sequence[float]) -> Spread:
-    return Spread(median(values), min(values), max(values))
 
 
 def rows(outcome: Outcome) -> list[Row]:
@@ -192,7 +173,4 @@ def write_json(path: Path, facts: dict[str, Any], outcomes: Sequence[Outcome]) -
         }
         for outcome in outcomes
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps({**facts, "figures": figures}, indent=1) + "\n")
-    beside.replace(path)
+    replace_text(path, json.dumps({**facts, "figures": figures}, indent=1) + "\n")

@@ -14,7 +14,7 @@ from loadtests.figures.measuring import Effort, Subject, measured
 from loadtests.figures.report import Outcome, Sample
 from loadtests.servers.commands import Build, Server
 from loadtests.servers.interpreters import ROOT, Interpreter, environment
-from loadtests.servers.processes import Running, serving
+from loadtests.servers.processes import Running, require_same_answer, serving
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,12 @@ def one_sample(bench: Bench, figure: Figure, server: Server, number: int, answer
     with tempfile.TemporaryDirectory(prefix="loadtests-") as name:
         folder = Path(name)
         with serving(server, python, figure.app, figure.request, bench.environment, folder) as running:
-            require_same_answer(answers, server, running)
+            require_same_answer(answers, server.label, running.answer)
             details, problems = measured(Subject(bench.effort, figure, running, folder))
         if figure.access_log:
             problems += missing_lines(running, details)
     values = {goal.value: details[goal.value] for goal in figure.goals}
     return Sample(server.label, number, running.command, values, details | {"stopped_by": running.stopped_by}, problems)
-
-
-def require_same_answer(answers: dict[str, bytes], server: Server, running: Running) -> None:
-    answers[server.label] = running.answer
-    if len(set(answers.values())) > 1:
-        raise LoadTestError(f"{server.label} gives another answer than the others: {running.answer[:200]!r}")
 
 
 def missing_lines(running: Running, details: dict[str, Any]) -> list[str]:

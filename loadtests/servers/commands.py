@@ -4,7 +4,7 @@ Every server gets the same event loop and parser where it has the choice, and se
 about them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Build = Literal["ordinary", "free-threaded"]
@@ -69,11 +69,13 @@ def threadserve(
     )
 
 
-def uvicorn(workers: int = 1, *, ws: WebSockets = "none", access_log: bool = False) -> Server:
-    """Uvicorn with its fast event loop and parser, on an ordinary interpreter."""
+def uvicorn(
+    workers: int = 1, *, build: Build = "ordinary", ws: WebSockets = "none", access_log: bool = False
+) -> Server:
+    """Uvicorn with its fast event loop and parser."""
     return Server(
         label=f"Uvicorn, {counted(workers, 'worker')}" + ("" if ws == "none" else f", --ws {ws}"),
-        build="ordinary",
+        build=build,
         module="uvicorn",
         options=(
             *("--workers", str(workers), "--loop", "uvloop", "--http", "httptools", "--ws", ws),
@@ -118,6 +120,42 @@ def gunicorn(build: Build, *, workers: int, threads: int) -> Server:
     )
 
 
+def gunicorn_asgi(build: Build, *, workers: int) -> Server:
+    """Gunicorn with its own ASGI workers, which pick uvloop, and its compiled parser where that is installed."""
+    return replace(
+        gunicorn(build, workers=workers, threads=1),
+        label=f"Gunicorn ASGI, {counted(workers, 'worker')}",
+        options=("--worker-class", "asgi", "--workers", str(workers)),
+        requires=("gunicorn", "uvloop"),
+    )
+
+
+def hypercorn(build: Build, *, workers: int) -> Server:
+    """Hypercorn over h11. Without being asked it writes no access log."""
+    return Server(
+        label=f"Hypercorn, {counted(workers, 'worker')}",
+        build=build,
+        module="hypercorn",
+        options=("--worker-class", "uvloop", "--workers", str(workers)),
+        requires=("hypercorn", "uvloop", "wsproto"),
+        ready_line="Running on http://",
+        workers=workers,
+        address=("--bind", "127.0.0.1:{port}"),
+    )
+
+
+def daphne(build: Build) -> Server:
+    """Daphne, which is one process with one event loop of Twisted's; silent, it writes no access log."""
+    return Server(
+        label="Daphne",
+        build=build,
+        module="daphne",
+        options=("--verbosity", "0"),
+        requires=("daphne", "twisted"),
+        address=("--bind", "127.0.0.1", "--port", "{port}"),
+    )
+
+
 def waitress(build: Build, *, threads: int) -> Server:
     """Waitress, which is one process and has no access log."""
     return Server(
@@ -126,6 +164,18 @@ def waitress(build: Build, *, threads: int) -> Server:
         module="waitress",
         options=("--threads", str(threads)),
         requires=("waitress",),
+    )
+
+
+def cheroot(build: Build, *, threads: int) -> Server:
+    """Cheroot, which is one process and has no access log."""
+    return Server(
+        label=f"Cheroot, {counted(threads, 'thread')}",
+        build=build,
+        module="cheroot",
+        options=("--threads", str(threads)),
+        requires=("cheroot",),
+        address=("--bind", "127.0.0.1:{port}"),
     )
 
 

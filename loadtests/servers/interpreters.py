@@ -1,4 +1,4 @@
-"""The two interpreters that serve: where they are, and what is installed there."""
+"""The interpreters that serve: where they are, and what is installed there."""
 
 import json
 import os
@@ -24,14 +24,18 @@ EXPECTED: dict[Build, dict[str, str]] = {
     "ordinary": {"python": "3.13.", "uvicorn": "0.54.", "granian": "2.8."},
     "free-threaded": {"python": "3.13.", "granian": "2.7.9"},
 }
-HIDDEN_SETTINGS = ("PYTHON", "THREADSERVE_", "UVICORN_", "GRANIAN_", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS")
+HIDDEN_SETTINGS = (
+    *("PYTHON", "THREADSERVE_", "UVICORN_", "GRANIAN_", "GUNICORN_", "LOCUST_"),
+    *("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"),
+)
 
 # Run by the interpreter itself. Importing what is installed shows whether one of the extensions turns the GIL on.
 PROBE = """
 import importlib, importlib.metadata, json, sys, sysconfig
 packages = {}
-for name in ("threadserve", "uvicorn", "granian", "gunicorn", "waitress", "uvloop", "httptools", "h11", "click",
-             "wsproto", "websockets", "fastapi", "starlette", "pydantic", "pydantic_core", "flask", "werkzeug"):
+for name in ("threadserve", "uvicorn", "granian", "hypercorn", "daphne", "gunicorn", "waitress", "cheroot", "uvloop",
+             "httptools", "h11", "gunicorn_h1c", "twisted", "click", "wsproto", "websockets", "fastapi", "starlette",
+             "pydantic", "pydantic_core", "flask", "werkzeug", "django", "jinja2"):
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError:
@@ -58,6 +62,11 @@ class Interpreter:
     free_threaded: bool
     gil_enabled: bool
     packages: dict[str, str]
+
+    @property
+    def short_version(self) -> str:
+        """Such as 3.13, and 3.13t where it is free-threaded."""
+        return ".".join(self.version.split()[0].split(".")[:2]) + ("t" if self.free_threaded else "")
 
     def missing(self, names: Iterable[str]) -> str:
         """One line on those of these packages that are not installed; "" where all of them are."""
@@ -88,9 +97,15 @@ def find(build: Build, given: Path | None) -> Interpreter:
         raise LoadTestError(
             f"no {build} interpreter at {path}: give one by --{build}-python, or see loadtests/README.md"
         )
-    interpreter = probe(path)
+    interpreter = usable(path)
     if interpreter.free_threaded != (build == "free-threaded"):
         raise LoadTestError(f"{path} is no {build} interpreter")
+    return interpreter
+
+
+def usable(path: Path) -> Interpreter:
+    """An interpreter of any build; raises LoadTestError where it runs with the GIL although it need not."""
+    interpreter = probe(path)
     if interpreter.free_threaded and interpreter.gil_enabled:
         raise LoadTestError(f"{path} is free-threaded, but something installed there turns the GIL on")
     return interpreter

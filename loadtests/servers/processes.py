@@ -35,9 +35,15 @@ class Running:
 
 @contextmanager
 def serving(
-    server: Server, python: str, app: str, request: Request, environment: dict[str, str], folder: Path
+    server: Server,
+    python: str,
+    app: str,
+    request: Request,
+    environment: dict[str, str],
+    folder: Path,
+    working_directory: Path = ROOT,
 ) -> Iterator[Running]:
-    """A server for the length of a `with` block.
+    """A server for the length of a `with` block, in whose working directory the application is looked for.
 
     Both of its streams go to files, the same way for every server. It leads a session of its own, so Ctrl-C reaches the
     load tests alone. Raises LoadTestError where it does not start, answer, or survive the block.
@@ -48,7 +54,7 @@ def serving(
     with log.open("wb") as stderr, access_log.open("wb") as stdout:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=working_directory,
             env=environment,
             stdout=stdout,
             stderr=stderr,
@@ -92,6 +98,8 @@ def ask(port: int, request: Request) -> bytes | None:
         body = response.read()
     except OSError:
         return None
+    except http.client.HTTPException as error:
+        raise LoadTestError(f"the server answered no HTTP: {type(error).__name__} {error}") from None
     finally:
         connection.close()
     if response.status != 200:
@@ -99,6 +107,13 @@ def ask(port: int, request: Request) -> bytes | None:
     if request.new_connection and not response.will_close:
         raise LoadTestError("the server keeps a connection open that the client asked it to close")
     return body
+
+
+def require_same_answer(answers: dict[str, bytes], label: str, answer: bytes) -> None:
+    """Notes a server's first answer; raises LoadTestError where another server gave another one."""
+    if any(other != answer for other in answers.values()):
+        raise LoadTestError(f"{label} gives another answer than the others: {answer[:200]!r}")
+    answers[label] = answer
 
 
 def all_workers_started(running: Running, server: Server) -> bool:

@@ -1,63 +1,55 @@
 """Reading what wrk prints, and what is handed to it."""
 
+import json
+
 import pytest
 
 from loadtests.errors import LoadTestError
 from loadtests.figures.all import FIGURES
 from loadtests.generators import wrk
+from loadtests.generators.result import RANKS
 
-CLEAN = """Running 5s test @ http://127.0.0.1:8000/
-  2 threads and 64 connections
+TROUBLED = """Running 1s test @ http://127.0.0.1:18777/
+  2 threads and 4 connections
   Thread Stats   Avg      Stdev     Max   +/- Stdev
-    Latency     1.21ms  410.00us  12.40ms   88.01%
-    Req/Sec    26.50k     1.02k   29.11k    70.00%
-  Latency Distribution
-     50%  615.00us
-     75%    1.30ms
-     90%    1.71ms
-     99%    1.05s
-  263871 requests in 5.01s, 38.00MB read
-Requests/sec:  52668.86
-Transfer/sec:      7.58MB
+    Latency    42.34ms    8.35ms  47.29ms   95.65%
+    Req/Sec    45.90      8.29    60.00     80.00%
+  92 requests in 1.00s, 10.75KB read
+  Non-2xx or 3xx responses: 9
+Requests/sec:     91.70
+Transfer/sec:     10.72KB
+{"requests": 92, "time": 1003258, "percentiles": {"50": 43995, "75": 44313, "90": 45073, "95": 45808, "99": 47293, \
+"99.9": 47293, "100": 47293}, "errors": {"connect": 0, "write": 0, "status": 9, "timeout": 0, "read": 3}}
 """
-
-TROUBLED = CLEAN.replace(
-    "Requests/sec:",
-    "  Socket errors: connect 0, read 3, write 0, timeout 12\n  Non-2xx or 3xx responses: 7\nRequests/sec:",
-)
+CLEAN = TROUBLED.replace('"status": 9', '"status": 0').replace('"read": 3', '"read": 0')
+LINE = ["wrk", "http://127.0.0.1:18777/"]
 
 
 def test_a_clean_run() -> None:
-    result = wrk.parse(CLEAN)
-    assert result.requests == 263871
-    assert result.requests_per_second == 52668.86
-    assert result.p50_ms == pytest.approx(0.615)
-    assert result.p99_ms == pytest.approx(1050)
+    result = wrk.parse(CLEAN, LINE, 5.5)
+    assert (result.requests, result.command, result.began) == (92, LINE, 5.5)
+    assert result.seconds == pytest.approx(1.003258)
+    assert result.requests_per_second == pytest.approx(92 / 1.003258)
+    assert tuple(result.percentiles) == RANKS
+    assert (result.percentiles["50"], result.percentiles["99.9"]) == (43.995, 47.293)
     assert result.errors == {}
 
 
-def test_only_errors_that_happened_are_counted() -> None:
-    assert wrk.parse(TROUBLED).errors == {"read": 3, "timeout": 12, "status": 7}
+def test_only_errors_that_happened_are_counted_and_no_answer_with_a_bad_status() -> None:
+    result = wrk.parse(TROUBLED, LINE)
+    assert result.errors == {"read": 3, "status": 9}
+    assert result.requests == 83
 
 
-@pytest.mark.parametrize("missing", ["requests in", "Requests/sec", "50%", "99%"])
-def test_output_with_a_line_missing_is_an_error(missing: str) -> None:
-    with pytest.raises(LoadTestError, match="wrk printed no"):
-        wrk.parse("\n".join(line for line in CLEAN.splitlines() if missing not in line))
+@pytest.mark.parametrize("output", ["", CLEAN.partition("{")[0], "{half"])
+def test_output_without_a_report_is_an_error(output: str) -> None:
+    with pytest.raises(LoadTestError, match="wrk printed no report"):
+        wrk.parse(output, LINE)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("615.00us", 0.615), ("1.30ms", 1.3), ("2.00s", 2000), ("1.50m", 90_000), ("0.50h", 1_800_000)],
-)
-def test_durations(text: str, expected: float) -> None:
-    assert wrk.milliseconds(text) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("text", ["", "12", "3.0d", "ms"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(LoadTestError):
-        wrk.milliseconds(text)
+def test_a_run_without_a_good_answer_is_an_error() -> None:
+    with pytest.raises(LoadTestError, match="wrk got no good answer: 3 read errors, 92 status errors"):
+        wrk.parse(TROUBLED.replace('"status": 9', '"status": 92'), LINE)
 
 
 def test_bodies_can_be_written_in_lua() -> None:
@@ -65,3 +57,6 @@ def test_bodies_can_be_written_in_lua() -> None:
     for figure in FIGURES:
         assert figure.request.body.isascii()
         assert not figure.request.body or figure.request.body.isprintable()
+        assert (f"wrk.body = {json.dumps(figure.request.body)}" in wrk.script_for(figure.request)) == bool(
+            figure.request.body
+        )

@@ -10,8 +10,8 @@ from loadtests.generators.result import LoadResult
 class Usage:
     """What all processes of a server used while it was under load.
 
-    CPU time in seconds; threads and processes at their most; memory in MB at the end (PSS shares out what processes have
-    in common, USS leaves it out, RSS counts it for each).
+    CPU time in seconds; threads and processes at their most; memory in MB at the end (PSS shares out what processes
+    have in common, USS leaves it out, RSS counts it for each).
     """
 
     cpu_seconds: float

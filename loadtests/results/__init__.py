@@ -1,0 +1,1 @@
+"""What was measured: how it is kept, and what is made of several rounds."""

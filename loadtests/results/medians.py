@@ -1,0 +1,29 @@
+"""Medians with their spread over rounds, and how numbers are written in tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, least and greatest of one value over the rounds."""
+
+    median: float
+    least: float
+    greatest: float
+
+    def __str__(self) -> str:
+        return f"{short(self.median)} ({short(self.least)}-{short(self.greatest)})"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The spread of at least one value."""
+    return Spread(median(values), min(values), max(values))
+
+
+def short(number: float) -> str:
+    """Thousands in full, small numbers with one decimal, those below one with two significant digits."""
+    if number >= 1000:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if number >= 1 else f"{number:.2g}"

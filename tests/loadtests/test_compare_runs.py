@@ -1,0 +1,140 @@
+"""`python -m loadtests compare` as a process of its own: real servers under a real load, for two seconds each."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import pytest
+from support.comparison import sample
+from support.server_process import PACKAGE_ROOT
+from support.waiting import wait_until
+
+from loadtests.generators.result import RANKS
+from loadtests.results import storage
+from loadtests.results.comparison import Results
+
+pytest.importorskip("jinja2", reason="reports need jinja2")
+pytest.importorskip("matplotlib", reason="reports need matplotlib, of the extra loadtests")
+LOADS = [
+    *(["locust"] if find_spec("locust") else []),
+    *(name for name in ("wrk", "h2load") if shutil.which(name)),
+]
+pytestmark = pytest.mark.skipif(not LOADS, reason="no load generator: Locust has no free-threaded build")
+QUICK = ("--threads", "1", "--users", "4", "--connections", "4", "--duration", "2", "--warm-up", "1")
+DEADLINE = 100
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}"
+
+# Uvicorn imports it, logs its last words, and is gone.
+POISON = """
+import os, sys
+
+if "uvicorn" in sys.modules:
+    print("no more of this", file=sys.stderr, flush=True)
+    os._exit(7)
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    status = 200 if scope["path"] == "/here" else 404
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+def command(*arguments: str, output: Path) -> list[str]:
+    line = [sys.executable, "-m", "loadtests", "compare", *arguments, "--load", LOADS[0], *QUICK]
+    return [*line, "--peer", "uvicorn", "--output", str(output)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT)}
+
+
+def compare(*arguments: str, output: Path, cwd: Path = PACKAGE_ROOT) -> subprocess.CompletedProcess[str]:
+    line = command(*arguments, output=output)
+    return subprocess.run(line, capture_output=True, text=True, timeout=DEADLINE, cwd=cwd, env=environment())
+
+
+def test_two_servers_are_compared(tmp_path: Path) -> None:
+    done = compare("hello", "--rounds", "1", output=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = storage.read(tmp_path / "results.json")
+    ours, theirs = f"threadserve on {VERSION}", f"Uvicorn on {VERSION}"
+    assert [(one.server, one.round) for one in results.samples] == [(ours, 1), (theirs, 1)]
+    for one in results.samples:
+        assert one.load.requests > 0
+        assert tuple(one.load.percentiles) == RANKS
+        assert one.load.errors == {}
+        assert (one.load.cpu_share > 0) == (LOADS[0] == "locust")
+        assert one.usage.threads >= one.usage.processes >= 1
+        assert one.usage.cpu_seconds > 0
+        assert one.usage.rss_mb > one.usage.uss_mb > 1
+        assert "loadtests.apps.hello:app" in one.command
+    assert f"| {ours} |" in done.stdout
+    assert f"| {theirs} |" in done.stdout
+    assert len([line for line in done.stderr.splitlines() if line.startswith(("1/2 hello", "2/2 hello"))]) == 2
+    assert results.facts["interpreters"][VERSION]["packages"]["uvicorn"]
+    assert list(results.facts["load_generators"]) == [LOADS[0]]
+    assert {"results.json", "report.html", "table.md"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_peer_that_dies_is_named_and_ones_own_app_is_compared_with_an_earlier_run(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(POISON)
+    before, output = tmp_path / "before.json", tmp_path / "output"
+    facts: dict[str, dict[str, str]] = {"machine": {}, "options": {}, "interpreters": {}, "load_generators": {}}
+    known = sample("own", f"threadserve on {VERSION}", rate=10**9)
+    storage.write(before, Results(facts, {"own": "Mine"}, [], [known]))
+    own = ("--app", "mine:app", "--path", "/here", "--baseline", str(before))
+    done = compare(*own, "--rounds", "1", output=output, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = storage.read(output / "results.json")
+    assert [one.server for one in results.samples] == [f"threadserve on {VERSION}"]
+    assert results.scenarios == {"own": "mine:app, /here"}
+    failure = f"own: Uvicorn on {VERSION}, --threads 1 is left out from round 1 on: the server ended with 7"
+    (line,) = results.left_out
+    assert line.startswith(failure)
+    assert line.endswith("no more of this")
+    assert f"2/2 {line}" in done.stderr.splitlines()
+    assert f"Slower than in {before}:\n* own, threadserve on {VERSION}, --threads 1, requests/s:" in done.stdout
+
+
+def test_where_nothing_can_be_measured_the_exit_code_says_so(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(POISON)
+    done = compare("--app", "mine:app", "--path", "/elsewhere", "--rounds", "1", output=tmp_path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (f"Error: nothing could be measured; {tmp_path / 'results.json'} says why")
+    told = json.loads((tmp_path / "results.json").read_text())
+    assert "the server answered 404" in told["left_out"][0]
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A comparison of more rounds than anybody waits for."""
+    line = command("hello", "--rounds", "50", output=tmp_path)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, cwd=PACKAGE_ROOT, env=environment()) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_an_interruption_leaves_what_was_measured(endless: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert endless.stderr is not None
+    assert any(line.startswith("1/100 ") for line in endless.stderr)
+    below = psutil.Process(endless.pid).children(recursive=True)
+    endless.send_signal(signal.SIGINT)
+    stdout, stderr = endless.communicate(timeout=DEADLINE)
+    assert endless.returncode == 130, stderr
+    results = storage.read(tmp_path / "results.json")
+    assert results.samples
+    assert results.left_out == [f"interrupted: {len(results.samples)} of 100 samples were measured"]
+    assert f"| threadserve on {VERSION} |" in stdout
+    assert (tmp_path / "report.html").exists()
+    wait_until(lambda: not any(process.is_running() for process in below), "the end of servers and load generator")

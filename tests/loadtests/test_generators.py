@@ -1,0 +1,149 @@
+"""Reading what h2load and Locust write, and running wrk and h2load where they are installed."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from loadtests.errors import LoadTestError
+from loadtests.generators import h2load, locust, process, wrk
+from loadtests.generators.locust import Finished, Users
+from loadtests.generators.result import RANKS, LoadResult, percentiles_of
+from loadtests.request import Request
+from loadtests.servers.commands import threadserve
+from loadtests.servers.interpreters import environment
+from loadtests.servers.processes import serving
+
+H2LOAD_LOG = """1795285111138400\t200\t1611
+1795285111138378\t200\t1690
+1795285111138371\t304\t1706
+1795285111139000\t503\t20
+1795285111139100\t-1\t30000
+"""
+LOCUST_SAMPLES = """1795285000.500000,500.000,/block,
+1795285001.000000,2.000,/api/items/ID,
+1795285002.000000,4.500,/api/items/ID,
+1795285001.900000,501.000,/block,
+1795285002.100000,3.500,/api/items/ID,
+1795285002.200000,1.000,/api/items/ID,"503, ""busy"" now"
+1795285003.100000,9.000,/api/items/ID,
+"""
+USERS = Users("MixedUser", 10)
+
+
+def samples() -> list[Finished]:
+    return locust.parse(LOCUST_SAMPLES.splitlines())
+
+
+def test_percentiles_have_all_ranks() -> None:
+    percentiles = percentiles_of([float(number) for number in range(10_000, 0, -1)])
+    assert tuple(percentiles) == RANKS
+    assert percentiles["50"] == 5000
+    assert percentiles["99.9"] == pytest.approx(9990, abs=1)
+    assert percentiles["100"] == 10_000
+    assert set(percentiles_of([7.5]).values()) == {7.5}
+
+
+def test_the_log_of_h2load() -> None:
+    result = h2load.parse(H2LOAD_LOG.splitlines(), ["h2load"], 2.0)
+    assert (result.requests, result.seconds, result.requests_per_second) == (3, 2.0, 1.5)
+    assert (result.percentiles["50"], result.percentiles["100"]) == (1.69, 1.706)
+    assert result.errors == {"status": 1, "failed": 1}
+    assert result.began == pytest.approx(1795285111.138371)
+
+
+@pytest.mark.parametrize(
+    ("log", "complaint"),
+    [
+        ("", "h2load got no good answer: 0 errors"),
+        ("1795285111139100\t-1\t30000", "h2load got no good answer: 1 errors"),
+        ("half a", "'half a', which is no request"),
+        ("a b c", "which is no request"),
+    ],
+)
+def test_a_log_of_h2load_that_tells_nothing(log: str, complaint: str) -> None:
+    with pytest.raises(LoadTestError, match=complaint):
+        h2load.parse(log.splitlines(), ["h2load"], 2.0)
+
+
+def test_samples_of_locust_are_in_the_order_of_their_ends() -> None:
+    rows = samples()
+    assert [row.ended - 1795285000 for row in rows] == pytest.approx([0.5, 1.0, 1.9, 2.0, 2.1, 2.2, 3.1])
+    assert rows[-2].error == '503, "busy" now'
+    assert rows[0].began == 1795285000
+
+
+def test_the_warm_up_and_what_ends_too_late_are_cut_off() -> None:
+    """The first request began at 1795285000, so two seconds from 1795285001 on are measured."""
+    result = locust.result_of(samples(), USERS, 1, 2, ["locust"])
+    assert (result.requests, result.seconds, result.began) == (4, 2, 1795285001)
+    assert result.errors == {'503, "busy" now': 1}
+    assert (result.percentiles["50"], result.percentiles["100"]) == (3.5, 501)
+    assert result.by_name == {"/api/items/ID": 3.5, "/block": 501}
+    assert result.timeline == []
+
+
+def test_requests_that_are_no_matter_count_but_are_not_timed() -> None:
+    users = Users("MixedUser", 10, aside="/block", timeline=True)
+    result = locust.result_of(samples(), users, 1, 2, ["locust"])
+    assert (result.requests, result.percentiles["100"]) == (4, 4.5)
+    assert result.timeline == [(0.0, 2.0), (1.0, 4.5), (1.1, 3.5)]
+
+
+def test_one_kind_of_request_is_not_told_apart() -> None:
+    rows = [row for row in samples() if row.name != "/block"]
+    assert locust.result_of(rows, USERS, 1, 2, ["locust"]).by_name == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("", "Locust got no good answer: and no error either"),
+        ("1,1,/,\n3,1,/,refused\n3.1,1,/,refused", "Locust got no good answer: .*refused.*2"),
+        ("yesterday,1,/,", "Locust's samples cannot be read"),
+        ("1,2,3", "Locust's samples cannot be read"),
+    ],
+)
+def test_samples_of_locust_that_tell_nothing(lines: str, complaint: str) -> None:
+    with pytest.raises(LoadTestError, match=complaint):
+        locust.result_of(locust.parse(lines.splitlines()), USERS, 1, 10, ["locust"])
+
+
+def test_a_generator_that_fails_is_named() -> None:
+    with pytest.raises(LoadTestError, match="no-such-generator is not installed"):
+        process.run(["no-such-generator"], 1)
+    with pytest.raises(LoadTestError, match=r"python\S* failed: out of luck"):
+        process.run([sys.executable, "-c", "raise SystemExit('out of luck')"], 1)
+
+
+def test_a_generator_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "PATIENCE", 0.5)
+    with pytest.raises(LoadTestError, match="did not end within 0 seconds"):
+        process.run([sys.executable, "-c", "import time; time.sleep(60)"], 0)
+
+
+def drive_by_wrk(port: int, folder: Path) -> LoadResult:
+    return wrk.run(wrk.Load(1, 2), 1, Request("/"), port, folder)
+
+
+def drive_by_h2load(port: int, folder: Path) -> LoadResult:
+    return h2load.run(wrk.Load(1, 2), 1, 1, "/", port, folder)
+
+
+@pytest.mark.parametrize(("name", "drive"), [("wrk", drive_by_wrk), ("h2load", drive_by_h2load)])
+def test_a_server_is_driven(name: str, drive: Callable[[int, Path], LoadResult], tmp_path: Path) -> None:
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    server = threadserve("ordinary", 1)
+    with serving(server, sys.executable, "loadtests.apps.hello:app", Request(), environment(), tmp_path) as running:
+        result = drive(running.port, tmp_path)
+    assert result.requests > 0
+    assert result.seconds >= 1
+    assert result.errors == {}
+    ordered = [result.percentiles[rank] for rank in RANKS]
+    assert ordered == sorted(ordered)
+    assert ordered[0] > 0
+    assert result.began > 0
+    assert str(running.port) in " ".join(result.command)
