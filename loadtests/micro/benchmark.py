@@ -1,0 +1,33 @@
+"""What a micro-benchmark is."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+# Does its operation so many times, on the running loop.
+Repeat = Callable[[int], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """An operation that can be repeated.
+
+    `operations` are in one repeat, so that it takes about one millisecond: a busy machine leaves a process alone for as
+    long now and then. `prepare` sets everything up on the running loop and checks once that the operation gives what it
+    should: it raises LoadTestError where it does not.
+    """
+
+    name: str
+    title: str
+    operations: int
+    prepare: Callable[[], AbstractAsyncContextManager[Repeat]]
+
+
+def repeated(operation: Callable[[], object]) -> Repeat:
+    """A repeat of something that waits for nothing."""
+
+    async def repeat(operations: int) -> None:
+        for _ in range(operations):
+            operation()
+
+    return repeat

@@ -1,0 +1,127 @@
+"""The other end of a connection without a socket, and what threadserve has at its own.
+
+A `Client` stands in the place of the transport: it hands the protocol the same bytes again and again, each time as soon
+as the answer to the last ones has been written, and counts the answers' bytes. The connection, the loop's state and the
+application's adapter are made as a loop of the server makes them.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, cast
+
+from loadtests.errors import LoadTestError
+from threadserve.config import Config
+from threadserve.http.connection import HttpConnection
+from threadserve.http.loop_state import LoopState
+from threadserve.interfaces.loading import AppSource
+from threadserve.logging.access_log import AccessLog
+from threadserve.threads.mailbox import Mailbox
+from threadserve.websocket.beginning import websocket_beginner
+
+# For how many seconds an answer is waited for before the measurement; then it comes in microseconds.
+PATIENCE = 10.0
+# After so many turns of the loop everything is written that a request brings about.
+TURNS = 10
+ADDRESSES = {"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8000)}
+
+
+class Client(asyncio.Transport):
+    """One connection, which belongs to the running loop."""
+
+    def __init__(self, state: LoopState) -> None:
+        super().__init__(ADDRESSES)
+        self._state = state
+        self._loop = state.loop
+        self._kept: bytearray | None = None
+        self._written = asyncio.Event()
+        self._received = 0
+        self._due = 0
+        self._arrived: asyncio.Future[None] | None = None
+        self._request = b""
+        self._answer_size = 0
+        self._protocol: asyncio.Protocol = HttpConnection(state)
+        self._protocol.connection_made(self)
+
+    # What measures.
+
+    async def ask(self, request: bytes, is_right: Callable[[bytes], bool]) -> bytes:
+        """Sends bytes that `converse` will repeat, and returns the answer.
+
+        Raises LoadTestError where what comes within `PATIENCE` is not right, or where more comes behind it.
+        """
+        self._request = request
+        self._kept = kept = bytearray()
+        self._protocol.data_received(request)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while not is_right(bytes(kept)):
+                    await self._written.wait()
+                    self._written.clear()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        if not is_right(bytes(kept)):
+            raise LoadTestError(f"the answer is {bytes(kept[:200])!r}")
+        self._kept = None
+        self._answer_size = len(kept)
+        self._due = self._received
+        return bytes(kept)
+
+    async def converse(self, times: int) -> None:
+        """Sends the bytes so many times and awaits an answer of the same size each time.
+
+        Raises LoadTestError where an answer is larger.
+        """
+        for _ in range(times):
+            self._due += self._answer_size
+            self._protocol.data_received(self._request)
+            if self._received < self._due:
+                self._arrived = self._loop.create_future()
+                await self._arrived
+        if self._received != self._due:
+            raise LoadTestError(f"the answers had {self._received - self._due} bytes more than the first")
+
+    async def leave(self) -> None:
+        """Closes the connection, and returns when the application has noticed."""
+        self._protocol.connection_lost(None)
+        await asyncio.gather(*(exchange.task for exchange in self._state.exchanges))
+
+    # What the protocol calls.
+
+    def write(self, data: Any) -> None:
+        self._received += len(data)
+        if self._kept is not None:
+            self._kept += data
+            self._written.set()
+        if self._arrived is not None and self._received >= self._due:
+            self._arrived.set_result(None)
+            self._arrived = None
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        for data in list_of_data:
+            self.write(data)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = cast("asyncio.Protocol", protocol)
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+def loop_state(source: AppSource, config: Config, log: AccessLog | None = None) -> LoopState:
+    """The state of a loop that serves the application of a source, on the running loop."""
+    mailbox = Mailbox()
+    mailbox.open()
+    state = LoopState(config, 1, source.load_threadsafe(), {}, log, None, mailbox.post_threadsafe)
+    state.begin_websocket = websocket_beginner(config, state)
+    return state
