@@ -1,7 +1,7 @@
 """Which server is measured in which scenario, with what is installed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from loadtests.comparing.contestants import PEERS, THREADSERVE, Contestant
@@ -25,7 +25,7 @@ class Lineup:
         ours, theirs = self.server_python, self.peer_python
         is_alike = ours.short_version == theirs.short_version and ours.path != theirs.path
         name = f"{ours.short_version} of threadserve" if is_alike else ours.short_version
-        return {name: asdict(ours), theirs.short_version: asdict(theirs)}
+        return {name: ours.facts(), theirs.short_version: theirs.facts()}
 
     def entries(self) -> Iterator[tuple[Contestant, Interpreter]]:
         """Every server with each interpreter that it runs on, ours first."""

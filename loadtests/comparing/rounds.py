@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loadtests.comparing.driving import Effort, drive
@@ -11,6 +11,7 @@ from loadtests.errors import LoadTestError
 from loadtests.generators.result import LoadResult
 from loadtests.request import Request
 from loadtests.results.comparison import Results, Sample, Usage
+from loadtests.results.files import portable
 from loadtests.results.medians import short
 from loadtests.servers.interpreters import ROOT, environment
 from loadtests.servers.processes import Running, require_same_answer, serving
@@ -69,7 +70,9 @@ class Course:
                     load = drive(self.effort, case.scenario, running.port, folder)
             problems += problems_of(load, running)
         usage = usage_of(monitor, load)
-        return Sample(case.scenario.name, case.name, case.threads, number, running.command, load, usage, problems)
+        command = portable(running.command)
+        load = replace(load, command=portable(load.command))
+        return Sample(case.scenario.name, case.name, case.threads, number, command, load, usage, problems)
 
     def compared(self, case: Case, answer: bytes) -> list[str]:
         """Problems of a server's first answer; raises LoadTestError where it had to be that of the others."""

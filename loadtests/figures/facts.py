@@ -12,7 +12,7 @@ def collect(bench: Bench) -> dict[str, Any]:
     """When, where, with what and how it was measured."""
     return {
         **machine.facts(),
-        "interpreters": {build: asdict(interpreter) for build, interpreter in bench.interpreters.items()},
+        "interpreters": {build: interpreter.facts() for build, interpreter in bench.interpreters.items()},
         "load_generator": wrk.version(),
         "effort": asdict(bench.effort),
         "cpu_turns": bench.cpu_turns,

@@ -12,6 +12,7 @@ from loadtests.errors import LoadTestError
 from loadtests.figures.figure import Figure
 from loadtests.figures.measuring import Effort, Subject, measured
 from loadtests.figures.report import Outcome, Sample
+from loadtests.results.files import portable
 from loadtests.servers.commands import Build, Server
 from loadtests.servers.interpreters import ROOT, Interpreter, environment
 from loadtests.servers.processes import Running, require_same_answer, serving
@@ -67,7 +68,9 @@ def one_sample(bench: Bench, figure: Figure, server: Server, number: int, answer
         if figure.access_log:
             problems += missing_lines(running, details)
     values = {goal.value: details[goal.value] for goal in figure.goals}
-    return Sample(server.label, number, running.command, values, details | {"stopped_by": running.stopped_by}, problems)
+    return Sample(
+        server.label, number, portable(running.command), values, details | {"stopped_by": running.stopped_by}, problems
+    )
 
 
 def missing_lines(running: Running, details: dict[str, Any]) -> list[str]:

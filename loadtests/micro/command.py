@@ -106,7 +106,7 @@ def micro(**options: Any) -> int:
     with tempfile.TemporaryDirectory(prefix="loadtests-") as folder:
         chosen = subjects(found_interpreters, given.against, Path(folder))
         told = machine.facts() | {
-            "interpreters": {label: asdict(one) for label, one in found_interpreters.items()},
+            "interpreters": {label: one.facts() for label, one in found_interpreters.items()},
             "against": given.against,
             "effort": asdict(given.effort),
         }

@@ -1,6 +1,10 @@
 """How files of results are written."""
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from loadtests.servers.interpreters import ROOT
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -9,3 +13,8 @@ def replace_text(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".part")
     beside.write_text(text)
     beside.replace(path)
+
+
+def portable(command: Sequence[str]) -> list[str]:
+    """A command line as it is kept: without the folder of this clone, and without that of temporary files."""
+    return [part.removeprefix(f"{ROOT}/").removeprefix(f"{tempfile.gettempdir()}/") for part in command]

@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -62,6 +63,10 @@ class Interpreter:
     free_threaded: bool
     gil_enabled: bool
     packages: dict[str, str]
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, as JSON takes it; the path within this clone where it is there."""
+        return asdict(self) | {"path": self.path.removeprefix(f"{ROOT}/")}
 
     @property
     def short_version(self) -> str:
