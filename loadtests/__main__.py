@@ -5,8 +5,12 @@ import sys
 
 import click
 
+from loadtests.comparing.command import compare
 from loadtests.errors import INTERRUPTED
 from loadtests.figures.command import figures
+from loadtests.micro.command import micro
+from loadtests.reports.command import report
+from loadtests.soak.command import soak
 
 
 @click.group()
@@ -14,7 +18,8 @@ def loadtests() -> None:
     """Puts threadserve and its peers under load, and tells what they make of it."""
 
 
-loadtests.add_command(figures)
+for command in (figures, compare, report, micro, soak):
+    loadtests.add_command(command)
 
 
 def main() -> int:
