@@ -148,6 +148,34 @@ def test_module_is_above(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(project, "pkg.main:app").endswith(f"; it is in {project.folder}: add --app-dir ..")
 
 
+@pytest.mark.parametrize(
+    ("place", "line", "meant"),
+    [
+        ("pkg", "from . import routers", "pkg.main:app --app-dir .."),
+        ("pkg", "from .routers import nothing", "pkg.main:app --app-dir .."),
+        ("pkg", "from pkg import routers", "pkg.main:app --app-dir .."),
+        ("pkg", "import pkg.routers", "pkg.main:app --app-dir .."),
+        ("pkg/api", "from ..core import nothing", "pkg.api.main:app --app-dir ../.."),
+        ("pkg/api", "import pkg.core", "pkg.api.main:app --app-dir ../.."),
+    ],
+)
+def test_started_within_its_own_package(
+    project: Any, monkeypatch: pytest.MonkeyPatch, place: str, line: str, meant: str
+) -> None:
+    for folder in ("pkg", "pkg/api"):
+        project.write(f"{folder}/__init__.py")
+    project.write(f"{place}/main.py", f"{line}\n{APP}")
+    monkeypatch.chdir(project.folder / place)
+    assert str(failure(project, "main:app")).endswith(f"; did you mean {meant}?")
+
+
+@pytest.mark.parametrize("line", ["import nowhere", "from json import nothing", "raise ImportError", "import my.site"])
+def test_what_is_missing_for_another_reason(project: Any, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    project.write("my-site/main.py", f"{line}\n{APP}")
+    monkeypatch.chdir(project.folder / "my-site")
+    assert "did you mean" not in str(failure(project, "main:app"))
+
+
 def test_virtual_environment_is_not_looked_into(project: Any) -> None:
     project.write("venv/pyvenv.cfg")
     project.write("venv/main.py", APP)

@@ -5,7 +5,7 @@ Runs on whichever loop thread the application raised on. It owns nothing; it nev
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import StackSummary, TracebackException
@@ -19,17 +19,17 @@ LOADING = (f"{PACKAGE}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "
 
 
 @contextmanager
-def application_code(sentence: str) -> Iterator[None]:
+def application_code(sentence: str, hint: Callable[[BaseException], str] = lambda error: "") -> Iterator[None]:
     """Around code of the application: turns what it raises into `AppImportFailed`, "sentence: the error in one line".
 
-    KeyboardInterrupt is the user's and goes through.
+    `hint` returns what that line ends with. KeyboardInterrupt is the user's and goes through.
     """
     try:
         yield
     except (AppLoadError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise AppImportFailed(f"{sentence}: {one_line(error)}") from error
+        raise AppImportFailed(f"{sentence}: {one_line(error)}{hint(error)}") from error
 
 
 def one_line(error: BaseException) -> str:

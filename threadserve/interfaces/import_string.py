@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from threadserve.errors import AppLoadError
 from threadserve.interfaces.app_errors import application_code
-from threadserve.interfaces.near_misses import attribute_hint, module_hint, submodule_hint
+from threadserve.interfaces.near_misses import attribute_hint, module_hint, package_hint, submodule_hint
 
 
 class ImportString(NamedTuple):
@@ -56,7 +56,7 @@ def import_first(string: ImportString, folder: Path) -> Any:
 
     Raises `AppLoadError` if either is not there and `AppImportFailed` if the application's code raises.
     """
-    with application_code(f"{string} cannot be imported"):
+    with application_code(f"{string} cannot be imported", lambda error: package_hint(error, *string, folder)):
         try:
             module = importlib.import_module(string.module)
         except ModuleNotFoundError as error:

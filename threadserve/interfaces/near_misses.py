@@ -39,6 +39,31 @@ def module_hint(name: str, missing: str, attribute: str, folder: Path) -> str:
     return _did_you_mean(f"{parent}.{match}".lstrip(".") + name.removeprefix(missing), attribute)
 
 
+def package_hint(error: BaseException, name: str, attribute: str, folder: Path) -> str:
+    """Returns what to type for a module in `folder` that imports from the package it is in, or "".
+
+    `error` is what importing it raised, as a module of no package or of one that begins further down.
+    """
+    top = _top_of(error, folder)
+    if top is None:
+        return ""
+    package = folder.relative_to(top).parts
+    return _did_you_mean(".".join((*package, name)), f"{attribute} --app-dir {os.path.relpath(top)}")
+
+
+def _top_of(error: BaseException, folder: Path) -> Path | None:
+    """The folder that has the package which an application wanted in vain and which `folder` is in, or None."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        wanted = error.name.partition(".")[0]
+        return next((each.parent for each in (folder, *folder.parents[:PARENTS]) if each.name == wanted), None)
+    if not isinstance(error, ImportError) or "relative import" not in str(error):
+        return None
+    top = folder.parent
+    while (top / "__init__.py").exists():
+        top = top.parent
+    return top
+
+
 def attribute_hint(owner: object, wanted: str) -> str:
     """Returns what probably was meant by an attribute that `owner` does not have, or ""."""
     public = [name for name in dir(owner) if not name.startswith("_")]
