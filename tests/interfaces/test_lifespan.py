@@ -437,3 +437,28 @@ def test_answer_that_is_none(answers: list[Any], log: pytest.LogCaptureFixture) 
 
     run(up_and_down(Lifespan(app, "on", {})))
     assert raised == [f"Unexpected ASGI message {answers[-1]['type']!r} in the lifespan protocol."]
+
+
+@pytest.mark.parametrize(("error", "logged"), [(None, []), (ValueError("broken"), [EXCEPTION])])
+def test_an_abandoned_application_reports_that_it_was_cancelled(
+    error: Exception | None, logged: list[str], log: pytest.LogCaptureFixture
+) -> None:
+    """As Starlette does: it answers with the traceback, and raises the exception. Only its own error is of interest."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(UP)
+        try:
+            await receive()
+        except asyncio.CancelledError as cancelled:
+            await send({"type": "lifespan.shutdown.failed", "message": "Traceback ... CancelledError"})
+            raise error or cancelled from None
+
+    async def script() -> None:
+        lifespan = Lifespan(app, "on", {})
+        await lifespan.startup()
+        lifespan.abandon()
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+
+    run(script())
+    assert log.messages == [WAITING_STARTUP, STARTED, *logged]

@@ -49,6 +49,7 @@ class Lifespan:
         self._started = False
         self._raised = False
         self._nothing_more = False
+        self._is_abandoned = False
 
     async def startup(self) -> None:
         """Starts the lifespan and waits, as long as it takes, until the application is ready or does without.
@@ -87,6 +88,7 @@ class Lifespan:
 
     def abandon(self) -> None:
         """Ends the application's task without a shutdown, where the loop is left at once."""
+        self._is_abandoned = True
         if self._task is not None:
             self._task.cancel()
 
@@ -160,6 +162,9 @@ class Lifespan:
         (self._startup_over if starting else self._shutdown_over).set()
 
     def _on_failed(self, text: str, starting: bool) -> None:
+        if self._is_abandoned:
+            # What it reports is that it was cancelled; an error of its own it raises as well.
+            return
         if text:
             hint = hint_in(text)
             logger.error("%s%s", text, f"\n{hint}" if hint else "")
