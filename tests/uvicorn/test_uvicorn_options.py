@@ -22,8 +22,6 @@ from threadserve.errors import ConfigError
 # What Uvicorn has and we have not.
 ABSENT = {
     "http2": "HTTP/2, by the parser zttp only",
-    "callback_notify": "Gunicorn's heartbeat, which our worker class for Gunicorn beats by itself",
-    "timeout_notify": "goes with callback_notify",
 }
 ABSENT_VALUES = {
     "http": {"zttp": "a parser of the same author's, for HTTP/2"},

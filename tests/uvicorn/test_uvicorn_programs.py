@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from support.uvicorn_programs import App, ask, config_of, get, in_task, in_thread, until, url_of
+from support.waiting import wait_until
 
 from threadserve import Server
 
@@ -192,6 +193,17 @@ def test_cancelled_task_and_shutdown_after_it(app: App) -> None:
 
     asyncio.run(main())
     assert app.has_started_and_ended
+
+
+def test_callback_is_awaited_on_the_loop_of_the_application(app: App) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def notify() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    with in_thread(Server(config_of(app, threads=1, callback_notify=notify, timeout_notify=0))):
+        wait_until(lambda: len(loops) > 1, "two calls")
+    assert set(loops) == app.loops
 
 
 def test_signal_handler_belongs_to_the_server_for_libraries_to_find(app: App) -> None:

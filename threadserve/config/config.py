@@ -36,8 +36,10 @@ class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Ap
 
     `app` is the application as module:attribute or the object itself, `log_config` may also be a
     `logging.config.dictConfig`, or None to leave logging as it is, and `ssl_context_factory(config, default)` returns
-    the `ssl.SSLContext` to use, `default()` being what it would be otherwise. Every other setting is described by its
-    help. Sizes are in bytes, timeouts in seconds. Raises `ConfigError` with the setting's name where a value cannot be.
+    the `ssl.SSLContext` to use, `default()` being what it would be otherwise. `callback_notify()` is awaited on one
+    loop of each process about every `timeout_notify` seconds, which are one at least. Every other setting is described
+    by its help. Sizes are in bytes, timeouts in seconds. Raises `ConfigError` with the setting's name where a value
+    cannot be.
     """
 
     heading: ClassVar = ""

@@ -1,8 +1,8 @@
 """What the connections of one loop share.
 
-Made, read and written by that loop's thread alone, except for the sizes of its sets, the count of `requests`, `loop`
-and `crossing`, which any thread may read. It copies from the configuration what a request needs, so that no request
-touches an object of another thread; it never touches a transport itself.
+Made, read and written by that loop's thread alone, except for the sizes of its sets, the counts of `requests` and
+`ticks`, `loop` and `crossing`, which any thread may read. It copies from the configuration what a request needs, so
+that no request touches an object of another thread; it never touches a transport itself.
 """
 
 import asyncio
@@ -114,6 +114,7 @@ class LoopState:
         "start_task",
         "starting",
         "status_lines",
+        "ticks",
         "trusted_proxies",
         "ws_deflate",
         "ws_max_queue",
@@ -144,6 +145,7 @@ class LoopState:
         self.exchanges: set[Any] = set()
         self.opening: set[asyncio.Task[None]] = set()
         self.requests = 0
+        self.ticks = 0
         # Whether an application is being called this moment, whose exchange joins the others only when it has to wait.
         self.starting = False
         self.draining = False
@@ -211,6 +213,7 @@ class LoopState:
             self._tick_handle.cancel()
 
     def _tick(self) -> None:
+        self.ticks += 1
         self._renew()
         self._tick_handle = self.loop.call_later(self._tick_interval, self._tick)
         # What clients sent in time may wait to be read, after a stall above all: it gets a turn before deadlines do.

@@ -35,6 +35,7 @@ from threadserve.threads.accepting import (
 )
 from threadserve.threads.distribution import HandOver
 from threadserve.threads.mailbox import Mailbox
+from threadserve.threads.notifying import notifying
 from threadserve.threads.opening import Opener
 from threadserve.tls.certificates import Certificates, LoopTls
 from threadserve.websocket.beginning import websocket_beginner
@@ -100,6 +101,10 @@ class LoopServer:
     def requests_threadsafe(self) -> int:
         """How many requests the loop has taken up so far."""
         return self._state.requests if self._state else 0
+
+    def ticks_threadsafe(self) -> int:
+        """How often the loop has ticked so far, about twice a second while nothing blocks it."""
+        return self._state.ticks if self._state else 0
 
     def hand_over_threadsafe(self, connection: socket) -> None:
         """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
@@ -168,7 +173,10 @@ class LoopServer:
         self._opener = Opener(state, shared.config, self._tls())
         self._state = state
         self._report(self, Phase.READY, None)
-        await self._until_stopped()
+        # Once in a process.
+        callback = shared.config.callback_notify if self.number == 1 else None
+        with notifying(callback, shared.config.timeout_notify):
+            await self._until_stopped()
         await self._drain(state)
         await lifespan.shutdown()
 

@@ -1,8 +1,8 @@
 """Several processes, and starting anew when the code changes. Declarations only."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from threadserve.config.build import number_of_workers
 from threadserve.config.checks import between, texts
@@ -50,3 +50,5 @@ class Processes:
         shown_default=".*, .py[cod], .sw.*, ~*",
     )
     reload_delay: float = setting(0.25, "Look for changes this often.", check=between(0.01, LONGEST_TIMEOUT))
+    callback_notify: Callable[[], Awaitable[Any]] | None = None
+    timeout_notify: float = 30
