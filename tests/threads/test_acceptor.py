@@ -2,14 +2,17 @@
 
 import errno
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from support.waiting import DEADLINE
 
 from threadserve.errors import MailboxClosed
+from threadserve.listening.tcp import SharedListener
 from threadserve.threads import acceptor as acceptor_module
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.distribution import HandOver, chooser
@@ -131,6 +134,30 @@ def test_when_all_are_stalled_connections_wait_with_them(acceptor: Acceptor, loo
     for loop in loops:
         loop.turn()
     assert sum(len(loop.taken) for loop in loops) == 4
+
+
+def test_when_all_are_stalled_other_processes_may_have_what_comes(acceptor: Acceptor, loops: list[Loop]) -> None:
+    acceptor.receivers += loops
+    with ExitStack() as stack:
+        listener = stack.enter_context(SharedListener())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        acceptor.listen([SharedListener(fileno=os.dup(listener.fileno()))])
+        for _ in loops:
+            stack.enter_context(socket.create_connection(listener.getsockname()))
+            acceptor.step(STEP)
+        step_until(acceptor, lambda: all(loop.handed.is_stalled() for loop in loops))
+        late = stack.enter_context(socket.create_connection(listener.getsockname()))
+        for _ in range(5):
+            acceptor.step(0.01)
+        assert sum(len(loop.handed) for loop in loops) == 2
+        for loop in loops:
+            loop.turn()
+        step_until(acceptor, lambda: any(loop.handed for loop in loops))
+        loops[0].turn()
+        loops[1].turn()
+        assert any(is_from(taken, late) for loop in loops for taken in loop.taken)
 
 
 def test_a_closed_loop_is_passed_over(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:

@@ -12,6 +12,7 @@ from socket import socket, socketpair
 from typing import Protocol, cast
 
 from threadserve.errors import MailboxClosed
+from threadserve.listening.tcp import is_shared
 from threadserve.threads.accepting import (
     HANDSHAKE,
     PAUSE,
@@ -115,18 +116,22 @@ class Acceptor:
         return timeout
 
     def _accept(self, listener: socket) -> None:
+        if is_shared(listener) and self.receivers and all(each.handed.is_stalled() for each in self.receivers):
+            # Another process may serve it at once.
+            self._pause(STALL)
+            return
         try:
             connections = accept_batch(listener)
         except Exhausted as error:
-            self._pause(error)
+            self._exhaustion.report(error)
+            self._pause(PAUSE)
             return
         for connection in connections:
             self._hand_over(connection)
 
-    def _pause(self, error: Exhausted) -> None:
-        """Stops polling listeners that stay readable while nothing can be accepted from them."""
-        self._exhaustion.report(error)
-        self._paused_until = time.monotonic() + PAUSE
+    def _pause(self, seconds: float) -> None:
+        """Stops polling listeners that stay readable while nothing is accepted from them."""
+        self._paused_until = time.monotonic() + seconds
         self._unwatch()
 
     def _watch(self) -> None:
