@@ -14,7 +14,7 @@ from support.certificates import Authority, needs_openssl
 from support.editable_site import write_site
 from support.gunicorn_process import BOOTING, EXITING, SERVES, GunicornProcess
 from support.load import Load
-from support.raw_client import RawClient, request
+from support.raw_client import RawClient, clients, request
 from support.responses import Response
 from support.waiting import DEADLINE, wait_until
 
@@ -194,12 +194,27 @@ def test_a_hanging_worker_is_replaced(start: Start) -> None:
     assert get(server, "/pid") == str(successor)
 
 
-def test_a_worker_that_serves_is_not_taken_for_hanging(start: Start) -> None:
-    server = start("--timeout", "3")
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        assert get(server) == "hello"
-        time.sleep(0.1)
+def test_a_worker_whose_loops_are_all_blocked_is_replaced(start: Start) -> None:
+    server = start("--timeout", "3", "--threads", "2", app="support.steered_app:app")
+    hanging = server.pids()[0]
+    with clients() as connect:
+        for _ in range(2):
+            connect(server).send(request(target="/block"))
+        server.wait_for_line(rf"WORKER TIMEOUT \(pid:{hanging}\)")
+        _, successor = wait_for_workers(server, 2)
+        assert get(server, "/pid") == str(successor)
+
+
+@pytest.mark.parametrize("blocked", [0, 1])
+def test_a_worker_that_serves_is_not_taken_for_hanging(start: Start, blocked: int) -> None:
+    server = start("--timeout", "3", "--threads", "2", app="support.steered_app:app")
+    with clients() as connect:
+        for _ in range(blocked):
+            connect(server).send(request(target="/block"))
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            assert get(server) == "hello"
+            time.sleep(0.1)
     assert len(server.pids(BOOTING)) == 1
     assert "WORKER TIMEOUT" not in server.stderr
 

@@ -90,9 +90,10 @@ class ThreadserveWorker(Worker, Observer):
             # This code has the arbiter give up, where it would otherwise start workers without end.
             sys.exit(error.exit_code if server.started else Arbiter.WORKER_BOOT_ERROR)
 
-    def on_tick(self) -> None:
+    def on_tick(self, *, has_moved: bool) -> None:
         """Gives the arbiter a sign of life, and stops when it is gone or Gunicorn's reloader has seen a change."""
-        self.notify()
+        if has_moved:
+            self.notify()
         if self.ppid != os.getppid():
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False

@@ -50,12 +50,17 @@ class Observer:
     # Whether another process speaks for the server, and decides about its end.
     is_supervised = False
     stop_signals: tuple[int, ...] = STOPPING
+    # How often, in seconds, to call `on_tick` while the server serves.
+    interval = TICK
 
     def on_serving(self) -> None:
         """Connections are accepted from now on."""
 
-    def on_tick(self) -> None:
-        """About a second has passed, at most, in which the server's thread has not been stuck."""
+    def on_tick(self, *, has_moved: bool) -> None:
+        """The interval has passed, or a part of it, in which the server's thread has not been stuck.
+
+        `has_moved` tells whether the loops have not been either, one of them at least.
+        """
 
     def on_limit(self) -> bool:
         """The process has served what it is to serve; returns whether the server is to stop. May be called again."""
@@ -131,7 +136,7 @@ class Serving:
         while not (self._group.ready or self._group.failure or self._flags.should_exit):
             self._acceptor.step(TICK)
             self._group.check()
-            self._observer.on_tick()
+            self._give_sign_of_life()
         if self._group.ready:
             self.on_ready()
             self._listen()
@@ -160,12 +165,17 @@ class Serving:
     def _watch(self) -> None:
         """Accepts, and looks after the loops, until there is a reason to stop."""
         limits = Limits(self._config, self._group.requests)
-        next_look = time.monotonic() + TICK
+        interval = self._observer.interval
+        pause = min(interval, TICK / 10) if limits.requests else interval
+        next_look, next_sign = time.monotonic() + TICK, time.monotonic() + interval
         while not (self._flags.should_exit or self._group.failure):
-            self._acceptor.step(TICK / 10 if limits.requests else TICK)
+            self._acceptor.step(pause)
             self._group.check()
             if self._is_reload_wanted:
                 self._reload_certificates()
+            if time.monotonic() >= next_sign:
+                next_sign = time.monotonic() + interval
+                self._give_sign_of_life()
             is_due = time.monotonic() >= next_look
             is_over = limits.are_reached(look_at_memory=is_due) or self._source.is_worn_out
             if is_over and self._observer.on_limit():
@@ -174,9 +184,12 @@ class Serving:
                 next_look = time.monotonic() + TICK
                 self._guard.check()
                 self._look_at_certificates()
-                self._observer.on_tick()
-                if not self._observer.is_supervised:
-                    systemd.beat()
+
+    def _give_sign_of_life(self) -> None:
+        has_moved = self._group.has_moved()
+        self._observer.on_tick(has_moved=has_moved)
+        if has_moved and not self._observer.is_supervised:
+            systemd.beat()
 
     def _reload_certificates(self) -> None:
         self._is_reload_wanted = False
@@ -210,7 +223,7 @@ class Serving:
         deadline = math.inf if self.started or grace is None else time.monotonic() + grace
 
         def is_over() -> bool:
-            self._observer.on_tick()
+            self._give_sign_of_life()
             return self._flags.force_exit or time.monotonic() >= deadline
 
         return is_over

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.server_process import ServerProcess
+from support.raw_client import Connect, request
+from support.server_process import PACKAGE_ROOT, ServerProcess
 from support.waiting import DEADLINE
 
 from threadserve.listening import systemd
 
 APP = "examples.hello:app"
+PATH = [str(PACKAGE_ROOT), str(PACKAGE_ROOT / "tests")]
 
 # Puts its own id where systemd would, and becomes the server: what a shell's `exec` is for.
 ACTIVATE = """
@@ -35,7 +37,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         yield bound
 
 
-@pytest.mark.parametrize("options", [["--threads", "1"], ["--threads", "2"], ["--workers", "2"]])
+@pytest.mark.parametrize("options", [["--threads", "1"], ["--threads", "2"], ["--workers", "2"], ["--reload"]])
 def test_readiness_and_the_end_are_told(manager: socket.socket, tmp_path: Path, options: list[str]) -> None:
     with ServerProcess(APP, *options, env={"NOTIFY_SOCKET": "notify.sock"}, cwd=tmp_path) as server:
         assert manager.recv(100) == b"READY=1"
@@ -44,7 +46,7 @@ def test_readiness_and_the_end_are_told(manager: socket.socket, tmp_path: Path, 
     assert manager.recv(100) == b"STOPPING=1"
 
 
-@pytest.mark.parametrize("options", [["--threads", "2"], ["--workers", "2"]])
+@pytest.mark.parametrize("options", [["--threads", "2"], ["--workers", "2"], ["--reload"]])
 def test_the_watchdog_is_kept_quiet(manager: socket.socket, tmp_path: Path, options: list[str]) -> None:
     variables = {"NOTIFY_SOCKET": "notify.sock", "WATCHDOG_USEC": "3000000"}
     with ServerProcess(APP, *options, env=variables, cwd=tmp_path) as server:
@@ -52,6 +54,17 @@ def test_the_watchdog_is_kept_quiet(manager: socket.socket, tmp_path: Path, opti
             pass
         assert [manager.recv(100) for _ in range(2)] == [b"WATCHDOG=1"] * 2
         assert server.stop() == 0
+
+
+def test_the_watchdog_hears_nothing_of_blocked_loops(manager: socket.socket, tmp_path: Path, connect: Connect) -> None:
+    variables = {"NOTIFY_SOCKET": "notify.sock", "WATCHDOG_USEC": "3000000", "PYTHONPATH": os.pathsep.join(PATH)}
+    with ServerProcess("support.steered_app:app", "--threads", "1", env=variables, cwd=tmp_path) as server:
+        client = connect(server)
+        client.send(request(target="/block"))
+        server.wait_for_line("blocking", "stdout")
+        manager.settimeout(3)
+        with pytest.raises(TimeoutError):
+            list(map(manager.recv, [100] * 10))
 
 
 def test_an_abstract_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import signal
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from socket import socket
@@ -78,6 +79,16 @@ def test_a_child_tells_that_it_is_alive(start_child: StartChild) -> None:
     child = start_child(timeout_worker_healthcheck=1)
     follow(child, lambda: child.ready)
     assert all(wait([child.connection], DEADLINE) and child.receive() for _ in range(3))
+
+
+def test_a_child_tells_it_more_often_where_it_is_to_be_replaced_soon(start_child: StartChild) -> None:
+    child = start_child(timeout_worker_healthcheck=0.2)
+    follow(child, lambda: child.ready)
+    begun = time.monotonic()
+    for _ in range(10):
+        assert wait([child.connection], DEADLINE)
+        child.connection.recv()
+    assert time.monotonic() - begun < 5
 
 
 def test_a_child_that_cannot_load_the_application_tells_why(start_child: StartChild) -> None:

@@ -163,6 +163,23 @@ def test_a_child_that_hangs_is_killed(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["sigint", "sigterm"])
+def test_a_signal_to_all_processes_cuts_nothing_off(start: Start, number: int) -> None:
+    server = start()
+    client = RawClient(server.host, server.port)
+    client.send(request("POST", "/upload", "Content-Length: 10", "Expect: 100-continue"))
+    assert client.reader.line().startswith(b"HTTP/1.1 100")
+    assert client.reader.line() == b""
+    for pid in (server.pid, child_of(server)):
+        os.kill(pid, number)
+    with pytest.raises(TimeoutError):
+        wait_until(lambda: "Finished server process" in server.stderr, "the busy one to end", 1)
+    client.send(b"all of it.")
+    assert client.read_response("POST").body == b"all of it."
+    client.close()
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["sigint", "sigterm"])
 def test_a_second_signal_ends_it_at_once(start: Start, number: int) -> None:
     server = start()
     serving = child_of(server)

@@ -15,8 +15,8 @@ from threadserve.processes.child import check_can_be_sent
 CAUSES = [
     ("raise ValueError('nothing works')", 1, "ValueError: nothing works"),
     ("from nowhere import nothing", 1, "ModuleNotFoundError"),
-    ("import os; os._exit(7)", 7, "Error: exit code 7"),
-    ("import os; os.kill(os.getpid(), 9)", 137, "Error: killed by SIGKILL"),
+    ("import os; os._exit(7)", 7, "Error: a worker process could not start: exit code 7"),
+    ("import os; os.kill(os.getpid(), 9)", 137, "Error: a worker process could not start: killed by SIGKILL"),
 ]
 
 

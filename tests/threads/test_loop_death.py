@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -225,3 +226,45 @@ def test_too_many_deaths_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert lines[-1] == "Error: 5 loop threads died within 60 seconds"
     assert sum("died." in line for line in lines) == 5
     assert "ResourceWarning" not in server.stderr
+
+
+# Answers with the number of instances that are still there. They are counted by what only they refer to.
+COUNTING = """
+import asyncio, gc, weakref
+class Instance: pass
+instances = weakref.WeakSet()
+async def die():
+    raise SystemExit
+def create_app():
+    instance = Instance()
+    instances.add(instance)
+    async def app(scope, receive, send):
+        if scope["path"] == "/die":
+            instance.task = asyncio.create_task(die())
+            instance.task.add_done_callback(asyncio.Task.exception)
+            await asyncio.Event().wait()
+        gc.collect()
+        length = (b"content-length", b"1")
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": b"%d" % len(instances)})
+    return app
+"""
+
+
+def has_seen_deaths(server: ServerProcess, count: int) -> bool:
+    return server.stderr.count("Loop thread") == count
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_a_dead_loop_served_with_is_freed(tmp_path: Path, connect: Connect, loop: str) -> None:
+    (tmp_path / "counting.py").write_text(COUNTING)
+    options = ["--factory", "--threads", "2", "--lifespan", "off", "--loop", loop]
+    with ServerProcess("counting:create_app", *options, cwd=tmp_path) as server:
+        for death in range(1, 5):
+            victim = connect(server)
+            victim.send(GET % b"/die")
+            with suppress(ConnectionResetError):
+                assert victim.read_all() == b""
+            wait_until(partial(has_seen_deaths, server, death), "the death to be logged")
+        # The two that serve, and those of the start: what there is then is never looked at by the garbage collector.
+        wait_until(lambda: int(connect(server).get().body) <= 4, "the others to be freed")

@@ -40,11 +40,19 @@ class Worker:
         return not self.is_leaving and (self.is_outdated or self.child.wants_recycling)
 
     def leave(self, grace: float | None) -> None:
-        """Has it end in order, within so many seconds unless that is None; once more, and it hurries."""
+        """Has it end in order, within so many seconds unless that is None."""
+        self._is_to_end_within(grace)
+        self.child.stop()
+
+    def hurry(self) -> None:
+        """Has it end at once, whatever it serves."""
+        self._is_to_end_within(FORCED_GRACE)
+        self.child.hurry()
+
+    def _is_to_end_within(self, grace: float | None) -> None:
         self.is_leaving = True
         self.replaces = None
         self.kill_at = time.monotonic() + grace if grace is not None else None
-        self.child.stop()
 
 
 class Brake:
@@ -126,17 +134,19 @@ class WorkerPool:
                 worker.leave(self._grace)
 
     def stop(self) -> None:
-        """Has every worker end in order. One that serves and is ending already would hurry if it were asked again."""
+        """Has every worker end in order, and at once those that were to leave before they served."""
         self._is_stopping = True
         for worker in self._workers:
-            if not (worker.is_leaving and worker.child.ready):
+            if not worker.is_leaving:
                 worker.leave(self._grace)
+            elif not worker.child.ready:
+                worker.hurry()
             logger.info("Waiting for child process [%d]", worker.child.pid)
 
     def hurry(self) -> None:
         """Has every worker end, whatever it serves."""
         for worker in self._workers:
-            worker.leave(FORCED_GRACE)
+            worker.hurry()
 
     def kill(self) -> None:
         """Ends every worker that is left, and waits for that, which takes no time to speak of."""
@@ -203,11 +213,13 @@ class WorkerPool:
             return
         if child.failure is not None and child.failure.traceback:
             logger.error("Child process [%d] cannot import the application:\n%s", child.pid, child.failure.traceback)
+        reason = reason_of(child)
         if not self.has_started:
-            self.failure = WorkerFailed(reason_of(child), exit_code_of(child))
+            line = reason if child.failure is not None else f"a worker process could not start: {reason}"
+            self.failure = WorkerFailed(line, exit_code_of(child))
             return
         self._brake.tighten()
-        logger.error("Child process [%d] could not start: %s", child.pid, reason_of(child))
+        logger.error("Child process [%d] could not start: %s", child.pid, reason)
         if worker.replaces is not None:
             logger.error("The workers that serve are kept.")
             for other in self._workers:

@@ -16,6 +16,7 @@ from socket import socket, socketpair
 
 from threadserve.banner import log_addresses
 from threadserve.config import Config
+from threadserve.listening import systemd
 from threadserve.log_config import configure_logging
 from threadserve.logging.formatters import log_emphasised
 from threadserve.processes.child import Child, check_can_be_sent
@@ -89,6 +90,7 @@ class Reloader:
                 while not self._stop.is_set():
                     self._step()
             finally:
+                systemd.notify("STOPPING=1")
                 self._end_child()
                 for listener in self._sockets:
                     listener.close()
@@ -99,6 +101,7 @@ class Reloader:
 
     def _step(self) -> None:
         """Waits a moment for changes and starts anew if there are any; says how the child is if that is news."""
+        systemd.beat()
         changed = self._watcher.changes()
         if changed and not self._stop.is_set():
             names = ", ".join(sorted(map(shown, changed)))
@@ -111,6 +114,7 @@ class Reloader:
         if self._child.ready and not self._has_served:
             self._has_served = True
             log_addresses(self._config, [listener.getsockname() for listener in self._sockets])
+            systemd.notify("READY=1")
         if not is_alive and not self._has_ended:
             self._on_end()
 
@@ -134,6 +138,7 @@ class Reloader:
         deadline = time.monotonic() + grace + STOP_MARGIN if grace is not None else math.inf
         self._child.stop()
         while not self._child.join(0.1):
+            systemd.beat()
             if self._stop.count > 1 or time.monotonic() > deadline:
                 self._child.kill()
         self._child.close()

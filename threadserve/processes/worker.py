@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from socket import socket
+from types import FrameType
 
 from threadserve.config import Config
 from threadserve.errors import AppImportFailed, ThreadserveError
@@ -25,9 +26,13 @@ READY = "ready"
 BEAT = "beat"
 RECYCLE = "recycle"
 
-STOPPING = (signal.SIGTERM,)
-# Those that a terminal sends to all its processes: the supervisor's to act on.
-TERMINAL = (signal.SIGINT, signal.SIGHUP)
+# How many beats there are, at least, in the time after which a silent child is replaced.
+BEATS = 4
+# By what a child is told to end at once.
+HURRY = signal.SIGQUIT
+STOPPING = (signal.SIGTERM, HURRY)
+# Those that a terminal sends to all its processes: until the child serves, the supervisor's to act on.
+TERMINAL = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ Message = str | Failure
 
 
 def serve(config: Config, listeners: list[socket], connection: Connection) -> None:
-    """Serves on listeners that other processes have as well, until SIGTERM or the end of the supervisor."""
+    """Serves on listeners that other processes have as well, until SIGTERM, SIGQUIT or the end of the supervisor."""
     for number in TERMINAL:
         # Not `SIG_IGN`, which the programs that an application starts would inherit.
         signal.signal(number, lambda number, frame: None)
@@ -52,14 +57,28 @@ def serve(config: Config, listeners: list[socket], connection: Connection) -> No
     for descriptor in (connection.fileno(), *(listener.fileno() for listener in listeners)):
         # It was inheritable to get here. A program that an application starts must not keep it open.
         os.set_inheritable(descriptor, False)
-    teller = Teller(connection)
+    teller = Teller(connection, config.timeout_worker_healthcheck / BEATS)
     try:
-        server = Server(config, observer=teller)
+        server = WorkerServer(config, observer=teller)
         teller.server = server
         server.run([SharedListener(fileno=listener.detach()) for listener in listeners])
     except ThreadserveError as error:
         teller.tell(failure(error))
         sys.exit(error.exit_code)
+
+
+class WorkerServer(Server):
+    """The server of a child. SIGTERM stops it in order however often it comes, and SIGQUIT at once.
+
+    Service managers send SIGTERM to every process of a service, and the supervisor passes its own on.
+    """
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See `Server.handle_exit`."""
+        if sig == HURRY:
+            self.force_exit = True
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
 
 
 class Teller(Observer):
@@ -68,7 +87,8 @@ class Teller(Observer):
     is_supervised = True
     stop_signals = STOPPING
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, longest_silence: float) -> None:
+        self.interval = min(self.interval, longest_silence)
         self.server: Server | None = None
         self._connection = connection
         self._serves = False
@@ -79,8 +99,8 @@ class Teller(Observer):
         self._serves = True
         self.tell(READY)
 
-    def on_tick(self) -> None:
-        """See `Observer.on_tick`."""
+    def on_tick(self, *, has_moved: bool) -> None:
+        """See `Observer.on_tick`. A child whose loops are all blocked is alive, as Uvicorn's is: its requests go on."""
         if self._serves:
             self.tell(BEAT)
         if self._is_orphaned() and self.server is not None:

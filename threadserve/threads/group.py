@@ -52,6 +52,7 @@ class LoopGroup:
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._dead: list[Host] = []
         self._requests_of_the_dead = 0
+        self._ticks: list[tuple[LoopServer, int]] = []
         self._serving = False
         self._stopping = False
 
@@ -85,7 +86,9 @@ class LoopGroup:
             slot.server.renew_tls_threadsafe()
 
     def check(self) -> None:
-        """Takes in what the loops have reported."""
+        """Takes in what the loops have reported, and forgets the dead whose threads have ended."""
+        if self._dead:
+            self._dead = [host for host in self._dead if not host.join(0)]
         while True:
             try:
                 server, phase, error = self._reports.get_nowait()
@@ -94,6 +97,13 @@ class LoopGroup:
             slot = next((slot for slot in self._slots if slot.server is server), None)
             if slot is not None:
                 self._take_in(slot, phase, error)
+
+    def has_moved(self) -> bool:
+        """Whether one of the loops that serve has ticked since this was last asked; also while none serves."""
+        before = self._ticks
+        serving = [slot.server for slot in self._slots if slot.phase is Phase.READY]
+        self._ticks = [(server, server.ticks_threadsafe()) for server in serving]
+        return not self._ticks or self._ticks != before
 
     def stop(self, is_forced: Callable[[], bool]) -> bool:
         """Has every loop finish what it serves, and waits for that; once `is_forced`, only a moment longer.
