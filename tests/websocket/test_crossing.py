@@ -144,6 +144,26 @@ def test_everybody_hears_everybody_in_order(serve: Serve, connect: ConnectWebSoc
     assert room.errors == []
 
 
+class Foreign(dict[str, Any]):
+    """A message that stands for one of another thread."""
+
+    def get(self, *args: Any) -> Any:
+        """What free-threaded 3.13 is slow at, and on a busy system very slow."""
+        raise AssertionError("`get` on a dict of another thread")
+
+
+def test_messages_are_read_as_the_own_threads(
+    server: EmbeddedServer, connect: ConnectWebSocket, held: Held, other: OtherLoop
+) -> None:
+    client = connect(server)
+    client.open()
+    send = held.given.get()
+    other.run(send(Foreign(message("text"))))
+    assert client.read_text() == "text"
+    other.run(send(Foreign(type="websocket.close", code=4000, reason="bye")))
+    assert client.read_close() == (4000, "bye")
+
+
 def test_a_thousand_messages_a_second_from_another_thread(
     server: EmbeddedServer, connect: ConnectWebSocket, held: Held, other: OtherLoop
 ) -> None:

@@ -128,7 +128,7 @@ class ResponseSide:
         """Notes what makes the body of this response other than plain."""
         self._is_plain = False
         self._bodyless = self.is_head or self.status in BODYLESS
-        self._wants_trailers = message.get("trailers", False)
+        self._wants_trailers = "trailers" in message and message["trailers"]
         self._trails = self._chunked = self._wants_trailers and self._may_trail()
         if self.status == 204:
             # RFC 9110 section 8.6: a response without content has no content-length.
