@@ -54,6 +54,7 @@ async def chat(websocket: WebSocket, name: str) -> None:
         while True:
             text = await websocket.receive_text()
             await manager.broadcast(f"{name} on {threading.current_thread().name}: {text}")
-    except WebSocketDisconnect:
+    except (WebSocketDisconnect, RuntimeError):
+        # Starlette raises the latter where it was a message to this person that could not be sent any more.
         manager.disconnect(websocket)
         await manager.broadcast(f"{name} has left")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.server_process import PACKAGE_ROOT, ServerProcess
 from support.waiting import DEADLINE, wait_until
+from support.websocket_client import close, text, websocket_clients
 from websockets.sync.client import ClientConnection, connect
 
 THREADS = 4
@@ -48,6 +49,19 @@ def test_people_on_all_threads_hear_each_other(server: ServerProcess) -> None:
         people[0].close()
         assert people[1].recv(DEADLINE) == "p0 has left"
     assert server.stop() == 0
+    assert "ERROR" not in server.stderr
+
+
+def test_people_who_say_something_and_leave_at_once_have_left(server: ServerProcess) -> None:
+    """Then it is sending to them that fails first, while they are still in the room."""
+    with person(server, "stays") as listener, websocket_clients() as enter:
+        for number in range(5):
+            leaver = enter(server)
+            leaver.open(f"/ws/p{number}", behind=text("bye") + close(1001))
+            words = [str(listener.recv(DEADLINE)) for _ in range(2)]
+            assert words[0].endswith(": bye")
+            assert words[1] == f"p{number} has left"
+        assert server.stop() == 0
     assert "ERROR" not in server.stderr
 
 
