@@ -2,10 +2,14 @@
 
 import time
 
+import psutil
+import pytest
 from support.apps import Gate, Recorder, echo_body, hello, respond
-from support.embedded_server import Serve
-from support.raw_client import Connect, request
+from support.embedded_server import EmbeddedServer, Serve
+from support.raw_client import Connect, post, request
+from support.waiting import wait_until
 
+from threadserve.http import loop_state
 from threadserve.types import Receive, Scope, Send
 
 # Long enough for a deadline of 0.1 s that should not have been set, and two sweeps.
@@ -107,3 +111,59 @@ def test_slow_reader_is_not_cut_off_by_the_keep_alive_time(serve: Serve, connect
     assert client.reader.head().status == 200
     time.sleep(LONG)
     assert client.reader.take(len(data)) == data
+
+
+def connections(server: EmbeddedServer) -> int:
+    """How many connections a server of this process has."""
+    all_of_them = psutil.Process().net_connections("tcp")
+    return sum(each.laddr.port == server.port and bool(each.raddr) for each in all_of_them)
+
+
+class Large:
+    """An app that answers with many bytes, whatever it is sent."""
+
+    data = b"x" * 20_000_000
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, self.data)
+
+
+UNREAD = post("/", b"", "Connection: close").replace(b"Length: 0", b"Length: 1")
+
+
+@pytest.mark.parametrize("asking", [request(), request("GET", "/", "Connection: close"), UNREAD])
+def test_client_that_takes_nothing_of_its_answer_is_given_up(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, loop: str, asking: bytes
+) -> None:
+    monkeypatch.setattr(loop_state, "UNTAKEN", 0.1)
+    monkeypatch.setattr(loop_state, "LINGER", 0.1)
+    server = serve(Large(), timeout_keep_alive=0.1, loop=loop)
+    client = connect(server, receive_buffer=4096)
+    client.send(asking)
+    assert client.reader.head().status == 200
+    wait_until(lambda: connections(server) == 0, "the client to be given up")
+
+
+@pytest.mark.parametrize("asking", [request("GET", "/", "Connection: close"), UNREAD])
+def test_client_that_is_slow_to_take_the_last_answer_gets_its_time(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, asking: bytes
+) -> None:
+    monkeypatch.setattr(loop_state, "UNTAKEN", 0.5)
+    monkeypatch.setattr(loop_state, "LINGER", 0.5)
+    client = connect(serve(Large(), timeout_keep_alive=0.1), receive_buffer=65536)
+    client.send(asking)
+    began = time.monotonic()
+    while len(client.reader.buffer) < len(Large.data) and time.monotonic() - began < 3.5:
+        client.reader.fill()
+        time.sleep(0.005)
+    assert client.read_response().body == Large.data
+
+
+def test_client_that_has_taken_its_answer_has_the_usual_time_again(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(Large(), timeout_keep_alive=0.1), receive_buffer=65536)
+    client.send(request())
+    time.sleep(LONG)
+    assert client.read_response().body == Large.data
+    began = time.monotonic()
+    assert client.is_closed()
+    assert time.monotonic() - began < 5

@@ -161,6 +161,8 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         """The client has taken enough."""
         super().resume_writing()
         if self._exchange is None and self._phase == OPEN:
+            self.deadline = self._state.idle_deadline
+            self._unwritten = inf
             self._await_next()
         elif self._phase == ENDING:
             self._close_transport(self._state.close_deadline)
@@ -343,6 +345,7 @@ class HttpConnection(FlowControl, asyncio.Protocol):
                 self._finish(unread=bool(self._pending) or self._framing is not None)
 
     def _finish(self, *, unread: bool) -> None:
+        self.deadline = self._state.idle_deadline
         if unread:
             self._linger()
         elif not self.write_paused or self.transport.can_write_eof():
@@ -357,6 +360,7 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         self._phase = LINGERING
         self._pending = b""
         self._framing = None
+        self._unwritten = self.transport.get_write_buffer_size()
         self.deadline = self._state.linger_deadline
         self.resume_reading()
         if self._at_eof:
@@ -366,7 +370,9 @@ class HttpConnection(FlowControl, asyncio.Protocol):
 
     def _end_lingering(self) -> None:
         """The client has had its time. Only over TLS, which has no half-close, it has not yet been told of the end."""
-        if self.transport.can_write_eof() or self.transport.is_closing():
+        if self.takes_more():
+            self.deadline = self._state.linger_deadline
+        elif self.transport.can_write_eof() or self.transport.is_closing():
             self.transport.abort()
         else:
             self._close_transport(self._state.linger_deadline)
@@ -375,6 +381,7 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         """Closes; over TLS the client has until the deadline to take what is left and to end it on its side too."""
         if not self.transport.can_write_eof():
             self._phase = LINGERING
+            self._unwritten = self.transport.get_write_buffer_size()
             self.deadline = deadline
         self.transport.close()
 
@@ -385,15 +392,21 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         state = self._state
         if self._phase == LINGERING:
             self._end_lingering()
-        elif self._exchange is None and self.write_paused:
-            # It is still taking the last answer, and then gets its time to go on.
-            self.deadline = state.idle_deadline
+        elif self._phase == ENDING or (self._exchange is None and self.transport.get_write_buffer_size()):
+            self._wait_for_taking()
         elif self._exchange is None and self._pending:
             self._refuse(Refusal(408, "the head of the request took too long"))
         elif self._exchange is None:
             self._close_transport(state.linger_deadline if state.draining else state.close_deadline)
         else:
             self._linger()
+
+    def _wait_for_taking(self) -> None:
+        """The client is still taking the last answer, and then gets its time to go on; or it takes none of it."""
+        if self.takes_more():
+            self.deadline = self._state.untaken_deadline
+        else:
+            self.transport.abort()
 
     def begin_shutdown(self) -> None:
         """The server is stopping: an idle connection goes now, or soon where a request may be on its way."""

@@ -5,6 +5,7 @@ the bytes.
 """
 
 import asyncio
+from math import inf
 
 
 class FlowControl:
@@ -13,13 +14,14 @@ class FlowControl:
     `write_paused` says that the client takes less than is written; `transport` is set by the protocol.
     """
 
-    __slots__ = ("_drained", "_reading_paused", "transport", "write_paused")
+    __slots__ = ("_drained", "_reading_paused", "_unwritten", "transport", "write_paused")
 
     transport: asyncio.Transport
 
     def __init__(self) -> None:
         self.write_paused = False
         self._reading_paused = False
+        self._unwritten: float = inf
         self._drained: asyncio.Event | None = None
 
     def pause_writing(self) -> None:
@@ -39,6 +41,11 @@ class FlowControl:
                 self._drained = asyncio.Event()
             self._drained.clear()
             await self._drained.wait()
+
+    def takes_more(self) -> bool:
+        """Whether the client has taken some of what is queued since this was asked, or `_unwritten` set, last."""
+        before, self._unwritten = self._unwritten, self.transport.get_write_buffer_size()
+        return self._unwritten < before
 
     def pause_reading(self) -> None:
         """Leaves further bytes of the client in the kernel."""

@@ -29,6 +29,7 @@ TICK = 0.5
 SHUTDOWN_TICK = 0.1
 LINGER = 2.0
 CLOSE = 10.0
+UNTAKEN = 60.0
 IDLE_GRACE = 1.0
 OPENING_GRACE = 2.0
 
@@ -116,6 +117,7 @@ class LoopState:
         "status_lines",
         "ticks",
         "trusted_proxies",
+        "untaken_deadline",
         "ws_deflate",
         "ws_max_queue",
         "ws_max_size",
@@ -191,6 +193,7 @@ class LoopState:
         self.ping_deadline = 0.0
         self.pong_deadline = 0.0
         self.close_deadline = 0.0
+        self.untaken_deadline = 0.0
         self._now = self.loop.time()
         self._tick_interval = TICK
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -271,6 +274,7 @@ class LoopState:
         self.ping_deadline = base + self._ws_ping_interval
         self.pong_deadline = base + self._ws_ping_timeout
         self.close_deadline = base + CLOSE
+        self.untaken_deadline = base + UNTAKEN
         date = f"date: {formatdate(usegmt=True)}\r\n".encode() if self._sends_date else b""
         self.default_fields = date + self._config_fields
 

@@ -41,7 +41,6 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
         "_pong_due",
         "_queue_limit",
         "_state",
-        "_unwritten",
         "compresses",
         "deadline",
         "is_stalled",
@@ -56,7 +55,6 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
         self._phase = CONNECTING
         self._ping = b""
         self._pong_due: bytes | None = None
-        self._unwritten = 0
         self.transport = transport
         self.write: Callable[[bytes | bytearray], None] = transport.write
         self.is_stalled = False
@@ -239,24 +237,19 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
     def on_deadline(self) -> None:
         """A ping is due, or the client took too long: to answer one, to close, or to take the last bytes."""
         state = self._state
-        if self._phase == CLOSING and self._takes_more():
+        if self._phase == CLOSING and self.takes_more():
             self.deadline = state.close_deadline
         elif self._phase != OPEN:
             self.transport.abort()
         elif not self._ping:
             self._send_ping()
-        elif self._reading_paused or self.is_amid_frame or self._takes_more():
+        elif self._reading_paused or self.is_amid_frame or self.takes_more():
             # The pong may be waiting behind what is not taken up, or the ping behind what the client still takes.
             self.deadline = state.pong_deadline
         else:
             self._write_close(INTERNAL_ERROR, "keepalive ping timeout")
             self._dismiss(ABNORMAL, "keepalive ping timeout")
             self._linger()
-
-    def _takes_more(self) -> bool:
-        """Whether the client has taken some of what is queued since this was asked last, or our last frame written."""
-        before, self._unwritten = self._unwritten, self.transport.get_write_buffer_size()
-        return self._unwritten < before
 
     def _send_ping(self) -> None:
         payload = os.urandom(PING_SIZE)
