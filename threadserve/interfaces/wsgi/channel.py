@@ -14,6 +14,8 @@ from threadserve.interfaces.wsgi.answers import Answer
 from threadserve.types import Message, Receive, Send
 
 HIGH_WATER = 262144
+# For how many seconds a call waits for its client to send more of its body, or to take what fits under the mark.
+PATIENCE = 120.0
 
 Post = Callable[..., object]
 
@@ -148,11 +150,16 @@ class Channel:
                 await self._send(send, self._answer_instead.start, [self._answer_instead.body], more=False)
             return False
         more = not ended or self._failed
-        if pieces or start is not None or not more:
-            await self._send(send, start, pieces, more=more)
-            self._make_room(sum(map(len, pieces)))
-        if wants_body:
-            await self._give_body(receive)
+        try:
+            # A call that has ended waits for nobody.
+            async with asyncio.timeout(None if ended else PATIENCE):
+                if pieces or start is not None or not more:
+                    await self._send(send, start, pieces, more=more)
+                    self._make_room(sum(map(len, pieces)))
+                if wants_body:
+                    await self._give_body(receive)
+        except TimeoutError:
+            raise ClientDisconnected(f"the client has kept the call waiting for {PATIENCE:g} seconds") from None
         return not ended
 
     async def _send(
