@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from loadtests.errors import LoadTestError
-from loadtests.results.files import replace_text
+from loadtests.results.files import read_results, replace_text
 
 FORMAT = "loadtests-micro-1"
 
@@ -68,15 +68,8 @@ def write(path: Path, results: Results) -> None:
 
 def read(path: Path) -> Results:
     """Reads what `write` has written; raises LoadTestError for anything else."""
-    try:
-        told = json.loads(path.read_text())
-    except OSError as error:
-        raise LoadTestError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise LoadTestError(f"{path} is no results of `micro`: it is not JSON") from None
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        raise LoadTestError(f"{path} is no results of `micro` in the format {FORMAT}")
-    try:
-        return Results(dict(told["facts"]), [Sample(**sample) for sample in told["samples"]])
-    except (KeyError, TypeError, ValueError) as error:
-        raise LoadTestError(f"{path} is damaged: {type(error).__name__} {error}") from None
+    return read_results(path, "micro", FORMAT, results_of)
+
+
+def results_of(told: dict[str, Any]) -> Results:
+    return Results(dict(told["facts"]), [Sample(**sample) for sample in told["samples"]])

@@ -1,10 +1,15 @@
-"""How files of results are written."""
+"""How files of results are written and read."""
 
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
+from loadtests.errors import LoadTestError
 from loadtests.servers.interpreters import ROOT
+
+Results = TypeVar("Results")
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -18,3 +23,22 @@ def replace_text(path: Path, text: str) -> None:
 def portable(command: Sequence[str]) -> list[str]:
     """A command line as it is kept: without the folder of this clone, and without that of temporary files."""
     return [part.removeprefix(f"{ROOT}/").removeprefix(f"{tempfile.gettempdir()}/") for part in command]
+
+
+def read_results(path: Path, command: str, version: str, make: Callable[[dict[str, Any]], Results]) -> Results:
+    """Reads what `command` has written as JSON in the format `version`, and makes the results of it.
+
+    Raises LoadTestError for anything else, `make`'s KeyError, TypeError, ValueError and AttributeError included.
+    """
+    try:
+        told = json.loads(path.read_text())
+    except OSError as error:
+        raise LoadTestError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise LoadTestError(f"{path} is no results of `{command}`: it is not JSON") from None
+    if not isinstance(told, dict) or told.get("format") != version:
+        raise LoadTestError(f"{path} is no results of `{command}` in the format {version}")
+    try:
+        return make(told)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LoadTestError(f"{path} is damaged: {type(error).__name__} {error}") from None

@@ -5,10 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtests.errors import LoadTestError
 from loadtests.generators.result import LoadResult
 from loadtests.results.comparison import Results, Sample, Usage
-from loadtests.results.files import replace_text
+from loadtests.results.files import read_results, replace_text
 
 FORMAT = "loadtests-compare-1"
 
@@ -20,18 +19,7 @@ def write(path: Path, results: Results) -> None:
 
 def read(path: Path) -> Results:
     """Reads what `write` has written; raises LoadTestError for anything else."""
-    try:
-        told = json.loads(path.read_text())
-    except OSError as error:
-        raise LoadTestError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise LoadTestError(f"{path} is no results of `compare`: it is not JSON") from None
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        raise LoadTestError(f"{path} is no results of `compare` in the format {FORMAT}")
-    try:
-        return results_of(told)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LoadTestError(f"{path} is damaged: {type(error).__name__} {error}") from None
+    return read_results(path, "compare", FORMAT, results_of)
 
 
 def results_of(told: dict[str, Any]) -> Results:
