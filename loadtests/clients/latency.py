@@ -80,7 +80,7 @@ def run(port: int, seconds: int) -> Times:
 def percentile(times: list[float], percent: float) -> float:
     """The nearest-rank percentile: the smallest value that so many percent of all do not exceed."""
     ranked = sorted(times)
-    return ranked[max(0, math.ceil(percent / 100 * len(ranked)) - 1)]
+    return ranked[max(0, math.ceil(percent * len(ranked) / 100) - 1)]
 
 
 if __name__ == "__main__":

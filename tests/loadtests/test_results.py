@@ -103,6 +103,7 @@ def test_percentiles_are_nearest_rank() -> None:
     assert percentile(times, 50) == 100
     assert percentile(times, 99) == 198
     assert percentile([7.0], 99) == 7
+    assert percentile([float(number) for number in range(1000)], 99.9) == 998
 
 
 def test_a_value_by_itself_needs_no_peer() -> None:
