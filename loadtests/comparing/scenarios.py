@@ -49,7 +49,7 @@ SCENARIOS = (
     Scenario("chat", "WebSocket chat", "asgi", ASGI_SITE, ("starlette",), "ChatUser", websockets=True),
     Scenario(
         name="mixed",
-        title="Quick requests while one per cent hold their thread for 0.5 s (latencies of the quick ones)",
+        title="Quick requests, while one in a hundred blocks",
         interface="asgi",
         app=ASGI_SITE,
         requires=("starlette",),
