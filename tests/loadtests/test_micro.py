@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -157,9 +158,19 @@ def test_the_tree_that_was_asked_for_is_measured(tmp_path: Path) -> None:
         measuring.run(effort, subject, cpu, seed=1)
 
 
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has revisions looked for in a repository that has one, of the package as it is."""
+    folder = tmp_path / "clone"
+    shutil.copytree(ROOT / "threadserve", folder / "threadserve", ignore=shutil.ignore_patterns("__pycache__"))
+    somebody = ("-c", "user.name=somebody", "-c", "user.email=somebody@localhost")
+    for line in (["init", "-q"], ["add", "."], [*somebody, "commit", "-q", "--message", "everything"]):
+        subprocess.run(["git", *line], cwd=folder, check=True)
+    monkeypatch.setattr(subjects, "ROOT", folder)
+
+
+@pytest.mark.usefixtures("clone")
 def test_a_revision_is_measured_before_the_working_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if not (ROOT / ".git").exists():
-        pytest.skip("this is no clone")
     assert invoke("get", "--quick", "--against", "HEAD", "--output", tmp_path / "micro.json") == 0
     written = results.read(tmp_path / "micro.json")
     before, now = written.subjects
