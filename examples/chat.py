@@ -54,7 +54,6 @@ async def chat(websocket: WebSocket, name: str) -> None:
         while True:
             text = await websocket.receive_text()
             await manager.broadcast(f"{name} on {threading.current_thread().name}: {text}")
-    except (WebSocketDisconnect, RuntimeError):
-        # Starlette raises the latter where it was a message to this person that could not be sent any more.
+    except (WebSocketDisconnect, RuntimeError):  # The latter once a message to this person could not be sent.
         manager.disconnect(websocket)
         await manager.broadcast(f"{name} has left")
