@@ -3,6 +3,8 @@
 import pytest
 from support.comparison import comparison, sample
 
+pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+
 from loadtests.reports import notes, overview
 from loadtests.reports.blocked import buckets, middle_round
 from loadtests.reports.curves import rates_differ
