@@ -1,12 +1,16 @@
 """Fixtures for all tests: servers that are stopped and checked, clients that are closed, errors to be claimed."""
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
 from support.embedded_server import Serve, servers
 from support.error_log import ErrorLog
 from support.raw_client import Connect, clients
+
+# A shell that starts the tests in the background has SIGINT ignored by all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

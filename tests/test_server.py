@@ -266,9 +266,6 @@ INTERRUPTED = """
 import asyncio, signal, sys
 from threadserve import Config, Server
 
-# Processes in the background are started with this signal ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 async def app(scope, receive, send):
     assert scope["type"] == "lifespan"
     await receive()

@@ -28,13 +28,6 @@ from loadtests.servers.processes import free_port
 if find_spec("locust") is None:
     pytest.skip("locust is not installed: gevent has no free-threaded build", allow_module_level=True)
 
-# A shell that starts the tests in the background has SIGINT ignored by all that they start.
-COMMAND = """
-import signal
-from locust.main import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-main()
-"""
 JSON_API = {"/api/items", "/api/items/ID", "/api/items/ID unknown", "/api/orders", "/api/orders refused"}
 NAMES = {
     "JsonApiUser": JSON_API,
@@ -90,7 +83,7 @@ def served(site: str) -> ServerProcess:
 @contextmanager
 def locust(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """Locust with the locustfile; its log goes to a file in `folder`."""
-    command = [sys.executable, "-c", COMMAND, "--locustfile", "loadtests/locustfile.py", *options]
+    command = [sys.executable, "-m", "locust", "--locustfile", "loadtests/locustfile.py", *options]
     env = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST")}
     with (folder / "locust.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=PACKAGE_ROOT, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
