@@ -52,7 +52,7 @@ def console_on(stream: io.StringIO) -> Iterator[ConsoleHandler]:
     handler = console_handler(stream)
     before = [(logger, dict(vars(logger))) for logger in (parent, access)]
     parent.handlers, parent.parent = [ConsoleHandler(io.StringIO())], None
-    access.handlers = [handler]
+    access.handlers, access.propagate = [handler], True
     access.setLevel(logging.INFO)
     yield handler
     for logger, attributes in before:
