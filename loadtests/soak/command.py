@@ -74,7 +74,7 @@ def soak(**options: Any) -> int:
     interpreter = interpreters.probe(given.server_python.absolute())
     if missing := interpreter.missing(REQUIRED):
         raise LoadTestError(missing)
-    told = machine.facts() | {"interpreter": asdict(interpreter), "plan": asdict(plan), "locust": has_locust()}
+    told = machine.facts() | {"interpreter": interpreter.facts(), "plan": asdict(plan), "locust": has_locust()}
     if not has_locust():
         say("Note: Locust is not installed for this interpreter; its users take no part")
     output = given.output or ROOT / f"build/loadtests/soak-{told['date'].replace(':', '')}.json"

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtests.results.files import replace_text
 from loadtests.soak.events import Event
 from loadtests.soak.explaining import Judged
 from loadtests.soak.flatness import Trend
@@ -81,7 +82,4 @@ def trend_line(trend: Trend) -> str:
 
 def write_json(path: Path, facts: dict[str, Any], verdict: Verdict) -> None:
     """Everything, replacing what the file said before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps({**facts, "findings": verdict.findings, **asdict(verdict)}, indent=1) + "\n")
-    beside.replace(path)
+    replace_text(path, json.dumps({**facts, "findings": verdict.findings, **asdict(verdict)}, indent=1) + "\n")
