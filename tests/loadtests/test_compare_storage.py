@@ -1,6 +1,7 @@
 """Results of a comparison that are written and read again."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from support.comparison import FACTS, comparison, sample
 from loadtests.errors import LoadTestError
 from loadtests.results import storage
 from loadtests.results.comparison import Results
+from loadtests.results.files import portable
+from loadtests.servers.interpreters import ROOT
 
 
 def written(results: Results, folder: Path) -> Path:
@@ -66,3 +69,8 @@ def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
     path.write_text(json.dumps(told))
     with pytest.raises(LoadTestError, match=r"results\.json is damaged: \w+Error"):
         storage.read(path)
+
+
+def test_command_lines_are_kept_without_the_folders_of_one_machine() -> None:
+    line = [f"{ROOT}/build/python", "-s", f"{tempfile.gettempdir()}/a/samples.csv", "--path", "/x", "/opt/python"]
+    assert portable(line) == ["build/python", "-s", "a/samples.csv", "--path", "/x", "/opt/python"]
