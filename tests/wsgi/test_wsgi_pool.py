@@ -14,6 +14,8 @@ from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, StartResponse, hello
 
+from threadserve.interfaces import WSGIBridge
+
 
 class Held:
     """An application whose calls to /held wait until they are let go; it counts those that have come."""
@@ -232,6 +234,15 @@ def site(tmp_path: Path) -> Path:
     """A folder with an application in it."""
     (tmp_path / "site_of_calls.py").write_text(APP)
     return tmp_path
+
+
+def test_stopping_waits_for_all_threads() -> None:
+    before = set(threading.enumerate())
+    for _ in range(100):
+        bridge = WSGIBridge(hello, threads=2, timeout_request=DEADLINE)
+        bridge.pool.start()
+        assert bridge.stop(DEADLINE)
+        assert set(threading.enumerate()) == before
 
 
 def test_stopping_lets_calls_end(site: Path, connect: Connect) -> None:

@@ -109,6 +109,7 @@ class Pool:
         self._is_stopped = False
         # The same, for the watching thread to wait for.
         self._has_stopped = threading.Event()
+        self._watcher: threading.Thread | None = None
         self._is_started = False
         self._refused = 0
         self._next_report = 0.0
@@ -123,8 +124,8 @@ class Pool:
             self._is_started = True
             for _ in range(self._count):
                 self._start_thread()
-        if self._timeout is not None:
-            run_thread("threadserve-wsgi-watch", self._watch)
+            if self._timeout is not None:
+                self._watcher = run_thread("threadserve-wsgi-watch", self._watch, self._timeout)
 
     def submit_threadsafe(self, jobs: list[AnyJob], *, looks_back: bool = False) -> list[AnyJob]:
         """Has threads run the jobs; returns those for which too many are waiting already, or all when the threads end.
@@ -200,6 +201,8 @@ class Pool:
         for job in left_over:
             job.give_up_threadsafe()
         deadline = time.monotonic() + timeout
+        if self._watcher is not None:
+            self._watcher.join(timeout)
         for each in threads:
             if each.thread is not None:
                 each.thread.join(max(0.0, deadline - time.monotonic()))
@@ -288,9 +291,7 @@ class Pool:
 
     # On the watching thread.
 
-    def _watch(self) -> None:
-        timeout = self._timeout
-        assert timeout is not None
+    def _watch(self, timeout: float) -> None:
         while not self._has_stopped.wait(min(timeout / 4, LONGEST_LOOK)):
             limit = time.monotonic() - timeout
             with self._pool_lock:
