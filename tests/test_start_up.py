@@ -107,6 +107,13 @@ def ended(server: ServerProcess, both: list[ServerProcess]) -> bool:
     return "Error: " in server.stderr
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_folders_to_watch_without_reload_are_told_of(start: Start, workers: str) -> None:
+    server = start(STEERED, "--reload-dir", TESTS, "--workers", workers)
+    assert server.stderr.count("Nothing is watched for changes: that takes --reload.") == 1
+    assert server.stop() == 0
+
+
 def test_an_unknown_host_is_one_line(fail: Fail) -> None:
     code, told = fail(STEERED, "--host", "nowhere.invalid")
     assert code == 1

@@ -52,7 +52,9 @@ def log_workers_start(config: Config, addresses: list[Any]) -> None:
 
 
 def log_addresses(config: Config, addresses: list[Any]) -> None:
-    """Logs where it serves."""
+    """Logs where it serves, and that nothing is watched where `--reload-dir` and the like came without `--reload`."""
+    if not config.reload and (config.reload_dirs or config.reload_includes or config.reload_excludes):
+        logger.warning("Nothing is watched for changes: that takes --reload.")
     scheme = "https" if config.is_ssl else "http"
     for address in addresses:
         log_emphasised(logger, "threadserve running on %s (Press CTRL+C to quit)", url_of(address, scheme), bold=True)
