@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from click.testing import CliRunner, Result
+from support.waiting import DEADLINE
 
 from threadserve import Config
 from threadserve.cli import main
@@ -31,7 +32,7 @@ def run_module(*arguments: str, **variables: str) -> subprocess.CompletedProcess
         env=os.environ | variables,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=3 * DEADLINE,
         check=False,
     )
 

@@ -3,13 +3,17 @@
 import time
 from collections.abc import Callable
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
     """Returns as soon as `condition` holds; raises TimeoutError naming `what` after `deadline` seconds."""
     end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
+    while True:
+        # Asked before the last look: whoever is not run for so long still looks once more.
+        is_late = time.monotonic() > end
+        if condition():
+            return
+        if is_late:
             raise TimeoutError(f"waited {deadline} s for {what}")
         time.sleep(0.002)
