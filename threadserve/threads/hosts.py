@@ -40,6 +40,7 @@ class LoopThread:
         self._factory = factory
         self._on_end = on_end
         self._has_ended = False
+        self._is_closed = False
         # A daemon, because a handler that never returns would otherwise keep the process from ending.
         # In the context of the program, as on a loop of its own; not every build has a thread inherit its starter's.
         run = contextvars.copy_context().run
@@ -53,7 +54,8 @@ class LoopThread:
 
     def join(self, timeout: float | None = None) -> bool:
         """See `Host.join`."""
-        self._thread.join(timeout)
+        # Once its loop is closed the thread has nothing left to do but to be run a last time, however late.
+        self._thread.join(None if self._is_closed else timeout)
         return not self._thread.is_alive()
 
     def _serve(self) -> None:
@@ -61,8 +63,10 @@ class LoopThread:
             with asyncio.Runner(loop_factory=self._factory) as runner:
                 self._run_main(runner)
         except BaseException as error:
+            self._is_closed = True
             self._end(error)
         else:
+            self._is_closed = True
             self._end(None)
 
     def _run_main(self, runner: asyncio.Runner) -> None:
