@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from support.stall_clock import StallClock
 from support.waiting import DEADLINE
 
 from threadserve.errors import MailboxClosed
@@ -17,7 +18,7 @@ from threadserve.threads import acceptor as acceptor_module
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.distribution import HandOver, chooser
 
-STEP = 1.0
+STEP = DEADLINE
 
 
 class Loop:
@@ -92,7 +93,7 @@ def is_from(taken: socket.socket, client: socket.socket) -> bool:
 
 
 def test_what_a_stalled_loop_leaves_lying_is_given_to_another(
-    acceptor: Acceptor, loops: list[Loop], dial: Dial
+    acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
 ) -> None:
     stalled, free = loops
     acceptor.receivers += loops
@@ -101,6 +102,8 @@ def test_what_a_stalled_loop_leaves_lying_is_given_to_another(
     assert len(stalled.handed) == 1
     begun = time.monotonic()
     acceptor.step(STEP)
+    assert len(stalled.handed) == 1
+    clock.pass_stall()
     acceptor.step(STEP)
     assert time.monotonic() - begun < STEP / 2
     free.turn()
@@ -108,10 +111,14 @@ def test_what_a_stalled_loop_leaves_lying_is_given_to_another(
     assert is_from(free.taken[0], client)
 
 
-def test_a_stalled_loop_gets_nothing_until_its_next_turn(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
+def test_a_stalled_loop_gets_nothing_until_its_next_turn(
+    acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
+) -> None:
     stalled, free = loops
     acceptor.receivers += loops
     dial()
+    step_until(acceptor, lambda: len(stalled.handed) == 1)
+    clock.pass_stall()
     step_until(acceptor, lambda: len(free.handed) == 1)
     for _ in range(3):
         free.turn()
@@ -136,7 +143,9 @@ def test_when_all_are_stalled_connections_wait_with_them(acceptor: Acceptor, loo
     assert sum(len(loop.taken) for loop in loops) == 4
 
 
-def test_when_all_are_stalled_other_processes_may_have_what_comes(acceptor: Acceptor, loops: list[Loop]) -> None:
+def test_when_all_are_stalled_other_processes_may_have_what_comes(
+    acceptor: Acceptor, loops: list[Loop], clock: StallClock
+) -> None:
     acceptor.receivers += loops
     with ExitStack() as stack:
         listener = stack.enter_context(SharedListener())
@@ -146,8 +155,8 @@ def test_when_all_are_stalled_other_processes_may_have_what_comes(acceptor: Acce
         acceptor.listen([SharedListener(fileno=os.dup(listener.fileno()))])
         for _ in loops:
             stack.enter_context(socket.create_connection(listener.getsockname()))
-            acceptor.step(STEP)
-        step_until(acceptor, lambda: all(loop.handed.is_stalled() for loop in loops))
+        step_until(acceptor, lambda: all(loop.handed for loop in loops))
+        clock.pass_stall()
         late = stack.enter_context(socket.create_connection(listener.getsockname()))
         for _ in range(5):
             acceptor.step(0.01)
@@ -160,7 +169,7 @@ def test_when_all_are_stalled_other_processes_may_have_what_comes(acceptor: Acce
         assert any(is_from(taken, late) for loop in loops for taken in loop.taken)
 
 
-def test_a_closed_loop_is_passed_over(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
+def test_a_closed_loop_is_passed_over(acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock) -> None:
     loops[0].closed = True
     acceptor.receivers += loops
     dial()
@@ -179,7 +188,9 @@ def test_connections_wait_until_there_is_a_loop(acceptor: Acceptor, loops: list[
     assert is_from(loops[0].taken[0], client)
 
 
-def test_what_lies_before_a_dead_loop_is_given_to_another(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
+def test_what_lies_before_a_dead_loop_is_given_to_another(
+    acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
+) -> None:
     acceptor.receivers += loops
     dial()
     acceptor.step(STEP)

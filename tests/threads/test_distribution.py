@@ -5,7 +5,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from support.waiting import DEADLINE, wait_until
+from support.stall_clock import StallClock
+from support.waiting import DEADLINE
 
 from threadserve.threads.distribution import HandOver, chooser
 
@@ -68,11 +69,13 @@ def test_a_loop_that_takes_in_time_is_not_stalled(sockets: list[socket.socket]) 
     assert not handed.is_stalled()
 
 
-def test_a_stalled_loop_stays_stalled_until_its_next_turn(sockets: list[socket.socket]) -> None:
+def test_a_stalled_loop_stays_stalled_until_its_next_turn(sockets: list[socket.socket], clock: StallClock) -> None:
     handed = HandOver()
     for connection in sockets:
         handed.give(connection)
-    wait_until(handed.is_stalled, "the stall to be noticed")
+    assert not handed.is_stalled()
+    clock.pass_stall()
+    assert handed.is_stalled()
     assert handed.take_all() == sockets
     assert handed.is_stalled()
     handed.begin_turn()
@@ -82,11 +85,12 @@ def test_a_stalled_loop_stays_stalled_until_its_next_turn(sockets: list[socket.s
 
 
 def test_a_loop_that_keeps_up_is_not_stalled_though_there_is_always_something_to_take(
-    sockets: list[socket.socket],
+    sockets: list[socket.socket], clock: StallClock
 ) -> None:
     handed = HandOver()
     handed.give(sockets[0])
-    wait_until(handed.is_stalled, "the stall to be noticed")
+    clock.pass_stall()
+    assert handed.is_stalled()
     handed.begin_turn()
     # Given while the first still lies there, in the middle of the loop's turn.
     handed.give(sockets[1])

@@ -1,0 +1,27 @@
+"""The time by which loops are stalled, for tests in which nothing is to happen because the system was slow."""
+
+import pytest
+
+from threadserve.threads import distribution
+from threadserve.threads.distribution import STALL
+
+
+class StallClock:
+    """Time that passes only when a test says so."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        """What the hand-over asks for."""
+        return self.now
+
+    def pass_stall(self) -> None:
+        """Whatever has been given to a loop has lain there for too long now."""
+        self.now += 2 * STALL
+
+
+def install_clock(monkeypatch: pytest.MonkeyPatch) -> StallClock:
+    """Has hand-overs go by a clock of their own."""
+    clock = StallClock()
+    monkeypatch.setattr(distribution, "time", clock)
+    return clock
