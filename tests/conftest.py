@@ -5,12 +5,20 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.embedded_server import Serve, servers
 from support.error_log import ErrorLog
 from support.raw_client import Connect, clients
+from support.waiting import DEADLINE
+
+from threadserve.threads import distribution
 
 # A shell that starts the tests in the background has SIGINT ignored by all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes tells something about the machine only.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +57,12 @@ def connect(serve: Serve) -> Iterator[Connect]:
     """`connect(server)` opens a connection to a server; it is closed before the server is stopped."""
     with clients() as open_client:
         yield open_client
+
+
+@pytest.fixture
+def no_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that the system does not run for a while does not count as stalled."""
+    monkeypatch.setattr(distribution, "STALL", DEADLINE)
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

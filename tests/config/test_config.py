@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies
+from hypothesis import given, strategies
 
 from threadserve import config
 from threadserve.config import LOG_LEVELS, LOGGING_CONFIG, Config, build
@@ -233,7 +233,6 @@ def test_the_logging_config_is_a_copy_of_what_the_program_made_of_it(monkeypatch
 
 
 @given(strategies.text(max_size=8), strategies.text(max_size=8))
-@settings(deadline=None)
 def test_a_header_that_is_taken_is_one_line_on_the_wire(name: str, value: str) -> None:
     try:
         Config(APP, headers=[(name, value)])

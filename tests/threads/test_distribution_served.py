@@ -12,7 +12,7 @@ from support.embedded_server import EmbeddedServer, Serve
 from support.raw_client import Connect, RawClient
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.threads import distribution
+from threadserve.serving import Observer
 from threadserve.types import Receive, Scope, Send
 
 THREADS = 4
@@ -30,7 +30,7 @@ class Blocking:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/block":
             self.blocked.set()
-            self.release.wait(DEADLINE)
+            self.release.wait(3 * DEADLINE)
         elif scope["path"] == "/wait":
             await self.gate.wait()
         await respond(send, threading.current_thread().name.encode())
@@ -46,13 +46,19 @@ def app(serve: Serve) -> Iterator[Blocking]:
 
 
 @pytest.fixture
-def no_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that the system does not run for a while does not count as stalled."""
-    monkeypatch.setattr(distribution, "STALL", DEADLINE)
+def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for the acceptor's next tick waits for longer than a slow machine takes for anything else."""
+    monkeypatch.setattr(Observer, "interval", 3 * DEADLINE)
 
 
 def start(serve: Serve, app: Blocking, distribute: str, threads: int = THREADS) -> EmbeddedServer:
-    return serve(app, threads=threads, distribute=distribute, lifespan="off")
+    return serve(app, threads=threads, distribute=distribute, lifespan="off", timeout_keep_alive=6 * DEADLINE)
+
+
+def loads(server: EmbeddedServer) -> list[tuple[int, int]]:
+    """The requests in flight and the connections of each thread."""
+    assert server.server._serving is not None
+    return [loop.load_threadsafe() for loop in server.server._serving._acceptor.receivers]
 
 
 @pytest.mark.parametrize("distribute", DISTRIBUTIONS)
@@ -102,7 +108,11 @@ def test_a_new_connection_per_request(serve: Serve, connect: Connect, app: Block
 @pytest.mark.parametrize("distribute", ["least-busy", "round-robin"])
 def test_kept_connections_are_spread_evenly(serve: Serve, connect: Connect, app: Blocking, distribute: str) -> None:
     server = start(serve, app, distribute)
-    answers = Counter(connect(server).get().body for _ in range(THREADS * 10))
+    answers: Counter[bytes] = Counter()
+    for _ in range(THREADS * 10):
+        # A client may have its answer before the request counts as ended.
+        wait_until(lambda: not any(requests for requests, _ in loads(server)), "the answered request to end")
+        answers[connect(server).get().body] += 1
     assert len(answers) == THREADS
     assert max(answers.values()) - min(answers.values()) <= 4
 
@@ -115,17 +125,24 @@ def test_least_busy_looks_at_requests_before_connections(serve: Serve, connect: 
     waiting = connect(server)
     waiting.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
     app.gate.wait_for_arrivals()
-    serving = server.server._serving
-    assert serving is not None
-    loops = serving._acceptor.receivers
     # One idle connection there and one request here; in the end four idle ones there, and still one request here.
     for _ in range(3):
-        wait_until(lambda: sum(loop.load_threadsafe()[0] for loop in loops) == 1, "the answered request to end")
+        wait_until(lambda: sum(requests for requests, _ in loads(server)) == 1, "the answered request to end")
         assert connect(server).get().body == crowded
     app.gate.open()
     assert waiting.read_response().body != crowded
 
 
+def seconds_of(server: EmbeddedServer, answers: set[bytes]) -> float:
+    """How long a new client waits for its answer, which joins `answers`."""
+    begun = time.monotonic()
+    client = RawClient(server.host, server.port)
+    answers.add(client.get().body)
+    client.close()
+    return time.monotonic() - begun
+
+
+@pytest.mark.usefixtures("no_ticks")
 @pytest.mark.parametrize("distribute", ["least-busy", "round-robin"])
 def test_a_blocked_thread_gets_no_new_connection(
     serve: Serve, connect: Connect, app: Blocking, distribute: str
@@ -134,19 +151,18 @@ def test_a_blocked_thread_gets_no_new_connection(
     blocking = connect(server)
     blocking.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
     assert app.blocked.wait(DEADLINE)
-    seconds, answers = [], set()
-    for _ in range(60):
-        begun = time.monotonic()
-        client = connect(server)
-        answers.add(client.get().body)
-        seconds.append(time.monotonic() - begun)
+    answers: set[bytes] = set()
+    seconds = [seconds_of(server, answers) for _ in range(60)]
+    # A thread that the system does not run for a while gets its connections later.
+    wait_until(lambda: len(answers) == THREADS - 1 or not seconds_of(server, answers), "the other threads to answer")
     app.release.set()
     assert blocking.read_response().body not in answers
     assert len(answers) == THREADS - 1
-    assert statistics.median(seconds) < 0.05
-    assert max(seconds) < 0.5
+    assert statistics.median(seconds) < 0.5
+    assert max(seconds) < DEADLINE
 
 
+@pytest.mark.usefixtures("no_ticks")
 def test_busy_threads_are_no_reason_to_wait_for_a_blocked_one(serve: Serve, connect: Connect, app: Blocking) -> None:
     server = start(serve, app, "least-busy", threads=2)
     blocking = connect(server)
@@ -157,16 +173,12 @@ def test_busy_threads_are_no_reason_to_wait_for_a_blocked_one(serve: Serve, conn
     for client in waiting:
         client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
     app.gate.wait_for_arrivals(3)
-    seconds = []
-    for _ in range(30):
-        begun = time.monotonic()
-        connect(server).get()
-        seconds.append(time.monotonic() - begun)
+    seconds = [seconds_of(server, set()) for _ in range(30)]
     app.gate.open()
     app.release.set()
     assert {client.read_response().body for client in waiting}.isdisjoint({blocking.read_response().body})
-    assert statistics.median(seconds) < 0.05
-    assert max(seconds) < 0.5
+    assert statistics.median(seconds) < 0.5
+    assert max(seconds) < DEADLINE
 
 
 def test_a_thread_that_was_blocked_gets_connections_again(serve: Serve, connect: Connect, app: Blocking) -> None:
@@ -179,9 +191,4 @@ def test_a_thread_that_was_blocked_gets_connections_again(serve: Serve, connect:
     app.release.set()
     blocking.read_response()
     answers: set[bytes] = set()
-
-    def ask() -> bool:
-        answers.add(connect(server).get().body)
-        return len(answers) == 2
-
-    wait_until(ask, "the thread that was blocked to answer")
+    wait_until(lambda: len(answers) == 2 or not seconds_of(server, answers), "the thread that was blocked to answer")

@@ -80,6 +80,7 @@ def test_a_first_thread_that_fails_is_the_only_one_to_try(serve: Serve, error_lo
     assert len(made) == 1
 
 
+@pytest.mark.usefixtures("no_stalls")
 def test_each_thread_has_an_instance_and_a_state_of_its_own(serve: Serve, connect: Connect) -> None:
     app = Lifespans()
     server = serve(app, factory=True, threads=THREADS)
