@@ -156,24 +156,27 @@ def test_a_replacement_does_not_wait_for_the_dead_loops_executor(
 
     def work() -> None:
         at_work.set()
-        release.wait(DEADLINE)
+        release.wait(3 * DEADLINE)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/work":
             await asyncio.to_thread(work)
         elif scope["path"] == "/die":
+            dying.append(threading.current_thread())
             tasks.append(start_killer())
             await asyncio.Event().wait()
         await respond(send, b"alive")
 
     tasks: list[asyncio.Task[None]] = []
+    dying: list[threading.Thread] = []
     server = serve(app, threads=1, lifespan="off")
     connect(server).send(GET % b"/work")
     assert at_work.wait(DEADLINE)
     kill_loop(connect(server), error_log)
     assert connect(server).get().body == b"alive"
-    assert not release.is_set()
+    assert dying[0].is_alive()
     release.set()
+    dying[0].join(DEADLINE)
 
 
 def is_up(app: Mortal, instances: int) -> bool:

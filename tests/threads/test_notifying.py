@@ -30,9 +30,10 @@ def test_one_that_fails_is_logged_and_called_again(serve: Serve, error_log: Erro
     async def notify() -> None:
         raise ValueError("nobody listens")
 
-    serve(hello, callback_notify=notify, timeout_notify=0.1)
+    server = serve(hello, callback_notify=notify, timeout_notify=0.1)
     for _ in range(2):
         error_log.expect(ValueError, "nobody listens")
+    server.stop()
     error_log.claim_all()
 
 
