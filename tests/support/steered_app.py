@@ -1,6 +1,7 @@
 """An application for a server process: what it does is steered by the requests' bodies and told on stdout.
 
-It runs in the process that is tested. `STEERED_STARTUP` in its environment is how its start-up goes.
+It runs in the process that is tested. `STEERED_STARTUP` in its environment is how its start-up goes, and
+`STEERED_GRACE` how many seconds the server that stops gives idle clients, and loops that it abandons, in place of one.
 """
 
 import asyncio
@@ -10,9 +11,14 @@ import time
 from pathlib import Path
 
 from support.apps import body, read_body, respond, start
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 
+from threadserve.http import loop_state
+from threadserve.threads import group
 from threadserve.types import Receive, Scope, Send
+
+if "STEERED_GRACE" in os.environ:
+    loop_state.IDLE_GRACE = group.ABANDON_GRACE = float(os.environ["STEERED_GRACE"])
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,7 +60,7 @@ async def start_up(how: str) -> None:
         time.sleep(60)  # noqa: ASYNC251
     if how == "hang":
         await asyncio.Event().wait()
-    await asyncio.to_thread(wait_until, Path(how).exists, "the file of the test")
+    await asyncio.to_thread(wait_until, Path(how).exists, "the file of the test", 3 * DEADLINE)
 
 
 async def hello(receive: Receive, send: Send) -> None:
