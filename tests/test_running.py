@@ -39,7 +39,10 @@ def test_what_other_processes_cannot_serve_is_refused(
     ("settings", "other_processes"),
     [({}, False), ({"workers": 1}, False), ({"workers": 2}, True), ({"reload": True}, True)],
 )
-def test_when_other_processes_serve(settings: dict[str, Any], other_processes: bool) -> None:
+def test_when_other_processes_serve(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], other_processes: bool
+) -> None:
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
     assert Config("main:app", **settings).use_subprocess is other_processes
 
 

@@ -56,11 +56,11 @@ def fail(start: Start) -> Callable[..., tuple[int, str]]:
 Fail = Callable[..., tuple[int, str]]
 
 
-def listening(port: int = 0) -> socket.socket:
+def listening() -> socket.socket:
     """A socket of somebody else's."""
     taken = socket.socket()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    taken.bind(("127.0.0.1", port))
+    taken.bind(("127.0.0.1", 0))
     taken.listen()
     return taken
 
@@ -82,14 +82,17 @@ def test_the_port_of_another_server_is_in_use(start: Start, fail: Fail) -> None:
 def test_a_server_that_starts_meanwhile_has_the_port(start: Start, tmp_path: Path, distribute: str) -> None:
     """Neither listens while their applications start: the second to get so far must not share the port in silence."""
     go = tmp_path / "go"
-    free = listening()
+    # Bound, it is nobody else's; as it does not listen, the servers may have it too.
+    free = socket.socket()
+    free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
-    free.close()
     options = ("--port", str(port), "--threads", "2", "--distribute", distribute)
     both = [start(STEERED, *options, wait=False, STEERED_STARTUP=str(go)) for _ in range(2)]
     for server in both:
         if server.process.poll() is None:
             server.wait_for_line("starting", "stdout")
+    free.close()
     go.touch()
     failed = next(server for server in both if ended(server, both))
     assert failed.wait() == 1
@@ -115,7 +118,8 @@ def test_folders_to_watch_without_reload_are_told_of(start: Start, workers: str)
 
 
 def test_an_unknown_host_is_one_line(fail: Fail) -> None:
-    code, told = fail(STEERED, "--host", "nowhere.invalid")
+    # Name servers that do not answer are not asked for long.
+    code, told = fail(STEERED, "--host", "nowhere.invalid", RES_OPTIONS="timeout:1 attempts:1")
     assert code == 1
     assert re.fullmatch(r"Error: cannot bind to host 'nowhere.invalid': .+\n", told)
 
