@@ -27,6 +27,6 @@ def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 @pytest.fixture
 def clients(server: ServerProcess) -> Iterator[list[httpx.Client]]:
-    """Clients, of which every thread has at least two."""
+    """Clients, of which every thread has two."""
     with clients_of_all_threads(server.url) as opened:
         yield opened

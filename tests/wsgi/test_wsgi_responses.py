@@ -297,9 +297,11 @@ def test_slow_reader_holds_the_application_up(serve: Serve, connect: Connect) ->
         for _ in range(4096):
             alarm = threading.Timer(0.5, waits.set)
             alarm.start()
-            yield b"x" * PIECE
-            alarm.cancel()
-            alarm.join()
+            try:
+                yield b"x" * PIECE
+            finally:
+                alarm.cancel()
+                alarm.join()
             produced += PIECE
 
     client = connect(serve(app), receive_buffer=PIECE)
