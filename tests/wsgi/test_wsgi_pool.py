@@ -15,6 +15,7 @@ from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, StartResponse, hello
 
 from threadserve.interfaces import WSGIBridge
+from threadserve.interfaces.wsgi import pool
 
 
 class Held:
@@ -242,7 +243,35 @@ def test_stopping_waits_for_all_threads() -> None:
         bridge = WSGIBridge(hello, threads=2, timeout_request=DEADLINE)
         bridge.pool.start()
         assert bridge.stop(DEADLINE)
-        assert set(threading.enumerate()) == before
+        assert set(threading.enumerate()) <= before
+
+
+def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    going, go_on = threading.Event(), threading.Event()
+    is_stuck = threading.Event()
+
+    def linger(*line: object) -> None:
+        going.set()
+        assert go_on.wait(DEADLINE)
+
+    class Stuck:
+        since = 0.0
+
+        def run(self, memory: object) -> None:
+            assert is_stuck.wait(DEADLINE)
+
+        def give_up_threadsafe(self) -> None:
+            is_stuck.set()
+
+    monkeypatch.setattr(pool.logger, "warning", linger)
+    before = set(threading.enumerate())
+    bridge = WSGIBridge(hello, threads=1, timeout_request=0.01)
+    assert bridge.pool.submit_threadsafe([Stuck()]) == []
+    assert going.wait(DEADLINE)
+    assert not bridge.stop(0.01)
+    go_on.set()
+    assert bridge.stop(DEADLINE)
+    assert set(threading.enumerate()) <= before
 
 
 def test_stopping_lets_calls_end(site: Path, connect: Connect) -> None:

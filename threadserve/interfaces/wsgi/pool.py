@@ -103,6 +103,8 @@ class Pool:
         # How many jobs have been taken into the queue so far.
         self.submitted = 0
         self._set_aside: list[PoolThread] = []
+        # Threads that had been set aside, have come back, and are about to end.
+        self._leaving: list[PoolThread] = []
         self._is_waking = False
         # Whether the queue has jobs for which nobody looks back.
         self._is_unwatched = False
@@ -195,7 +197,7 @@ class Pool:
             left_over = list(self._jobs)
             self._jobs.clear()
             sleeping, self._sleeping = self._sleeping, []
-            threads = self._threads + self._set_aside
+            threads = self._threads + self._set_aside + self._leaving
         for sleeper in sleeping:
             sleeper.wake.put(None)
         for job in left_over:
@@ -260,6 +262,7 @@ class Pool:
                     self._is_waking = False
                 if one.is_set_aside:
                     self._set_aside.remove(one)
+                    self._leaving = [*(each for each in self._leaving if not each.has_ended), one]
                     break
                 if self._jobs:
                     job = one.job = self._jobs.popleft()
