@@ -97,7 +97,7 @@ def server(serve_channels: Callable[..., EmbeddedServer]) -> EmbeddedServer:
 
 
 def test_first_tutorial(server: EmbeddedServer) -> None:
-    response = httpx.get(server.url)
+    response = httpx.get(server.url, timeout=DEADLINE)
     assert (response.status_code, response.text) == (200, "Hello")
     assert response.headers["content-type"] == "text/plain"
     assert response.headers["content-length"] == "5"
@@ -126,7 +126,7 @@ def test_message(serve_channels: Callable[..., EmbeddedServer], connect: Connect
 
 @pytest.mark.parametrize("body", [b"", b"text", b"x" * 300_000])
 def test_body_channel(server: EmbeddedServer, body: bytes) -> None:
-    assert httpx.post(f"{server.url}/echo", content=body).content == body
+    assert httpx.post(f"{server.url}/echo", content=body, timeout=DEADLINE).content == body
 
 
 def test_body_in_chunks(server: EmbeddedServer, connect: Connect) -> None:
@@ -137,7 +137,7 @@ def test_body_in_chunks(server: EmbeddedServer, connect: Connect) -> None:
 
 @pytest.mark.parametrize(("body", "names"), [(b"", b"reply"), (b"text", b"body reply")])
 def test_only_a_request_with_a_body_has_its_channel(server: EmbeddedServer, body: bytes, names: bytes) -> None:
-    assert httpx.post(f"{server.url}/names", content=body).content == names
+    assert httpx.post(f"{server.url}/names", content=body, timeout=DEADLINE).content == names
 
 
 def test_body_of_a_client_that_goes(serve_channels: Callable[..., EmbeddedServer], connect: Connect) -> None:
@@ -157,18 +157,18 @@ def test_body_of_a_client_that_goes(serve_channels: Callable[..., EmbeddedServer
 
 
 def test_streamed_response(server: EmbeddedServer) -> None:
-    response = httpx.get(f"{server.url}/stream")
+    response = httpx.get(f"{server.url}/stream", timeout=DEADLINE)
     assert (response.status_code, response.text) == (201, "Hello, world")
     assert response.headers["transfer-encoding"] == "chunked"
 
 
 def test_application_that_fails(server: EmbeddedServer, error_log: ErrorLog) -> None:
-    assert httpx.get(f"{server.url}/broken").status_code == 500
+    assert httpx.get(f"{server.url}/broken", timeout=DEADLINE).status_code == 500
     error_log.expect(ValueError, "the application's mistake")
 
 
 def test_application_that_replies_nothing(server: EmbeddedServer, error_log: ErrorLog) -> None:
-    assert httpx.get(f"{server.url}/nothing").status_code == 500
+    assert httpx.get(f"{server.url}/nothing", timeout=DEADLINE).status_code == 500
     error_log.expect(text="without starting response")
 
 

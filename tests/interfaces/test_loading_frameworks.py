@@ -96,7 +96,7 @@ def ask_on_threads() -> Callable[[AppSource, Ask], list[Any]]:
             app = source.load_threadsafe()
             lifespan = Lifespan(app, "on", {})
             await lifespan.startup()
-            barrier.wait(DEADLINE)
+            barrier.wait(3 * DEADLINE)
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
                 seen = await ask(client)
             await lifespan.shutdown()
@@ -113,7 +113,7 @@ def ask_on_threads() -> Callable[[AppSource, Ask], list[Any]]:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(DEADLINE)
+            thread.join(6 * DEADLINE)
         return results
 
     return run_all

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 from support.server_process import ServerProcess
+from support.waiting import DEADLINE
 
 TESTS = str(Path(__file__).parent.parent)
 
@@ -23,7 +24,7 @@ def lines_of(level: str, folder: Path) -> str:
     server = ServerProcess("traced:app", "--app-dir", str(folder), "--log-level", level)
     try:
         server.start()
-        assert httpx.get(server.url).text == "private"
+        assert httpx.get(server.url, timeout=DEADLINE).text == "private"
         server.stop()
     finally:
         server.kill()

@@ -70,7 +70,7 @@ class ServerProcess:
             reader.start()
         if wait:
             try:
-                match = self.wait_for_line(SERVING)
+                match = self.wait_for_line(SERVING, deadline=6 * DEADLINE)
             except BaseException:
                 self.kill()
                 raise

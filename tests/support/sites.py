@@ -64,7 +64,7 @@ def serving(site: Site, folder: Path, *options: str) -> Iterator[ServerProcess]:
     threads = ("--threads", str(THREADS), "--distribute", "kernel", "--timeout-keep-alive", "60")
     with ServerProcess(site.app, "--app-dir", str(APPS), *threads, *options, env=env, cwd=folder) as server:
         yield server
-        assert server.stop() == 0, server.stderr
+        assert server.stop(deadline=3 * DEADLINE) == 0, server.stderr
 
 
 def migrate(env: dict[str, str]) -> None:

@@ -61,7 +61,7 @@ def test_mounted_in_starlette(serve: Serve, connect: Connect, bridges: Any) -> N
     from starlette.routing import Mount
 
     app = Starlette(routes=[Mount("/old", app=bridges(tell_environ))])
-    response = httpx.get(f"{serve(app).url}/old/page?x=1").json()
+    response = httpx.get(f"{serve(app).url}/old/page?x=1", timeout=DEADLINE).json()
     assert (response["SCRIPT_NAME"], response["PATH_INFO"], response["QUERY_STRING"]) == ("/old", "/page", "x=1")
 
 
@@ -116,7 +116,7 @@ def test_under_uvicorn(bridges: Any) -> None:
     def app(environ: Environ, start_response: StartResponse) -> Any:
         return {"/echo": echo, "/environ": tell_environ}.get(environ["PATH_INFO"], hello)(environ, start_response)
 
-    with UvicornServer(bridges(app)) as server, httpx.Client(base_url=server.url) as client:
+    with UvicornServer(bridges(app)) as server, httpx.Client(base_url=server.url, timeout=DEADLINE) as client:
         assert client.get("/a%20b").text == "/a b"
         assert client.get("/environ").json()["REMOTE_ADDR"] == "127.0.0.1"
         body = b"x" * 9_000_000

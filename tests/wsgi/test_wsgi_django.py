@@ -29,7 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     options = ("--app-dir", str(APPS), "--threads", "2", "--wsgi-threads", "4")
     with ServerProcess(f"{SITE.stem}:application", *options, env=env, cwd=folder) as server:
         yield server
-        assert server.stop() == 0, server.stderr
+        assert server.stop(deadline=3 * DEADLINE) == 0, server.stderr
         assert "ERROR" not in server.stderr
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from support.embedded_server import Serve
 from support.raw_client import Connect, post, post_chunked, request
+from support.waiting import DEADLINE
 from support.wsgi_apps import Environ, StartResponse, echo, hello, tell_environ
 
 
@@ -87,7 +88,7 @@ def test_https_behind_a_trusted_proxy(serve: Serve, connect: Connect) -> None:
 def test_unix_socket_has_names_too(serve: Serve, tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     serve(tell_environ, uds=path)
-    with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=DEADLINE) as client:
         environ = client.get("http://localhost/").json()
     assert (environ["SERVER_NAME"], environ["SERVER_PORT"], environ["REMOTE_ADDR"]) == ("localhost", "80", "")
 

@@ -61,7 +61,7 @@ def flask_site() -> Any:
 
 def test_flask(serve: Serve) -> None:
     server = serve(flask_site())
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=DEADLINE) as client:
         assert [client.get("/count").json()["count"] for _ in range(3)] == [1, 2, 3]
         upload = client.post("/upload", files={"file": ("name.bin", b"x" * 2_000_000)}, data={"note": "caf\xe9"})
         assert upload.json() == {"name": "name.bin", "size": 2_000_000, "note": "caf\xe9"}
@@ -79,7 +79,7 @@ def test_flask(serve: Serve) -> None:
 
 
 def test_flask_error_page(serve: Serve, error_log: ErrorLog) -> None:
-    response = httpx.get(f"{serve(flask_site()).url}/broken")
+    response = httpx.get(f"{serve(flask_site()).url}/broken", timeout=DEADLINE)
     assert (response.status_code, "Internal Server Error" in response.text) == (500, True)
     error_log.expect(ZeroDivisionError)
 
@@ -90,8 +90,8 @@ def test_bottle(serve: Serve) -> None:
     app.get("/hello/<name>", callback=lambda name: f"Hello {name}")
     app.post("/form", callback=lambda: bottle.request.forms.name)
     server = serve(app)
-    assert httpx.get(f"{server.url}/hello/b%C3%A4r").text == "Hello b\xe4r"
-    assert httpx.post(f"{server.url}/form", data={"name": "x"}).text == "x"
+    assert httpx.get(f"{server.url}/hello/b%C3%A4r", timeout=DEADLINE).text == "Hello b\xe4r"
+    assert httpx.post(f"{server.url}/form", data={"name": "x"}, timeout=DEADLINE).text == "x"
 
 
 @pytest.mark.filterwarnings("ignore:pkg_resources")
@@ -104,8 +104,8 @@ def test_pyramid(serve: Serve) -> None:
         configurator.add_view(view, route_name="hello")
         app = configurator.make_wsgi_app()
     server = serve(app)
-    assert httpx.get(f"{server.url}/hello/b%C3%A4r").text == "Hello b\xe4r"
-    assert httpx.get(f"{server.url}/nothing").status_code == 404
+    assert httpx.get(f"{server.url}/hello/b%C3%A4r", timeout=DEADLINE).text == "Hello b\xe4r"
+    assert httpx.get(f"{server.url}/nothing", timeout=DEADLINE).status_code == 404
 
 
 def test_scoped_sessions_are_per_thread(serve: Serve) -> None:
@@ -130,11 +130,13 @@ def test_scoped_sessions_are_per_thread(serve: Serve) -> None:
 
     server = serve(app)
     answers: list[str] = []
-    askers = [threading.Thread(target=lambda: answers.append(httpx.get(server.url).text)) for _ in range(4)]
+    askers = [
+        threading.Thread(target=lambda: answers.append(httpx.get(server.url, timeout=DEADLINE).text)) for _ in range(4)
+    ]
     for asker in askers:
         asker.start()
     for asker in askers:
-        asker.join(DEADLINE)
+        asker.join(3 * DEADLINE)
     assert answers == ["42"] * 4
     assert len(seen) == 4
     assert len(set.union(*seen.values())) == 4
