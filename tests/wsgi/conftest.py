@@ -9,10 +9,11 @@ from support.embedded_server import EmbeddedServer, Serve, servers
 from support.error_log import ErrorLog
 from support.waiting import DEADLINE
 
+from threadserve import serving
 from threadserve.interfaces import WSGIBridge
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
-THREADS = 4
+DEFAULTS = {"wsgi_threads": 4, "wsgi_queue": 1024, "timeout_request": None, "timeout_keep_alive": 6 * DEADLINE}
 
 
 def forwarded_to(bridge: WSGIBridge) -> ASGIApp:
@@ -22,6 +23,12 @@ def forwarded_to(bridge: WSGIBridge) -> ASGIApp:
         await bridge(scope, receive, send)
 
     return app
+
+
+@pytest.fixture(autouse=True)
+def patience_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a server that stops wait as long as tests do for threads that are about to end."""
+    monkeypatch.setattr(serving, "POOL_GRACE", DEADLINE)
 
 
 @pytest.fixture(params=["short", "general"])
@@ -36,7 +43,7 @@ def serve(error_log: ErrorLog, way: str) -> Iterator[Serve]:
     with servers(threads=1) as start, ExitStack() as bridges:
 
         def start_wsgi(app: Any, **settings: Any) -> EmbeddedServer:
-            settings = {"wsgi_threads": THREADS, "wsgi_queue": 1024, "timeout_request": None, **settings}
+            settings = {**DEFAULTS, **settings}
             if way == "short":
                 return start(app, interface="wsgi", **settings)
             bridge = WSGIBridge(

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from support.embedded_server import EmbeddedServer, Serve
 from support.error_log import ErrorLog
-from support.raw_client import Connect, request
+from support.raw_client import Connect, RawClient, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, StartResponse, hello
 
 from threadserve.interfaces import WSGIBridge
-from threadserve.interfaces.wsgi import pool
+from threadserve.interfaces.wsgi import call, pool
+from threadserve.interfaces.wsgi.channel import Channel
 
 
 class Held:
@@ -36,6 +37,41 @@ class Held:
     def wait_for(self, count: int) -> None:
         """Waits until so many calls have come."""
         wait_until(lambda: self.arrived >= count, f"{count} calls, of which {self.arrived} came")
+
+
+TIMEOUT = 2 * DEADLINE
+
+
+class Clock:
+    """What the pool measures calls by: real time, which a test puts forward past `TIMEOUT`."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self._ahead = 0.0
+
+    def monotonic(self) -> float:
+        """In place of `time.monotonic`; counts the watching thread's looks."""
+        if threading.current_thread().name == "threadserve-wsgi-watch":
+            self.looks += 1
+        return time.monotonic() + self._ahead
+
+    def put_forward(self) -> None:
+        """Makes what runs now, and does not wait for its client, run for too long."""
+        self._ahead += 2 * TIMEOUT
+
+    def wait_for_a_look(self) -> None:
+        """Waits until the watching thread has looked at the calls once more, as a whole."""
+        wait_until(lambda before=self.looks: self.looks >= before + 2, "the calls to be looked at")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The pool's clock; stuck calls are looked for often."""
+    clock = Clock()
+    monkeypatch.setattr(pool, "time", clock)
+    monkeypatch.setattr(call, "monotonic", clock.monotonic)
+    monkeypatch.setattr(pool, "LONGEST_LOOK", 0.01)
+    return clock
 
 
 def test_calls_run_at_once(serve: Serve, connect: Connect) -> None:
@@ -116,18 +152,21 @@ def test_beyond_the_queue_503_is_answered(serve: Serve, connect: Connect) -> Non
         client.send(request("GET", "/held"))
     app.wait_for(2)
     waiting = [connect(server) for _ in range(5)]
-    statuses = []
     for client in waiting:
         client.send(request("GET", "/late"))
-    refused = [client for client in waiting if not client.is_silent(1)]
+    refused: list[RawClient] = []
+
+    def look() -> bool:
+        refused[:] = [client for client in waiting if not client.is_silent(0)]
+        return len(refused) >= 2
+
+    wait_until(look, "two to be refused")
     for client in refused:
         response = client.read_response()
-        statuses.append(response.status)
-        assert response.header("retry-after") == b"1"
-    assert statuses == [503, 503]
+        assert (response.status, response.header("retry-after")) == (503, b"1")
     app.release.set()
-    for client in [*held, *(client for client in waiting if client not in refused)]:
-        assert client.read_response().status == 200
+    others = [client for client in waiting if client not in refused]
+    assert [client.read_response().status for client in (*held, *others)] == [200] * 5
     assert refused[0].get("/again").body == b"/again"
 
 
@@ -154,14 +193,18 @@ def test_slow_reader_of_a_finished_result_holds_no_thread(serve: Serve, connect:
         assert client.read_response().body == b"x" * 1_000_000
 
 
-def test_stuck_call_is_answered_and_its_thread_replaced(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+def test_stuck_call_is_answered_and_its_thread_replaced(
+    serve: Serve, connect: Connect, error_log: ErrorLog, clock: Clock
+) -> None:
     app = Held()
-    server = serve(app, wsgi_threads=2, timeout_request=0.2)
+    server = serve(app, wsgi_threads=2, timeout_request=TIMEOUT)
     stuck = connect(server)
     stuck.send(request("GET", "/held?x"))
+    app.wait_for(1)
+    clock.put_forward()
     response = stuck.read_response()
     assert (response.status, response.body) == (504, b"Gateway Timeout")
-    text = error_log.expect(text="has not come back for 0.2 seconds: GET /held").getMessage()
+    text = error_log.expect(text=f"has not come back for {TIMEOUT:g} seconds: GET /held").getMessage()
     assert "as 1 now are" in text
     assert "in __call__" in text
     assert stuck.get("/next").body == b"/next"
@@ -170,35 +213,47 @@ def test_stuck_call_is_answered_and_its_thread_replaced(serve: Serve, connect: C
     assert connect(server).get("/after").body == b"/after"
 
 
-def test_stuck_stream_is_broken_off(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+def test_stuck_stream_is_broken_off(serve: Serve, connect: Connect, error_log: ErrorLog, clock: Clock) -> None:
+    is_stuck = threading.Event()
     release = threading.Event()
 
     def app(environ: Environ, start_response: StartResponse) -> object:
         start_response("200 OK", PLAIN)
         yield b"begun"
-        release.wait(DEADLINE)
+        is_stuck.set()
+        release.wait(2 * DEADLINE)
         yield b"late"
 
-    client = connect(serve(app, wsgi_threads=2, timeout_request=0.2))
+    client = connect(serve(app, wsgi_threads=2, timeout_request=TIMEOUT))
     client.send(request())
     assert client.reader.head().status == 200
+    assert is_stuck.wait(DEADLINE)
+    clock.put_forward()
     error_log.expect(text="has not come back")
     assert b"begun" in client.read_all()
     release.set()
     error_log.claim_all()
 
 
-def test_waiting_for_a_client_is_not_being_stuck(serve: Serve, connect: Connect) -> None:
+def test_waiting_for_a_client_is_not_being_stuck(
+    serve: Serve, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Channel.write_threadsafe
+
+    def write_slowly(channel: Channel, data: bytes) -> None:
+        clock.put_forward()
+        clock.wait_for_a_look()
+        write(channel, data)
+
     def app(environ: Environ, start_response: StartResponse) -> object:
         start_response("200 OK", PLAIN)
-        for _ in range(512):
+        for _ in range(3):
             yield b"x" * 65536
 
-    client = connect(serve(app, timeout_request=0.2), receive_buffer=65536)
+    monkeypatch.setattr(Channel, "write_threadsafe", write_slowly)
+    client = connect(serve(app, timeout_request=TIMEOUT))
     client.send(request())
-    assert not client.is_silent(DEADLINE)
-    time.sleep(1)  # As long as the client pleases to wait.
-    assert len(client.read_response().body) == 512 * 65536
+    assert len(client.read_response().body) == 3 * 65536
 
 
 def test_each_call_has_an_empty_context_and_threads_keep_their_locals(serve: Serve, connect: Connect) -> None:
@@ -217,14 +272,15 @@ def test_each_call_has_an_empty_context_and_threads_keep_their_locals(serve: Ser
 
 
 APP = """
-import sys, threading, time
+import os, sys, threading, time
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     print("called", path, flush=True)
     if path == "/stuck":
         threading.Event().wait()
     if path == "/slow":
-        time.sleep(0.5)
+        while not os.path.exists("go on"):
+            time.sleep(0.01)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [path.encode()]
 """
@@ -246,9 +302,8 @@ def test_stopping_waits_for_all_threads() -> None:
         assert set(threading.enumerate()) <= before
 
 
-def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    going, go_on = threading.Event(), threading.Event()
-    is_stuck = threading.Event()
+def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.MonkeyPatch, error_log: ErrorLog) -> None:
+    given_up, going, go_on = threading.Event(), threading.Event(), threading.Event()
 
     def linger(*line: object) -> None:
         going.set()
@@ -258,10 +313,10 @@ def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.Monk
         since = 0.0
 
         def run(self, memory: object) -> None:
-            assert is_stuck.wait(DEADLINE)
+            assert given_up.wait(DEADLINE)
 
         def give_up_threadsafe(self) -> None:
-            is_stuck.set()
+            given_up.set()
 
     monkeypatch.setattr(pool.logger, "warning", linger)
     before = set(threading.enumerate())
@@ -272,20 +327,25 @@ def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.Monk
     go_on.set()
     assert bridge.stop(DEADLINE)
     assert set(threading.enumerate()) <= before
+    error_log.claim_all()
 
 
 def test_stopping_lets_calls_end(site: Path, connect: Connect) -> None:
-    with ServerProcess("site_of_calls:app", "--interface", "wsgi", cwd=site) as server:
-        client = connect(server)
+    with ServerProcess("site_of_calls:app", "--interface", "wsgi", "--threads", "1", cwd=site) as server:
+        idle, client = connect(server), connect(server)
         client.send(request("GET", "/slow"))
         server.wait_for_line("called /slow", "stdout")
-        assert server.stop() == 0
+        server.send_signal()
+        # Then the loop knows that it is to stop.
+        assert idle.is_closed()
+        (site / "go on").touch()
+        assert server.wait() == 0
         response = client.read_response()
         assert (response.body, response.says_close) == (b"/slow", True)
 
 
 def test_stopping_leaves_stuck_calls_behind(site: Path, connect: Connect) -> None:
-    options = ("--timeout-graceful-shutdown", "0.2")
+    options = ("--wsgi-threads", "1", "--timeout-graceful-shutdown", "0.2")
     with ServerProcess("site_of_calls:app", *options, cwd=site) as server:
         client = connect(server)
         client.send(request("GET", "/stuck"))
@@ -296,7 +356,7 @@ def test_stopping_leaves_stuck_calls_behind(site: Path, connect: Connect) -> Non
 
 
 def test_process_ends_when_too_many_calls_are_stuck(site: Path, connect: Connect) -> None:
-    options = ("--wsgi-threads", "2", "--timeout-request", "0.2", "--timeout-graceful-shutdown", "0.2")
+    options = ("--wsgi-threads", "2", "--timeout-request", "0.2")
     with ServerProcess("site_of_calls:app", *options, cwd=site) as server:
         clients = [connect(server) for _ in range(2)]
         for client in clients:
