@@ -9,7 +9,6 @@ from support.embedded_server import EmbeddedServer, Serve, servers
 from support.error_log import ErrorLog
 from support.waiting import DEADLINE
 
-from threadserve import serving
 from threadserve.interfaces import WSGIBridge
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
@@ -23,12 +22,6 @@ def forwarded_to(bridge: WSGIBridge) -> ASGIApp:
         await bridge(scope, receive, send)
 
     return app
-
-
-@pytest.fixture(autouse=True)
-def patience_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets a server that stops wait as long as tests do for threads that are about to end."""
-    monkeypatch.setattr(serving, "POOL_GRACE", DEADLINE)
 
 
 @pytest.fixture(params=["short", "general"])

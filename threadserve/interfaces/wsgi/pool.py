@@ -34,6 +34,8 @@ BRISK = 0.000_5
 GATHERED = 8
 REPORT_INTERVAL = 5.0
 LONGEST_LOOK = 1.0
+# For how long a thread that has nothing left to do is waited for.
+SCHEDULED = 10.0
 
 
 class Memory(Protocol):
@@ -76,6 +78,11 @@ class PoolThread:
         # A lock would do, but waiting for one begins with turns of polling on free-threaded builds.
         self.wake: SimpleQueue[None] = SimpleQueue()
         self.thread: threading.Thread | None = None
+
+    def join(self, deadline: float) -> None:
+        """Waits for the thread's end, until that time."""
+        if self.thread is not None:
+            self.thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class Pool:
@@ -190,7 +197,10 @@ class Pool:
         return len(self._set_aside) >= self._count
 
     def stop(self, timeout: float) -> bool:
-        """Ends the threads as they become idle, and waits for them; returns whether all have ended in time."""
+        """Ends the threads as they become idle, and waits for them; returns whether all have ended in time.
+
+        `timeout` is for those that are at a call: the others only have to be scheduled, be it on a busy machine.
+        """
         self._has_stopped.set()
         with self._pool_lock:
             self._is_stopped = True
@@ -204,10 +214,12 @@ class Pool:
             job.give_up_threadsafe()
         deadline = time.monotonic() + timeout
         if self._watcher is not None:
-            self._watcher.join(timeout)
+            self._watcher.join(timeout + SCHEDULED)
         for each in threads:
-            if each.thread is not None:
-                each.thread.join(max(0.0, deadline - time.monotonic()))
+            each.join(deadline)
+        for each in threads:
+            if each.job is None:
+                each.join(deadline + SCHEDULED)
         left = sum(not each.has_ended for each in threads)
         if left:
             logger.error("%d WSGI threads are still busy with a call and are left behind.", left)
