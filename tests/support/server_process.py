@@ -16,6 +16,8 @@ from support.waiting import DEADLINE
 SERVING = re.compile(r"threadserve running on (?:https?://(.+):(\d+)|unix socket .+) \(Press CTRL\+C to quit\)")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PACKAGE_ROOT = Path(__file__).parents[2]
+# A framework is imported meanwhile, which takes a slow machine long.
+START_DEADLINE = 6 * DEADLINE
 
 
 class ServerProcess:
@@ -70,7 +72,7 @@ class ServerProcess:
             reader.start()
         if wait:
             try:
-                match = self.wait_for_line(SERVING, deadline=6 * DEADLINE)
+                match = self.wait_for_line(SERVING, deadline=START_DEADLINE)
             except BaseException:
                 self.kill()
                 raise
