@@ -61,7 +61,8 @@ class Clock:
 
     def wait_for_a_look(self) -> None:
         """Waits until the watching thread has looked at the calls once more, as a whole."""
-        wait_until(lambda before=self.looks: self.looks >= before + 2, "the calls to be looked at")
+        enough = self.looks + 2
+        wait_until(lambda: self.looks >= enough, "the calls to be looked at")
 
 
 @pytest.fixture
