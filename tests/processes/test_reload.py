@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.editable_site import environment, write_site
+from support.editable_site import environment, replace_code, write_site
+from support.processes import halt, has_ended
 from support.raw_client import RawClient, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
@@ -42,6 +43,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def version(server: ServerProcess) -> str:
     """Which of its versions the application says that it is."""
     client = RawClient(server.host, server.port)
+    # It may have to wait for the end of one process and the start of another.
+    client.socket.settimeout(3 * DEADLINE)
     try:
         return client.get("/version", "Connection: close").body.decode()
     finally:
@@ -50,7 +53,7 @@ def version(server: ServerProcess) -> str:
 
 def wait_for_version(server: ServerProcess, expected: str) -> None:
     """Waits until the edit is served. A refused connection is an error."""
-    wait_until(lambda: version(server) == expected, f"version {expected}", 2 * DEADLINE)
+    wait_until(lambda: version(server) == expected, f"version {expected}", 3 * DEADLINE)
 
 
 def child_of(server: ServerProcess) -> int:
@@ -78,10 +81,10 @@ def test_a_module_that_the_application_imports(start: Start, tmp_path: Path) -> 
     part = tmp_path / "parts" / "colour.py"
     part.write_text("COLOUR = 'red'\n")
     path = write_site(tmp_path)
-    path.write_text("from parts.colour import COLOUR\n" + path.read_text().replace("'1'", "COLOUR"))
+    replace_code(path, "from parts.colour import COLOUR\n" + path.read_text().replace("'1'", "COLOUR"))
     server = start()
     assert version(server) == "red"
-    part.write_text("COLOUR = 'blue'\n")
+    replace_code(part, "COLOUR = 'blue'\n")
     wait_for_version(server, "blue")
 
 
@@ -89,7 +92,7 @@ def test_a_module_that_the_application_imports(start: Start, tmp_path: Path) -> 
 def test_a_broken_edit_is_shown_and_waited_out(start: Start, tmp_path: Path, code: str) -> None:
     server = start()
     serving = child_of(server)
-    (tmp_path / "site_app.py").write_text(code)
+    replace_code(tmp_path / "site_app.py", code)
     server.wait_for_line("Waiting for changes")
     assert not psutil.pid_exists(serving)
     assert not [process for process in psutil.Process(server.pid).children() if "spawn_main" in str(process.cmdline())]
@@ -157,7 +160,7 @@ def test_a_request_in_flight_is_answered_by_the_old_code(start: Start, tmp_path:
 
 def test_a_child_that_hangs_is_killed(start: Start, tmp_path: Path) -> None:
     server = start("--timeout-graceful-shutdown", "0")
-    os.kill(child_of(server), signal.SIGSTOP)
+    halt(child_of(server))
     write_site(tmp_path, "2")
     wait_for_version(server, "2")
 
@@ -197,7 +200,7 @@ def test_a_child_of_a_killed_reloader_ends(start: Start) -> None:
     server = start()
     serving = child_of(server)
     server.process.kill()
-    wait_until(lambda: not psutil.pid_exists(serving), "the end of the child")
+    wait_until(lambda: has_ended(serving), "the end of the child", 2 * DEADLINE)
 
 
 def test_patterns(start: Start, tmp_path: Path) -> None:
@@ -208,7 +211,7 @@ def test_patterns(start: Start, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "settings.toml").touch()
     server.wait_for_line("detected changes in 'settings.toml'. Reloading")
-    wait_until(lambda: child_of(server) != first, "the new child")
+    wait_until(lambda: child_of(server) != first, "the new child", 2 * DEADLINE)
     assert server.stderr.count("detected changes") == 1
 
 

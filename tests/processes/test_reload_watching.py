@@ -49,15 +49,16 @@ def watcher(
     return made
 
 
-def seen(watcher: Watcher) -> set[str]:
-    """The files that the next changes concern."""
+def seen(watcher: Watcher, count: int = 1, edit: Callable[[], None] = lambda: None) -> set[str]:
+    """The files that the next changes concern, so many of them at least; `edit` is made before each look."""
     found: set[str] = set()
 
     def look() -> bool:
+        edit()
         found.update(str(path.relative_to(Path.cwd())) for path in watcher.changes())
-        return bool(found)
+        return len(found) >= count
 
-    wait_until(look, "a change")
+    wait_until(look, f"{count} changes")
     return found
 
 
@@ -77,10 +78,9 @@ def test_a_created_file_and_one_in_a_new_folder(watcher: Watcher) -> None:
     Path("three.py").touch()
     assert seen(watcher) == {"three.py"}
     Path("new/deep").mkdir(parents=True)
-    # The system may not yet report what is in a folder that has just been made.
     assert not watcher.changes()
-    Path("new/deep/four.py").touch()
-    assert seen(watcher) == {"new/deep/four.py"}
+    # The system may not yet report what is in a folder that has just been made.
+    assert seen(watcher, edit=Path("new/deep/four.py").touch) == {"new/deep/four.py"}
 
 
 def test_a_deleted_file(watcher: Watcher) -> None:
@@ -90,7 +90,7 @@ def test_a_deleted_file(watcher: Watcher) -> None:
 
 def test_a_moved_file(watcher: Watcher) -> None:
     Path("one/views.py").rename("one/models.py")
-    assert seen(watcher) == {"one/views.py", "one/models.py"}
+    assert seen(watcher, 2) == {"one/views.py", "one/models.py"}
 
 
 def test_a_file_that_does_not_match(watcher: Watcher) -> None:
@@ -105,10 +105,7 @@ def test_a_file_that_does_not_match(watcher: Watcher) -> None:
 def test_two_files_of_the_same_name(watcher: Watcher) -> None:
     for folder in ("one", "two"):
         Path(folder, "views.py").write_text("new and longer")
-    found = seen(watcher)
-    while len(found) < 2:
-        found |= seen(watcher)
-    assert found == {"one/views.py", "two/views.py"}
+    assert seen(watcher, 2) == {"one/views.py", "two/views.py"}
 
 
 def test_a_request_to_stop_ends_the_waiting(watcher: Watcher, stop: StopRequest) -> None:
@@ -118,8 +115,8 @@ def test_a_request_to_stop_ends_the_waiting(watcher: Watcher, stop: StopRequest)
     assert time.monotonic() - begun < DEADLINE
 
 
-def test_watchfiles_is_taken_where_it_is_installed(stop: StopRequest) -> None:
-    made = make_watcher(Patterns(Config("main:app", reload=True, reload_dirs=["."])), DELAY, stop)
+def test_watchfiles_is_taken_where_it_is_installed(stop: StopRequest, tmp_path: Path) -> None:
+    made = make_watcher(Patterns(Config("main:app", reload=True, reload_dirs=[str(tmp_path)])), DELAY, stop)
     assert made.name == ("WatchFiles" if HAS_WATCHFILES else "modification times")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from support.editable_site import replace_code
 from support.raw_client import RawClient, clients, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
@@ -39,7 +40,7 @@ class Workers(ServerProcess):
 
     def write_code(self, word: str, more: str = "") -> None:
         """Changes the code that new processes load."""
-        (self.folder / "code.py").write_text(f"{CODE}\ntell({word!r})\n{more}\n")
+        replace_code(self.folder / "code.py", f"{CODE}\ntell({word!r})\n{more}\n")
 
     @property
     def pids(self) -> list[int]:
