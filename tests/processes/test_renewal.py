@@ -1,7 +1,10 @@
 """Workers are replaced by others without a request being refused or dropped: on SIGHUP, and when they reach a limit."""
 
 import os
+import re
 import signal
+import time
+from itertools import accumulate
 
 import pytest
 from support.load import Load
@@ -35,7 +38,7 @@ def replace_amid_upload(server: Workers, client: RawClient) -> None:
     server.wait_for_line("reading", "stdout")
     server.send_signal(signal.SIGHUP)
     server.wait_for_starts(4)
-    wait_until(lambda: server.stderr.count("Shutting down") == 2, "both old workers to drain")
+    wait_until(lambda: server.stderr.count("Shutting down") == 2, "both old workers to drain", 2 * DEADLINE)
 
 
 @ALL_SETTINGS
@@ -57,8 +60,9 @@ def test_the_new_worker_listens_before_the_old_one_drains(start_workers: StartWo
     server = start_workers()
     server.send_signal(signal.SIGHUP)
     server.wait_for_end_of(*server.wait_for_starts(4)[:2])
-    lines = [line for line in server.stderr.splitlines() if "Started server" in line or "Shutting down" in line]
-    assert ["Started" in line for line in lines] == [True, True, True, False, True, False]
+    steps = re.findall("Started server|Shutting down", server.stderr)
+    listening = list(accumulate(1 if step == "Started server" else -1 for step in steps))
+    assert (len(steps), listening[-1], min(listening[1:])) == (6, 2, 2)
     assert server.stop() == 0
 
 
@@ -79,7 +83,7 @@ def test_a_request_in_a_worker_that_is_replaced_outlives_the_signal_to_stop(
     client = connect(server)
     replace_amid_upload(server, client)
     server.send_signal(signal.SIGTERM)
-    wait_until(lambda: server.stderr.count("Shutting down") == 4, "all workers to drain")
+    wait_until(lambda: server.stderr.count("Shutting down") == 4, "all workers to drain", 2 * DEADLINE)
     client.send(chunk(b"and ended") + chunk(b""))
     assert client.read_response("POST").body == b"begun and ended"
     assert server.wait() == 0
@@ -94,7 +98,7 @@ def test_code_that_does_not_start_leaves_the_old_workers(start_workers: StartWor
     server.send_signal(signal.SIGHUP)
     server.wait_for_line("could not start: ")
     server.wait_for_line("The workers that serve are kept")
-    assert server.answering() == set(before)
+    wait_until(lambda: server.answering() == set(before), "answers from both old workers")
     server.write_code("mended code")
     server.send_signal(signal.SIGHUP)
     server.wait_for_starts(4)
@@ -108,10 +112,13 @@ def test_a_worker_that_dies_is_tried_again_with_pauses_while_the_code_is_broken(
     server = start_workers()
     victim, other = server.pids
     server.write_code("broken code", "import os; os._exit(7)")
+    begun = time.monotonic()
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: server.stderr.count("could not start: exit code 7") >= 2, "two tries", 2 * DEADLINE)
     assert server.answering() == {other}
-    assert server.stdout.count("broken code") <= 3
+    tries = server.stdout.count("broken code")
+    # The first is made at once, and each pause is twice as long as the one before it.
+    assert 2 ** (tries - 1) - 1 <= time.monotonic() - begun
     server.write_code("mended code")
     server.wait_for_starts(3)
     assert server.stop() == 0
@@ -132,7 +139,8 @@ def test_a_second_hangup_starts_again_while_the_first_waits_for_a_worker(
     connect(server).send(request())
     server.send_signal(signal.SIGTERM)
     server.send_signal(signal.SIGTERM)
-    assert server.wait() in (0, 128 + signal.SIGTERM)
+    # The second may come when all is done and nobody handles it any more.
+    assert server.wait() in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
 
 
 @ALL_SETTINGS

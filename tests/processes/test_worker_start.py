@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.server_process import ServerProcess
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 from support.workers import StartWorkers, Workers
 
 from threadserve import Config
@@ -28,7 +28,7 @@ def test_code_that_does_not_start_ends_all_and_is_shown_once(
     server.write_code("broken code", code)
     server.start(wait=False)
     try:
-        assert server.wait() == exit_code
+        assert server.wait(3 * DEADLINE) == exit_code
     finally:
         server.kill()
     *before, last = server.stderr.splitlines()
@@ -40,13 +40,13 @@ def test_code_that_does_not_start_ends_all_and_is_shown_once(
 
 def test_a_failed_lifespan_startup_ends_all_with_its_exit_code(start_workers: StartWorkers) -> None:
     server = start_workers("--lifespan", "on", wait=False, env={"STEERED_STARTUP": "fail"})
-    assert server.wait() == 3
+    assert server.wait(3 * DEADLINE) == 3
     assert "the database is away" in server.stderr
 
 
 def test_a_signal_during_startup_ends_all(start_workers: StartWorkers) -> None:
     server = start_workers("--timeout-graceful-shutdown", "1", wait=False, env={"STEERED_STARTUP": "hang"})
-    wait_until(lambda: server.stdout.count("starting\n") == 2, "both to start")
+    wait_until(lambda: server.stdout.count("starting\n") == 2, "both to start", 3 * DEADLINE)
     assert server.stop(signal.SIGINT) == 0
     assert "Traceback" not in server.stderr
 
@@ -56,7 +56,7 @@ def test_an_address_in_use_is_one_line(start_workers: StartWorkers, tmp_path: Pa
     second = ServerProcess("code:app", "--app-dir", str(tmp_path), "--workers", "2", "--port", str(first.port))
     second.start(wait=False)
     try:
-        assert second.wait() == 1
+        assert second.wait(3 * DEADLINE) == 1
     finally:
         second.kill()
     assert second.stderr == f"Error: cannot bind to 127.0.0.1:{first.port}: address already in use\n"

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,14 @@ BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT]
 def end_group(server: Workers, number: int) -> None:
     """What a terminal does with a signal, and service managers such as systemd: all processes get it."""
     for pid in (server.pid, *server.pids):
-        os.kill(pid, number)
+        # The supervisor may have ended an idle worker by then.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def test_all_workers_serve_and_the_address_is_logged_once(start_workers: StartWorkers) -> None:
     server = start_workers(count=2)
-    wait_until(lambda: server.answering() == set(server.pids), "answers from both workers")
+    wait_until(lambda: server.answering() == set(server.pids), "answers from both workers", 2 * DEADLINE)
     assert len(server.pids) == 2
     assert server.stop() == 0
     assert server.stderr.count("threadserve running on") == 1
@@ -37,28 +40,29 @@ def test_a_killed_worker_is_replaced_while_the_others_serve(start_workers: Start
     victim, other = server.pids
     os.kill(victim, signal.SIGKILL)
     server.wait_for_line(rf"Child process \[{victim}\] died: killed by SIGKILL")
-    assert server.answering() <= {other, *server.pids[2:]}
+    answered = server.answering()
     replacement = server.wait_for_starts(3)[2]
+    assert answered <= {other, replacement}
     wait_until(lambda: replacement in server.answering(), "the replacement to answer")
     assert server.stop() == 0
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced(start_workers: StartWorkers) -> None:
-    server = start_workers("--timeout-worker-healthcheck", "1")
+    server = start_workers("--timeout-worker-healthcheck", "3")
     victim = server.pids[0]
     os.kill(victim, signal.SIGSTOP)
-    server.wait_for_line(rf"Child process \[{victim}\] is hung: no sign of life for 1 seconds")
+    server.wait_for_line(rf"Child process \[{victim}\] is hung: no sign of life for 3 seconds")
     replacement = server.wait_for_starts(3)[2]
     wait_until(lambda: replacement in server.answering(), "the replacement to answer")
     assert server.stop() == 0
 
 
 def test_workers_of_a_supervisor_that_was_stopped_are_not_taken_for_hung(start_workers: StartWorkers) -> None:
-    server = start_workers("--timeout-worker-healthcheck", "1")
+    server = start_workers("--timeout-worker-healthcheck", "3")
     before = server.pids
     server.send_signal(signal.SIGSTOP)
     with pytest.raises(TimeoutError):
-        wait_until(lambda: len(server.pids) > 2, "more than the time after which a worker is taken for hung", 2)
+        wait_until(lambda: len(server.pids) > 2, "more than the time after which a worker is taken for hung", 4)
     server.send_signal(signal.SIGCONT)
     server.send_signal(signal.SIGTTIN)
     assert server.wait_for_starts(3)[:2] == before
@@ -68,10 +72,10 @@ def test_workers_of_a_supervisor_that_was_stopped_are_not_taken_for_hung(start_w
 
 def test_a_slow_start_is_no_hang(start_workers: StartWorkers, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    server = start_workers("--timeout-worker-healthcheck", "0.5", wait=False, env={"STEERED_STARTUP": str(gate)})
-    wait_until(lambda: server.stdout.count("starting\n") == 2, "both to start")
+    server = start_workers("--timeout-worker-healthcheck", "3", wait=False, env={"STEERED_STARTUP": str(gate)})
+    wait_until(lambda: server.stdout.count("starting\n") == 2, "both to start", 3 * DEADLINE)
     with pytest.raises(TimeoutError):
-        wait_until(lambda: "process" in server.stderr.replace("parent process", ""), "twice the time for a hang", 1)
+        wait_until(lambda: "process" in server.stderr.replace("parent process", ""), "more than a hang", 4)
     gate.touch()
     server.wait_for_starts(2)
     assert server.stop() == 0
@@ -82,7 +86,7 @@ def test_ttin_adds_and_ttou_removes_a_worker(start_workers: StartWorkers) -> Non
     server = start_workers()
     server.send_signal(signal.SIGTTIN)
     added = server.wait_for_starts(3)
-    wait_until(lambda: server.answering() == set(added), "answers from three")
+    wait_until(lambda: server.answering() == set(added), "answers from three", 2 * DEADLINE)
     server.send_signal(signal.SIGTTOU)
     server.wait_for_end_of(added[2])
     server.send_signal(signal.SIGTTOU)
