@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from support.server_process import ServerProcess
+from support.waiting import DEADLINE
 
 from threadserve import Config
 from threadserve.errors import BindError, ConfigError
@@ -30,14 +31,17 @@ def opened(stack: ExitStack, **settings: Any) -> Listeners:
     return [stack.enter_context(listener) for listener in open_listeners(Config("main:app", **settings))]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+def reserved_port(stack: ExitStack) -> int:
+    """A port that nobody but a server that is given it can bind to: a socket has it that does not listen."""
+    holder = stack.enter_context(socket.socket())
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return int(holder.getsockname()[1])
 
 
 def test_every_address_is_bound(stack: ExitStack) -> None:
     given = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-    port = free_port()
+    port = reserved_port(stack)
     listeners = opened(stack, bind=[f"127.0.0.1:{port}", "unix:a.sock", f"fd://{given.fileno()}"])
     names = [listener.getsockname() for listener in listeners]
     assert names == [("127.0.0.1", port), "a.sock", given.getsockname()]
@@ -103,14 +107,14 @@ def test_only_one_of_them_can_be_meant(settings: dict[str, Any], option: str) ->
 
 
 def test_a_server_on_several_addresses(stack: ExitStack, tmp_path: Path) -> None:
-    ports = [free_port(), free_port()]
+    ports = [reserved_port(stack), reserved_port(stack)]
     addresses = [f"127.0.0.1:{port}" for port in ports] + ["unix:d.sock"]
     options = [option for address in addresses for option in ("--bind", address)]
     with ServerProcess(APP, *options, "--threads", "2", cwd=tmp_path) as server:
         server.wait_for_line("running on unix socket d.sock")
         for port in ports:
-            assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
-        with httpx.Client(transport=httpx.HTTPTransport(uds="d.sock")) as client:
+            assert httpx.get(f"http://127.0.0.1:{port}/", timeout=DEADLINE).status_code == 200
+        with httpx.Client(transport=httpx.HTTPTransport(uds="d.sock"), timeout=DEADLINE) as client:
             assert client.get("http://any/").status_code == 200
         assert server.stop() == 0
 
@@ -126,7 +130,7 @@ def test_a_server_on_an_inherited_descriptor(stack: ExitStack, tmp_path: Path, f
     with server:
         transport = httpx.HTTPTransport(uds=None if family == socket.AF_INET else "e.sock")
         port = given.getsockname()[1] if family == socket.AF_INET else 80
-        with httpx.Client(transport=transport) as client:
+        with httpx.Client(transport=transport, timeout=DEADLINE) as client:
             assert client.get(f"http://127.0.0.1:{port}/").status_code == 200
         assert server.stop() == 0
     # The queue is its owner's: who connects now waits for the next server.
@@ -137,6 +141,6 @@ def test_a_server_on_an_inherited_descriptor(stack: ExitStack, tmp_path: Path, f
 def test_a_bad_descriptor_is_one_line() -> None:
     server = ServerProcess(APP, "--fd", "77")
     server.start(wait=False)
-    assert server.wait() == ConfigError.exit_code
+    assert server.wait(3 * DEADLINE) == ConfigError.exit_code
     assert server.stderr == "Error: Invalid value for '--fd': 77 is not an open socket: Bad file descriptor\n"
     server.kill()

@@ -4,11 +4,11 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from support.server_process import ServerProcess
-from support.waiting import DEADLINE
+from support.waiting import DEADLINE, wait_until
 
 from threadserve.errors import BindError
 from threadserve.listening import tcp as sockets
@@ -75,9 +75,8 @@ def ports(listeners: Listeners) -> list[int]:
 
 
 def test_a_port_that_is_asked_for(bind: Bind) -> None:
-    listeners = bind("127.0.0.1", 0)
-    free = ports(listeners)[0]
-    close_all(listeners)
+    # Held, so that nobody else takes it, and free for another as long as nobody listens.
+    free = ports(bind("127.0.0.1", 0))[0]
     assert bind("127.0.0.1", free)[0].getsockname() == ("127.0.0.1", free)
 
 
@@ -144,8 +143,14 @@ def test_ipv6(bind: Bind, stack: ExitStack) -> None:
     with pytest.raises(BindError, match=rf"^cannot bind to \[::1\]:{port}: address already in use$"):
         bind("::1", port)
     # The wildcard is for IPv6 alone, so that the same port of IPv4 is another's.
-    wildcard = bind("::", 0)[0]
-    assert bind("0.0.0.0", ports([wildcard])[0])
+    for _ in range(10):
+        wildcard = bind("::", 0)[0]
+        # Unless it is taken there by chance.
+        with suppress(BindError):
+            assert bind("0.0.0.0", ports([wildcard])[0])
+            break
+    else:
+        pytest.fail("no port of the wildcard's is free for IPv4")
 
 
 @needs_ipv6
@@ -161,20 +166,22 @@ def test_a_free_port_is_free_on_every_address(bind: Bind, dual_host: str, monkey
     bind_one = sockets.bind
 
     def bind_with_bad_luck(family: socket.AddressFamily, address: tuple[str | int, ...]) -> socket.socket:
-        if family == socket.AF_INET6 and len(refused) < 3:
+        if family == socket.AF_INET6 and (len(refused) < 3 or address[1] in refused):
             refused.append(int(address[1]))
             raise sockets.bind_error(address, OSError(errno.EADDRINUSE, "")) from OSError(errno.EADDRINUSE, "")
         return bind_one(family, address)
 
     monkeypatch.setattr(sockets, "bind", bind_with_bad_luck)
-    assert ports(bind(dual_host, 0))[0] not in refused[2:]
-    assert len(refused) == 3
+    assert ports(bind(dual_host, 0))[0] not in refused
+    assert len(refused) >= 3
 
 
 @needs_ipv6
-def test_a_port_taken_on_one_address_of_a_host(bind: Bind, dual_host: str, stack: ExitStack) -> None:
-    listener = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
-    port = listener.getsockname()[1]
+def test_a_port_taken_on_one_address_of_a_host(bind: Bind, dual_host: str) -> None:
+    # On the other nobody listens, so that it is free there.
+    listener = bind(dual_host, 0)[1]
+    listener.listen()
+    port = ports([listener])[0]
     with pytest.raises(BindError, match=rf"\[::1\]:{port}: address already in use"):
         bind(dual_host, port)
     # Nothing is left of the other address.
@@ -213,8 +220,14 @@ def test_siblings_share_a_port_and_its_connections(bind: Bind, stack: ExitStack,
     assert sibling.getsockname() == first.getsockname()
     for _ in range(64):
         stack.enter_context(socket.create_connection(first.getsockname()[:2], DEADLINE))
-    accepted = [accept_all(first, stack), accept_all(sibling, stack)]
-    assert sum(accepted) == 64
+    accepted = [0, 0]
+
+    def accept_more() -> bool:
+        for number, listener in enumerate((first, sibling)):
+            accepted[number] += accept_all(listener, stack)
+        return sum(accepted) == 64
+
+    wait_until(accept_more, "all connections")
     assert all(accepted)
 
 
@@ -287,7 +300,7 @@ def test_the_command_line_says_that_another_server_has_the_port(distribute: str)
         second = ServerProcess(APP, *options, "--port", str(first.port))
         second.start(wait=False)
         try:
-            assert second.wait() == 1
+            assert second.wait(3 * DEADLINE) == 1
             assert second.stderr.splitlines()[-1] == (
                 f"Error: cannot bind to 127.0.0.1:{first.port}: address already in use"
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.server_process import ServerProcess
+from support.waiting import DEADLINE
 
 from threadserve.errors import BindError
 from threadserve.listening.unix import UnixListener, bind_unix
@@ -115,7 +116,7 @@ def test_the_file_goes_though_the_working_directory_changed(path: str, tmp_path:
 )
 def test_a_server_on_a_unix_socket(path: str, tmp_path: Path, options: list[str]) -> None:
     with ServerProcess(APP, "--uds", path, *options, cwd=tmp_path) as server:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=DEADLINE) as client:
             bodies = {client.get("http://any/", headers={"connection": "close"}).text for _ in range(20)}
         assert all(body.startswith("Hello from ") for body in bodies)
         assert server.stop() == 0
