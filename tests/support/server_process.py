@@ -89,7 +89,7 @@ class ServerProcess:
             self._changed.notify_all()
 
     def wait_for_line(
-        self, pattern: str | re.Pattern[str], stream: str = "stderr", deadline: float = 2 * DEADLINE
+        self, pattern: str | re.Pattern[str], stream: str = "stderr", deadline: float = 3 * DEADLINE
     ) -> re.Match[str]:
         """Waits for a line in which `pattern` is found; raises AssertionError with the output if none comes."""
         found: list[re.Match[str]] = []

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from support.uvicorn_programs import App, ask, config_of, get, in_task, in_thread, until, url_of
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 
 from threadserve import Server
 
@@ -151,7 +151,7 @@ def test_sockets_of_the_program_in_a_running_loop(app: App) -> None:
             server = Server(config_of(app))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await until(lambda: server.started)
-            async with httpx.AsyncClient(verify=False) as client:
+            async with httpx.AsyncClient(verify=False, timeout=DEADLINE) as client:
                 answer = (await client.get(url)).text
             server.should_exit = True
             await serving

@@ -11,6 +11,7 @@ from textwrap import dedent
 import httpx
 import pytest
 from support.server_process import ServerProcess
+from support.waiting import DEADLINE
 
 APP = """
 async def app(scope, receive, send):
@@ -48,7 +49,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def get(server: ServerProcess) -> str:
     """What the server answers."""
-    return httpx.get(server.url, verify=False).raise_for_status().text
+    return httpx.get(server.url, verify=False, timeout=DEADLINE).raise_for_status().text
 
 
 @pytest.mark.parametrize(
@@ -98,8 +99,8 @@ def test_run_in_a_process_that_the_program_ends(start: Start) -> None:
             process = multiprocessing.get_context("spawn").Process(
                 target=threadserve.run, args=("program:app",), kwargs={"port": 0}, daemon=True
             )
-            process.start()
             signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+            process.start()
             process.join()
             print("the process has ended", flush=True)
     """)
@@ -205,7 +206,7 @@ def test_formatter_of_the_programs_own_after_ours(start: Start) -> None:
         logging.getLogger("threadserve.access").addFilter(lambda record: "/health" not in record.getMessage())
         threadserve.run(app, port=0, log_config=settings)
     """)
-    httpx.get(f"{server.url}/health", verify=False)
+    httpx.get(f"{server.url}/health", verify=False, timeout=DEADLINE)
     assert get(server) == "hello"
     server.stop()
     assert re.search(r"^LOUD INFO: +Application startup complete\.$", server.stderr, re.MULTILINE)
