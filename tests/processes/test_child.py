@@ -59,7 +59,7 @@ def follow(child: Child, condition: Callable[[], object]) -> None:
         child.receive()
         return condition()
 
-    wait_until(holds, "the child", 2 * DEADLINE)
+    wait_until(holds, "the child", 3 * DEADLINE)
 
 
 def test_a_child_serves_on_the_listeners_of_its_starter(start_child: StartChild, listeners: list[socket]) -> None:

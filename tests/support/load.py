@@ -43,7 +43,7 @@ class Load:
 
     def wait_for_answers(self) -> None:
         """Waits until each client has had a few answers."""
-        wait_until(lambda: min(self.answered) >= 3 or self.failures, "answers for all clients")
+        wait_until(lambda: min(self.answered) >= 3 or self.failures, "answers for all clients", 3 * DEADLINE)
 
     def join(self) -> int:
         """Waits until the server has refused every client. Returns how many answers came; raises if one did not."""
