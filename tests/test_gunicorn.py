@@ -125,7 +125,7 @@ def test_the_number_of_app_instances(start: Start, app: str, options: tuple[str,
 def test_new_code_on_sighup_fails_no_request(start: Start, tmp_path: Path) -> None:
     server = start("--workers", "2", "--threads", "2", "--keep-alive", "60")
     before = wait_for_workers(server, 2)
-    visitors = Visitors(server, keep_alive=3, fresh=3, expected=b"hello")
+    visitors = Visitors(server, keep_alive=3, fresh=3, expected=b"hello", pause=0.005)
     visitors.start()
     try:
         visitors.wait_for_answers()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from support.editable_site import environment
 from support.server_process import ServerProcess
+from support.waiting import DEADLINE
 
 LISTENING = re.compile(r"Listening at: https?://(.+):(\d+) ")
 WORKER = "threadserve.gunicorn.ThreadserveWorker"
@@ -31,7 +32,7 @@ class GunicornProcess(ServerProcess):
         """Starts the process; with `wait` reads host and port from the log, if it is a TCP socket."""
         super().start(wait=False)
         if wait:
-            self.wait_for_line(SERVES)
+            self.wait_for_line(SERVES, deadline=6 * DEADLINE)
             if match := LISTENING.search(self.stderr):
                 self.host, self.port = match[1], int(match[2])
 

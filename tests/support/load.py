@@ -14,7 +14,7 @@ PROMPT = 0.5
 
 
 class Load:
-    """Requests without a pause, or with one of so many seconds between connections, until the server refuses them.
+    """Requests without a pause, or with one of so many seconds after each, until the server refuses them.
 
     `keep_alive` clients send one request after the other on a connection, until the server announces that it closes it;
     `fresh` ones connect for each. A request on a connection that was opened has to be answered: everything but a
@@ -58,7 +58,7 @@ class Load:
     def _run(self, number: int, fields: tuple[str, ...]) -> None:
         try:
             while self._use_connection(number, fields):
-                time.sleep(self.pause)
+                pass
         except Exception as error:
             self.failures.append(f"client {number}: {error!r} {getattr(error, '__notes__', '')}")
 
@@ -90,6 +90,7 @@ class Load:
         if (response.status, response.body) != (200, self.expected):
             raise AssertionError(f"{response.status} {response.body!r}")
         self.answered[number] += 1
+        time.sleep(self.pause)
         return response.says_close
 
 

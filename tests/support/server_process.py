@@ -17,7 +17,7 @@ SERVING = re.compile(r"threadserve running on (?:https?://(.+):(\d+)|unix socket
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PACKAGE_ROOT = Path(__file__).parents[2]
 # A framework is imported meanwhile, which takes a slow machine long.
-START_DEADLINE = 6 * DEADLINE
+START_DEADLINE = 2 * DEADLINE
 
 
 class ServerProcess:
