@@ -28,6 +28,10 @@ from loadtests.servers.processes import free_port
 if find_spec("locust") is None:
     pytest.skip("locust is not installed: gevent has no free-threaded build", allow_module_level=True)
 
+# Locust takes seconds to start and to stop, and a slow machine ten times as many.
+pytestmark = pytest.mark.timeout(400)
+PATIENCE = 12 * DEADLINE
+
 JSON_API = {"/api/items", "/api/items/ID", "/api/items/ID unknown", "/api/orders", "/api/orders refused"}
 NAMES = {
     "JsonApiUser": JSON_API,
@@ -77,7 +81,8 @@ class Sample:
 
 
 def served(site: str) -> ServerProcess:
-    return ServerProcess(*SITES[site], "--no-access-log", cwd=PACKAGE_ROOT)
+    """A server that hangs up on nobody between two requests, however long the users take over them."""
+    return ServerProcess(*SITES[site], "--no-access-log", "--timeout-keep-alive", "60", cwd=PACKAGE_ROOT)
 
 
 @contextmanager
@@ -102,28 +107,30 @@ def headless(folder: Path, url: str, *options: str, users: int = 1) -> list[str]
     ]
 
 
-def wait_for_counts(process: subprocess.Popen[bytes], folder: Path, names: set[str], column: str) -> None:
-    """Waits until Locust, which writes its counts about once a second, has counted something for all names."""
+def wait_for_counts(
+    process: subprocess.Popen[bytes], folder: Path, names: set[str], column: str, least: int = 1
+) -> None:
+    """Waits until Locust, which writes its counts about once a second, has counted so many for each of the names."""
 
     def complete() -> bool:
         with suppress(subprocess.TimeoutExpired):
             raise AssertionError(f"ended with {process.wait(0.2)}: {(folder / 'locust.log').read_text()}")
-        return names <= counted(folder, column)
+        return names <= counted(folder, column, least)
 
-    wait_until(complete, f"some {column} for each of {names}", 6 * DEADLINE)
+    wait_until(complete, f"some {column} for each of {names}", PATIENCE)
 
 
-def counted(folder: Path, column: str) -> set[str]:
+def counted(folder: Path, column: str, least: int) -> set[str]:
     file = folder / "counted_stats.csv"
     if not file.exists():
         return set()
     with file.open(newline="") as lines:
-        return {row["Name"] for row in csv.DictReader(lines) if row[column] != "0"}
+        return {row["Name"] for row in csv.DictReader(lines) if int(row[column] or 0) >= least}
 
 
 def stop(process: subprocess.Popen[bytes], number: int) -> None:
     process.send_signal(number)
-    assert process.wait(3 * DEADLINE) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def samples_in(file: Path) -> list[Sample]:
@@ -189,9 +196,14 @@ def test_every_fault_of_a_site_counts_as_a_failure(tmp_path: Path) -> None:
 
 def test_nobody_who_answers_counts_as_a_failure(tmp_path: Path) -> None:
     file = tmp_path / "samples.csv"
-    own = ["--samples", str(file), "--run-time", "1s", "--think-time", "0.1", "JsonApiUser", "EventsUser", "ChatUser"]
-    with locust(tmp_path, *headless(tmp_path, f"http://127.0.0.1:{free_port()}", *own, users=3)) as process:
-        assert process.wait(3 * DEADLINE) == 0
+    own = ["--samples", str(file), "--think-time", "0.1", "JsonApiUser", "EventsUser", "ChatUser"]
+    # The port is taken by somebody who does not listen, so nobody else can.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with locust(tmp_path, *headless(tmp_path, url, *own, users=3)) as process:
+            wait_for_counts(process, tmp_path, {"/events", "/chat connect"}, "Failure Count")
+            stop(process, signal.SIGTERM)
     samples = samples_in(file)
     assert by_name(samples) == totals(tmp_path)
     assert {sample.error for sample in samples} == {"[Errno 111] Connection refused"}
@@ -206,12 +218,14 @@ import loadtests.users.options
 from locust import events
 while time.process_time() < 1.5:
     pass
-events.init.fire(environment=None, runner=None, web_ui=None)
 began = time.monotonic()
+events.init.fire(environment=None, runner=None, web_ui=None)
 gevent.spawn_later(0.3, lambda: None).join()
 print(time.monotonic() - began)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE_ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE_ROOT, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert float(done.stdout) > 0.29, done.stderr
 
 
@@ -231,9 +245,10 @@ def test_a_master_and_its_worker(tmp_path: Path) -> None:
     ):
         wait_for_counts(master, folders[0], names, "Request Count")
         stop(master, signal.SIGTERM)
-        assert worker.wait(3 * DEADLINE) == 0
+        assert worker.wait(PATIENCE) == 0
     samples = samples_in(tmp_path / "samples-0.csv")
-    assert by_name(samples) == totals(folders[0])
+    # The master waits half a second for the last counts of its workers, which may be too little.
+    assert Counter(totals(folders[0])) <= Counter(by_name(samples))
     assert names <= set(by_name(samples))
     assert {sample.error for sample in samples} == {""}
     assert {file.name for file in tmp_path.glob("*samples*")} == {"samples-0.csv"}
@@ -247,7 +262,7 @@ def test_a_seed_repeats_the_choices(tmp_path: Path) -> None:
             folder.mkdir()
             own = ["--samples", str(folder / "samples.csv"), "--seed", "4", "--think-time", "0", "JsonApiUser"]
             with locust(folder, *headless(folder, server.url, *own)) as process:
-                wait_for_counts(process, folder, {"/api/orders"}, "Request Count")
+                wait_for_counts(process, folder, {"Aggregated"}, "Request Count", 20)
                 stop(process, signal.SIGTERM)
     first, second = ([sample.name for sample in samples_in(folder / "samples.csv")] for folder in folders)
     both = min(len(first), len(second))
@@ -269,7 +284,7 @@ def test_a_seed_repeats_the_choices(tmp_path: Path) -> None:
 )
 def test_a_bad_option_is_named_in_one_line(option: str, value: str, complaint: str, tmp_path: Path) -> None:
     with locust(tmp_path, *headless(tmp_path, "http://127.0.0.1:1", f"{option}={value}", "PathUser")) as process:
-        assert process.wait(3 * DEADLINE) in (1, 2)
+        assert process.wait(PATIENCE) in (1, 2)
     log = (tmp_path / "locust.log").read_text()
     assert complaint in log.splitlines()[-1]
     assert "Traceback" not in log
@@ -285,14 +300,14 @@ def test_the_web_interface_starts_and_stops_a_test(tmp_path: Path) -> None:
         locust(
             tmp_path, "--web-host", "127.0.0.1", "--web-port", str(port), "--samples", str(file), "PathUser"
         ) as process,
-        httpx.Client(base_url=web, timeout=DEADLINE) as browser,
+        httpx.Client(base_url=web, timeout=3 * DEADLINE) as browser,
     ):
-        wait_until(lambda: is_open(port), "the web interface", 6 * DEADLINE)
+        wait_until(lambda: is_open(port), "the web interface", PATIENCE)
         page = browser.get("/").text
         assert all(option in page for option in ("think_time", "path"))
         assert "samples" not in page
         assert browser.post("/swarm", data={**form, "host": server.url}).json()["success"]
-        wait_until(lambda: browser.get("/stats/requests").json()["total_rps"] > 0, "requests", 6 * DEADLINE)
+        wait_until(lambda: browser.get("/stats/requests").json()["total_rps"] > 0, "requests", PATIENCE)
         browser.post("/stop").raise_for_status()
         wait_until(lambda: len(samples_in(file)) > 0, "samples")
         assert {(sample.name, sample.error) for sample in samples_in(file)} == {("/whoami", "")}
