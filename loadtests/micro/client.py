@@ -19,8 +19,10 @@ from threadserve.logging.access_log import AccessLog
 from threadserve.threads.mailbox import Mailbox
 from threadserve.websocket.beginning import websocket_beginner
 
-# For how many seconds an answer is waited for before the measurement; then it comes in microseconds.
-PATIENCE = 10.0
+# For how many seconds an answer is waited for before the measurement, and for the rest of one that has begun; then it
+# comes in microseconds.
+PATIENCE = 30.0
+PATIENCE_FOR_REST = 10.0
 # After so many turns of the loop everything is written that a request brings about.
 TURNS = 10
 ADDRESSES = {"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8000)}
@@ -48,16 +50,17 @@ class Client(asyncio.Transport):
     async def ask(self, request: bytes, is_right: Callable[[bytes], bool]) -> bytes:
         """Sends bytes that `converse` will repeat, and returns the answer.
 
-        Raises LoadTestError where what comes within `PATIENCE` is not right, or where more comes behind it.
+        Raises LoadTestError where what comes is not right, or where more comes behind it.
         """
         self._request = request
         self._kept = kept = bytearray()
         self._protocol.data_received(request)
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE) as limit:
                 while not is_right(bytes(kept)):
                     await self._written.wait()
                     self._written.clear()
+                    limit.reschedule(self._loop.time() + PATIENCE_FOR_REST)
         for _ in range(TURNS):
             await asyncio.sleep(0)
         if not is_right(bytes(kept)):

@@ -26,6 +26,9 @@ from loadtests.micro.command import micro
 from loadtests.micro.results import Results, Sample
 from loadtests.servers.interpreters import ROOT, usable
 
+# Each run starts several interpreters, which import a lot, and a process for each benchmark.
+pytestmark = pytest.mark.timeout(600)
+
 CROSSES_THREADS = {"wsgi", "wsgi-in-flight", "mailbox", "mailbox-batch"}
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -110,7 +113,7 @@ async def enter(prepared: AbstractAsyncContextManager[Repeat]) -> None:
 def test_a_wrong_answer_is_no_measurement(
     prepare: Callable[[], AbstractAsyncContextManager[Repeat]], answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PATIENCE", 0.5)
+    monkeypatch.setattr(client, "PATIENCE_FOR_REST", 0.5)
     with pytest.raises(LoadTestError, match=answer):
         asyncio.run(enter(prepare()))
 
