@@ -22,6 +22,8 @@ from loadtests.errors import LoadTestError
 
 CONNECTIONS = 32
 POLL_SECONDS = 0.1
+# For how many seconds more a message is waited for where none has come back in time.
+PATIENCE = 30.0
 RECEIVED_AT_ONCE = 262_144
 
 
@@ -90,10 +92,11 @@ def payload(size: int) -> bytes:
 
 
 def drive(poll: select.epoll, connections: dict[int, EchoConnection], seconds: float) -> float:
-    """Sends and receives for that long; returns how long it was."""
+    """Sends and receives for that long, and longer where nothing has come back by then; returns how long it was."""
     began = time.perf_counter()
     until = began + seconds
-    while (now := time.perf_counter()) < until:
+    before = counts(connections.values())
+    while (now := time.perf_counter()) < until or (now < until + PATIENCE and counts(connections.values()) == before):
         for descriptor, _ in poll.poll(POLL_SECONDS):
             connections[descriptor].receive()
     return now - began
@@ -116,7 +119,7 @@ def measure(port: int, count: int, size: int, warm_up: float, seconds: float) ->
         took = drive(poll, connections, seconds)
         cpu = time.process_time() - cpu_before
         gained = [after - earlier for earlier, after in zip(before, counts(connections.values()), strict=True)]
-    return EchoResult(sum(gained), took, sum(gained) / took, round(cpu / took, 3), gained.count(0))
+    return EchoResult(sum(gained), took, sum(gained) / took, round(cpu / took, 6), gained.count(0))
 
 
 def counts(connections: Iterable[EchoConnection]) -> list[int]:
