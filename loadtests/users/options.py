@@ -4,6 +4,7 @@
 import argparse
 import math
 import random
+import signal
 from typing import Any
 
 import gevent
@@ -76,3 +77,18 @@ def look_at_the_clock(**_: Any) -> None:
     Without this, `--run-time` would be shorter than it says by as long as that took.
     """
     gevent.get_hub().loop.update_now()
+
+
+@events.init.add_listener
+def interrupt_apart(**_: Any) -> None:
+    """An interrupt is raised in whichever greenlet runs, unless gevent looks after it.
+
+    A user's work would end in the middle, and what comes out of a group of greenlets comes out twice: the second time
+    it would end Locust before it has written everything.
+    """
+    gevent.signal_handler(signal.SIGINT, interrupt)
+
+
+def interrupt() -> None:
+    """Ends what the main greenlet waits for, in a greenlet of its own."""
+    raise KeyboardInterrupt

@@ -229,6 +229,28 @@ print(time.monotonic() - began)
     assert float(done.stdout) > 0.29, done.stderr
 
 
+def test_an_interrupt_reaches_no_user() -> None:
+    """Out of a group's greenlet it would come twice, and the second one would end Locust before it has written all."""
+    code = """
+import signal
+import gevent
+import gevent.pool
+import loadtests.users.options
+from locust import events
+events.init.fire(environment=None, runner=None, web_ui=None)
+user = gevent.spawn(gevent.pool.Group().map, signal.raise_signal, [signal.SIGINT])
+try:
+    gevent.sleep(60)
+except KeyboardInterrupt:
+    user.join()
+    print(user.successful())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE_ROOT, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_a_master_and_its_worker(tmp_path: Path) -> None:
     """The worker takes what it does from the master, but the place of its samples from its own command line."""
     names = {"/whoami", "/chat own message"}
