@@ -73,13 +73,15 @@ class HttpUser:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> bytes:
         """One request; returns the body of its answer. Raises Wrong unless that is a 200, OSError, HTTPException."""
-        if self._is_forgetful or time.monotonic() - self._used_at > FRESH_SECONDS:
+        now = time.monotonic()
+        if self._is_forgetful or now - self._used_at > FRESH_SECONDS:
             self.close()
         self._connection.request(method, path, body, headers)
         response = self._connection.getresponse()
         self.served_by = response.getheader(SERVED_BY, "")
         answer = response.read()
-        self._used_at = time.monotonic()
+        # Not when the answer was read: the server may have been done with it long before.
+        self._used_at = now
         require(response.status == 200, f"{response.status}: {answer[:80]!r}")
         if response.will_close:
             self.close()

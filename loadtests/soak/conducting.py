@@ -27,7 +27,7 @@ APP = "loadtests.apps.soak:app"
 SAMPLE_SECONDS = 1.0
 TELL_SECONDS = 10.0
 # How long workers may take to let go of everything, and to be replaced.
-SETTLE_SECONDS = 45.0
+SETTLE_SECONDS = 90.0
 
 Tell = Callable[[str], None]
 
@@ -151,9 +151,10 @@ class Conductor:
         self._seen.events.append(event)
         self._say(str(event))
 
-    def _tell_usage(self) -> None:
+    def _tell_usage(self) -> bool:
         """All processes together."""
         self._say(", ".join(f"{number:.0f} {unit}" for unit, number in self._seen.samples[-1].of_all().items()))
+        return True
 
     def _say(self, what: str) -> None:
         gone = time.time() - self._seen.began

@@ -24,7 +24,10 @@ DEATHS_WINDOW = 60.0
 
 
 class Mischief:
-    """Does what is to be done to the server on `port` whose process is `pid`; `note` hears of it right before."""
+    """Does what is to be done to the server on `port` whose process is `pid`; `note` hears of it right before.
+
+    What ends a thread or a worker returns whether it has: what it asked may just have been ended by something else.
+    """
 
     def __init__(self, port: int, pid: int, note: Callable[[Event], None]) -> None:
         self._port = port
@@ -32,34 +35,36 @@ class Mischief:
         self._note = note
         self._deaths: dict[int, deque[float]] = {}
 
-    def renew(self) -> None:
+    def renew(self) -> bool:
         """Has all workers replaced."""
         before = tuple(usage.pid for usage in sampling.take(self._pid).workers)
         self._note(Event(time.time(), "renewal", self._pid, replaced=before))
         os.kill(self._pid, signal.SIGHUP)
+        return True
 
-    def kill_worker(self) -> None:
+    def kill_worker(self) -> bool:
         """Kills a worker that serves, if one says that it does."""
         with closing(self._connect()) as connection:
             pid, _ = self._served_by(connection)
         if pid not in [process.pid for process in memory.tree(self._pid)[1:]]:
-            return
+            return False
         self._note(Event(time.time(), "worker", pid))
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+        return True
 
-    def kill_thread(self) -> None:
+    def kill_thread(self) -> bool:
         """Makes a loop thread die, unless its worker would end for it; raises LoadTestError where it lives on."""
         with closing(self._connect()) as connection:
             pid, thread = self._served_by(connection)
             if not pid or not self._may_die(pid):
-                return
+                return False
             self._note(Event(time.time(), "thread", pid, thread))
             try:
                 connection.request("GET", "/die")
                 connection.getresponse()
             except (OSError, http.client.HTTPException):
-                return
+                return True
             raise LoadTestError("the application answers instead of dying")
 
     def _connect(self) -> http.client.HTTPConnection:

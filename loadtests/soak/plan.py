@@ -38,15 +38,17 @@ class Plan:
 
 
 class Chore:
-    """Something that is done again and again, the first time when the first interval is over; with 0, never."""
+    """Something that is done again and again, the first time when the first interval is over; with 0, never.
 
-    def __init__(self, every: float, act: Callable[[], None]) -> None:
+    `act` returns whether it has done it: where it has not, it is due at once.
+    """
+
+    def __init__(self, every: float, act: Callable[[], bool]) -> None:
         self._every = every
         self._act = act
         self._at = time.monotonic() + every
 
     def do_if_due(self) -> None:
         """Does it if the interval is over. What was missed is not made up for."""
-        if self._every and time.monotonic() >= self._at:
+        if self._every and time.monotonic() >= self._at and self._act():
             self._at = max(self._at + self._every, time.monotonic())
-            self._act()
