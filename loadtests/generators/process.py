@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from loadtests.errors import LoadTestError
 
-# What a generator may take beyond the time for which it was told to run.
-PATIENCE = 30.0
+# What a generator may take beyond the time for which it was told to run: Locust takes seconds to start.
+PATIENCE = 120.0
 
 
 def run(command: Sequence[str], seconds: float) -> str:

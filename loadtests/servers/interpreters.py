@@ -30,6 +30,9 @@ HIDDEN_SETTINGS = (
     *("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"),
 )
 
+# Everything that is installed is imported, which takes a slow machine long.
+PROBE_SECONDS = 180
+
 # Run by the interpreter itself. Importing what is installed shows whether one of the extensions turns the GIL on.
 PROBE = """
 import importlib, importlib.metadata, json, sys, sysconfig
@@ -120,7 +123,7 @@ def probe(path: Path) -> Interpreter:
     """Asks an interpreter about itself; raises LoadTestError where it does not answer."""
     try:
         done = subprocess.run(
-            [path, "-c", PROBE], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60
+            [path, "-c", PROBE], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PROBE_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LoadTestError(f"{path} does not run: {error}") from None

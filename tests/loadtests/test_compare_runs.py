@@ -26,9 +26,13 @@ LOADS = [
     *(["locust"] if find_spec("locust") else []),
     *(name for name in ("wrk", "h2load") if shutil.which(name)),
 ]
-pytestmark = pytest.mark.skipif(not LOADS, reason="no load generator: Locust has no free-threaded build")
+# Interpreters, servers, Locust and the drawings take seconds, and a slow machine ten times as many.
+pytestmark = [
+    pytest.mark.skipif(not LOADS, reason="no load generator: Locust has no free-threaded build"),
+    pytest.mark.timeout(600),
+]
 QUICK = ("--threads", "1", "--users", "4", "--connections", "4", "--duration", "2", "--warm-up", "1")
-DEADLINE = 100
+DEADLINE = 500
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}"
 
 # Uvicorn imports it, logs its last words, and is gone.

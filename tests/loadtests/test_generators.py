@@ -125,11 +125,11 @@ def test_a_generator_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch)
 
 
 def drive_by_wrk(port: int, folder: Path) -> LoadResult:
-    return wrk.run(wrk.Load(1, 2), 1, Request("/"), port, folder)
+    return wrk.run(wrk.Load(1, 2), 2, Request("/"), port, folder)
 
 
 def drive_by_h2load(port: int, folder: Path) -> LoadResult:
-    return h2load.run(wrk.Load(1, 2), 1, 1, "/", port, folder)
+    return h2load.run(wrk.Load(1, 2), 1, 2, "/", port, folder)
 
 
 @pytest.mark.parametrize(("name", "drive"), [("wrk", drive_by_wrk), ("h2load", drive_by_h2load)])
