@@ -29,14 +29,25 @@ def server() -> Iterator[ServerProcess]:
         yield server
 
 
-def person(server: ServerProcess, name: str) -> ClientConnection:
-    """Somebody who enters the room."""
-    return connect(f"ws://{server.host}:{server.port}/ws/{name}", open_timeout=DEADLINE)
+def enter(stack: ExitStack, server: ServerProcess, name: str) -> ClientConnection:
+    """Somebody who has entered the room, and been heard there by themselves.
+
+    Who is let in may say something, and miss what others say, before being on the list of those who hear it.
+    """
+    person = stack.enter_context(connect(f"ws://{server.host}:{server.port}/ws/{name}", open_timeout=DEADLINE))
+    person.send("here")
+    assert str(person.recv(DEADLINE)).endswith(": here")
+    return person
 
 
 def test_people_on_all_threads_hear_each_other(server: ServerProcess) -> None:
     with ExitStack() as stack:
-        people = [stack.enter_context(person(server, f"p{number}")) for number in range(3 * THREADS)]
+        people: list[ClientConnection] = []
+        for number in range(3 * THREADS):
+            newcomer = enter(stack, server, f"p{number}")
+            for listener in people:
+                assert str(listener.recv(DEADLINE)).endswith(": here")
+            people.append(newcomer)
         threads = set()
         for number, speaker in enumerate(people):
             speaker.send("hello")
@@ -54,9 +65,10 @@ def test_people_on_all_threads_hear_each_other(server: ServerProcess) -> None:
 
 def test_people_who_say_something_and_leave_at_once_have_left(server: ServerProcess) -> None:
     """Then it is sending to them that fails first, while they are still in the room."""
-    with person(server, "stays") as listener, websocket_clients() as enter:
+    with ExitStack() as stack, websocket_clients() as connect_to:
+        listener = enter(stack, server, "stays")
         for number in range(5):
-            leaver = enter(server)
+            leaver = connect_to(server)
             leaver.open(f"/ws/p{number}", behind=text("bye") + close(1001))
             words = [str(listener.recv(DEADLINE)) for _ in range(2)]
             assert words[0].endswith(": bye")
@@ -73,13 +85,13 @@ class Page:
         self._number = 0
 
     def run(self, script: str) -> Any:
-        """Evaluates JavaScript in the page; returns the value."""
+        """Evaluates JavaScript in the page; returns the value, None while the page is not there yet."""
         self._number += 1
         params = {"expression": script, "returnByValue": True}
         self._tools.send(json.dumps({"id": self._number, "method": "Runtime.evaluate", "params": params}))
         while (answer := json.loads(self._tools.recv(DEADLINE))).get("id") != self._number:
             pass
-        return answer["result"]["result"].get("value")
+        return answer.get("result", {}).get("result", {}).get("value")
 
     def text(self) -> str:
         """What the page shows."""
@@ -123,13 +135,21 @@ def open_page(tools: str, url: str) -> Iterator[Page]:
         yield Page(connection)
 
 
+def enter_by_page(page: Page, name: str) -> None:
+    """Has somebody enter the room, and be heard there by themselves."""
+    wait_until(lambda: f"You are {name}." in page.text(), f"{name} to be let in")
+    page.say("here")
+    wait_until(lambda: re.search(f"{name} on .+: here", page.text()), f"{name} to be in the room")
+
+
 def test_two_pages_of_a_browser_share_the_room(server: ServerProcess, tmp_path: Path) -> None:
     with (
         browser(tmp_path) as tools,
         open_page(tools, f"{server.url}/?name=Ada") as ada,
         open_page(tools, f"{server.url}/?name=Bob") as bob,
     ):
-        wait_until(lambda: "You are Ada." in ada.text() and "You are Bob." in bob.text(), "both to enter")
+        for name, page in (("Ada", ada), ("Bob", bob)):
+            enter_by_page(page, name)
         ada.say("Hello Bob")
         wait_until(lambda: re.search("Ada on .+: Hello Bob", bob.text()), "Bob to hear Ada")
         bob.say("Hello <b>Ada</b>")
