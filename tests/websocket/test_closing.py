@@ -10,7 +10,7 @@ import pytest
 from support.apps import Gate, Outcome
 from support.embedded_server import Serve
 from support.error_log import ErrorLog
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 from support.websocket_client import CLOSE, PING, ConnectWebSocket, close, echo, frame, opening, text
 
 from threadserve.errors import ClientDisconnected
@@ -207,7 +207,9 @@ def test_a_client_that_does_not_answer_a_close_is_given_up(
     client.open()
     assert client.read_close() == (1000, "")
     client.send(text("but I go on"))
-    assert client.is_closed()
+    # It is reset where the server has not read those words by then.
+    with suppress(ConnectionResetError):
+        assert client.is_closed()
 
 
 def test_a_client_that_stays_after_a_fault_is_given_up(
@@ -235,7 +237,7 @@ def test_a_client_that_is_slow_to_take_what_is_left_gets_its_time(
     serve: Serve, connect: ConnectWebSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop_state, "TICK", 0.02)
-    monkeypatch.setattr(loop_state, "CLOSE", 0.8)
+    monkeypatch.setattr(loop_state, "CLOSE", 3.0)
     size = 30_000_000
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -245,9 +247,9 @@ def test_a_client_that_is_slow_to_take_what_is_left_gets_its_time(
     client = connect(serve(app), receive_buffer=65536)
     client.open()
     begin = time.monotonic()
-    while len(client.reader.buffer) < size and time.monotonic() - begin < 2.5:
+    while len(client.reader.buffer) < size and time.monotonic() - begin < 4:
         client.reader.fill()
-        time.sleep(0.005)
+        time.sleep(0.01)
     assert client.read_frame() == (0x82, b"x" * size)
     assert client.read_close() == (1000, "")
 
@@ -265,7 +267,7 @@ def test_shutdown_closes_with_1012(serve: Serve, connect: ConnectWebSocket, loop
     assert app.end.get() == (1012, "")
     client.send(text("unfinished")[len(text_frame) :] + close(1012))
     assert client.is_closed()
-    server.thread.join(5)
+    server.thread.join(DEADLINE)
     assert not server.thread.is_alive()
 
 

@@ -89,13 +89,22 @@ class Held:
     def __init__(self) -> None:
         self.given = Outcome()
         self.told = Outcome()
+        self.loop: asyncio.AbstractEventLoop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.loop = asyncio.get_running_loop()
         await receive()
         if scope["type"] == "websocket":
             await send({"type": "websocket.accept"})
         self.given.set(send)
         self.told.set(await receive())
+
+
+def have_turns(*loops: asyncio.AbstractEventLoop) -> None:
+    """Waits until each of these loops has had some turns, so that what stands still is not for want of them."""
+    for _ in range(5):
+        for loop in loops:
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.001), loop).result(DEADLINE)
 
 
 @pytest.fixture
@@ -234,6 +243,7 @@ def test_back_pressure_and_cancellation(
     def is_steady() -> bool:
         before = sent[0]
         time.sleep(0.3)
+        have_turns(held.loop, other.loop)
         return before == sent[0] > 0
 
     wait_until(is_steady, "the sender to wait")

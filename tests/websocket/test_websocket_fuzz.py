@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.memory_transport import MemoryTransport
+from support.waiting import DEADLINE
 from support.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, echo, frame, opening
 
 from threadserve.config import Config
@@ -69,7 +70,7 @@ async def converse(arriving: Iterable[bytes], offer: tuple[str, ...] = ()) -> by
     state.begin_websocket = websocket_beginner(config, state)
     connection = HttpConnection(state)
     transport = SwitchingTransport(connection)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE):
         connection.connection_made(transport)
         await transport.deliver(opening("/", *offer))
         for piece in arriving:
