@@ -66,9 +66,13 @@ class Identity:
 
     def replace(self, other: "Identity") -> None:
         """Puts another identity's files in the place of these."""
-        for own, new in ((self.certificate, other.certificate), (self.key, other.key)):
-            shutil.copy(new, own.with_suffix(".new"))
-            own.with_suffix(".new").rename(own)
+        # One right after the other: a server that looks at them in between would miss the half of them.
+        pairs = [
+            (Path(shutil.copy(new, own.with_name(f"{own.name}.new"))), own)
+            for own, new in ((self.certificate, other.certificate), (self.key, other.key))
+        ]
+        for new, own in pairs:
+            new.rename(own)
 
 
 class Authority:

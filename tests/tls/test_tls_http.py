@@ -16,6 +16,7 @@ from support.raw_client import post, request
 from support.tls_client import ConnectTls, tls_socket
 from support.waiting import DEADLINE
 
+from threadserve.http import loop_state
 from threadserve.threads import opening
 from threadserve.types import Receive, Scope, Send
 
@@ -40,7 +41,7 @@ def test_httpx_on_two_versions(serve: Serve, authority: Authority) -> None:
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context = authority.client_context()
         context.minimum_version = context.maximum_version = version
-        with httpx.Client(verify=context, base_url=f"https://localhost:{server.port}") as client:
+        with httpx.Client(verify=context, base_url=f"https://localhost:{server.port}", timeout=DEADLINE) as client:
             for size in (0, 10, 1_000_000):
                 response = client.post("/", content=b"a" * size)
                 assert (response.status_code, len(response.content)) == (200, size)
@@ -127,7 +128,10 @@ def test_a_refused_request_is_answered(serve: Serve, connect_tls: ConnectTls) ->
     assert client.is_closed()
 
 
-def test_a_refusal_reaches_a_client_that_still_sends(serve: Serve, connect_tls: ConnectTls) -> None:
+def test_a_refusal_reaches_a_client_that_still_sends(
+    serve: Serve, connect_tls: ConnectTls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_state, "LINGER", DEADLINE)
     client = connect_tls(serve(hello))
     client.send(b"POST / HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 4000000\r\n\r\n")
     for _ in range(40):

@@ -53,7 +53,7 @@ def wait_until_shown(server: Any, authority: Authority, identity: Identity) -> N
 def test_files_that_change(
     serve: Serve, connect_tls: ConnectTls, local: Authority, current: Identity, settings: dict[str, Any]
 ) -> None:
-    server = serve(hello, **settings, **current.settings)
+    server = serve(hello, timeout_keep_alive=60, **settings, **current.settings)
     before = connect_tls(server, local.client_context())
     assert before.get("/a").body == b"/a"
     first = current.certificate.read_text()
@@ -150,8 +150,12 @@ def test_the_line_that_tells(
     renewed = local.sign("renewed")
     current.replace(renewed)
     wait_until_shown(server, local, renewed)
-    lines = [record.getMessage() for record in caplog.records if "TLS" in record.getMessage()]
-    assert lines == ["Reloaded the TLS certificates."]
+
+    def lines() -> list[str]:
+        return [record.getMessage() for record in caplog.records if "TLS" in record.getMessage()]
+
+    wait_until(lines, "the line")
+    assert lines() == ["Reloaded the TLS certificates."]
 
 
 def test_sighup_reloads(local: Authority, current: Identity) -> None:

@@ -12,6 +12,7 @@ import pytest
 from support.apps import hello
 from support.certificates import PASSWORD, Authority, Identity
 from support.server_process import ServerProcess
+from support.waiting import DEADLINE
 
 from threadserve import Config
 from threadserve.errors import ConfigError
@@ -170,7 +171,7 @@ def test_a_wrong_option_is_one_line_at_start(identity: Identity, expected: tuple
     options = [*identity.options[:-1], str(identity.encrypted_key), "--ssl-keyfile-password", PASSWORD, option, value]
     server = ServerProcess(APP, "--app-dir", TESTS, *options)
     server.start(wait=False)
-    assert server.wait() == 2
+    assert server.wait(3 * DEADLINE) == 2
     (line,) = server.stderr.splitlines()
     assert option in line
     assert said in line
