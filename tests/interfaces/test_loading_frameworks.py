@@ -113,7 +113,7 @@ def ask_on_threads() -> Callable[[AppSource, Ask], list[Any]]:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(6 * DEADLINE)
+            thread.join(2 * DEADLINE)
         return results
 
     return run_all

@@ -30,7 +30,7 @@ if find_spec("locust") is None:
 
 # Locust takes seconds to start and to stop, and a slow machine ten times as many.
 pytestmark = pytest.mark.timeout(400)
-PATIENCE = 12 * DEADLINE
+PATIENCE = 4 * DEADLINE
 # A master that hears nothing of its workers for three seconds ends the test; slow ones need longer to make their users.
 LOCUST = "import locust.main, locust.runners; locust.runners.HEARTBEAT_LIVENESS = 120; locust.main.main()"
 

@@ -32,7 +32,7 @@ BAD_ORDERS = [b"{", b"[]", b'{"item": true, "quantity": 1}', b'{"item": 201, "qu
 def served(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
     with ServerProcess(*SITES[request.param], "--threads", str(THREADS), *KEPT_OPEN, cwd=PACKAGE_ROOT) as server:
         yield server
-        assert server.stop(deadline=6 * DEADLINE) == 0, server.stderr
+        assert server.stop(deadline=2 * DEADLINE) == 0, server.stderr
         assert "Traceback" not in server.stderr
 
 
@@ -200,7 +200,7 @@ def test_in_a_chat_of_several_loops_one_hears_oneself(connect: ConnectWebSocket)
             member.send(text(str(number)))
             while member.read_text() != str(number):
                 pass
-        assert server.stop(deadline=6 * DEADLINE) == 0
+        assert server.stop(deadline=2 * DEADLINE) == 0
         assert "Traceback" not in server.stderr
 
 
@@ -223,5 +223,5 @@ with ThreadPoolExecutor(8) as pool:
 @pytest.mark.parametrize("site", SITES)
 def test_several_threads_may_import_a_site_at_once(site: str) -> None:
     command = [sys.executable, "-W", "error", "-c", IMPORTED_AT_ONCE, f"loadtests.apps.{site}"]
-    finished = subprocess.run(command, cwd=PACKAGE_ROOT, capture_output=True, text=True, timeout=10 * DEADLINE)
+    finished = subprocess.run(command, cwd=PACKAGE_ROOT, capture_output=True, text=True, timeout=3 * DEADLINE)
     assert (finished.returncode, finished.stderr) == (0, "")

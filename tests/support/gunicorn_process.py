@@ -32,7 +32,7 @@ class GunicornProcess(ServerProcess):
         """Starts the process; with `wait` reads host and port from the log, if it is a TCP socket."""
         super().start(wait=False)
         if wait:
-            self.wait_for_line(SERVES, deadline=6 * DEADLINE)
+            self.wait_for_line(SERVES, deadline=2 * DEADLINE)
             if match := LISTENING.search(self.stderr):
                 self.host, self.port = match[1], int(match[2])
 

@@ -71,7 +71,7 @@ def migrate(env: dict[str, str]) -> None:
     """Makes the tables of the Django project, as one does before serving it."""
     settings = {"DJANGO_SETTINGS_MODULE": "django_project.settings", "PYTHONPATH": str(APPS)}
     command = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
-    subprocess.run(command, env={**os.environ, **settings, **env}, check=True, timeout=6 * DEADLINE)
+    subprocess.run(command, env={**os.environ, **settings, **env}, check=True, timeout=2 * DEADLINE)
 
 
 def thread_of(response: httpx.Response) -> str:

@@ -60,7 +60,7 @@ async def start_up(how: str) -> None:
         time.sleep(60)  # noqa: ASYNC251
     if how == "hang":
         await asyncio.Event().wait()
-    await asyncio.to_thread(wait_until, Path(how).exists, "the file of the test", 6 * DEADLINE)
+    await asyncio.to_thread(wait_until, Path(how).exists, "the file of the test", 2 * DEADLINE)
 
 
 async def hello(receive: Receive, send: Send) -> None:

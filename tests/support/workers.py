@@ -49,7 +49,7 @@ class Workers(ServerProcess):
 
     def wait_for_starts(self, count: int) -> list[int]:
         """Waits until so many workers have begun to serve in all; returns the ids of all of them."""
-        wait_until(lambda: len(self.pids) >= count, f"{count} starts, of {self.pids}", 9 * DEADLINE)
+        wait_until(lambda: len(self.pids) >= count, f"{count} starts, of {self.pids}", 3 * DEADLINE)
         return self.pids
 
     def wait_for_end_of(self, *pids: int) -> None:

@@ -25,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The server, with a database in which there is one user."""
     folder = tmp_path_factory.mktemp("django")
     env = {**os.environ, "SITE_FOLDER": str(folder)}
-    subprocess.run([sys.executable, str(SITE), "prepare"], env=env, check=True, timeout=12 * DEADLINE)
+    subprocess.run([sys.executable, str(SITE), "prepare"], env=env, check=True, timeout=4 * DEADLINE)
     options = ("--app-dir", str(APPS), "--threads", "2", "--wsgi-threads", "4")
     with ServerProcess(f"{SITE.stem}:application", *options, env=env, cwd=folder) as server:
         yield server
