@@ -16,9 +16,9 @@ from threadserve.threads import distribution
 # A shell that starts the tests in the background has SIGINT ignored by all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes tells something about the machine only.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tests")
+# How long an example takes says nothing of what it is an example of, and the same tests try the same ones every time.
+settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="module")

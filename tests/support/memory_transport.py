@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from support.waiting import DEADLINE
+
 from threadserve.config import Config
 from threadserve.http.connection import HttpConnection
 from threadserve.http.loop_state import LoopState
@@ -89,7 +91,7 @@ async def converse(app: ASGIApp, parser: Any, pieces: Iterable[bytes]) -> bytes:
     state = LoopState(Config(app, http=parser), 0, app, {}, None, None, post)
     connection = HttpConnection(state)
     transport = MemoryTransport(connection)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(DEADLINE):
         connection.connection_made(transport)
         for piece in pieces:
             await transport.deliver(piece)
