@@ -73,6 +73,7 @@ class LoopState:
 
     __slots__ = (
         "_config_fields",
+        "_looked_at",
         "_now",
         "_sends_date",
         "_tick_handle",
@@ -194,7 +195,8 @@ class LoopState:
         self.pong_deadline = 0.0
         self.close_deadline = 0.0
         self.untaken_deadline = 0.0
-        self._now = self.loop.time()
+        # The time that deadlines are in, which stands still while the loop is blocked; and when it was renewed last.
+        self._now = self._looked_at = self.loop.time()
         self._tick_interval = TICK
         self._tick_handle: asyncio.TimerHandle | None = None
         self._renew()
@@ -240,9 +242,8 @@ class LoopState:
         One that was used a moment ago may have its next request under way, so it is kept for that moment. When exactly
         it was used is not known, but the deadline counts from a tick that came no earlier.
         """
-        now = self.loop.time()
         idle_since = idle_deadline - self._timeout_keep_alive
-        return min(max(now, idle_since + IDLE_GRACE), now + IDLE_GRACE)
+        return min(max(self._now, idle_since + IDLE_GRACE), self._now + IDLE_GRACE)
 
     def on_opened(self, task: "asyncio.Task[None]") -> None:
         """A connection that was being opened is open, or has failed to."""
@@ -260,13 +261,14 @@ class LoopState:
             self.drained.set()
 
     def sweep(self, now: float) -> None:
-        """Tells every connection whose deadline is before `now`, in the loop's seconds."""
+        """Tells every connection whose deadline is before `now`, in the seconds of `_now`."""
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             connection.on_deadline()
 
     def _renew(self) -> None:
-        self._now = self.loop.time()
-        # A deadline set between two ticks counts from the next one, so that none comes early.
+        looked_at, self._looked_at = self._looked_at, self.loop.time()
+        self._now += min(self._looked_at - looked_at, self._tick_interval)
+        # A deadline set between two ticks counts from the next one, however late that is, so that none comes early.
         base = self._now + TICK
         self.idle_deadline = self._now + IDLE_GRACE if self.draining else base + self._timeout_keep_alive
         self.head_deadline = base + self._timeout_request_header
