@@ -7,7 +7,19 @@ import pytest
 from support.embedded_server import Serve, servers
 from support.error_log import ErrorLog
 
-DEFAULTS: dict[str, Any] = {"threads": 1, "lifespan": "off"}
+from threadserve.http import loop_state
+
+# The clients of these tests may be slower to go on than real ones are, and yet get their answers.
+PATIENCE = 60
+DEFAULTS: dict[str, Any] = {"threads": 1, "lifespan": "off", "timeout_keep_alive": PATIENCE}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _patient_lingering() -> Iterator[None]:
+    """A client that still sends after its answer is not cut off while it does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop_state, "LINGER", PATIENCE)
+        yield
 
 
 @pytest.fixture(scope="session", params=["h11", "httptools"])

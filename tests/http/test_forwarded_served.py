@@ -87,7 +87,7 @@ def test_unix_sockets(serve: Serve, tmp_path: Path, allowed: str | None, client:
     app = Recorder(hello)
     path = str(tmp_path / "socket")
     serve(app, uds=path, forwarded_allow_ips=allowed and f"127.0.0.1,{allowed.format(path=path)}")
-    with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as proxy:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=60) as proxy:
         proxy.get("http://example.org/", headers=dict([FOR.split(": ")]))
     assert app.scopes[0]["client"] == client
 

@@ -38,7 +38,7 @@ def process(parser: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 def test_httpx(process: ServerProcess) -> None:
     body = bytes(range(256)) * 4000
-    with httpx.Client(base_url=process.url) as client:
+    with httpx.Client(base_url=process.url, timeout=60) as client:
         for _ in range(3):
             assert client.post("/", content=body).content == body
             assert client.put("/", content=iter([body[:1000], body[1000:]])).content == body
@@ -56,7 +56,7 @@ def test_httpx(process: ServerProcess) -> None:
 def test_curl(process: ServerProcess, tmp_path: Path, options: list[str]) -> None:
     body = tmp_path / "body"
     body.write_bytes(b"0123456789" * 200_000)
-    command = ["curl", "--silent", "--show-error", "--max-time", "10", *options, "--data-binary", f"@{body}"]
+    command = ["curl", "--silent", "--show-error", "--max-time", "60", *options, "--data-binary", f"@{body}"]
     done = subprocess.run([*command, f"{process.url}/a", f"{process.url}/b"], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == body.read_bytes() * 2
