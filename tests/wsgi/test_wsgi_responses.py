@@ -73,6 +73,22 @@ def test_start_response_may_come_in_the_generator(serve: Serve, connect: Connect
     assert (response.status, response.body) == (201, b"late")
 
 
+@pytest.mark.parametrize("pair", [tuple, list])
+def test_the_length_that_a_response_declares_counts_each_time(
+    serve: Serve, connect: Connect, error_log: ErrorLog, pair: Callable[[Iterable[str]], Any]
+) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [pair(("Content-Length", "5"))])
+        yield b"hello"
+        yield b"x"
+
+    client = connect(serve(app, wsgi_threads=1))
+    for _ in range(2):
+        response = client.get()
+        assert (response.body, response.header("content-length")) == (b"hello", b"5")
+        error_log.expect(RuntimeError, "longer than Content-Length")
+
+
 def test_piece_is_sent_before_the_next_is_asked_for(serve: Serve, connect: Connect) -> None:
     go_on = threading.Event()
 

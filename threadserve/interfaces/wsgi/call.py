@@ -7,14 +7,15 @@ what it has to say goes to a `Port` through `post`.
 import contextvars
 import logging
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from math import inf
 from time import monotonic
 from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
 from threadserve.interfaces.wsgi.answers import FAILED, GIVEN_UP, Answer
-from threadserve.interfaces.wsgi.body import Collected, input_stream, nothing
+from threadserve.interfaces.wsgi.body import Collected, input_stream
 from threadserve.interfaces.wsgi.channel import Channel, Post
 from threadserve.interfaces.wsgi.environ import EnvironMaker
 from threadserve.interfaces.wsgi.fields import CONTENT_LENGTH, KnownFields
@@ -133,26 +134,30 @@ class Call:
 
         That goes for `SystemExit` and `KeyboardInterrupt` too, which would end nothing but this thread.
         """
-        body = nothing() if self._body is None else self._body
+        file = BytesIO() if self._body is None else self._body.file
         try:
-            contextvars.Context().run(self._run, memory, body)
+            contextvars.Context().run(self._run, memory, file)
         except ClientDisconnected:
             self._fail()
         except BaseException as error:
             logger.error("Exception in WSGI application", exc_info=error)
             self._fail()
         finally:
-            body.file.close()
+            file.close()
 
-    def _run(self, memory: Memory, body: Collected) -> None:
+    def _run(self, memory: Memory, file: BinaryIO) -> None:
         self._memory = memory
-        length = body.size if not body.more and body.size else None
-        environ = memory.environs.make(self._scope, input_stream(body, self._read_more), length)
-        result = memory.app(environ, self.start_response)
+        length = None
+        body = self._body
+        if body is not None:
+            length = body.size if not body.more and body.size else None
+            file = input_stream(body, self._read_more)
+        result = memory.app(memory.environs.make(self._scope, file, length), self.start_response)
         try:
             self._respond(result)
         finally:
-            close = getattr(result, "close", None)
+            # Lists are what most return, and have none.
+            close = None if type(result) is list else getattr(result, "close", None)
             if close is not None:
                 close()
 

@@ -24,6 +24,8 @@ class KnownFields:
         self._statuses: dict[str, int] = {}
         self._names: dict[str, bytes] = {}
         self._known: dict[Any, tuple[bytes, bytes]] = {}
+        # Apart, because there may be many of them, which must not drive out the others.
+        self._lengths: dict[Any, tuple[tuple[bytes, bytes], int]] = {}
 
     def status(self, text: str) -> int:
         """The code of a status such as "200 OK"; the phrase is the server's to choose (RFC 9112 section 4).
@@ -43,11 +45,10 @@ class KnownFields:
         fields = []
         length = -1
         for header in headers:
-            field = known.get(header) if type(header) is tuple else None
+            key = header if type(header) is tuple else tuple(header)
+            field = known.get(key)
             if field is None:
-                field = self._learn(*header)
-                if field[0] == CONTENT_LENGTH:
-                    length = int(field[1])
+                field, length = self._lengths.get(key) or self._learn(key, length)
             fields.append(field)
         return fields, length
 
@@ -61,17 +62,21 @@ class KnownFields:
         remember(self._statuses, text, code)
         return code
 
-    def _learn(self, name: str, value: str) -> tuple[bytes, bytes]:
+    def _learn(self, header: tuple[Any, ...], length: int) -> tuple[tuple[bytes, bytes], int]:
+        """A field as bytes, and the content-length that is known from there on, which was `length` before."""
+        name, value = header
         if type(name) is not str or type(value) is not str:
             raise TypeError(f"header names and values are str, not {name!r}: {value!r}")
         if _control.search(value):
             raise ValueError(f"control characters in the response's header {name}: {value!r}")
         field = (self._names.get(name) or self._learn_name(name), value.encode("latin-1"))
-        # Others come back, but lengths hardly do.
-        if field[0] != CONTENT_LENGTH:
-            # A tuple of this thread's own: on free-threaded builds, looking up one of another thread takes a lock.
+        # A tuple of this thread's own: on free-threaded builds, looking up one of another thread takes a lock.
+        if field[0] == CONTENT_LENGTH:
+            length = int(value)
+            remember(self._lengths, (name, value), (field, length))
+        else:
             remember(self._known, (name, value), field)
-        return field
+        return field, length
 
     def _learn_name(self, name: str) -> bytes:
         if not _name.fullmatch(name):
