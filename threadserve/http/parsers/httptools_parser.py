@@ -37,7 +37,7 @@ class HttptoolsParser:
         self.target = b""
         self.headers: Headers = []
         self.special: Headers = []
-        if b" \r\n" in data or b"\t\r\n" in data:
+        if data.find(b" \r") >= 0 or data.find(b"\t\r") >= 0:
             # White space behind a value is no part of it (RFC 9112 section 5), but httptools keeps or refuses it.
             data = _trailing_space.sub(CRLF, data)
         try:
