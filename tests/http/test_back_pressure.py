@@ -3,11 +3,13 @@
 import asyncio
 import hashlib
 import threading
+from collections.abc import Callable
 
 import pytest
-from support.apps import Gate, Outcome, body, read_body, respond, start
+from support.apps import Gate, Outcome, body, echo_body, read_body, respond, start
 from support.embedded_server import Serve
-from support.raw_client import Connect, request
+from support.memory_transport import TURNS, converse
+from support.raw_client import Connect, post, post_chunked, request
 from support.responses import parse_responses
 
 from threadserve.types import Receive, Scope, Send
@@ -172,6 +174,25 @@ def test_flood_of_pipelined_requests_is_held_up_by_a_slow_one(serve: Serve, conn
     assert calls == ["/first"]
     client.reset()
     gate.open()
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+@pytest.mark.parametrize("make", [post, post_chunked])
+@pytest.mark.parametrize("held_up", [PIECE - 1, PIECE, PIECE + 1, 2 * PIECE])
+def test_a_body_that_begins_behind_a_slow_request_goes_on_after_it(
+    http: str, make: Callable[[str, bytes], bytes], held_up: int
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            for _ in range(2 * TURNS):
+                await asyncio.sleep(0)
+        await echo_body(scope, receive, send)
+
+    upload = make("/", b"x" * 3 * PIECE)
+    cut = upload.index(b"\r\n\r\n") + 4 + held_up
+    pieces = [request("GET", "/slow") + upload[:cut], upload[cut:]]
+    answers = parse_responses(asyncio.run(converse(app, http, pieces)))
+    assert [answer.body for answer in answers] == [b"", b"x" * 3 * PIECE]
 
 
 def test_large_answers_to_a_pipeline_are_held_up_by_a_slow_reader(serve: Serve, connect: Connect, loop: str) -> None:

@@ -246,10 +246,16 @@ class HttpConnection(FlowControl, asyncio.Protocol):
             self._finish(unread=position < len(data) or self._framing is not None)
         elif self._phase == OPEN:
             self._pending = data[position:]
-            if self._exchange is None and not self.write_paused:
+            if self._takes_bytes():
                 self.resume_reading()
             elif len(self._pending) > READ_AHEAD:
                 self.pause_reading()
+
+    def _takes_bytes(self) -> bool:
+        """Whether what comes next can be read at once: as the rest of a body that has room, or as a head."""
+        if self._framing is not None:
+            return cast("Exchange", self._exchange).has_room
+        return self._exchange is None and not self.write_paused
 
     def _read_partial_head(self, data: bytes, position: int) -> int:
         # RFC 9112 section 2.2: an empty line before the request line is ignored.

@@ -28,6 +28,11 @@ class RequestSide(ResponseSide):
     _is_given = False
     changed: asyncio.Event | None = None
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more of the body may come before the application has read what is there."""
+        return self._buffered <= HIGH_WATER
+
     def expect_body(self, *, after_continue: bool) -> None:
         """A body follows the head; with `after_continue` the client waits to be told to send it."""
         self._more_body = True
@@ -59,7 +64,7 @@ class RequestSide(ResponseSide):
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
         self._is_given = not self._more_body
-        if self._buffered > HIGH_WATER:
+        if not self.has_room:
             self.outlet.resume_reading()
         self._buffered = 0
         return {"type": "http.request", "body": body, "more_body": self._more_body}
@@ -95,7 +100,7 @@ class RequestSide(ResponseSide):
         if body:
             self._parts.append(body)
             self._buffered += len(body)
-            if self._buffered > HIGH_WATER:
+            if not self.has_room:
                 self.outlet.pause_reading()
         self.wake()
         return True
