@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from support.apps import Disconnected, Recorder, echo
 from support.embedded_server import EmbeddedServer, Serve
-from support.memory_transport import converse
+from support.memory_transport import TURNS, converse
 from support.raw_client import RawClient
 from support.responses import parse_responses
 from support.streams import GoodRequest, cuts, good_requests, streams
 
+from threadserve.http import connection, request_side
 from threadserve.types import Receive, Scope, Send
 
 PARSERS = ("h11", "httptools")
@@ -99,6 +100,31 @@ def test_good_requests_arrive_as_they_were_sent(parser_name: str, data: st.DataO
         pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in one.headers]
         assert [tuple(pair) for pair in headers] == pairs
         assert answer == b"" if method == "HEAD" else json.loads(answer)["body"].encode("latin-1") == one.body
+
+
+@settings(QUICK, max_examples=300)
+@given(st.data())
+@pytest.mark.parametrize("parser_name", PARSERS)
+def test_nothing_stands_still_however_little_is_held(
+    parser_name: str, monkeypatch: pytest.MonkeyPatch, data: st.DataObject
+) -> None:
+    """With so little room, reading pauses and goes on at every place of a request."""
+    monkeypatch.setattr(connection, "READ_AHEAD", data.draw(st.integers(0, 60)))
+    monkeypatch.setattr(request_side, "HIGH_WATER", data.draw(st.integers(0, 20)))
+    turns = data.draw(st.integers(0, 2 * TURNS))
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await app(scope, receive, send)
+
+    sent: list[GoodRequest] = data.draw(st.lists(good_requests(), min_size=1, max_size=5))
+    pieces = data.draw(cuts(b"".join(one.data for one in sent)))
+    answered = 1 + next((at for at, one in enumerate(sent) if one.closes), len(sent) - 1)
+    recorder = Recorder(slow)
+    got = conversation(recorder, asyncio.run(converse(recorder, parser_name, pieces)))
+    assert [request[-1] for request in got.requests] == [one.body for one in sent[:answered]]
+    assert [status for status, _ in got.answers] == [200] * answered
 
 
 @pytest.fixture(scope="module")
