@@ -217,9 +217,10 @@ class Pool:
             self._watcher.join(timeout + SCHEDULED)
         for each in threads:
             each.join(deadline)
-        for each in threads:
-            if each.job is None:
-                each.join(deadline + SCHEDULED)
+        with self._pool_lock:
+            idle = [each for each in threads if each.job is None]
+        for each in idle:
+            each.join(deadline + SCHEDULED)
         left = sum(not each.has_ended for each in threads)
         if left:
             logger.error("%d WSGI threads are still busy with a call and are left behind.", left)
