@@ -28,9 +28,9 @@ class Collected(NamedTuple):
     more: bool
 
 
-def nothing(*, more: bool = False) -> Collected:
-    """No body, or none that has been asked for."""
-    return Collected(io.BytesIO(), 0, more)
+def not_asked_for() -> Collected:
+    """A body that the client sends once it is asked for."""
+    return Collected(io.BytesIO(), 0, True)
 
 
 async def collect(receive: Receive) -> Collected:

@@ -9,7 +9,7 @@ from functools import partial
 
 from threadserve.config.build import default_wsgi_threads
 from threadserve.interfaces.wsgi.answers import BUSY, Answer
-from threadserve.interfaces.wsgi.body import collect, nothing
+from threadserve.interfaces.wsgi.body import collect, not_asked_for
 from threadserve.interfaces.wsgi.call import Answers, Call, Memory, WSGIApp
 from threadserve.interfaces.wsgi.channel import Channel, Post
 from threadserve.interfaces.wsgi.environ import OPTIONAL
@@ -73,7 +73,7 @@ class Conversation:
 
         `watches` is for `Channel.serve`. Raises what `receive` and `send` raise.
         """
-        body = nothing(more=True) if expects_continue(self._scope) else await collect(receive)
+        body = not_asked_for() if expects_continue(self._scope) else await collect(receive)
         if self._pool.submit_threadsafe([Call(self, self._scope, body)]):
             body.file.close()
             self._pool.report_refusal_threadsafe()
