@@ -1,8 +1,5 @@
 """The time by which loops are stalled, for tests in which nothing is to happen because the system was slow."""
 
-import pytest
-
-from threadserve.threads import distribution
 from threadserve.threads.distribution import STALL
 
 
@@ -18,10 +15,3 @@ class StallClock:
     def pass_stall(self) -> None:
         """Whatever has been given to a loop has lain there for too long now."""
         self.now += 2 * STALL
-
-
-def install_clock(monkeypatch: pytest.MonkeyPatch) -> StallClock:
-    """Has hand-overs go by a clock of their own."""
-    clock = StallClock()
-    monkeypatch.setattr(distribution, "time", clock)
-    return clock

@@ -1,10 +1,14 @@
 """Fixtures for the tests of the threads."""
 
 import pytest
-from support.stall_clock import StallClock, install_clock
+from support.stall_clock import StallClock
+
+from threadserve.threads import distribution
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> StallClock:
     """The time by which loops are stalled, which stands still."""
-    return install_clock(monkeypatch)
+    clock = StallClock()
+    monkeypatch.setattr(distribution, "time", clock)
+    return clock
