@@ -11,6 +11,7 @@ from threadserve.http.parsers import parser_name
 from threadserve.interfaces.loading import AppSource
 from threadserve.listening.tcp import url_of
 from threadserve.logging.formatters import log_emphasised
+from threadserve.logging.wording import counted
 from threadserve.loops import loop_name
 from threadserve.version import __version__
 
@@ -65,8 +66,3 @@ def gil_state() -> str:
     if not free_threaded_build():
         return "with the GIL"
     return "free-threaded, but the GIL is on" if gil_is_enabled() else "free-threaded, the GIL is off"
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """A number with its noun, whose plural ends with "s" unless it is given."""
-    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"

@@ -1,0 +1,63 @@
+"""Log files opened anew, after logrotate or somebody else has moved them away.
+
+Runs on the thread that asks, which is the server's after a signal. It owns nothing: a handler's stream is changed under
+the handler's own lock, which holds up whoever logs meanwhile.
+"""
+
+import logging
+from collections.abc import Iterator
+from logging.handlers import WatchedFileHandler
+
+from threadserve.logging.wording import counted
+
+logger = logging.getLogger("threadserve.error")
+
+
+def reopen_log_files() -> None:
+    """Opens the file of every handler anew, whichever logger has it; a file that cannot be opened is named."""
+    reopened = 0
+    for handler in file_handlers():
+        try:
+            reopened += reopen(handler)
+        except OSError as error:
+            logger.error("The log file %s cannot be reopened: %s", handler.baseFilename, error.strerror or error)
+    logger.info("Reopened %s.", counted(reopened, "log file"))
+
+
+def reopen(handler: logging.FileHandler) -> bool:
+    """Opens a handler's file anew; returns whether it was open. Raises `OSError`, with the old file kept."""
+    handler.acquire()
+    try:
+        before = handler.stream
+        if before is None:
+            return False
+        mode = handler.mode
+        # A file that nobody has moved away keeps what it has.
+        handler.mode = f"a{mode.lstrip('awx')}"
+        try:
+            handler.stream = handler._open()
+        finally:
+            handler.mode = mode
+        before.close()
+        if isinstance(handler, WatchedFileHandler):
+            handler._statstream()
+    finally:
+        handler.release()
+    return True
+
+
+def file_handlers() -> list[logging.FileHandler]:
+    """The handlers that write to files, each one once."""
+    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.copy().values()]
+    own = [handler for each in loggers if isinstance(each, logging.Logger) for handler in each.handlers]
+    found = dict.fromkeys(target for handler in own for target in targets(handler))
+    return [handler for handler in found if isinstance(handler, logging.FileHandler)]
+
+
+def targets(handler: logging.Handler) -> Iterator[logging.Handler]:
+    """A handler, and those that it passes records on to: from its memory, or through the listener of its queue."""
+    yield handler
+    listener = getattr(handler, "listener", None)
+    for behind in (getattr(handler, "target", None), *getattr(listener, "handlers", ())):
+        if isinstance(behind, logging.Handler):
+            yield from targets(behind)
