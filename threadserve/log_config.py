@@ -24,7 +24,8 @@ def configure_logging(config: Config) -> None:
     """Configures logging as Uvicorn does: `log_config`, then `log_level`, `use_colors` and `access_log`.
 
     `use_colors` goes to the formatters of `log_config` that have such a key. Where `log_config` is None, only levels
-    change, and what `access_log` turns off. Raises `ConfigError` for a `log_config` that cannot be used.
+    change, what `log_propagate` gives to the root logger, and what `access_log` turns off. Raises `ConfigError` for a
+    `log_config` that cannot be used.
     """
     logging.addLevelName(TRACE_LOG_LEVEL, "TRACE")
     if config.log_config is not None:
@@ -33,6 +34,11 @@ def configure_logging(config: Config) -> None:
         level = config.log_level.upper() if isinstance(config.log_level, str) else config.log_level
         for name in ("error", "access", "asgi"):
             logging.getLogger(f"threadserve.{name}").setLevel(level)
+    if config.log_propagate:
+        for name in ("threadserve", "threadserve.access"):
+            logger = logging.getLogger(name)
+            logger.handlers.clear()
+            logger.propagate = True
     if not config.access_log:
         access = logging.getLogger("threadserve.access")
         access.handlers.clear()

@@ -39,6 +39,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "server_header": (["--no-server-header"], "false", False),
     "date_header": (["--no-date-header"], "off", False),
     "log_level": (["--log-level", "trace"], "trace", "trace"),
+    "log_propagate": (["--log-propagate"], "1", True),
     "access_log": (["--no-access-log"], "0", False),
     "use_colors": (["--use-colors"], "true", True),
     "uds": (["--uds", "/run/a.sock"], "/run/a.sock", "/run/a.sock"),

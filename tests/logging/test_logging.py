@@ -1,4 +1,4 @@
-"""How log lines look, and which handler prints them."""
+"""How log lines look, and which handlers get them."""
 
 import copy
 import io
@@ -203,8 +203,11 @@ def test_colors_are_off_where_the_stream_cannot_tell(stream: Any) -> None:
     assert handler.formatter.use_colors is False
 
 
-def test_caplog_sees_every_record(caplog: pytest.LogCaptureFixture) -> None:
-    configured()
+@pytest.mark.parametrize("settings", [{"log_config": None}, {"log_propagate": True}])
+def test_caplog_sees_every_record_of_a_log_that_goes_to_the_root(
+    caplog: pytest.LogCaptureFixture, settings: dict[str, Any]
+) -> None:
+    configured(**settings, log_level="info")
     error.info("hello")
     access.info(MESSAGE, *ENTRY)
     assert caplog.record_tuples == [
@@ -213,73 +216,40 @@ def test_caplog_sees_every_record(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_a_root_console_handler_prints_instead_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_stays_as_it_is_whatever_handles_the_roots(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     configured()
+    root_console()
+    error.info("hello")
+    access.info(MESSAGE, *ENTRY)
+    assert capsys.readouterr() == (ACCESS_LINE, "INFO:     hello\n")
+    assert not caplog.records
+
+
+def test_the_log_can_be_left_to_the_roots_handlers(capsys: pytest.CaptureFixture[str]) -> None:
+    configured(log_propagate=True)
     root_console()
     error.info("hello")
     access.info(MESSAGE, *ENTRY)
     assert capsys.readouterr() == ("", 'root hello\nroot 127.0.0.1:54321 - "GET / HTTP/1.1" 200\n')
 
 
-def test_a_root_console_handler_that_does_not_take_the_record(capsys: pytest.CaptureFixture[str]) -> None:
-    configured()
-    root_console().setLevel(logging.WARNING)
-    error.info("hello")
-    error.warning("careful")
-    assert capsys.readouterr().err == "INFO:     hello\nroot careful\n"
-
-
-def test_a_root_console_handler_whose_filter_rejects_the_record(capsys: pytest.CaptureFixture[str]) -> None:
-    configured()
-    root_console().addFilter(logging.Filter("application"))
-    error.info("hello")
-    assert capsys.readouterr().err == "INFO:     hello\n"
-
-
-def test_without_propagation_ours_prints_beside_a_root_console_handler(capsys: pytest.CaptureFixture[str]) -> None:
-    configured()
+def test_without_an_access_log_the_root_gets_none_either(capsys: pytest.CaptureFixture[str]) -> None:
+    configured(log_propagate=True, access_log=False)
     root_console()
-    parent.propagate = False
-    error.info("hello")
     access.info(MESSAGE, *ENTRY)
-    assert capsys.readouterr() == (ACCESS_LINE, "INFO:     hello\n")
-
-
-def test_root_handlers_that_do_not_print_leave_the_console_to_ours(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    configured()
-    file = logging.FileHandler(tmp_path / "log")
-    logging.getLogger().addHandler(file)
-    error.info("hello")
-    file.close()
-    assert capsys.readouterr().err == "INFO:     hello\n"
-    assert (tmp_path / "log").read_text() == "hello\n"
-
-
-def test_handlers_on_the_parent_see_access_records(capsys: pytest.CaptureFixture[str]) -> None:
-    configured()
-    seen = logging.StreamHandler(io.StringIO())
-    parent.addHandler(seen)
-    access.info(MESSAGE, *ENTRY)
-    assert seen.stream.getvalue() == '127.0.0.1:54321 - "GET / HTTP/1.1" 200\n'
-    assert capsys.readouterr() == (ACCESS_LINE, "")
-
-
-def test_what_the_access_handler_hides_the_parent_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
-    configured()
-    access.handlers[0].addFilter(lambda record: "/" not in (record.args or ()))
-    access.info(MESSAGE, *ENTRY)
-    access.handlers[0].setLevel(logging.WARNING)
-    access.info(MESSAGE, *ENTRY[:2], "/other", *ENTRY[3:])
     assert capsys.readouterr() == ("", "")
 
 
-def test_without_an_access_handler_the_parent_prints(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_handler_on_the_parent_takes_messages_and_no_requests(capsys: pytest.CaptureFixture[str]) -> None:
     configured()
-    access.handlers.clear()
+    seen = logging.StreamHandler(io.StringIO())
+    parent.addHandler(seen)
+    error.info("hello")
     access.info(MESSAGE, *ENTRY)
-    assert capsys.readouterr() == ("", 'INFO:     127.0.0.1:54321 - "GET / HTTP/1.1" 200\n')
+    assert seen.stream.getvalue() == "hello\n"
+    assert capsys.readouterr() == (ACCESS_LINE, "INFO:     hello\n")
 
 
 class Breakable(io.StringIO):
@@ -315,7 +285,6 @@ def test_without_any_stream_nothing_is_raised(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_mistake_in_a_log_call_is_reported_as_logging_does(capsys: pytest.CaptureFixture[str]) -> None:
     configured()
-    parent.propagate = False
     error.info("%d", "no number")
     error.info("hello")
     err = capsys.readouterr().err

@@ -48,11 +48,14 @@ def console_handler(stream: io.StringIO, *, use_colors: bool = False, fmt: str =
 
 @contextmanager
 def console_on(stream: io.StringIO) -> Iterator[ConsoleHandler]:
-    """The default configuration on a stream, cut off from the root logger and pytest's handlers."""
+    """The default configuration on a stream, cut off from the other loggers.
+
+    Not by `propagate`: where that is off pytest adds handlers of its own.
+    """
     handler = console_handler(stream)
     before = [(logger, dict(vars(logger))) for logger in (parent, access)]
     parent.handlers, parent.parent = [ConsoleHandler(io.StringIO())], None
-    access.handlers, access.propagate = [handler], True
+    access.handlers, access.parent = [handler], None
     access.setLevel(logging.INFO)
     yield handler
     for logger, attributes in before:

@@ -32,8 +32,8 @@ LOGGING_CONFIG: dict[str, Any] = {
         },
     },
     "loggers": {
-        "threadserve": {"handlers": ["default"], "level": "INFO"},
+        "threadserve": {"handlers": ["default"], "level": "INFO", "propagate": False},
         "threadserve.error": {"level": "INFO"},
-        "threadserve.access": {"handlers": ["access"], "level": "INFO", "propagate": True},
+        "threadserve.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
     },
 }

@@ -176,15 +176,11 @@ def is_wanted() -> bool:
 
 def fast_lane_now() -> tuple[ConsoleHandler, AccessFormatter] | None:
     """The handler and formatter that alone make something of access records, if both are ours and nobody filters."""
-    takers = [
-        handler
-        for handler in handlers_reached(access_logger)
-        if isinstance(handler, ConsoleHandler) or handler.level <= logging.INFO
-    ]
-    if access_logger.filters or any(type(handler) is not ConsoleHandler or handler.filters for handler in takers):
+    takers = [handler for handler in handlers_reached(access_logger) if handler.level <= logging.INFO]
+    if access_logger.filters or len(takers) != 1:
         return None
-    console = next((handler for handler in takers if isinstance(handler, ConsoleHandler)), None)
-    if console is None or console.level > logging.INFO:
+    (console,) = takers
+    if type(console) is not ConsoleHandler or console.filters:
         return None
     formatter = console.formatter
     if not isinstance(formatter, AccessFormatter) or not formatter.has_default_format():

@@ -5,8 +5,8 @@ to the handler's own lock. Nothing here starts a thread, and nothing touches a h
 somebody else attached.
 
 The loggers are `threadserve`, its child `threadserve.error` for the server's messages, `threadserve.access` for
-requests and `threadserve.asgi` for what passes to and from applications, at the level `trace`. They propagate, so
-handlers on the root logger (a file, pytest's caplog) see every record.
+requests and `threadserve.asgi` for what passes to and from applications, at the level `trace`. The default
+configuration keeps them from the root logger, whose handlers are the application's.
 """
 
 import copy
@@ -158,14 +158,7 @@ class AccessFormatter(ColourizedFormatter):
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):
-    """Prints records on the console, each one once however many handlers on its way would print it.
-
-    Of several `ConsoleHandler`s between a record's logger and the root the first prints it, if its level and filters
-    let it: one that hides a request from the console is not undone by the parent's. All of them step back for somebody
-    else's console handler that takes the record, such as the one that `logging.basicConfig()` puts on the root logger:
-    who made one has said what the whole process's console is to look like, and it cannot be told not to print. To keep
-    threadserve's look beside it, give the logger `threadserve` `"propagate": False` in `log_config`.
-    """
+    """Prints records on the console, coloured where that is a terminal, and outlives a console that is gone."""
 
     def __init__(self, stream: Any = None) -> None:
         super().__init__(stream)
@@ -179,10 +172,8 @@ class ConsoleHandler(logging.StreamHandler[Any]):
         super().setFormatter(fmt)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints the record unless another handler does."""
+        """Prints the record."""
         try:
-            if printer_of(record) is not self:
-                return
             line = self.format(record)
         except Exception:
             self.handleError(record)
@@ -234,24 +225,3 @@ def handlers_reached(logger: logging.Logger) -> Iterator[logging.Handler]:
     while current is not None:
         yield from current.handlers
         current = current.parent if current.propagate else None
-
-
-def printer_of(record: logging.LogRecord) -> logging.Handler | None:
-    """The one handler that prints a record on the console, or None.
-
-    The filters of somebody else's handler are asked, for a handler whose filter rejects the record prints nothing.
-    """
-    ours = None
-    for handler in handlers_reached(logging.getLogger(record.name)):
-        if isinstance(handler, ConsoleHandler):
-            ours = ours or handler
-        elif record.levelno >= handler.level and prints_on_console(handler) and handler.filter(record):
-            return handler
-    return ours
-
-
-def prints_on_console(handler: logging.Handler) -> bool:
-    """Whether a handler writes to this process's stdout or stderr."""
-    if not isinstance(handler, logging.StreamHandler) or handler.stream is None:
-        return False
-    return handler.stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)

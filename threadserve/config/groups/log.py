@@ -26,6 +26,7 @@ class Log:
         metavar="FILE",
         shown_default="threadserve's own",
     )
+    log_propagate: bool = setting(False, "Leave the log to the handlers of the root logger.")
     access_log: bool = setting(True, "Log every request.")
     access_log_format: str | None = setting(
         None,

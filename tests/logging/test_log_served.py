@@ -1,0 +1,50 @@
+"""The log of a real server beside what the application does with `logging`."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.raw_client import clients
+from support.server_process import ServerProcess
+
+ACCESS_LINE = re.compile(r'INFO:     127\.0\.0\.1:\d+ - "GET /path HTTP/1\.1" 200 OK\n')
+APP = """
+import logging
+import logging.config
+{setup}
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        logging.getLogger("site").warning("from the site")
+        await send({{"type": "http.response.start", "status": 200}})
+        await send({{"type": "http.response.body", "body": b"hello"}})
+"""
+BASIC = 'logging.basicConfig(format="root %(message)s", level="INFO")'
+
+
+@contextmanager
+def logged(folder: Path, setup: str, *options: str) -> Iterator[ServerProcess]:
+    """A server whose application sets logging up, after it has answered one request and ended."""
+    (folder / "site_that_logs.py").write_text(APP.format(setup=setup))
+    with ServerProcess("site_that_logs:app", *options, cwd=folder) as server:
+        with clients() as connect:
+            assert connect(server).get("/path").status == 200
+        assert server.stop() == 0
+        yield server
+
+
+@pytest.mark.parametrize("setup", [BASIC], ids=["basicConfig"])
+def test_the_log_is_the_same_whatever_the_application_sets_up(tmp_path: Path, setup: str) -> None:
+    with logged(tmp_path, setup) as server:
+        assert ACCESS_LINE.fullmatch(server.stdout)
+        assert f"INFO:     Finished server process [{server.pid}]\n" in server.stderr
+        assert server.stderr.count("from the site\n") == 1
+
+
+def test_the_log_goes_to_the_roots_handlers_where_that_is_asked_for(tmp_path: Path) -> None:
+    with logged(tmp_path, BASIC, "--log-propagate") as server:
+        assert server.stdout == ""
+        assert re.search(r'^root 127\.0\.0\.1:\d+ - "GET /path HTTP/1\.1" 200$', server.stderr, re.MULTILINE)
+        assert f"\nroot Finished server process [{server.pid}]\n" in server.stderr
