@@ -111,6 +111,33 @@ def test_the_file_goes_though_the_working_directory_changed(path: str, tmp_path:
     assert not (tmp_path / path).exists()
 
 
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_a_link_stays_and_the_socket_is_where_it_leads(path: str, tmp_path: Path, left_behind: bool) -> None:
+    Path("run").mkdir()
+    Path("first").symlink_to("second")
+    Path("second").symlink_to("run/app.sock")
+    if left_behind:
+        leave_behind("run/app.sock", 0o640)
+    with bind_unix("first", None) as listener:
+        listener.listen()
+        assert listener.getsockname() == "run/app.sock"
+        assert permissions("first") == ("640" if left_behind else "666")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect("first")
+        with pytest.raises(BindError, match="cannot bind to unix:first: address already in use"):
+            bind_unix("first", None)
+    assert Path("first").readlink() == Path("second")
+    assert Path("second").readlink() == Path("run/app.sock")
+    assert not list(Path("run").iterdir())
+
+
+def test_a_link_to_itself_is_named(path: str) -> None:
+    Path(path).symlink_to(path)
+    with pytest.raises(BindError, match=r"cannot bind to unix:app\.sock: Too many levels of symbolic links"):
+        bind_unix(path, None)
+    assert Path(path).is_symlink()
+
+
 @pytest.mark.parametrize(
     "options", [["--threads", "1"], ["--threads", "3"], ["--threads", "3", "--distribute", "kernel"]]
 )

@@ -4,6 +4,7 @@ Runs on the server's thread; the socket belongs to whoever asked for it, and so 
 """
 
 import errno
+import os
 import socket
 import stat
 from contextlib import suppress
@@ -12,6 +13,8 @@ from pathlib import Path
 from threadserve.errors import BindError
 
 DEFAULT_PERMISSIONS = 0o666
+# How many symbolic links may lead to one another, as the system has it.
+LINKS = 40
 
 
 class UnixListener(socket.socket):
@@ -37,24 +40,37 @@ def bind_unix(path: str, permissions: str | int | None) -> UnixListener:
     """Binds a socket to a path; it does not listen yet.
 
     `permissions` are octal digits or a number, or None for those of the socket that is replaced, else 666. What a
-    server that is gone has left there is replaced. Raises `BindError`.
+    server that is gone has left there is replaced, and a symbolic link is followed. Raises `BindError`.
     """
     found = replaceable(Path(path))
     listener = UnixListener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        target = linked(Path(path))
         if found is not None:
-            Path(path).unlink()
-        listener.bind(path)
+            target.unlink()
+        listener.bind(path if target == Path(path) else str(target))
         # Before it listens nobody can connect, so the permissions come in time.
-        Path(path).chmod(mode_of(permissions, found))
+        target.chmod(mode_of(permissions, found))
     except (OSError, ValueError) as error:
         socket.socket.close(listener)
         raise unix_error(path, error) from error
     # Absolute, for the application may change the working directory.
-    listener.path = Path(path).absolute()
+    listener.path = target.absolute()
     listener.inode = listener.path.stat().st_ino
     listener.setblocking(False)
     return listener
+
+
+def linked(path: Path) -> Path:
+    """Where a path leads if it is a symbolic link's, whether anything is there or not.
+
+    Nothing else about it changes: made absolute it could be longer than a socket's can be. Raises `OSError`.
+    """
+    for _ in range(LINKS):
+        if not path.is_symlink():
+            return path
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def mode_of(permissions: str | int | None, found: int | None) -> int:
