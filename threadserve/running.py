@@ -3,14 +3,19 @@
 Runs on the thread that calls it, which is the main thread for the command line. It owns nothing that serves.
 """
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 from threadserve.config import Config
+from threadserve.config.config import ADDRESSES, NOT_SET
 from threadserve.errors import ConfigError
 from threadserve.listening.listeners import open_listeners
 from threadserve.processes.reloader import Reloader
 from threadserve.processes.supervisor import Supervisor
 from threadserve.server import Server
+
+logger = logging.getLogger("threadserve.error")
 
 
 def run(app: Any, **settings: Any) -> None:
@@ -19,14 +24,23 @@ def run(app: Any, **settings: Any) -> None:
     `settings` are those of `Config`. Raises `ThreadserveError` when the server cannot start or go on.
     """
     config = Config(app, **settings)
+    server: Server | Reloader | Supervisor
     if not config.use_subprocess:
-        Server(config).run()
-        return
-    check_processes(config)
-    if config.reload:
-        Reloader(config, open_listeners(config)).run()
+        server = Server(config)
     else:
-        Supervisor(config, open_listeners(config)).run()
+        check_processes(config)
+        server = (Reloader if config.reload else Supervisor)(config, open_listeners(config))
+    warn_of_unused(settings)
+    server.run()
+
+
+def warn_of_unused(settings: Mapping[str, Any]) -> None:
+    """Logs that a host or a port that somebody has set is not used, because another setting says where to listen."""
+    used = next((name for name in ADDRESSES if settings.get(name) not in NOT_SET), None)
+    unused = [f"--{name}" for name in ("host", "port") if name in settings]
+    if used and unused:
+        verb = "is" if len(unused) == 1 else "are"
+        logger.warning("%s %s not used: --%s says where to listen.", " and ".join(unused), verb, used)
 
 
 def check_processes(config: Config) -> None:

@@ -28,6 +28,7 @@ GROUPS: tuple[Any, ...] = (Serving, Application, Processes, WSGI, WebSockets, TL
 
 # Where the address comes from; only one of them can be meant.
 ADDRESSES = ("uds", "fd", "bind")
+NOT_SET: tuple[Any, ...] = (None, (), [])
 
 
 @dataclass(eq=False)
@@ -54,7 +55,7 @@ class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Ap
                 raise ConfigError(declared.name, problem)
         if self.env_file is not None:
             load_env_file(self.env_file)
-        given = [name for name in ADDRESSES if getattr(self, name) not in (None, (), [])]
+        given = [name for name in ADDRESSES if getattr(self, name) not in NOT_SET]
         if len(given) > 1:
             raise ConfigError(given[1], f"cannot be combined with {given[0]}")
 
