@@ -2,14 +2,13 @@
 
 import logging
 import platform
-from typing import Any
 
 from threadserve.config import Config
 from threadserve.config.build import free_threaded_build
 from threadserve.gil import gil_is_enabled
 from threadserve.http.parsers import parser_name
 from threadserve.interfaces.loading import AppSource
-from threadserve.listening.tcp import url_of
+from threadserve.listening.tcp import Listeners, places_of
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.wording import counted
 from threadserve.loops import loop_name
@@ -18,7 +17,7 @@ from threadserve.version import __version__
 logger = logging.getLogger("threadserve.error")
 
 
-def log_start(config: Config, source: AppSource, addresses: list[Any]) -> None:
+def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
     """Logs what serves, on what, and where."""
     logger.info(
         "threadserve %s on %s %s, %s: %s × %s, %s, %s",
@@ -35,10 +34,10 @@ def log_start(config: Config, source: AppSource, addresses: list[Any]) -> None:
         logger.warning(
             "This build of Python has the GIL: the threads take turns. Free-threaded Python runs them at once."
         )
-    log_addresses(config, addresses)
+    log_addresses(config, listeners)
 
 
-def log_workers_start(config: Config, addresses: list[Any]) -> None:
+def log_workers_start(config: Config, listeners: Listeners) -> None:
     """Logs the same for several processes, of which this one is the supervisor."""
     logger.info(
         "threadserve %s on %s %s, %s: %s × %s",
@@ -49,16 +48,16 @@ def log_workers_start(config: Config, addresses: list[Any]) -> None:
         counted(config.worker_count, "process", "processes"),
         counted(config.thread_count, "thread"),
     )
-    log_addresses(config, addresses)
+    log_addresses(config, listeners)
 
 
-def log_addresses(config: Config, addresses: list[Any]) -> None:
+def log_addresses(config: Config, listeners: Listeners) -> None:
     """Logs where it serves, and that nothing is watched where `--reload-dir` and the like came without `--reload`."""
     if not config.reload and (config.reload_dirs or config.reload_includes or config.reload_excludes):
         logger.warning("Nothing is watched for changes: that takes --reload.")
     scheme = "https" if config.is_ssl else "http"
-    for address in addresses:
-        log_emphasised(logger, "threadserve running on %s (Press CTRL+C to quit)", url_of(address, scheme), bold=True)
+    for place in places_of(listeners, scheme):
+        log_emphasised(logger, "threadserve running on %s (Press CTRL+C to quit)", place, bold=True)
 
 
 def gil_state() -> str:

@@ -144,7 +144,7 @@ class Serving:
             self._guard.check()
             log_emphasised(logger, "Started server process [%d]", os.getpid(), fg="cyan")
             if not self._observer.is_supervised:
-                log_start(self._config, self._source, self.addresses)
+                log_start(self._config, self._source, self.listeners)
                 systemd.notify("READY=1")
             self.started = True
             self._observer.on_serving()

@@ -63,6 +63,7 @@ UVICORN_DEFAULTS = {
 
 GOOD = [
     ("host", "::"),
+    ("host", ["127.0.0.1", "::1"]),
     ("port", 0),
     ("port", 65535),
     ("threads", None),
@@ -84,6 +85,8 @@ BAD = [
     ("app", None, "a value is needed"),
     ("host", None, "a value is needed"),
     ("host", 3, "3 is not text"),
+    ("host", ["127.0.0.1", 3], "3 is not text"),
+    ("host", [], "a host is needed"),
     ("port", -1, "-1 is not from 0 to 65535"),
     ("port", 65536, "65536 is not from 0 to 65535"),
     ("port", "8000", "'8000' is not a whole number"),

@@ -12,7 +12,15 @@ from support.waiting import DEADLINE, wait_until
 
 from threadserve.errors import BindError
 from threadserve.listening import tcp as sockets
-from threadserve.listening.tcp import Listeners, bind_all, bind_beside, close_all, listeners_per_loop, share_port
+from threadserve.listening.tcp import (
+    Listeners,
+    bind_all,
+    bind_beside,
+    close_all,
+    listeners_per_loop,
+    resolve,
+    share_port,
+)
 
 APP = "examples.hello:app"
 BOTH = ["127.0.0.1", "::1"]
@@ -44,7 +52,7 @@ def bind(stack: ExitStack) -> Bind:
     """`bind_all`, with all that it binds closed in the end."""
 
     def bind_and_register(host: str, port: int) -> Listeners:
-        bound = bind_all(host, port)
+        bound = bind_all(resolve(host, port))
         stack.callback(close_all, bound)
         return bound
 
@@ -165,11 +173,13 @@ def test_a_free_port_is_free_on_every_address(bind: Bind, dual_host: str, monkey
     refused: list[int] = []
     bind_one = sockets.bind
 
-    def bind_with_bad_luck(family: socket.AddressFamily, address: tuple[str | int, ...]) -> socket.socket:
+    def bind_with_bad_luck(
+        family: socket.AddressFamily, address: tuple[str | int, ...], **options: bool
+    ) -> socket.socket:
         if family == socket.AF_INET6 and (len(refused) < 3 or address[1] in refused):
             refused.append(int(address[1]))
             raise sockets.bind_error(address, OSError(errno.EADDRINUSE, "")) from OSError(errno.EADDRINUSE, "")
-        return bind_one(family, address)
+        return bind_one(family, address, **options)
 
     monkeypatch.setattr(sockets, "bind", bind_with_bad_luck)
     assert ports(bind(dual_host, 0))[0] not in refused

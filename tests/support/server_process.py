@@ -15,15 +15,17 @@ from support.waiting import DEADLINE
 
 SERVING = re.compile(r"threadserve running on (?:https?://(.+):(\d+)|unix socket .+) \(Press CTRL\+C to quit\)")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+ELSEWHERE = {"--bind", "--uds", "--fd"}
 PACKAGE_ROOT = Path(__file__).parents[2]
 # A framework is imported meanwhile, which takes a slow machine long.
 START_DEADLINE = 2 * DEADLINE
 
 
 class ServerProcess:
-    """`python -m threadserve APP OPTIONS` on a free port, as a context manager that leaves no process behind.
+    """`python -m threadserve APP OPTIONS`, as a context manager that leaves no process behind.
 
-    Entering waits until it serves; `start(wait=False)` does not, for a server that is meant to fail.
+    It serves on a free port unless the options say where. Entering waits until it serves; `start(wait=False)` does not,
+    for a server that is meant to fail.
     """
 
     def __init__(
@@ -35,7 +37,8 @@ class ServerProcess:
         python_options: Sequence[str] = (),
         pass_fds: Sequence[int] = (),
     ) -> None:
-        self.command = [sys.executable, *python_options, "-m", "threadserve", app, "--port", "0", *options]
+        port = [] if ELSEWHERE & {*options} else ["--port", "0"]
+        self.command = [sys.executable, *python_options, "-m", "threadserve", app, *port, *options]
         python_path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]))
         self.env = {**os.environ, "PYTHONPATH": python_path, **(env or {})}
         self.cwd = cwd

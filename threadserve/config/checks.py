@@ -50,6 +50,11 @@ def texts(values: object) -> str | None:
     return f"{wrong[0]!r} is not text" if wrong else None
 
 
+def hosts(names: str | Sequence[str]) -> str | None:
+    """A check that this is the name of a host, or a list of some."""
+    return texts(names) or (None if isinstance(names, str) or names else "a host is needed")
+
+
 def trusted_hosts(allowed: str | Sequence[str]) -> str | None:
     """A check that these are hosts, networks and names that can be trusted."""
     return texts(allowed) or problem_of(TrustedHosts, allowed)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from threadserve.errors import BindError, ConfigError
 from threadserve.listening.systemd import passed_descriptors
-from threadserve.listening.tcp import Listeners, SharedListener, bind_all, close_all
+from threadserve.listening.tcp import Listeners, Resolved, SharedListener, bind_all, close_all, resolve
 from threadserve.listening.unix import bind_unix
 
 DEFAULT_PORT = 8000
@@ -21,7 +21,7 @@ HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<p
 class Addresses(Protocol):
     """The settings that say where to listen."""
 
-    host: str
+    host: str | Sequence[str]
     port: int
     uds: str | None
     fd: int | None
@@ -42,37 +42,49 @@ def open_listeners(wanted: Addresses) -> Listeners:
         return bind_several(wanted)
     if passed := passed_descriptors():
         return [adopt_descriptor(descriptor, "LISTEN_FDS") for descriptor in passed]
-    return bind_all(wanted.host, wanted.port)
+    return bind_all(resolve(wanted.host, wanted.port))
 
 
 def bind_several(wanted: Addresses) -> Listeners:
     """Binds to each address of a list, or to none."""
+    places = [place_of(address) for address in wanted.bind]
+    found = [resolved for place in places if isinstance(place, list) for resolved in place]
+    v4_ports = {address[1] for family, address in found if family == socket.AF_INET} - {0}
     listeners: Listeners = []
     try:
-        for address in wanted.bind:
-            listeners += bind_one(address, wanted.uds_permissions)
+        for place in places:
+            match place:
+                case str():
+                    listeners.append(bind_unix(place, wanted.uds_permissions))
+                case int():
+                    listeners.append(adopt_descriptor(place, "bind"))
+                case _:
+                    listeners += bind_all(place, v4_ports)
     except (BindError, ConfigError):
         close_all(listeners)
         raise
     return listeners
 
 
-def bind_one(address: str, permissions: str | int | None) -> Listeners:
-    """Binds to an address that is written `HOST:PORT`, `HOST`, `:PORT`, `[IPv6]:PORT`, `unix:PATH` or `fd://N`."""
+def place_of(address: str) -> str | int | list[Resolved]:
+    """What an address stands for: the path of a Unix socket, a descriptor, or addresses of TCP.
+
+    It is written `HOST:PORT`, `HOST`, `:PORT`, `[IPv6]:PORT`, `unix:PATH` or `fd://N`.
+    """
     if address.startswith("unix:"):
-        return [bind_unix(address.removeprefix("unix:").removeprefix("//"), permissions)]
+        return address.removeprefix("unix:").removeprefix("//")
     if address.startswith("fd://"):
         number = address.removeprefix("fd://")
         if not number.isdecimal():
             raise ConfigError("bind", f"{address!r} has no number after fd://")
-        return [adopt_descriptor(int(number), "bind")]
+        return int(number)
     match = HOST_AND_PORT.fullmatch(address)
     if not address or match is None:
         raise ConfigError("bind", f"{address!r} is not HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N")
     port = int(match["port"] or DEFAULT_PORT)
     if port > 65535:
         raise ConfigError("bind", f"{address!r} has a port above 65535")
-    return bind_all(match["v6"] or match["host"], port)
+    return resolve(match["v6"] or match["host"], port)
 
 
 def adopt_descriptor(descriptor: int, option: str) -> socket.socket:

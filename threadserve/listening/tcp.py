@@ -6,7 +6,7 @@ Runs on the server's thread; the sockets belong to whoever asked for them. Nothi
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from threadserve.errors import BindError
 
@@ -32,32 +32,37 @@ def is_shared(listener: socket.socket) -> bool:
     return isinstance(listener, SharedListener)
 
 
-def bind_all(host: str, port: int) -> Listeners:
-    """Binds one TCP socket for each address that `host` stands for; none of them listens yet.
+def bind_all(found: Sequence[Resolved], v4_ports: Collection[int] = ()) -> Listeners:
+    """Binds one TCP socket to each of the addresses that `resolve` has found; none of them listens yet.
 
     With port 0 all of them get the same free port. An address that the system does not have is left out where there is
-    another. Raises `BindError`.
+    another. `v4_ports` are those that other sockets of this server have for IPv4. Raises `BindError`.
     """
-    found = resolve(host, port)
-    tries = FREE_PORT_TRIES if port == 0 and len(found) > 1 else 1
+    tries = FREE_PORT_TRIES if found[0][1][1] == 0 and len(found) > 1 else 1
     while True:
         tries -= 1
         try:
-            return bind_each(found)
+            return bind_each(found, v4_ports)
         except BindError as error:
             if not tries or errno_of(error) != errno.EADDRINUSE:
                 raise
 
 
-def bind_each(found: list[Resolved]) -> Listeners:
-    """Binds a socket to each address that the system has, and all of them to the port of the first."""
+def bind_each(found: Sequence[Resolved], v4_ports: Collection[int]) -> Listeners:
+    """Binds a socket to each address that the system has, and all of them to the port of the first.
+
+    The address for all of IPv6 takes that for all of IPv4 too, unless the system's default is another, or this server
+    listens on the port with IPv4 as well: then one would keep the other from it.
+    """
     sockets: Listeners = []
     unavailable: BindError | None = None
+    has_v4 = any(family == socket.AF_INET for family, _ in found)
     for family, address in found:
         if sockets:
             address = (address[0], sockets[0].getsockname()[1], *address[2:])
+        v6_only = True if has_v4 or address[1] in v4_ports else None
         try:
-            sockets.append(bind(family, address))
+            sockets.append(bind(family, address, v6_only=v6_only))
         except BindError as error:
             if errno_of(error) not in UNAVAILABLE:
                 close_all(sockets)
@@ -68,22 +73,36 @@ def bind_each(found: list[Resolved]) -> Listeners:
     return sockets
 
 
-def resolve(host: str, port: int) -> list[Resolved]:
-    """The addresses of a host name, each once. Raises `BindError` when it has none."""
+def resolve(hosts: str | Sequence[str], port: int) -> list[Resolved]:
+    """The addresses of a host's name, or of several, each once. Raises `BindError` when one has none."""
+    names = [hosts] if isinstance(hosts, str) else hosts
+    return list(dict.fromkeys(resolved for name in names for resolved in look_up(name, port)))
+
+
+def look_up(host: str, port: int) -> list[Resolved]:
+    """The addresses of one name; of an address, in brackets or not, that one; and of nothing, every interface."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+            bare or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a host name"
         raise BindError(f"cannot bind to host {host!r}: {reason}") from error
-    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))  # type: ignore[misc]
+    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
 
 
 def bind(
-    family: socket.AddressFamily, address: tuple[str | int, ...], *, v6_only: int = 1, shared: bool = False
+    family: socket.AddressFamily,
+    address: tuple[str | int, ...],
+    *,
+    v6_only: bool | None = None,
+    shared: bool = False,
 ) -> socket.socket:
-    """Binds one socket to one address, which only with `shared` others may have as well. Raises `BindError`."""
+    """Binds one socket to one address, which only with `shared` others may have as well. Raises `BindError`.
+
+    `v6_only` keeps IPv4 from a socket for all of IPv6 or lets it in, and None leaves that to the system.
+    """
     try:
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
@@ -91,7 +110,7 @@ def bind(
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
+        if family == socket.AF_INET6 and v6_only is not None:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6_only)
         if shared:
             share_port(listener)
@@ -110,9 +129,7 @@ def bind_beside(listener: socket.socket) -> socket.socket:
     """
     if not has_port(listener):
         return SharedListener(fileno=os.dup(listener.fileno()))
-    is_v6 = listener.family == socket.AF_INET6
-    v6_only = listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) if is_v6 else 0
-    return bind(listener.family, listener.getsockname(), v6_only=v6_only, shared=True)
+    return bind(listener.family, listener.getsockname(), v6_only=is_v6_only(listener), shared=True)
 
 
 def listeners_per_loop(listeners: Listeners, loops: int, distribute: str) -> list[Listeners]:
@@ -157,6 +174,22 @@ def share_port(listener: socket.socket) -> None:
 def has_port(listener: socket.socket) -> bool:
     """Whether this is a TCP socket."""
     return listener.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def is_v6_only(listener: socket.socket) -> bool:
+    """Whether this is a TCP socket that takes no clients of IPv4, whatever address it is bound to."""
+    return listener.family == socket.AF_INET6 and bool(listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+
+
+def places_of(listeners: Sequence[socket.socket], scheme: str) -> list[str]:
+    """Where clients of these sockets find each of them, with what its address alone would not tell."""
+    names = [listener.getsockname() for listener in listeners]
+    v4_ports = {name[1] for name, each in zip(names, listeners, strict=True) if each.family == socket.AF_INET}
+    return [
+        url_of(name, scheme)
+        + (" for IPv6 only" if name[:1] == ("::",) and is_v6_only(each) and name[1] not in v4_ports else "")
+        for name, each in zip(names, listeners, strict=True)
+    ]
 
 
 def bind_error(address: tuple[str | int, ...] | str, error: OSError) -> BindError:

@@ -113,7 +113,7 @@ class Reloader:
         self._child.receive()
         if self._child.ready and not self._has_served:
             self._has_served = True
-            log_addresses(self._config, [listener.getsockname() for listener in self._sockets])
+            log_addresses(self._config, self._sockets)
             systemd.notify("READY=1")
         if not is_alive and not self._has_ended:
             self._on_end()

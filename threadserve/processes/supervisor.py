@@ -107,7 +107,7 @@ class Supervisor:
         had_started, was_renewing = self._pool.has_started, self._pool.is_renewing
         self._pool.check(self._elapsed())
         if self._pool.has_started and not had_started:
-            log_workers_start(self._config, [listener.getsockname() for listener in self._listeners])
+            log_workers_start(self._config, self._listeners)
             systemd.notify("READY=1")
         elif was_renewing and not self._pool.is_renewing:
             systemd.notify("READY=1")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from threadserve.config.build import number_of_threads
-from threadserve.config.checks import at_least, between, loop_name, octal_mode, texts
+from threadserve.config.checks import at_least, between, hosts, loop_name, octal_mode, texts
 from threadserve.config.declaring import setting
 
 
@@ -17,7 +17,7 @@ class Serving:
 
     app: Callable[..., Any] | str
 
-    host: str = setting("127.0.0.1", "Bind to this host name or address.", metavar="HOST")
+    host: str | Sequence[str] = setting("127.0.0.1", "Bind to this host name or address.", check=hosts, metavar="HOST")
     port: int = setting(8000, "Bind to this port; 0 picks a free one.", check=between(0, 65535), metavar="PORT")
     uds: str | None = setting(None, "Bind to a Unix socket at this path instead.", metavar="PATH")
     fd: int | None = setting(None, "Serve on the listening socket with this descriptor instead.", check=at_least(0))
