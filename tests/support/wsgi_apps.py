@@ -41,3 +41,23 @@ class Closing:
     def close(self) -> None:
         """Called by the server."""
         self._on_close()
+
+
+class Pieces:
+    """A result that is no list, and can be had again."""
+
+    def __init__(self, pieces: Iterable[Any]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._pieces)
+
+
+def with_start(status: Any, headers: Any, result: Any = (b"x",)) -> Callable[..., Any]:
+    """An application that gives `start_response` this."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        start_response(status, headers)
+        return result
+
+    return app
