@@ -6,6 +6,7 @@ what it has to say goes to a `Port` through `post`.
 
 import contextvars
 import logging
+import reprlib
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from math import inf
@@ -18,7 +19,7 @@ from threadserve.interfaces.wsgi.answers import FAILED, GIVEN_UP, Answer
 from threadserve.interfaces.wsgi.body import Collected, input_stream
 from threadserve.interfaces.wsgi.channel import Channel, Post
 from threadserve.interfaces.wsgi.environ import EnvironMaker
-from threadserve.interfaces.wsgi.fields import CONTENT_LENGTH, KnownFields
+from threadserve.interfaces.wsgi.fields import CONTENT_LENGTH, UNDECLARED, KnownFields
 from threadserve.interfaces.wsgi.file_wrapper import FileWrapper, OpenFile
 from threadserve.types import Message, Scope
 
@@ -26,7 +27,8 @@ logger = logging.getLogger("threadserve.error")
 
 # A finished result up to this size goes to the loop at once, and its thread is free; more is held by the thread.
 FINISHED_LIMIT = 1024 * 1024
-UNDECLARED = -1
+# No body is sent with these, nor to HEAD, whatever the application returns (RFC 9110 section 6.4.1).
+BODYLESS = frozenset({204, 304})
 
 WSGIApp = Callable[..., Iterable[bytes]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
@@ -105,7 +107,8 @@ class Call:
     """
 
     __slots__ = (
-        "_body", "_channel", "_declared", "_is_begun", "_is_finished", "_memory", "_scope", "_start", "port", "since",
+        "_body", "_channel", "_declared", "_is_begun", "_is_finished", "_is_too_long", "_memory", "_scope", "_sent",
+        "_start", "port", "since",
     )  # fmt: skip
 
     def __init__(self, port: Port, scope: Scope, body: Collected | None) -> None:
@@ -118,6 +121,8 @@ class Call:
         self._channel: Channel | None = None
         self._is_begun = False
         self._is_finished = False
+        self._is_too_long = False
+        self._sent = 0
 
     def __str__(self) -> str:
         return f"{self._scope['method']} {self._scope['path']}"
@@ -187,7 +192,7 @@ class Call:
     def write(self, data: bytes) -> None:
         """Sends a piece of the body (PEP 3333, "The write() Callable"). Raises `ClientDisconnected`."""
         if data:
-            self._stream(data)
+            self._stream(plain(data))
 
     # Responses.
 
@@ -203,6 +208,8 @@ class Call:
 
     def _finish_or_stream(self, body: bytes) -> None:
         """Sends what is there as a whole, and all that there is."""
+        if type(body) is not bytes:
+            body = plain(body)
         if not self._is_begun and len(body) <= FINISHED_LIMIT:
             self._finish(body)
             return
@@ -217,18 +224,21 @@ class Call:
             self._started()["headers"].append((CONTENT_LENGTH, b"%d" % size))
 
     def _iterate(self, result: Iterable[bytes]) -> None:
-        """Sends the pieces as they come (PEP 3333, "Buffering and Streaming"): none waits for the next."""
+        """Sends the pieces as they come (PEP 3333, "Buffering and Streaming"): none waits for the next.
+
+        No piece is asked for behind one that is not sent.
+        """
         for piece in result:
             if not piece:
                 continue
             if self._is_finished:
-                raise RuntimeError("Response content longer than Content-Length")
-            if not self._is_begun and len(piece) == self._declared <= FINISHED_LIMIT:
-                self._finish(piece)
+                self._report_excess()
+            elif not self._is_begun and len(piece) == self._declared <= FINISHED_LIMIT:
+                self._finish(plain(piece))
             else:
-                self._stream(piece)
-                if self._scope["method"] == "HEAD":
-                    break
+                self._stream(plain(piece))
+            if self._is_too_long or self._is_bodyless:
+                break
         if self._is_begun:
             self._end()
         elif not self._is_finished:
@@ -244,6 +254,9 @@ class Call:
         start = self._started()
         if 0 <= self._declared < file.size:
             file = file._replace(size=self._declared)
+        elif self._declared > file.size and not self._is_bodyless:
+            file.file.close()
+            return False
         self._is_finished = True
         try:
             self._post(self.port.send_file, start, file)
@@ -257,11 +270,19 @@ class Call:
             raise AssertionError("the application sent a body, or ended, without calling start_response")
         return self._start
 
+    @property
+    def _is_bodyless(self) -> bool:
+        return self._scope["method"] == "HEAD" or self._started()["status"] in BODYLESS
+
     def _finish(self, body: bytes) -> None:
         """Sends the whole response at once, which leaves this thread free."""
-        if type(body) is not bytes:
-            raise TypeError(f"a WSGI application's body is made of bytes, not {type(body).__qualname__}")
         start = self._started()
+        if self._declared >= 0 and self._declared != len(body) and not self._is_bodyless:
+            body = self._fitting(body)
+            if len(body) < self._declared:
+                self._stream_from(start, body)
+                self._end()
+                return
         self._is_finished = True
         if self._channel is None:
             self._answer(Answer(start, body))
@@ -287,9 +308,14 @@ class Call:
             self._memory.owe(answers)
 
     def _stream(self, piece: bytes) -> None:
-        if type(piece) is not bytes:
-            raise TypeError(f"a WSGI application's body is made of bytes, not {type(piece).__qualname__}")
         start = self._started()
+        if self._declared >= 0 and not self._is_bodyless:
+            piece = self._fitting(piece)
+            if not piece and self._is_begun:
+                return
+        self._stream_from(start, piece)
+
+    def _stream_from(self, start: Message, piece: bytes) -> None:
         channel = self._open_channel()
         if not self._is_begun:
             self._is_begun = True
@@ -298,9 +324,34 @@ class Call:
         channel.write_threadsafe(piece)
         self.since = monotonic()
 
+    def _fitting(self, piece: bytes) -> bytes:
+        """As much of a piece as the declared length leaves room for."""
+        room = self._declared - self._sent
+        if len(piece) > room:
+            self._report_excess()
+            piece = piece[:room]
+        self._sent += len(piece)
+        return piece
+
+    def _report_excess(self) -> None:
+        """Logs, once, that there is more of a body than its declared length."""
+        if not self._is_too_long and not self._is_bodyless:
+            self._is_too_long = True
+            logger.error(
+                "Response content longer than Content-Length: %s declared %d bytes, and the rest is not sent.",
+                self, self._declared,
+            )  # fmt: skip
+
     def _end(self) -> None:
+        """Ends a response that is under way; one that is shorter than it should be by ending the connection."""
         self._is_finished = True
-        self._open_channel().end_threadsafe()
+        is_short = self._sent < self._declared and not self._is_bodyless
+        if is_short:
+            logger.error(
+                "Response content shorter than Content-Length: %s declared %d bytes and gave %d. The connection ends.",
+                self, self._declared, self._sent,
+            )  # fmt: skip
+        self._open_channel().end_threadsafe(failed=is_short)
 
     def _fail(self) -> None:
         """Ends the call with 500 where nothing was sent, else with a response that stays incomplete."""
@@ -336,3 +387,13 @@ class Call:
             self.port.post(call, *args)
         except (MailboxClosed, RuntimeError):
             raise ClientDisconnected("the loop has ended, and its connections with it") from None
+
+
+def plain(piece: Any) -> bytes:
+    """A piece of a body as bytes, of which it may be a subclass, or another object with a buffer of them."""
+    if type(piece) is bytes:
+        return piece
+    try:
+        return memoryview(piece).tobytes()
+    except TypeError:
+        raise TypeError(f"a WSGI application's body is made of bytes, not of {reprlib.repr(piece)}") from None

@@ -168,10 +168,10 @@ class Channel:
         if start is not None:
             self._is_begun = True
             await send(start)
-        # A body that came in pieces is framed as one, also where all of it has gathered before the head went out.
-        if pieces and start is not None:
-            await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": True})
-            pieces = ()
+            # A body that came in pieces is framed as one, also where all of it has gathered before the head went out.
+            if pieces:
+                await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": True})
+                pieces = ()
         if pieces or not more:
             await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": more})
         self._is_complete = not more
