@@ -73,6 +73,9 @@ GOOD = [
     ("timeout_keep_alive", 0),
     ("timeout_keep_alive", 2.5),
     ("timeout_graceful_shutdown", 10**9),
+    ("forwarded_allow_ips", ""),
+    ("forwarded_allow_ips", "10.0.0.1, ::1, fe80::1%eth0, 10.0.0.0/8, unix:, unix:app.sock, /run/app, app.sock, @app"),
+    ("forwarded_allow_ips", ["*", "_proxy", "./app", "\0app"]),
     ("headers", [("X-Frame-Options", "DENY")]),
     ("headers", [["x", ""], ["x", "caf\xe9\tcr\xe8me"]]),
     ("log_level", 15),
@@ -170,6 +173,9 @@ BAD = [
     ("forwarded_allow_ips", 1, "1 is not text or a list"),
     ("forwarded_allow_ips", [1], "1 is not text"),
     ("forwarded_allow_ips", "10.0.0.1/8", "'10.0.0.1/8' is no network"),
+    ("forwarded_allow_ips", "127.0.0.1,nginx", "'nginx' is not an address, a network, a Unix socket (unix:PATH) or *"),
+    ("forwarded_allow_ips", ["10.0.0.1:80"], "'10.0.0.1:80' is not an address, a network"),
+    ("forwarded_allow_ips", "10.0.0/8", "'10.0.0/8' is not an address, a network"),
     ("forwarded_headers", "X-Real-IP", "'X-Real-IP' is not one of forwarded, x-forwarded-for"),
     ("proxy_protocol", 1, "1 is not true or false"),
     ("access_log_format", 1, "1 is not text"),
@@ -206,6 +212,14 @@ def test_a_value_of_another_type_is_refused(name: str) -> None:
     value: Any = 1
     with pytest.raises(ConfigError, match=rf"^{name}: 1 is not (text|true or false)$"):
         Config(APP, **{name: value})
+
+
+@pytest.mark.parametrize("bad", ["nginx", "10.0.0.1/8"])
+def test_proxies_named_in_the_environment_are_checked_too(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", f"127.0.0.1,{bad}")
+    with pytest.raises(ConfigError, match=rf"^forwarded_allow_ips: \$FORWARDED_ALLOW_IPS: '{bad}' is "):
+        Config(APP)
+    assert Config(APP, forwarded_allow_ips="10.0.0.1").forwarded_allow_ips == "10.0.0.1"
 
 
 @pytest.mark.parametrize("app", [print, lambda scope: None, object()])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from threadserve.proxies.forwarded import TrustedHosts, believed_fields
+from threadserve.proxies.forwarded import TrustedHosts, believed_fields, unknown_proxy
 
 Check = Callable[[Any], str | None]
 
@@ -56,8 +56,11 @@ def hosts(names: str | Sequence[str]) -> str | None:
 
 
 def trusted_hosts(allowed: str | Sequence[str]) -> str | None:
-    """A check that these are hosts, networks and names that can be trusted."""
-    return texts(allowed) or problem_of(TrustedHosts, allowed)
+    """A check that these are addresses, networks and Unix sockets that can be trusted."""
+    if problem := texts(allowed) or problem_of(TrustedHosts, allowed):
+        return problem
+    unknown = unknown_proxy(allowed)
+    return f"{unknown!r} is not an address, a network, a Unix socket (unix:PATH) or *" if unknown else None
 
 
 def header_names(names: str | Sequence[str]) -> str | None:

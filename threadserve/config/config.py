@@ -5,10 +5,12 @@ threads copy what a request needs. The command line, its environment variables, 
 programming interface are all generated from the declarations in `groups`.
 """
 
+import os
 from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar
 
 from threadserve.config.build import default_threads, default_workers, default_wsgi_threads
+from threadserve.config.checks import trusted_hosts
 from threadserve.config.declaring import problem_with
 from threadserve.config.env_file import load_env_file
 from threadserve.config.groups.application import Application
@@ -55,6 +57,8 @@ class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Ap
                 raise ConfigError(declared.name, problem)
         if self.env_file is not None:
             load_env_file(self.env_file)
+        if self.forwarded_allow_ips is None and (problem := trusted_hosts(os.environ.get("FORWARDED_ALLOW_IPS", ""))):
+            raise ConfigError("forwarded_allow_ips", f"$FORWARDED_ALLOW_IPS: {problem}")
         given = [name for name in ADDRESSES if getattr(self, name) not in NOT_SET]
         if len(given) > 1:
             raise ConfigError(given[1], f"cannot be combined with {given[0]}")

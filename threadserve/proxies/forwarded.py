@@ -55,6 +55,8 @@ _pair = re.compile(r'([!#$%&\'*+\-.^_`|~0-9A-Za-z]++)=([^\s",;\\]++|"(?:[^"\\]|\
 _element = re.compile(rf"(?:{_pair.pattern})?+(?:[\t ]*+;[\t ]*+(?:{_pair.pattern})?+)*+")
 _marks = re.compile(r'(?<!\\)(\\*+)"|,')
 _escape = re.compile(r"\\(.)")
+# What no address is and yet may be a proxy: a Unix socket, or an identifier for the header (RFC 7239 section 6.3).
+_socket_or_identifier = re.compile(r"unix:.*|[/.@\0].*|.*\.sock(?:et)?|_[A-Za-z0-9._\-]+", re.DOTALL)
 _obfuscated_port = re.compile(r":_[A-Za-z0-9._\-]++$")
 
 
@@ -70,7 +72,7 @@ class TrustedHosts:
     def __init__(self, allowed: str | Sequence[str] | None) -> None:
         if allowed is None:
             allowed = os.environ.get("FORWARDED_ALLOW_IPS", LOOPBACK)
-        names = [name.strip() for name in (allowed.split(",") if isinstance(allowed, str) else allowed)]
+        names = names_in(allowed)
         self.trusts_all = "*" in names
         self._addresses: set[IPv4Address | IPv6Address] = set()
         self._networks: list[IPv4Network | IPv6Network] = []
@@ -114,6 +116,22 @@ class TrustedHosts:
         # A client of IPv4 on a socket for both families.
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
         return mapped is not None and self._look_up(str(mapped))
+
+
+def unknown_proxy(allowed: str | Sequence[str]) -> str | None:
+    """The first of these names, as `TrustedHosts` takes them, that can be no proxy's at the other end of a connection.
+
+    A host's name is one: nobody looks up its addresses.
+    """
+    for name in filter(None, names_in(allowed)):
+        if name != "*" and _address(name.partition("/")[0]) is None and not _socket_or_identifier.fullmatch(name):
+            return name
+    return None
+
+
+def names_in(allowed: str | Sequence[str]) -> list[str]:
+    """The names in a list, or with commas between."""
+    return [name.strip() for name in (allowed.split(",") if isinstance(allowed, str) else allowed)]
 
 
 class Forwarded(NamedTuple):
@@ -160,6 +178,11 @@ class Forwarded(NamedTuple):
             scope["raw_path"] = prefix.encode() + scope["raw_path"].removeprefix(old.encode())
 
 
+def scheme_of(text: str) -> str | None:
+    """The scheme that a text is, in any case (RFC 3986 section 3.1), if it is one; that of WebSockets is HTTP's."""
+    return SCHEMES.get(text.lower())
+
+
 def port_number(text: str) -> int | None:
     """The port that a text is, if it is one."""
     return int(text) if _port.fullmatch(text) and int(text) < 65536 else None
@@ -178,7 +201,7 @@ def prefix_of(text: str) -> str | None:
 
 # What the fields besides those that list hops are about, and how their values are read.
 READERS: dict[bytes, tuple[str, Callable[[str], str | int | None]]] = {
-    b"x-forwarded-proto": ("scheme", SCHEMES.get),
+    b"x-forwarded-proto": ("scheme", scheme_of),
     b"x-forwarded-host": ("host", host_of),
     b"x-forwarded-port": ("port", port_number),
     b"x-forwarded-prefix": ("prefix", prefix_of),
@@ -187,8 +210,7 @@ READERS: dict[bytes, tuple[str, Callable[[str], str | int | None]]] = {
 
 def believed_fields(names: str | Sequence[str]) -> frozenset[bytes]:
     """The fields with these names, in a list or with commas between, in any case. Raises `ValueError` for others."""
-    given = [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
-    fields = {name.lower().encode("ascii", "replace"): name for name in given if name}
+    fields = {name.lower().encode("ascii", "replace"): name for name in names_in(names) if name}
     for field in fields.keys() - FIELDS:
         known = ", ".join(sorted(field.decode() for field in FIELDS))
         raise ValueError(f"{fields[field]!r} is not one of {known}")
@@ -249,7 +271,7 @@ def from_standard_field(value: str, trusted: TrustedHosts) -> dict[str, Any]:
         if pairs is None:
             break
         client = host_and_port(_obfuscated_port.sub("", pairs.get("for", "")))
-        scheme = SCHEMES.get(pairs.get("proto", "").lower())
+        scheme = scheme_of(pairs.get("proto", ""))
         found = {"client": client if client[0] else None, "scheme": scheme, "host": host_of(pairs.get("host", ""))}
         if not trusted.trusts(client[0]):
             break
