@@ -55,6 +55,16 @@ def test_fields_that_proxies_often_pass_on_are_not_believed(serve: Serve, connec
     assert (b"host", b"example.org") in scope["headers"]
 
 
+@pytest.mark.parametrize(
+    ("told", "scheme"),
+    [("HTTPS", "https"), ("Http", "http"), ("WSS", "https"), ("ws", "http"), ("http, HTTPS", "https")],
+)
+def test_a_scheme_is_the_same_in_any_case(serve: Serve, connect: Connect, told: str, scheme: str) -> None:
+    app = Recorder(hello)
+    connect(serve(app)).get("/", f"X-Forwarded-Proto: {told}")
+    assert app.scopes[0]["scheme"] == scheme
+
+
 def test_each_request_of_a_connection_has_its_own(serve: Serve, connect: Connect) -> None:
     app = Recorder(hello)
     client = connect(serve(app))
