@@ -13,6 +13,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 ASGI2App = Callable[[Scope], Callable[[Receive, Send], Awaitable[None]]]
 
-Headers = list[tuple[bytes, bytes]]
+Field = tuple[bytes, bytes]
+Headers = list[Field]
 Address = tuple[str, int]
 LocalAddress = tuple[str, int | None]

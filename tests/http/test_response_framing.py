@@ -143,17 +143,35 @@ def test_body_may_be_bytearray_or_memoryview(serve: Serve, connect: Connect) -> 
     assert connect(serve(buffers)).get().body == b"abcd"
 
 
-@pytest.mark.parametrize("value", [b"chunked", b"Chunked"])
-def test_application_may_name_the_transfer_coding_that_the_server_applies(
-    serve: Serve, connect: Connect, value: bytes
-) -> None:
+@pytest.mark.parametrize("value", [b"chunked", b"Chunked", b"identity", b"gzip, chunked", b"", b"\r\nevil: 1"])
+def test_transfer_coding_of_the_application_is_ignored(serve: Serve, connect: Connect, value: bytes) -> None:
     async def names_it(scope: Scope, receive: Receive, send: Send) -> None:
         await start(send, 200, [(b"transfer-encoding", value)])
         await body(send, b"one", more=True)
         await body(send, b"two")
 
     client = connect(serve(names_it))
-    assert [client.get().body, client.get().body] == [b"onetwo", b"onetwo"]
+    for _ in range(2):
+        response = client.get()
+        assert (response.body, response.all("transfer-encoding")) == (b"onetwo", [b"chunked"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[b"6", b"6"], [b" 6"], [b"6\t"], [b"6", b" 6 "], [b"6, 6"], [b"06", b"6"]],
+    ids=repr,
+)
+def test_content_length_that_says_the_same_again_is_taken_once(
+    serve: Serve, connect: Connect, values: list[bytes]
+) -> None:
+    async def again(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send, 200, [(b"content-length", value) for value in values])
+        await body(send, b"onetwo")
+
+    client = connect(serve(again))
+    for _ in range(2):
+        response = client.get()
+        assert (response.body, [int(value) for value in response.all("content-length")]) == (b"onetwo", [6])
 
 
 def test_date_and_server_are_added(server: EmbeddedServer, connect: Connect) -> None:

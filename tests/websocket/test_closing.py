@@ -12,6 +12,7 @@ from support.embedded_server import Serve
 from support.error_log import ErrorLog
 from support.waiting import DEADLINE, wait_until
 from support.websocket_client import CLOSE, PING, ConnectWebSocket, close, echo, frame, opening, text
+from wsproto.frame_protocol import CloseReason
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http import loop_state
@@ -76,6 +77,9 @@ def test_the_client_closes(
         ({"code": 4001, "reason": "because"}, (4001, "because")),
         ({"code": 3000, "reason": None}, (3000, "")),
         ({"reason": "ü" * 100}, (1000, "ü" * 61)),
+        ({"code": None, "reason": None}, (1000, "")),
+        ({"code": CloseReason.GOING_AWAY}, (1001, "")),
+        ({"code": 4001.0}, (4001, "")),
         ({"code": 1005}, (1005, "")),
         ({"code": 1006}, (1005, "")),
     ],

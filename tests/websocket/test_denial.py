@@ -1,6 +1,7 @@
 """Handshakes that the app turns down, by closing, by a response of its own, by an error, or by doing nothing."""
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -65,6 +66,9 @@ def test_a_response_of_the_app(serve: Serve, connect: ConnectWebSocket, parser: 
         ([{"type": "websocket.accept", "headers": [(b"Sec-WebSocket-Accept", b"x")]}], ValueError),
         ([{"type": "websocket.accept", "headers": [(b"Transfer-Encoding", b"chunked")]}], ValueError),
         ([{"type": "websocket.accept", "subprotocol": "a\r\nb"}], ValueError),
+        ([{"type": "websocket.accept", "headers": [("x-text", b"")]}], TypeError),
+        ([{"type": START, "status": True}], ValueError),
+        ([{"type": START}], KeyError),
         ([{"type": "websocket.nonsense"}], RuntimeError),
     ],
 )
@@ -95,6 +99,8 @@ def test_what_may_not_be_sent_is_an_error_and_500(
         {"type": "websocket.close", "code": 99},
         {"type": "websocket.close", "code": 1004},
         {"type": "websocket.close", "code": "1000"},
+        {"type": "websocket.close", "code": True},
+        {"type": "websocket.close", "reason": b"bytes"},
     ],
 )
 def test_what_may_not_be_sent_after_accepting_ends_with_1011(
@@ -129,6 +135,42 @@ def test_an_app_that_leaves_the_handshake_unfinished(
     client.send(opening())
     assert client.read_response().status == 500
     error_log.expect(text="without completing the handshake")
+
+
+@pytest.mark.parametrize("status", [HTTPStatus.CONFLICT, 409.0], ids=repr)
+def test_a_response_of_values_of_other_classes(
+    serve: Serve, connect: ConnectWebSocket, caplog: pytest.LogCaptureFixture, parser: str, status: Any
+) -> None:
+    start = {"type": START, "status": status, "headers": [(bytearray(b"x-a"), memoryview(b"1"))]}
+    server = serve(sending(start, {"type": BODY, "body": bytearray(b"no")}), http=parser)
+    with caplog.at_level(logging.INFO, "threadserve.error"):
+        for _ in range(2):
+            client = connect(server)
+            client.send(opening())
+            response = client.read_response()
+            assert (response.status, response.header("x-a"), response.body) == (409, b"1", b"no")
+    assert len([message for message in caplog.messages if message.endswith('"WebSocket /" 409')]) == 2
+
+
+@pytest.mark.parametrize("name", [b"sec-websocket-protocol", b"Sec-WebSocket-Protocol"])
+@pytest.mark.parametrize("more", [{}, {"subprotocol": "chat"}, {"subprotocol": ""}], ids=repr)
+def test_a_subprotocol_among_the_headers(
+    serve: Serve, connect: ConnectWebSocket, name: bytes, more: dict[str, Any]
+) -> None:
+    app = sending({"type": "websocket.accept", "headers": [[bytearray(name), memoryview(b" chat")]], **more})
+    response = connect(serve(app)).open("/", "Sec-WebSocket-Protocol: other, chat")
+    assert response.all("sec-websocket-protocol") == [b"chat"]
+
+
+@pytest.mark.parametrize("fields", [[], ["Sec-WebSocket-Protocol: other, chats"]])
+@pytest.mark.parametrize("chosen", [{"subprotocol": "chat"}, {"headers": [(b"sec-websocket-protocol", b"chat")]}])
+def test_a_subprotocol_that_is_not_offered(
+    serve: Serve, connect: ConnectWebSocket, error_log: ErrorLog, fields: list[str], chosen: dict[str, Any]
+) -> None:
+    client = connect(serve(sending({"type": "websocket.accept", **chosen})))
+    client.send(opening("/", *fields))
+    assert client.read_response().status == 500
+    error_log.expect(ValueError, "the subprotocol 'chat' is not among those that the client offers")
 
 
 def test_accepting_with_headers_and_a_subprotocol(serve: Serve, connect: ConnectWebSocket, parser: str) -> None:

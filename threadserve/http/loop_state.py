@@ -20,7 +20,7 @@ from threadserve.http.crossing import Crossing
 from threadserve.http.grammar import head_pattern
 from threadserve.http.parsers import PARSERS, parser_name
 from threadserve.http.refusal import status_line
-from threadserve.http.response_fields import FieldLines
+from threadserve.http.response_fields import FieldLines, final_status
 from threadserve.logging.access_log import AccessLog
 from threadserve.proxies.forwarded import TrustedHosts, believed_fields
 from threadserve.types import ASGIApp
@@ -203,9 +203,7 @@ class LoopState:
 
     def learn_status(self, status: int) -> bytes:
         """The line of a status that is not in `status_lines` yet. Raises `ValueError` where it is none to end with."""
-        if type(status) is not int or not 200 <= status <= 999:
-            raise ValueError(f"invalid status in the response: {status!r}")
-        line = self.status_lines[status] = status_line(status)
+        line = self.status_lines[status] = status_line(final_status(status))
         return line
 
     def start(self) -> None:

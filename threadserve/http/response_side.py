@@ -4,7 +4,9 @@ Belongs to one exchange, on its connection's loop thread. It owns the framing of
 to the outlet; it never reads, and never decides about the connection beyond saying whether it may be kept.
 """
 
+import reprlib
 from asyncio import get_running_loop
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 from threadserve.errors import ClientDisconnected
@@ -19,6 +21,10 @@ from threadserve.http.response_fields import (
     TRANSFER_ENCODING,
     field_line,
     field_lines,
+    final_status,
+    length_of,
+    own_bytes,
+    own_field,
     without_field,
 )
 from threadserve.types import Message
@@ -85,6 +91,8 @@ class ResponseSide:
             return
         if kind == "http.response.body" and (phase == HELD or phase == STREAMING):
             body, more = message.get("body", b""), message.get("more_body", False)
+            if type(body) is not bytes:
+                body = own_body(body)
             if more or phase == STREAMING or not self._is_plain or len(body) > LARGE_BODY:
                 self._send_part(body, more=more)
             else:
@@ -96,7 +104,10 @@ class ResponseSide:
 
     def _start(self, message: Message) -> None:
         state = self.state
-        self.status = status = message["status"]
+        status = message["status"]
+        if type(status) is not int:
+            status = final_status(status)
+        self.status = status
         lines = [state.status_lines.get(status) or state.learn_status(status), state.default_fields]
         self._lines = lines
         known = state.field_lines.known
@@ -104,22 +115,19 @@ class ResponseSide:
         fields = message["headers"] if "headers" in message else ()  # noqa: SIM401
         if type(fields) is not list:
             fields = list(fields)
-        try:
-            for field in fields:
+        for field in fields:
+            try:
                 line = known.get(field)
-                if line is not None:
-                    lines.append(line)
-                elif field[0] == CONTENT_LENGTH and self._remaining < 0 and field[1].isdigit():
+                if line is None and field[0] == CONTENT_LENGTH and self._remaining < 0 and field[1].isdigit():
+                    line = b"content-length: " + field[1] + CRLF
                     self._remaining = int(field[1])
-                    lines.append(b"content-length: " + field[1] + CRLF)
-                else:
-                    self._add_field(field)
-        except TypeError:
-            # Only tuples can be known; other pairs are as good.
-            del lines[2:]
-            self._remaining = UNDECLARED
-            for name, value in fields:
-                self._add_field((name, value))
+            except (AttributeError, TypeError, ValueError):
+                # Only tuples of bytes can be looked up; other pairs, and other buffers, are as good.
+                line = None
+            if line is not None:
+                lines.append(line)
+            else:
+                self._add_field(field)
         if status == 204 or status == 304 or self.is_head or not self.is_http11 or "trailers" in message:
             self._start_special(message)
         self.phase = HELD
@@ -144,28 +152,30 @@ class ResponseSide:
         )
         return takes and self.is_http11 and not self._bodyless and self._remaining < 0
 
-    def _add_field(self, field: tuple[bytes, bytes]) -> None:
+    def _add_field(self, field: Iterable[Any]) -> None:
         """Adds a field that is not known, or that means something to us."""
-        name, value = field
+        own = name, value = own_field(field)
         if name.lower() in DECIDED_HERE:
             self._add_decided(name.lower(), value)
         else:
-            self._lines.append(self.state.field_lines.learn(field))
+            self._lines.append(self.state.field_lines.learn(own))
 
     def _add_decided(self, name: bytes, value: bytes) -> None:
-        line = field_line(name, value)
         if name == CONTENT_LENGTH:
-            if not value.isdigit() or self._remaining >= 0:
-                raise ValueError(f"invalid or repeated content-length in the response: {value!r}")
-            self._remaining = int(value)
-            self._lines.append(line)
+            self._declare_length(value)
         elif name == CONNECTION:
+            field_line(name, value)
             self.keep_alive = self.keep_alive and b"close" not in value.lower()
         elif name != TRANSFER_ENCODING:
+            # The transfer coding is ours to choose (ASGI HTTP spec, "Response Start"); these replace what we would say.
             self._lines[1] = without_field(name, self._lines[1])
-            self._lines.append(line)
-        elif value.lower() != b"chunked":
-            raise ValueError(f"the transfer-encoding is the server's to choose, not the application's: {value!r}")
+            self._lines.append(field_line(name, value))
+
+    def _declare_length(self, value: bytes) -> None:
+        is_first = self._remaining < 0
+        self._remaining = length_of(value, self._remaining)
+        if is_first:
+            self._lines.append(b"content-length: %d\r\n" % self._remaining)
 
     def _send_whole(self, body: bytes) -> None:
         """Sends the most frequent response, all of it at once: this is `_send_part` with the rare cases left out."""
@@ -303,12 +313,12 @@ class ResponseSide:
 
     def _send_trailers(self, message: Message) -> None:
         """ASGI extension `http.response.trailers`, RFC 9112 section 7.1.2."""
-        self._trailers += field_lines(message["headers"])
+        self._trailers += field_lines(message.get("headers", ()))
         if not message.get("more_trailers", False):
             self.outlet.write(b"".join((b"0\r\n", self._trailers, CRLF)))
             self._complete()
 
-    def _send_early_hint(self, links: list[bytes]) -> None:
+    def _send_early_hint(self, links: Iterable[Any]) -> None:
         """ASGI extension `http.response.early_hint`, RFC 8297.
 
         A hint is let go where it comes too late, and for HTTP/1.0, which knows no informational responses.
@@ -341,3 +351,11 @@ class ResponseSide:
         self._finish_head(0, more=False)
         self._write(self._lines, 0)
         self.phase = STREAMING
+
+
+def own_body(body: Any) -> bytes:
+    """A part of the body as bytes that nobody else can change while they wait for the client. Raises `TypeError`."""
+    try:
+        return own_bytes(body)
+    except TypeError:
+        raise TypeError(f"the body of a response is bytes, not {reprlib.repr(body)}") from None

@@ -6,6 +6,7 @@ the messages that wait for the application; it never parses and never touches th
 
 import asyncio
 import logging
+import reprlib
 from asyncio import get_running_loop
 from typing import Any
 
@@ -13,6 +14,7 @@ from threadserve.errors import ClientDisconnected
 from threadserve.http.app_call import AppCall
 from threadserve.http.loop_state import LoopState
 from threadserve.http.peer import label_of
+from threadserve.http.response_fields import own_bytes
 from threadserve.http.response_side import COMPLETE, HELD
 from threadserve.http.response_side import GONE as DENIAL_GONE
 from threadserve.http.scope import target_of
@@ -40,10 +42,11 @@ WHEN = {
 }
 
 NORMAL = 1000
-UNDEFINED = 1004
 ABNORMAL = 1006
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
+# All that are defined, but 1004.
+CLOSE_CODES = (range(1000, 1004), range(1005, 1016), range(3000, 5000))
 
 
 class WebSocketExchange(AppCall):
@@ -196,7 +199,7 @@ class WebSocketExchange(AppCall):
         ):
             await self._deny(message)
         elif phase == OPEN and kind == "websocket.close":
-            self._close(message.get("code", NORMAL), message.get("reason") or "")
+            self._close(message.get("code"), message.get("reason") or "")
         else:
             raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {WHEN[phase]}.")
 
@@ -211,16 +214,22 @@ class WebSocketExchange(AppCall):
         self.phase = OPEN
         self._line.open(answer, deflate)
 
-    def _close(self, code: int, reason: str) -> None:
-        check_code(code)
+    def _close(self, code: int | None, reason: str) -> None:
+        code = NORMAL if code is None else close_code(code)
+        if not isinstance(reason, str):
+            raise TypeError(f"the reason for a WebSocket's end is a str, not {reason!r}")
         self._line.begin_close(code, reason)
         self.phase = CLOSED
         self._part(code, reason)
 
     async def _deny(self, message: Message) -> None:
-        if self._denial is None:
-            self._log(message["status"])
-        await (self._denial or self._begin_denial()).send_event(message)
+        denial = self._denial
+        if denial is None:
+            denial = self._begin_denial()
+            await denial.send_event(message)
+            self._log(denial.status)
+        else:
+            await denial.send_event(message)
 
     def _begin_denial(self) -> Denial:
         self.phase = DENYING
@@ -232,15 +241,21 @@ class WebSocketExchange(AppCall):
         logger.info('%s - "WebSocket %s" %s', label_of(scope["client"]), target_of(scope), outcome)
 
 
-def check_code(code: int) -> None:
-    """Raises `ValueError` unless an application may close with a code (RFC 6455 section 7.4, and what IANA added)."""
-    if code == UNDEFINED or (code not in range(1000, 1016) and code not in range(3000, 5000)):
-        raise ValueError(f"invalid close code: {code!r}")
+def close_code(code: Any) -> int:
+    """A code to close with, whatever class it is of.
+
+    Raises `ValueError` where an application may not close with it (RFC 6455 section 7.4, and what IANA added).
+    """
+    for allowed in CLOSE_CODES:
+        if code in allowed:
+            return allowed[allowed.index(code)]
+    raise ValueError(f"invalid close code: {code!r}")
 
 
 def bytes_of(message: Message) -> bytes:
     """The bytes that a message is to send. Raises `TypeError` where it has neither those nor a text."""
-    data = message.get("bytes")
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise TypeError("'websocket.send' needs a str as its text, or bytes")
-    return bytes(data)
+    try:
+        return own_bytes(message.get("bytes"))
+    except TypeError:
+        given = {key: reprlib.repr(message[key]) for key in ("text", "bytes") if key in message}
+        raise TypeError(f"'websocket.send' needs a str as its text, or bytes, and has {given or 'neither'}") from None

@@ -7,22 +7,22 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from threadserve.http.refusal import CRLF, Refusal, bad_request, status_line
-from threadserve.http.response_fields import DATE, SERVER, field_line, without_field
+from threadserve.http.response_fields import DATE, SERVER, field_line, own_field, without_field
 from threadserve.types import Headers
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 VERSION = b"13"
 UPGRADE_FIELDS = b"upgrade: websocket\r\nconnection: upgrade\r\n"
+SUBPROTOCOL = b"sec-websocket-protocol"
 DECIDED_BY_HANDSHAKE = frozenset(
     {
         b"connection",
         b"content-length",
         b"sec-websocket-accept",
         b"sec-websocket-extensions",
-        b"sec-websocket-protocol",
         b"transfer-encoding",
         b"upgrade",
     }
@@ -48,7 +48,7 @@ def read_handshake(headers: Headers) -> Handshake:
         raise bad_request("no single Sec-WebSocket-Key of 16 bytes in base64")
     return Handshake(
         key=keys[0],
-        subprotocols=elements(values_of(headers, b"sec-websocket-protocol")),
+        subprotocols=elements(values_of(headers, SUBPROTOCOL)),
         extensions=b",".join(values_of(headers, b"sec-websocket-extensions")).decode("latin-1"),
     )
 
@@ -77,23 +77,39 @@ def accept_answer(
     default_fields: bytes,
     subprotocol: str | None,
     extensions: str | None,
-    headers: Iterable[tuple[bytes, bytes]],
+    headers: Iterable[Iterable[Any]],
 ) -> bytes:
     """The answer that opens the WebSocket, with the subprotocol, the extensions and the fields that it names.
 
-    Raises `ValueError` for a field that the handshake decides about or that would break the answer, and `TypeError`
-    where names or values are no bytes.
+    A field that names a subprotocol is as good as `subprotocol`. Raises `ValueError` for a subprotocol that the client
+    has not offered, for a field that the handshake decides about or that would break the answer, and `TypeError` where
+    names or values are no bytes.
     """
     digest = hashlib.sha1(handshake.key + GUID, usedforsecurity=False).digest()
     lines = [status_line(101), UPGRADE_FIELDS, field_line(b"sec-websocket-accept", base64.b64encode(digest))]
-    if subprotocol is not None:
-        lines.append(field_line(b"sec-websocket-protocol", subprotocol.encode("latin-1")))
     if extensions is not None:
         lines.append(field_line(b"sec-websocket-extensions", extensions.encode("latin-1")))
-    for name, value in headers:
+    chosen = [subprotocol] if subprotocol else []
+    for field in headers:
+        name, value = own_field(field)
+        if name.lower() == SUBPROTOCOL:
+            chosen.append(value.strip(b"\t ").decode("latin-1"))
+            continue
         lines.append(field_line(name, value))
         if name.lower() in DECIDED_BY_HANDSHAKE:
             raise ValueError(f"the header {name!r} is the handshake's to choose, not the application's")
         if name.lower() in (DATE, SERVER):
             default_fields = without_field(name.lower(), default_fields)
+    if chosen:
+        lines.append(subprotocol_line(chosen, handshake.subprotocols))
     return b"".join([*lines, default_fields, CRLF])
+
+
+def subprotocol_line(chosen: list[str], offered: list[str]) -> bytes:
+    """The field that names the subprotocol. Raises `ValueError` unless it is one that was offered (RFC 6455 4.2.2)."""
+    for subprotocol in chosen:
+        if subprotocol not in offered:
+            raise ValueError(f"the subprotocol {subprotocol!r} is not among those that the client offers: {offered!r}")
+        if subprotocol != chosen[0]:
+            raise ValueError(f"two subprotocols for one WebSocket: {chosen[0]!r} and {subprotocol!r}")
+    return field_line(SUBPROTOCOL, chosen[0].encode("latin-1"))

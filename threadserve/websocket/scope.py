@@ -14,7 +14,7 @@ def websocket_scope(scope: dict[str, Any], handshake: Handshake) -> dict[str, An
     """Makes the scope of a request that of the WebSocket which it asks for, in place."""
     scope["type"] = "websocket"
     scope["scheme"] = SCHEMES[scope["scheme"]]
-    scope["subprotocols"] = handshake.subprotocols
+    scope["subprotocols"] = handshake.subprotocols.copy()
     extensions: dict[str, Any] = {"websocket.http.response": {}}
     if "tls" in scope["extensions"]:
         extensions["tls"] = scope["extensions"]["tls"]
