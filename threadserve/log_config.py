@@ -1,6 +1,8 @@
 """How logging is configured: by a dict, a file or nothing at all, and by the settings beside it.
 
-Runs on the main thread before any other thread starts. It keeps nothing, and makes no handler or formatter itself.
+Runs on the main thread before any other thread starts. It keeps nothing, and makes no handler or formatter itself. For
+the whole process it has Uvicorn's names stand for ours: in `logging.getLogger`, and in what applications configure by
+`logging.config.dictConfig` later.
 """
 
 import json
@@ -15,7 +17,9 @@ from typing import IO, Any
 
 from threadserve.config import Config
 from threadserve.errors import ConfigError
+from threadserve.logging.configurator import Configurator, configure_by_parser, take_formatters
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
+from threadserve.logging.names import take_names
 
 LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any]
 
@@ -28,6 +32,8 @@ def configure_logging(config: Config) -> None:
     `log_config` that cannot be used.
     """
     logging.addLevelName(TRACE_LOG_LEVEL, "TRACE")
+    take_names()
+    take_formatters()
     if config.log_config is not None:
         apply(config.log_config, config.use_colors)
     if config.log_level is not None:
@@ -52,13 +58,20 @@ def apply(source: LogConfig, use_colors: bool | None) -> None:
     """
     name = os.fspath(source) if isinstance(source, str | os.PathLike) else getattr(source, "name", "")
     try:
-        loaded = read_file(Path(source)) if isinstance(source, str | os.PathLike) else source
+        loaded = read_source(source)
         if isinstance(loaded, dict):
-            logging.config.dictConfig(with_colors(loaded, use_colors))
+            Configurator(with_colors(loaded, use_colors)).configure()
         else:
-            logging.config.fileConfig(loaded, disable_existing_loggers=False)
+            configure_by_parser(loaded)
     except Exception as error:
         raise ConfigError("log_config", f"{name}: {fault(error)}".removeprefix(": ")) from error
+
+
+def read_source(source: LogConfig) -> dict[str, Any] | RawConfigParser:
+    """A configuration, from its file where it is one."""
+    if isinstance(source, dict | RawConfigParser):
+        return source
+    return read_file(Path(source)) if isinstance(source, str | os.PathLike) else load_ini(source)
 
 
 def read_file(path: Path) -> dict[str, Any] | ConfigParser:

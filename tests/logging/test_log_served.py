@@ -18,16 +18,26 @@ import logging.config
 async def app(scope, receive, send):
     if scope["type"] == "http":
         logging.getLogger("site").warning("from the site")
-        await send({{"type": "http.response.start", "status": 200}})
-        await send({{"type": "http.response.body", "body": b"hello"}})
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"hello"})
 """
 BASIC = 'logging.basicConfig(format="root %(message)s", level="INFO")'
+
+
+DJANGOS = """
+logging.config.dictConfig({
+    "version": 1,
+    "formatters": {"plain": {"format": "root %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+})
+"""
 
 
 @contextmanager
 def logged(folder: Path, setup: str, *options: str) -> Iterator[ServerProcess]:
     """A server whose application sets logging up, after it has answered one request and ended."""
-    (folder / "site_that_logs.py").write_text(APP.format(setup=setup))
+    (folder / "site_that_logs.py").write_text(APP.replace("{setup}", setup))
     with ServerProcess("site_that_logs:app", *options, cwd=folder) as server:
         with clients() as connect:
             assert connect(server).get("/path").status == 200
@@ -35,12 +45,24 @@ def logged(folder: Path, setup: str, *options: str) -> Iterator[ServerProcess]:
         yield server
 
 
-@pytest.mark.parametrize("setup", [BASIC], ids=["basicConfig"])
+@pytest.mark.parametrize("setup", [BASIC, DJANGOS], ids=["basicConfig", "dictConfig"])
 def test_the_log_is_the_same_whatever_the_application_sets_up(tmp_path: Path, setup: str) -> None:
     with logged(tmp_path, setup) as server:
         assert ACCESS_LINE.fullmatch(server.stdout)
         assert f"INFO:     Finished server process [{server.pid}]\n" in server.stderr
         assert server.stderr.count("from the site\n") == 1
+
+
+UVICORNS = """
+logging.getLogger("uvicorn.error").info("from the application")
+logging.getLogger("uvicorn.access").addFilter(lambda record: record.args[2] != "/path")
+"""
+
+
+def test_loggers_by_uvicorns_names_are_the_servers(tmp_path: Path) -> None:
+    with logged(tmp_path, UVICORNS, "--threads", "2", "--workers", "2") as server:
+        assert server.stdout == ""
+        assert "INFO:     from the application\n" in server.stderr
 
 
 def test_the_log_goes_to_the_roots_handlers_where_that_is_asked_for(tmp_path: Path) -> None:

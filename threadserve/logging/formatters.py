@@ -79,8 +79,8 @@ COLORED_STATUS = StatusTexts(use_colors=True)
 class ColourizedFormatter(logging.Formatter):
     """A formatter whose format may use `%(levelprefix)s`.
 
-    With `use_colors` None a `ConsoleHandler` colours if its stream is a terminal, any other handler does not. A record
-    made with `extra={"color_message": ...}` has that message where colours are on.
+    With `use_colors` None a `ConsoleHandler`, or a handler of a configuration, colours if its stream is a terminal, and
+    any other handler does not. A record made with `extra={"color_message": ...}` has that message where colours are on.
     """
 
     def __init__(
@@ -166,10 +166,8 @@ class ConsoleHandler(logging.StreamHandler[Any]):
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:
         """Uses this formatter, with the colours decided for this handler's stream where it leaves them open."""
-        if isinstance(fmt, ColourizedFormatter) and fmt.use_colors is None:
-            fmt = copy.copy(fmt)
-            fmt.use_colors = is_terminal(self.stream)
         super().setFormatter(fmt)
+        settle_colors(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints the record."""
@@ -200,6 +198,15 @@ class ConsoleHandler(logging.StreamHandler[Any]):
             say_on_stderr(
                 f"threadserve: cannot write the log to {getattr(self.stream, 'name', self.stream)}: {error}\n"
             )
+
+
+def settle_colors(handler: object) -> None:
+    """Decides whether a handler's formatter colours, where that is open, by whether its stream is a terminal."""
+    if isinstance(handler, logging.StreamHandler):
+        formatter = handler.formatter
+        if isinstance(formatter, ColourizedFormatter) and formatter.use_colors is None:
+            handler.formatter = decided = copy.copy(formatter)
+            decided.use_colors = is_terminal(handler.stream)
 
 
 def say_on_stderr(text: str) -> None:
