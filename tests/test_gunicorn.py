@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -18,7 +19,13 @@ from support.raw_client import RawClient, clients, request
 from support.responses import Response
 from support.waiting import DEADLINE, wait_until
 
+from threadserve.config import build
+
 pytest.importorskip("gunicorn", reason="Gunicorn is not installed")
+
+from gunicorn.config import Config as GunicornConfig
+
+from threadserve.gunicorn import ThreadserveWorker
 
 Start = Callable[..., GunicornProcess]
 
@@ -110,6 +117,24 @@ def test_every_worker_and_each_of_its_threads_serves(start: Start) -> None:
     wait_until(have_all_answered, "all threads of both workers", 3 * DEADLINE)
     assert {int(instance.split()[0]) for instance in instances} == set(pids)
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "more", "expected"),
+    [(1, 1, {}, 1), (2, 1, {}, 1), (2, 3, {}, 3), (2, 1, {"threads": "auto"}, 3), (9, 1, {"threads": "auto"}, 1)],
+)
+def test_the_number_of_threads_is_gunicorns_on_every_build(
+    monkeypatch: pytest.MonkeyPatch, workers: int, threads: int, more: dict[str, Any], expected: int
+) -> None:
+    monkeypatch.setattr(build, "free_threaded_build", lambda: True)
+    monkeypatch.setattr(build, "usable_cpus", lambda: 6)
+    monkeypatch.setenv("WEB_CONCURRENCY", "5")
+    given = GunicornConfig()
+    given.set("workers", workers)
+    given.set("threads", threads)
+    monkeypatch.setattr(ThreadserveWorker, "CONFIG_KWARGS", more)
+    made = ThreadserveWorker.make_config(given)
+    assert (made.worker_count, made.thread_count) == (workers, expected)
 
 
 @pytest.mark.parametrize(

@@ -46,16 +46,6 @@ def test_when_other_processes_serve(
     assert Config("main:app", **settings).use_subprocess is other_processes
 
 
-@pytest.mark.parametrize(("free_threaded", "workers"), [(True, 1), (False, 3)])
-def test_web_concurrency_means_processes_on_a_build_with_the_gil(
-    monkeypatch: pytest.MonkeyPatch, free_threaded: bool, workers: int
-) -> None:
-    monkeypatch.setattr(build, "free_threaded_build", lambda: free_threaded)
-    monkeypatch.setenv("WEB_CONCURRENCY", "3")
-    assert Config("main:app").worker_count == workers
-    assert Config("main:app", workers=2).worker_count == 2
-
-
 def test_a_bad_web_concurrency_is_one_line() -> None:
     server = ServerProcess("main:app", env={"WEB_CONCURRENCY": "many"})
     server.start(wait=False)

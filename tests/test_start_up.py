@@ -1,6 +1,5 @@
 """What a user sees when the server starts, and when it cannot."""
 
-import os
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from support.server_process import ServerProcess
 
 from threadserve import __version__
 from threadserve.config.build import free_threaded_build
+from threadserve.config.cpus import usable_cpus
 
 TESTS = str(Path(__file__).parent)
 STEERED = "support.steered_app:app"
@@ -205,9 +205,26 @@ def test_the_log_says_what_serves_on_what_and_where(start: Start, threads: str, 
     assert turns == (0 if free_threaded_build() or threads == "1" else 1)
 
 
-def test_the_default_is_a_thread_per_cpu_or_one(start: Start) -> None:
-    cpus = len(os.sched_getaffinity(0)) if free_threaded_build() else 1
-    assert start(STEERED).wait_for_line(r": (\d+) threads? ×")[1] == str(cpus)
+IDLE = (
+    r'This process may use (\d+) CPUs and serves on 1 thread: --threads auto would use them all. Read "App instances"'
+)
+
+
+def test_the_default_is_one_thread_and_the_log_says_how_to_use_all_cpus(start: Start) -> None:
+    server = start(STEERED)
+    assert server.wait_for_line(r": (\d+) threads? ×")[1] == "1"
+    idle = re.findall(IDLE, server.stderr)
+    assert idle == ([str(usable_cpus())] if free_threaded_build() and usable_cpus() > 1 else [])
+
+
+def test_auto_is_a_thread_per_usable_cpu(start: Start) -> None:
+    server = start(STEERED, "--threads", "auto")
+    assert server.wait_for_line(r": (\d+) threads? ×")[1] == str(usable_cpus())
+    assert not re.search(IDLE, server.stderr)
+
+
+def test_a_site_whose_threads_are_the_pools_is_told_nothing_of_cpus(start: Start) -> None:
+    assert not re.search(IDLE, start("support.wsgi_apps:hello").stderr)
 
 
 def test_a_host_with_two_addresses_is_named_twice_with_one_port(start: Start) -> None:

@@ -5,6 +5,7 @@ import platform
 
 from threadserve.config import Config
 from threadserve.config.build import free_threaded_build
+from threadserve.config.cpus import usable_cpus
 from threadserve.gil import gil_is_enabled
 from threadserve.http.parsers import parser_name
 from threadserve.interfaces.loading import AppSource
@@ -34,6 +35,8 @@ def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
         logger.warning(
             "This build of Python has the GIL: the threads take turns. Free-threaded Python runs them at once."
         )
+    if source.bridge is None:
+        log_idle_cpus(config)
     log_addresses(config, listeners)
 
 
@@ -48,7 +51,21 @@ def log_workers_start(config: Config, listeners: Listeners) -> None:
         counted(config.worker_count, "process", "processes"),
         counted(config.thread_count, "thread"),
     )
+    if config.interface != "wsgi":
+        log_idle_cpus(config)
     log_addresses(config, listeners)
+
+
+def log_idle_cpus(config: Config) -> None:
+    """Logs how to use all CPUs where fewer threads than that run at once. A WSGI application has threads of its own."""
+    cpus, threads = usable_cpus(), config.worker_count * config.thread_count
+    if free_threaded_build() and not gil_is_enabled() and cpus > threads:
+        logger.info(
+            'This process may use %d CPUs and serves on %s: --threads auto would use them all. Read "App instances" in '
+            "the README first.",
+            cpus,
+            counted(threads, "thread"),
+        )
 
 
 def log_addresses(config: Config, listeners: Listeners) -> None:

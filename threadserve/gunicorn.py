@@ -4,10 +4,10 @@ Gunicorn's arbiter makes a worker and forks; all else runs in the worker's proce
 server's thread there. It owns that process's server; the sockets are the arbiter's and shared by all workers. It never
 touches a connection. This is the only module that needs Gunicorn.
 
-Each worker runs `--threads` loop threads, and as many that call a WSGI application. Gunicorn's default, 1, stands for
-ours: one loop thread on a build with the GIL, and on a free-threaded one the CPUs divided among the workers. Every loop
-has an instance of the application; with `--preload` and `--reload`, or when a program starts Gunicorn with an
-application class of its own, they share the one that Gunicorn has loaded.
+Each worker runs `--threads` loop threads, and as many that call a WSGI application. Gunicorn's default, 1, is one loop
+thread, and for a WSGI application our default pool: one thread would answer one request at a time. Every loop has an
+instance of the application; with `--preload` and `--reload`, or when a program starts Gunicorn with an application
+class of its own, they share the one that Gunicorn has loaded.
 """
 
 import ast
@@ -25,7 +25,6 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from threadserve.config import Config
-from threadserve.config.build import free_threaded_build, usable_cpus
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.listening.tcp import SharedListener
 from threadserve.logging.formatters import handlers_reached
@@ -139,7 +138,8 @@ class ThreadserveWorker(Worker, Observer):
 def settings_from(cfg: Any) -> dict[str, Any]:
     """What Gunicorn's settings are called here."""
     return {
-        "threads": cfg.threads if cfg.threads > 1 else default_threads(cfg.workers),
+        "workers": max(1, cfg.workers),
+        "threads": cfg.threads,
         "wsgi_threads": cfg.threads if cfg.threads > 1 else None,
         "backlog": cfg.backlog,
         "limit_max_requests": cfg.max_requests or None,
@@ -172,11 +172,6 @@ def tls_settings_from(cfg: Any) -> dict[str, Any]:
 def has_proxy_protocol(cfg: Any) -> bool:
     """Whether connections begin with a PROXY header; of a version of its own choice in newer versions of Gunicorn."""
     return cfg.proxy_protocol not in (False, "off")
-
-
-def default_threads(workers: int) -> int:
-    """The number of threads where none is set. $WEB_CONCURRENCY, to Gunicorn, is the number of workers."""
-    return max(1, usable_cpus() // max(1, workers)) if free_threaded_build() else 1
 
 
 def first_then(first: Any, make: Callable[[], Any]) -> Callable[[], Any]:

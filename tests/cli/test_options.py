@@ -168,3 +168,8 @@ def test_variables_that_set_nothing_are_left_alone(served: Calls) -> None:
 def test_a_header_is_a_name_and_a_value(served: Calls, text: str, pair: tuple[str, str]) -> None:
     assert invoke(APP, "--header", text).exit_code == 0
     assert served[0][1]["headers"] == (pair,)
+
+
+def test_the_number_of_threads_may_be_left_to_the_cpus(served: Calls) -> None:
+    assert invoke(APP, "--threads", "auto").exit_code == invoke(APP, THREADS="auto").exit_code == 0
+    assert [given["threads"] for _, given in served] == ["auto", "auto"]

@@ -9,7 +9,6 @@ from hypothesis import given, strategies
 
 from threadserve import config
 from threadserve.config import LOG_LEVELS, LOGGING_CONFIG, Config, build
-from threadserve.config.build import default_threads
 from threadserve.config.checks import Check, at_least, between
 from threadserve.errors import ConfigError
 
@@ -68,6 +67,7 @@ GOOD = [
     ("port", 65535),
     ("threads", None),
     ("threads", 1024),
+    ("threads", "auto"),
     ("distribute", "kernel"),
     ("limit_concurrency", 1),
     ("timeout_keep_alive", 0),
@@ -99,6 +99,10 @@ BAD = [
     ("backlog", 2**31, "2147483648 is not from 1 to 2147483647"),
     ("threads", 0, "0 is not from 1 to 1024"),
     ("threads", 1025, "1025 is not from 1 to 1024"),
+    ("threads", "all", "'all' is not a whole number or auto"),
+    ("threads", 1.5, "1.5 is not a whole number or auto"),
+    ("threads", True, "True is not a whole number or auto"),
+    ("distribute", 3, "3 is not one of least-busy, round-robin, kernel"),
     ("distribute", "fair", "'fair' is not one of least-busy, round-robin, kernel"),
     ("loop", "uvlop", "'uvlop' is not one of auto, asyncio, uvloop, none, or module:attribute"),
     ("loop", 3, "3 is not text"),
@@ -153,6 +157,7 @@ BAD = [
     ("env_file", 1, "1 is not text or a path"),
     ("reset_contextvars", 1, "1 is not true or false"),
     ("wsgi_threads", 0, "0 is not from 1 to 1024"),
+    ("wsgi_threads", "auto", "'auto' is not a whole number"),
     ("wsgi_queue", 0, "0 is less than 1"),
     ("timeout_request", 0, "0 is not from 0.001 to 1000000000"),
     ("ws", "fast", "'fast' is not one of auto, wsproto, websockets, websockets-sansio, none"),
@@ -267,30 +272,53 @@ def on_a_build(monkeypatch: pytest.MonkeyPatch, *, free_threaded: bool, web_conc
 
 
 @pytest.mark.parametrize(
-    ("free_threaded", "web_concurrency", "threads"),
-    [(True, "", 6), (True, "3", 3), (True, "1024", 1024), (False, "", 1), (False, "3", 1), (False, "many", 1)],
+    ("free_threaded", "web_concurrency", "settings", "processes", "threads"),
+    [
+        (True, "", {}, 1, 1),
+        (False, "", {}, 1, 1),
+        (True, "3", {}, 1, 3),
+        (False, "3", {}, 3, 1),
+        (True, "1024", {}, 1, 1024),
+        # Who says how many processes there are does not mean threads by the variable, and the other way round.
+        (True, "3", {"workers": 4}, 4, 1),
+        (False, "3", {"workers": 4}, 4, 1),
+        (True, "3", {"threads": 2}, 1, 2),
+        (False, "3", {"threads": 2}, 3, 2),
+        (True, "many", {"threads": 2}, 1, 2),
+        (False, "many", {"workers": 2}, 2, 1),
+        (True, "", {"threads": "auto"}, 1, 6),
+        (False, "", {"threads": "auto"}, 1, 6),
+        (True, "3", {"threads": "auto"}, 1, 6),
+        (False, "3", {"threads": "auto"}, 3, 2),
+        (True, "", {"threads": "auto", "workers": 4}, 4, 1),
+        (True, "", {"threads": "auto", "workers": 2}, 2, 3),
+        (True, "", {"threads": "auto", "workers": 7}, 7, 1),
+    ],
 )
-def test_the_number_of_threads_follows_the_build(
-    monkeypatch: pytest.MonkeyPatch, free_threaded: bool, web_concurrency: str, threads: int
+def test_how_many_processes_and_threads_serve(
+    monkeypatch: pytest.MonkeyPatch,
+    free_threaded: bool,
+    web_concurrency: str,
+    settings: dict[str, Any],
+    processes: int,
+    threads: int,
 ) -> None:
     on_a_build(monkeypatch, free_threaded=free_threaded, web_concurrency=web_concurrency)
-    assert Config(APP).thread_count == threads
-    assert Config(APP, threads=2).thread_count == 2
+    made = Config(APP, **settings)
+    assert (made.worker_count, made.thread_count) == (processes, threads)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "1025", "99999999999", " 2", "\N{SUPERSCRIPT TWO}"])
-def test_a_bad_web_concurrency_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    on_a_build(monkeypatch, free_threaded=True, web_concurrency=text)
+@pytest.mark.parametrize(("free_threaded", "option"), [(True, "threads"), (False, "workers")])
+def test_a_bad_web_concurrency_is_named(
+    monkeypatch: pytest.MonkeyPatch, free_threaded: bool, option: str, text: str
+) -> None:
+    on_a_build(monkeypatch, free_threaded=free_threaded, web_concurrency=text)
+    made = Config(APP)
     with pytest.raises(ConfigError) as refused:
-        default_threads()
-    assert refused.value.option == "threads"
-    assert refused.value.problem == f"$WEB_CONCURRENCY is {text!r}, not a number of threads"
-
-
-@pytest.mark.parametrize("number", [1, 4])
-def test_usable_cpus_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    monkeypatch.setattr("os.process_cpu_count", lambda: number, raising=False)
-    assert build.usable_cpus() == number
+        print(made.worker_count, made.thread_count)
+    assert refused.value.option == option
+    assert refused.value.problem == f"$WEB_CONCURRENCY is {text!r}, not a number of {option}"
 
 
 @pytest.mark.parametrize(

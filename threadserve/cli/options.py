@@ -86,9 +86,11 @@ def help_text(declared: Field[Any]) -> str:
 
 def value_name(declared: Field[Any], kind: Any) -> str:
     """What the help calls the value of an option."""
+    if metavar := declared.metadata["metavar"]:
+        return str(metavar)
     if allowed := choices(declared):
         return f"[{'|'.join(allowed)}]"
-    return declared.metadata["metavar"] or {int: "N", float: "SECONDS", bool: "[true|false]"}[kind]
+    return {int: "N", float: "SECONDS", bool: "[true|false]"}[kind]
 
 
 def write_record(formatter: click.HelpFormatter, names: str, text: str) -> None:

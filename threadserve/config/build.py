@@ -6,11 +6,18 @@ Runs on whichever thread makes a configuration. It owns nothing.
 import os
 import re
 import sysconfig
+from typing import Any
 
 from threadserve.config.checks import between
+from threadserve.config.cpus import usable_cpus
 from threadserve.errors import ConfigError
 
 number_of_threads = number_of_workers = between(1, 1024)
+
+
+def threads_or_auto(value: Any) -> str | None:
+    """A check that a number of threads is one, unless it is left to the number of CPUs."""
+    return number_of_threads(value) if value != "auto" else None
 
 
 def free_threaded_build() -> bool:
@@ -18,14 +25,18 @@ def free_threaded_build() -> bool:
     return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
-def default_threads() -> int:
-    """The number of loop threads where none is set: on a build with the GIL threads would only take turns.
+def default_threads(*, has_workers: bool) -> int:
+    """The number of loop threads where none is set: one, for more of them mean more copies of the application.
 
-    Raises `ConfigError` if $WEB_CONCURRENCY is not a number of threads.
+    On a free-threaded build $WEB_CONCURRENCY asks for them, unless processes are asked for in its place. Raises
+    `ConfigError` if it is not a number of threads.
     """
-    if not free_threaded_build():
-        return 1
-    return web_concurrency("threads") or usable_cpus()
+    return 1 if has_workers or not free_threaded_build() else web_concurrency("threads")
+
+
+def threads_for_all_cpus(processes: int) -> int:
+    """The number of loop threads in each of so many processes that divide the CPUs among them."""
+    return max(1, usable_cpus() // processes)
 
 
 def default_workers() -> int:
@@ -33,9 +44,7 @@ def default_workers() -> int:
 
     Raises `ConfigError` if $WEB_CONCURRENCY is not a number of processes.
     """
-    if free_threaded_build():
-        return 1
-    return web_concurrency("workers") or 1
+    return 1 if free_threaded_build() else web_concurrency("workers")
 
 
 def default_wsgi_threads() -> int:
@@ -44,17 +53,10 @@ def default_wsgi_threads() -> int:
 
 
 def web_concurrency(option: str) -> int:
-    """What $WEB_CONCURRENCY says, which stands for this option; 0 where it says nothing. Raises `ConfigError`."""
+    """What $WEB_CONCURRENCY says, which stands for this option, or one. Raises `ConfigError`."""
     wanted = os.environ.get("WEB_CONCURRENCY", "")
     if not wanted:
-        return 0
-    if not re.fullmatch(r"[0-9]{1,4}", wanted) or number_of_threads(int(wanted)):
+        return 1
+    if not re.fullmatch(r"[0-9]{1,4}", wanted) or number_of_workers(int(wanted)):
         raise ConfigError(option, f"$WEB_CONCURRENCY is {wanted!r}, not a number of {option}")
     return int(wanted)
-
-
-def usable_cpus() -> int:
-    """How many CPUs this process may run on."""
-    if hasattr(os, "process_cpu_count"):
-        return os.process_cpu_count() or 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

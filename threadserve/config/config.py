@@ -9,7 +9,7 @@ import os
 from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar
 
-from threadserve.config.build import default_threads, default_workers, default_wsgi_threads
+from threadserve.config.build import default_threads, default_workers, default_wsgi_threads, threads_for_all_cpus
 from threadserve.config.checks import trusted_hosts
 from threadserve.config.declaring import problem_with
 from threadserve.config.env_file import load_env_file
@@ -65,8 +65,10 @@ class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Ap
 
     @property
     def thread_count(self) -> int:
-        """How many loop threads serve in each process: `threads`, or this build's default."""
-        return self.threads if self.threads is not None else default_threads()
+        """How many loop threads serve in each process: `threads`, or the default."""
+        if self.threads == "auto":
+            return threads_for_all_cpus(self.worker_count)
+        return self.threads if self.threads is not None else default_threads(has_workers=self.workers is not None)
 
     @property
     def worker_count(self) -> int:

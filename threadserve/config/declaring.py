@@ -65,11 +65,14 @@ def alternatives(declared: Field[Any]) -> list[Any]:
     return [member for member in members if member is not type(None)]
 
 
-def plain_types(declared: Field[Any]) -> list[type]:
-    """The plain types that a setting's values have; none where its type is more than `PLAIN_TYPES` can tell."""
-    origins = [get_origin(member) or member for member in alternatives(declared)]
-    kinds = [str if origin is Literal else origin for origin in origins]
-    return kinds if all(kind in PLAIN_TYPES for kind in kinds) else []
+def is_plain(declared: Field[Any]) -> bool:
+    """Whether the types of a setting's values are none but texts that it may be, and `PLAIN_TYPES`."""
+    return all(get_origin(member) is Literal or kind_of(member) in PLAIN_TYPES for member in alternatives(declared))
+
+
+def kind_of(member: Any) -> Any:
+    """A type without what it is a list of."""
+    return get_origin(member) or member
 
 
 def choices(declared: Field[Any]) -> Sequence[str]:
@@ -83,22 +86,34 @@ def choices(declared: Field[Any]) -> Sequence[str]:
 
 def problem_with(declared: Field[Any], value: object) -> str | None:
     """What is wrong with a setting's value, or None. A log level may also be given as a number."""
+    members = alternatives(declared)
     if value is None:
         return None if type(None) in get_args(declared.type) else "a value is needed"
-    kinds = plain_types(declared)
-    if kinds and not _fits(value, kinds):
-        return f"{value!r} is not {' or '.join(PLAIN_TYPES[kind] for kind in kinds)}"
+    if is_plain(declared) and not any(_fits(value, member) for member in members):
+        return f"{value!r} is not {' or '.join(map(_described, members))}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is not a finite number"
     allowed = choices(declared)
     if allowed and isinstance(value, str) and value not in allowed:
-        return f"{value!r} is not one of {', '.join(allowed)}"
+        return f"{value!r} is not {_one_of(allowed)}"
     check: Check | None = declared.metadata.get("check")
     return check(value) if check else None
 
 
-def _fits(value: object, kinds: Sequence[type]) -> bool:
-    """Whether a value is of one of these types, where true is no number, text no list, and 1 is a number too."""
+def _fits(value: object, member: Any) -> bool:
+    """Whether a value is of this type, where true is no number, text no list, and 1 is a number too."""
+    if get_origin(member) is Literal:
+        return value in get_args(member)
+    kind = kind_of(member)
     if isinstance(value, (bool, str)):
-        return type(value) in kinds
-    return isinstance(value, tuple(kinds)) or (float in kinds and isinstance(value, int))
+        return type(value) is kind
+    return isinstance(value, kind) or (kind is float and isinstance(value, int))
+
+
+def _described(member: Any) -> str:
+    """What a value of this type is."""
+    return _one_of(get_args(member)) if get_origin(member) is Literal else PLAIN_TYPES[kind_of(member)]
+
+
+def _one_of(texts: Sequence[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"one of {', '.join(texts)}"

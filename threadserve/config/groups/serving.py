@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from threadserve.config.build import number_of_threads
+from threadserve.config.build import threads_or_auto
 from threadserve.config.checks import at_least, between, hosts, loop_name, octal_mode, texts
 from threadserve.config.declaring import setting
 
@@ -35,11 +35,12 @@ class Serving:
         shown_default="666, or those of the socket that is replaced",
     )
     backlog: int = setting(2048, "Connections that may wait to be accepted.", check=between(1, 2**31 - 1))
-    threads: int | None = setting(
+    threads: int | Literal["auto"] | None = setting(
         None,
-        "Threads, each with an event loop of its own.",
-        check=number_of_threads,
-        shown_default="$WEB_CONCURRENCY or one per usable CPU; 1 on a build with the GIL",
+        "Threads, each with an event loop and an app instance of its own; auto is one per usable CPU.",
+        check=threads_or_auto,
+        metavar="N|auto",
+        shown_default="1; $WEB_CONCURRENCY on a free-threaded build",
     )
     distribute: Literal["least-busy", "round-robin", "kernel"] = setting(
         "least-busy", "How to choose the thread for a new connection."
