@@ -86,8 +86,9 @@ class ThreadserveWorker(Worker, Observer):
             server.run([SharedListener(fileno=listener.detach()) for listener in self.sockets])
         except ThreadserveError as error:
             self.log.critical("%s", error, exc_info=error.__cause__ if isinstance(error, AppImportFailed) else None)
-            # This code has the arbiter give up, where it would otherwise start workers without end.
-            sys.exit(error.exit_code if server.started else Arbiter.WORKER_BOOT_ERROR)
+            # This code has the arbiter give up, where it would otherwise start workers without end. One that has
+            # served is replaced, whatever its own code means to the arbiter.
+            sys.exit(ThreadserveError.exit_code if server.started else Arbiter.WORKER_BOOT_ERROR)
 
     def on_tick(self, *, has_moved: bool) -> None:
         """Gives the arbiter a sign of life, and stops when it is gone or Gunicorn's reloader has seen a change."""
