@@ -61,6 +61,12 @@ class TooManyDeaths(ThreadserveError):
     exit_code = 4
 
 
+class ThreadsStuck(ThreadserveError):
+    """Every thread that calls a WSGI application hangs: only a new process helps."""
+
+    exit_code = 5
+
+
 class ClientDisconnected(OSError):
     """`send` was called after the client had gone (ASGI HTTP spec 2.4, "Disconnected Client")."""
 

@@ -163,7 +163,7 @@ class Serving:
             self._acceptor.listen(self.listeners)
 
     def _watch(self) -> None:
-        """Accepts, and looks after the loops, until there is a reason to stop."""
+        """Accepts, and looks after the loops, until there is a reason to stop. Raises `ThreadsStuck`."""
         limits = Limits(self._config, self._group.requests)
         interval = self._observer.interval
         pause = min(interval, TICK / 10) if limits.requests else interval
@@ -177,9 +177,9 @@ class Serving:
                 next_sign = time.monotonic() + interval
                 self._give_sign_of_life()
             is_due = time.monotonic() >= next_look
-            is_over = limits.are_reached(look_at_memory=is_due) or self._source.is_worn_out
-            if is_over and self._observer.on_limit():
+            if limits.are_reached(look_at_memory=is_due) and self._observer.on_limit():
                 return
+            self._source.check()
             if is_due:
                 next_look = time.monotonic() + TICK
                 self._guard.check()

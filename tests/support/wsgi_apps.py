@@ -1,8 +1,11 @@
 """Pieces of WSGI applications."""
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from support.waiting import DEADLINE, wait_until
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -61,3 +64,23 @@ def with_start(status: Any, headers: Any, result: Any = (b"x",)) -> Callable[...
         return result
 
     return app
+
+
+class Held:
+    """An application whose calls to /held wait until they are let go; it counts those that have come."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.arrived = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
+        if environ["PATH_INFO"] == "/held":
+            with self._lock:
+                self.arrived += 1
+            assert self.release.wait(2 * DEADLINE)
+        return hello(environ, start_response)
+
+    def wait_for(self, count: int) -> None:
+        """Waits until so many calls have come."""
+        wait_until(lambda: self.arrived >= count, f"{count} calls, of which {self.arrived} came")

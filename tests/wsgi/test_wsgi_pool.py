@@ -1,9 +1,7 @@
-"""The pool: parallel calls, a bound on what waits, stuck calls, the end; and what calls leave on its threads."""
+"""The pool: parallel calls, a bound on what waits, the end; and what calls leave on its threads."""
 
 import contextvars
-import re
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -12,67 +10,10 @@ from support.error_log import ErrorLog
 from support.raw_client import Connect, RawClient, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
-from support.wsgi_apps import PLAIN, Environ, StartResponse, hello
+from support.wsgi_apps import PLAIN, Environ, Held, StartResponse, hello
 
 from threadserve.interfaces import WSGIBridge
-from threadserve.interfaces.wsgi import call, pool
-from threadserve.interfaces.wsgi.channel import Channel
-
-
-class Held:
-    """An application whose calls to /held wait until they are let go; it counts those that have come."""
-
-    def __init__(self) -> None:
-        self.release = threading.Event()
-        self.arrived = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
-        if environ["PATH_INFO"] == "/held":
-            with self._lock:
-                self.arrived += 1
-            assert self.release.wait(2 * DEADLINE)
-        return hello(environ, start_response)
-
-    def wait_for(self, count: int) -> None:
-        """Waits until so many calls have come."""
-        wait_until(lambda: self.arrived >= count, f"{count} calls, of which {self.arrived} came")
-
-
-TIMEOUT = 2 * DEADLINE
-
-
-class Clock:
-    """What the pool measures calls by: real time, which a test puts forward past `TIMEOUT`."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-        self._ahead = 0.0
-
-    def monotonic(self) -> float:
-        """In place of `time.monotonic`; counts the watching thread's looks."""
-        if threading.current_thread().name == "threadserve-wsgi-watch":
-            self.looks += 1
-        return time.monotonic() + self._ahead
-
-    def put_forward(self) -> None:
-        """Makes what runs now, and does not wait for its client, run for too long."""
-        self._ahead += 2 * TIMEOUT
-
-    def wait_for_a_look(self) -> None:
-        """Waits until the watching thread has looked at the calls once more, as a whole."""
-        enough = self.looks + 2
-        wait_until(lambda: self.looks >= enough, "the calls to be looked at")
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The pool's clock; stuck calls are looked for often."""
-    clock = Clock()
-    monkeypatch.setattr(pool, "time", clock)
-    monkeypatch.setattr(call, "monotonic", clock.monotonic)
-    monkeypatch.setattr(pool, "LONGEST_LOOK", 0.01)
-    return clock
+from threadserve.interfaces.wsgi import pool
 
 
 def test_calls_run_at_once(serve: Serve, connect: Connect) -> None:
@@ -194,69 +135,6 @@ def test_slow_reader_of_a_finished_result_holds_no_thread(serve: Serve, connect:
         assert client.read_response().body == b"x" * 1_000_000
 
 
-def test_stuck_call_is_answered_and_its_thread_replaced(
-    serve: Serve, connect: Connect, error_log: ErrorLog, clock: Clock
-) -> None:
-    app = Held()
-    server = serve(app, wsgi_threads=2, timeout_request=TIMEOUT)
-    stuck = connect(server)
-    stuck.send(request("GET", "/held?x"))
-    app.wait_for(1)
-    clock.put_forward()
-    response = stuck.read_response()
-    assert (response.status, response.body) == (504, b"Gateway Timeout")
-    text = error_log.expect(text=f"has not come back for {TIMEOUT:g} seconds: GET /held").getMessage()
-    assert "as 1 now are" in text
-    assert "in __call__" in text
-    assert stuck.get("/next").body == b"/next"
-    assert [connect(server).get(f"/{number}").status for number in range(4)] == [200] * 4
-    app.release.set()
-    assert connect(server).get("/after").body == b"/after"
-
-
-def test_stuck_stream_is_broken_off(serve: Serve, connect: Connect, error_log: ErrorLog, clock: Clock) -> None:
-    is_stuck = threading.Event()
-    release = threading.Event()
-
-    def app(environ: Environ, start_response: StartResponse) -> object:
-        start_response("200 OK", PLAIN)
-        yield b"begun"
-        is_stuck.set()
-        release.wait(2 * DEADLINE)
-        yield b"late"
-
-    client = connect(serve(app, wsgi_threads=2, timeout_request=TIMEOUT))
-    client.send(request())
-    assert client.reader.head().status == 200
-    assert is_stuck.wait(DEADLINE)
-    clock.put_forward()
-    error_log.expect(text="has not come back")
-    assert b"begun" in client.read_all()
-    release.set()
-    error_log.claim_all()
-
-
-def test_waiting_for_a_client_is_not_being_stuck(
-    serve: Serve, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = Channel.write_threadsafe
-
-    def write_slowly(channel: Channel, data: bytes) -> None:
-        clock.put_forward()
-        clock.wait_for_a_look()
-        write(channel, data)
-
-    def app(environ: Environ, start_response: StartResponse) -> object:
-        start_response("200 OK", PLAIN)
-        for _ in range(3):
-            yield b"x" * 65536
-
-    monkeypatch.setattr(Channel, "write_threadsafe", write_slowly)
-    client = connect(serve(app, timeout_request=TIMEOUT))
-    client.send(request())
-    assert len(client.read_response().body) == 3 * 65536
-
-
 def test_each_call_has_an_empty_context_and_threads_keep_their_locals(serve: Serve, connect: Connect) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
     local = threading.local()
@@ -360,15 +238,3 @@ def test_stopping_leaves_stuck_calls_behind(site: Path, connect: Connect) -> Non
         assert server.stop() == 0
         assert "Cut off 1 requests" in server.stderr
         assert "1 WSGI threads are still busy with a call and are left behind." in server.stderr
-
-
-def test_process_ends_when_too_many_calls_are_stuck(site: Path, connect: Connect) -> None:
-    options = ("--wsgi-threads", "2", "--timeout-request", "0.2")
-    with ServerProcess("site_of_calls:app", *options, cwd=site) as server:
-        clients = [connect(server) for _ in range(2)]
-        for client in clients:
-            client.send(request("GET", "/stuck"))
-        assert [client.read_response().status for client in clients] == [504, 504]
-        assert server.wait() == 0
-        assert re.search(r"as 2 now are", server.stderr)
-        assert "2 WSGI threads are stuck, as many as there should be. Terminating process." in server.stderr

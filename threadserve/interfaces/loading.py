@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from threadserve.config import Config
-from threadserve.errors import AppLoadError
+from threadserve.errors import AppLoadError, ThreadsStuck
 from threadserve.interfaces.app_errors import application_code, one_line
 from threadserve.interfaces.asgi2 import ASGI2Adapter
 from threadserve.interfaces.channels import ChannelsAdapter
@@ -68,10 +68,10 @@ class AppSource:
         """How many instances the configured threads use, once every one of them has loaded."""
         return self._threads if self._per_thread else 1
 
-    @property
-    def is_worn_out(self) -> bool:
-        """Whether so many threads of a WSGI application are stuck that only a new process helps."""
-        return self.bridge is not None and self.bridge.pool.is_worn_out
+    def check(self) -> None:
+        """Raises `ThreadsStuck` when the threads that call a WSGI application do not come back."""
+        if self.bridge is not None and self.bridge.pool.is_worn_out:
+            raise ThreadsStuck("every thread that calls the WSGI application is stuck: terminating process")
 
     def stop(self, timeout: float) -> bool:
         """Ends the threads that call a WSGI application; returns whether they have within `timeout` seconds."""

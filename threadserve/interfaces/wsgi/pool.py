@@ -12,15 +12,14 @@ back for jobs that are stuck behind one that takes longer after all.
 
 import contextvars
 import logging
-import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from types import FrameType
 from typing import Any, Protocol, TypeVar
+
+from threadserve.interfaces.wsgi.stacks import stack_of
 
 logger = logging.getLogger("threadserve.error")
 
@@ -32,6 +31,10 @@ WEIGHT = 1 / 16
 BRISK = 0.000_5
 # How many answers to quick jobs a thread may keep to itself.
 GATHERED = 8
+# How many threads may take the place of stuck ones, if the pool has no more itself, and for how many times the limit
+# the last thread there may be is stuck when the pool is given up.
+REPLACEMENTS = 16
+GIVEN_UP_AFTER = 3
 REPORT_INTERVAL = 5.0
 LONGEST_LOOK = 1.0
 # For how long a thread that has nothing left to do is waited for.
@@ -68,12 +71,13 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 class PoolThread:
     """One thread: what it runs at the moment, and what wakes it. Its fields are guarded by the pool's lock."""
 
-    __slots__ = ("began", "has_ended", "is_set_aside", "job", "thread", "wake")
+    __slots__ = ("began", "has_ended", "is_set_aside", "job", "stuck_since", "thread", "wake")
 
     def __init__(self) -> None:
         self.job: Job | None = None
         self.began = 0.0
         self.is_set_aside = False
+        self.stuck_since = 0.0
         self.has_ended = False
         # A lock would do, but waiting for one begins with turns of polling on free-threaded builds.
         self.wake: SimpleQueue[None] = SimpleQueue()
@@ -86,16 +90,18 @@ class PoolThread:
 
 
 class Pool:
-    """A fixed number of threads and a queue of at most `queue_limit` jobs that wait for one.
+    """A number of threads and a queue of at most `queue_limit` jobs that wait for one.
 
     `timeout` is for how many seconds a job may run before its thread is set aside and replaced, or None for ever. A
-    job's `since` is the monotonic time from which that counts. `make_memory` makes what each thread keeps to itself.
+    job's `since` is the monotonic time from which that counts. As many threads again, and `REPLACEMENTS` at least, may
+    take the place of others. `make_memory` makes what each thread keeps to itself.
     """
 
     def __init__(
         self, threads: int, queue_limit: int, timeout: float | None, make_memory: Callable[[], Memory]
     ) -> None:
         self._count = threads
+        self._most = threads + max(threads, REPLACEMENTS)
         self._queue_limit = queue_limit
         self._timeout = timeout
         self._make_memory = make_memory
@@ -116,7 +122,9 @@ class Pool:
         # Whether the queue has jobs for which nobody looks back.
         self._is_unwatched = False
         self._is_stopped = False
-        # The same, for the watching thread to wait for.
+        # Whether there is no thread left that is not stuck, and none is expected to come back.
+        self.is_worn_out = False
+        # That the pool is stopped, for the watching thread to wait for.
         self._has_stopped = threading.Event()
         self._watcher: threading.Thread | None = None
         self._is_started = False
@@ -191,11 +199,6 @@ class Pool:
         """Whether all threads sleep, or did a moment ago."""
         return len(self._sleeping) >= self._count
 
-    @property
-    def is_worn_out(self) -> bool:
-        """Whether as many threads are stuck as there should be: only a new process gets rid of them."""
-        return len(self._set_aside) >= self._count
-
     def stop(self, timeout: float) -> bool:
         """Ends the threads as they become idle, and waits for them; returns whether all have ended in time.
 
@@ -204,14 +207,11 @@ class Pool:
         self._has_stopped.set()
         with self._pool_lock:
             self._is_stopped = True
-            left_over = list(self._jobs)
-            self._jobs.clear()
             sleeping, self._sleeping = self._sleeping, []
             threads = self._threads + self._set_aside + self._leaving
         for sleeper in sleeping:
             sleeper.wake.put(None)
-        for job in left_over:
-            job.give_up_threadsafe()
+        self._give_up_queue()
         deadline = time.monotonic() + timeout
         if self._watcher is not None:
             self._watcher.join(timeout + SCHEDULED)
@@ -226,9 +226,17 @@ class Pool:
             logger.error("%d WSGI threads are still busy with a call and are left behind.", left)
         return not left
 
+    def _give_up_queue(self) -> None:
+        """Answers in place of the jobs that no thread will run; no other may come."""
+        with self._pool_lock:
+            left_over = list(self._jobs)
+            self._jobs.clear()
+        for job in left_over:
+            job.give_up_threadsafe()
+
     def _room(self) -> int:
         """How many more jobs may come, under the lock."""
-        if self._is_stopped:
+        if self._is_stopped or self.is_worn_out:
             return 0
         return max(0, self._queue_limit + len(self._sleeping) + self._is_waking - len(self._jobs))
 
@@ -263,7 +271,7 @@ class Pool:
 
     def _take(self, one: PoolThread) -> Job | None:
         """The next job, once there is one; None when the thread is to end."""
-        was_woken = False
+        was_woken = has_come_back = False
         while True:
             sleeper = None
             now = time.monotonic()
@@ -274,9 +282,13 @@ class Pool:
                 if was_woken:
                     self._is_waking = False
                 if one.is_set_aside:
+                    has_come_back = True
                     self._set_aside.remove(one)
-                    self._leaving = [*(each for each in self._leaving if not each.has_ended), one]
-                    break
+                    if len(self._threads) >= self._count:
+                        self._leaving = [*(each for each in self._leaving if not each.has_ended), one]
+                        break
+                    one.is_set_aside = False
+                    self._threads.append(one)
                 if self._jobs:
                     job = one.job = self._jobs.popleft()
                     job.since = one.began = now
@@ -290,15 +302,21 @@ class Pool:
                     break
                 else:
                     self._sleeping.append(one)
+            if has_come_back:
+                has_come_back = False
+                self._report_return()
             if one.job is not None:
                 if sleeper is not None:
                     sleeper.wake.put(None)
                 return job
             one.wake.get()
             was_woken = True
-        if one.is_set_aside:
-            logger.warning("A WSGI thread that had been set aside has come back; %d have not.", len(self._set_aside))
+        if has_come_back:
+            self._report_return()
         return None
+
+    def _report_return(self) -> None:
+        logger.warning("A WSGI thread that had been set aside has come back; %d have not.", len(self._set_aside))
 
     def _learn(self, took: float) -> None:
         """Notes how long a job took, under the lock."""
@@ -315,6 +333,7 @@ class Pool:
             for one, job in running:
                 if job.since < limit:
                     self._put_aside(one, job, timeout)
+            self._look_for_hope(timeout)
 
     def _put_aside(self, one: PoolThread, job: Job, timeout: float) -> None:
         """Replaces a thread that is stuck. What it works for is answered; the thread itself cannot be ended."""
@@ -322,24 +341,36 @@ class Pool:
             if one.job is not job or self._is_stopped:
                 return
             one.is_set_aside = True
+            one.stuck_since = job.since
             self._threads.remove(one)
             self._set_aside.append(one)
             count = len(self._set_aside)
-            self._start_thread()
-        if count == self._count:
-            logger.error("%d WSGI threads are stuck, as many as there should be. Terminating process.", count)
-        stack = "".join(traceback.format_stack(frame_of(one)))
+            is_replaced = len(self._threads) + count < self._most
+            if is_replaced:
+                self._start_thread()
+            are_all = not self._threads
+        stack = stack_of(one.thread)
         job.give_up_threadsafe()
         logger.error(
-            "A WSGI call has not come back for %g seconds: %s. Its thread is set aside, as %d now are, and is at:\n%s",
-            timeout, job, count, stack.rstrip(),
+            "A WSGI call has not come back for %g seconds: %s. Its thread is set aside, as %d now are, %s, and %s",
+            timeout, job, count, "is replaced" if is_replaced else "is not replaced, for there are too many", stack,
         )  # fmt: skip
+        if are_all:
+            logger.error(
+                "All %d WSGI threads are stuck. Unless one comes back within %g seconds the process ends.",
+                count, (GIVEN_UP_AFTER - 1) * timeout,
+            )  # fmt: skip
 
-
-def frame_of(one: PoolThread) -> FrameType | None:
-    """Where a thread is at the moment."""
-    ident = one.thread.ident if one.thread is not None else None
-    return sys._current_frames().get(ident) if ident is not None else None
+    def _look_for_hope(self, timeout: float) -> None:
+        """Gives the pool up when every thread there may be has been stuck for long."""
+        with self._pool_lock:
+            if self._threads or self._is_stopped or self.is_worn_out:
+                return
+            stuck_for = time.monotonic() - max(each.stuck_since for each in self._set_aside)
+            if stuck_for < GIVEN_UP_AFTER * timeout:
+                return
+            self.is_worn_out = True
+        self._give_up_queue()
 
 
 def run_thread(name: str, target: Any, *args: Any) -> threading.Thread:
