@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from support.apps import Outcome
+from support.apps import Gate, Outcome
 from support.embedded_server import Serve
 from support.error_log import ErrorLog
 from support.websocket_client import ConnectWebSocket, echo, opening, text
@@ -53,6 +53,25 @@ def test_a_response_of_the_app(serve: Serve, connect: ConnectWebSocket, parser: 
     assert response.header("server") == b"threadserve"
     assert client.is_closed()
     assert app.end.get()["type"] == "websocket.disconnect"
+
+
+def test_head_of_a_response_whose_body_is_late_goes_ahead_of_it(
+    serve: Serve, connect: ConnectWebSocket, parser: str
+) -> None:
+    gate = Gate()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": START, "status": 401, "headers": []})
+        await gate.wait()
+        await send({"type": BODY, "body": b"no entry"})
+
+    client = connect(serve(app, http=parser))
+    client.send(opening())
+    head = client.reader.head()
+    gate.open()
+    client.reader.read_body(head, "GET")
+    assert (head.status, head.body) == (401, b"no entry")
 
 
 @pytest.mark.parametrize(

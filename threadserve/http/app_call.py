@@ -45,6 +45,10 @@ class AppCall:
         if state.draining:
             state.check_drained()
 
+    def send_late_head(self) -> bool:
+        """Sends the head of a response whose body is late; returns whether one is held."""
+        raise NotImplementedError
+
     def cancel(self) -> None:
         """Cuts the application off."""
         self.is_cut_off = True

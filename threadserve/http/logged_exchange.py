@@ -81,10 +81,10 @@ class LoggedExchange(Exchange):
             self._sent += len(body)
         super()._send_part(body, more=more)
 
-    def _send_head_of_file(self, size: int) -> None:
+    def _begin_file(self, size: int) -> None:
         if not self._bodyless:
             self._sent = size
-        super()._send_head_of_file(size)
+        super()._begin_file(size)
 
 
 def exchange_maker(

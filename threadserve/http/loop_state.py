@@ -32,6 +32,7 @@ CLOSE = 10.0
 UNTAKEN = 60.0
 IDLE_GRACE = 1.0
 OPENING_GRACE = 2.0
+HEAD_PATIENCE = 0.1
 
 
 class Kept(Protocol):
@@ -85,6 +86,7 @@ class LoopState:
         "access_log",
         "app",
         "asgi",
+        "awaits_bodies",
         "begin_websocket",
         "believed_fields",
         "close_deadline",
@@ -151,6 +153,8 @@ class LoopState:
         self.ticks = 0
         # Whether an application is being called this moment, whose exchange joins the others only when it has to wait.
         self.starting = False
+        # Whether it will be looked whether heads are held for bodies that are late.
+        self.awaits_bodies = False
         self.draining = False
         self.drained = asyncio.Event()
 
@@ -262,6 +266,17 @@ class LoopState:
         """Tells every connection whose deadline is before `now`, in the seconds of `_now`."""
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             connection.on_deadline()
+
+    def await_bodies(self) -> None:
+        """A head is held for its body: looks after it, and others, until none is."""
+        self.awaits_bodies = True
+        self.loop.call_later(HEAD_PATIENCE, self._send_late_heads)
+
+    def _send_late_heads(self) -> None:
+        self.awaits_bodies = False
+        held = [exchange for exchange in list(self.exchanges) if exchange.send_late_head()]
+        if held:
+            self.await_bodies()
 
     def _renew(self) -> None:
         looked_at, self._looked_at = self._looked_at, self.loop.time()

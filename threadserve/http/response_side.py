@@ -32,14 +32,16 @@ from threadserve.types import Message
 # A response's phases, in their order.
 AWAITED = 0
 HELD = 1  # The head is kept back until the first of the body tells how long that is.
-STREAMING = 2
-TRAILING = 3
-COMPLETE = 4
-GONE = 5  # The client went before the response was complete.
+AHEAD = 2  # The head has been sent without it, for the body is late.
+STREAMING = 3
+TRAILING = 4
+COMPLETE = 5
+GONE = 6  # The client went before the response was complete.
 
 WHEN = {
     AWAITED: "while awaiting 'http.response.start'",
     HELD: "after 'http.response.start'",
+    AHEAD: "after 'http.response.start'",
     STREAMING: "while awaiting 'http.response.body'",
     TRAILING: "while awaiting 'http.response.trailers'",
     COMPLETE: "after the response was complete",
@@ -74,6 +76,7 @@ class ResponseSide:
     _wants_trailers = False
     _trails = False
     _trailers = b""
+    _is_late = False
 
     async def send(self, message: Message) -> None:
         """Takes the application's next message and returns when the client has room for more; from any thread.
@@ -88,12 +91,14 @@ class ResponseSide:
         phase = self.phase
         if phase == AWAITED and kind == "http.response.start":
             self._start(message)
+            if not self.state.awaits_bodies:
+                self.state.await_bodies()
             return
-        if kind == "http.response.body" and (phase == HELD or phase == STREAMING):
+        if kind == "http.response.body" and (phase == HELD or phase == STREAMING or phase == AHEAD):
             body, more = message.get("body", b""), message.get("more_body", False)
             if type(body) is not bytes:
                 body = own_body(body)
-            if more or phase == STREAMING or not self._is_plain or len(body) > LARGE_BODY:
+            if more or phase != HELD or not self._is_plain or len(body) > LARGE_BODY:
                 self._send_part(body, more=more)
             else:
                 self._send_whole(body)
@@ -197,7 +202,7 @@ class ResponseSide:
         outlet.on_response_complete(self)
 
     def _send_part(self, body: bytes, *, more: bool) -> None:
-        if self.phase == STREAMING:
+        if self.phase != HELD:
             self._check_client()
         if self._remaining >= 0 and not self._bodyless:
             self._count(len(body), more)
@@ -216,6 +221,19 @@ class ResponseSide:
             self.phase = TRAILING
         else:
             self._complete()
+
+    def send_late_head(self) -> bool:
+        """Asked again and again: sends a head alone that was held the last time too; returns whether one is held.
+
+        Until its head comes, a client knows nothing of a stream whose first event may be long in coming.
+        """
+        if self.phase != HELD:
+            return False
+        if self._is_late:
+            self._send_part(b"", more=True)
+            self.phase = AHEAD
+        self._is_late = True
+        return True
 
     def _complete(self) -> None:
         self.phase = COMPLETE
@@ -301,7 +319,7 @@ class ResponseSide:
         self._raise_if_gone()
         if kind == "http.response.trailers" and self.phase == TRAILING:
             self._send_trailers(message)
-        elif kind == "http.response.pathsend" and self.phase == HELD:
+        elif kind == "http.response.pathsend" and (self.phase == HELD or self.phase == AHEAD):
             await self._send_path(message["path"])
         elif kind == "http.response.early_hint":
             self._send_early_hint(message["links"])
@@ -336,21 +354,29 @@ class ResponseSide:
     async def _send_file(self, file: BinaryIO, offset: int, size: int) -> None:
         """Sends the whole body, `size` bytes of a file from `offset` on."""
         self._check_client()
-        self._send_head_of_file(size)
+        self._begin_file(size)
         if size and not self._bodyless:
             await send_file(self.state.loop, self.outlet, file, offset, size)
-        self._complete()
+            if self._chunked:
+                self.outlet.write(CRLF)
+        self._send_part(b"", more=False)
+
+    def _begin_file(self, size: int) -> None:
+        if self._remaining >= 0 and not self._bodyless:
+            self._count(size, more=False)
+        if self.phase == HELD:
+            self._send_head_of_file(size)
+        elif self._chunked and size:
+            self.outlet.write(b"%x\r\n" % size)
+        self.phase = STREAMING
 
     def _send_head_of_file(self, size: int) -> None:
         if self._remaining < 0:
             self._lines.append(b"content-length: %d\r\n" % size)
-        elif not self._bodyless:
-            self._count(size, more=False)
         self._remaining = 0
         self._trails = self._chunked = False
         self._finish_head(0, more=False)
         self._write(self._lines, 0)
-        self.phase = STREAMING
 
 
 def own_body(body: Any) -> bytes:

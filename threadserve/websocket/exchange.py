@@ -236,6 +236,10 @@ class WebSocketExchange(AppCall):
         self._denial = Denial(self._line, self.state, self.scope)
         return self._denial
 
+    def send_late_head(self) -> bool:
+        """Sends the head of a denial whose body is late; returns whether one is held."""
+        return self._denial is not None and self._denial.send_late_head()
+
     def _log(self, outcome: str | int) -> None:
         scope = self.scope
         logger.info('%s - "WebSocket %s" %s', label_of(scope["client"]), target_of(scope), outcome)
