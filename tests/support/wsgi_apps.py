@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from support.raw_client import RawClient, chunked, request
+from support.responses import Response
 from support.waiting import DEADLINE, wait_until
 
 Environ = dict[str, Any]
@@ -84,3 +86,14 @@ class Held:
     def wait_for(self, count: int) -> None:
         """Waits until so many calls have come."""
         wait_until(lambda: self.arrived >= count, f"{count} calls, of which {self.arrived} came")
+
+
+def upload(client: RawClient, path: str, size: int, *, is_chunked: bool, expects: bool) -> Response:
+    """Posts so many bytes, once the server asks for them if it `expects` that, and returns the response."""
+    data = b"x" * size
+    fields = ["Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {size}"]
+    client.send(request("POST", path, *fields, *(["Expect: 100-continue"] if expects else [])))
+    if expects:
+        assert client.reader.head().status == 100
+    client.send(chunked(data[: size // 3], data[size // 3 :]) if is_chunked else data)
+    return client.read_response("POST")

@@ -1,5 +1,6 @@
 """A Django site, in a server process of its own because Django's settings are the process's."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.raw_client import Connect
 from support.server_process import ServerProcess
 from support.sites import at_once, new_client
 from support.waiting import DEADLINE
+from support.wsgi_apps import upload
+
+from threadserve.interfaces.wsgi.body import CALL_AFTER
 
 pytest.importorskip("django")
 pytest.importorskip("whitenoise")
@@ -63,6 +68,15 @@ def test_upload(client: httpx.Client) -> None:
 
 def test_chunked_body(client: httpx.Client) -> None:
     assert client.post("/body", content=iter([b"a" * 1000, b"b" * 500])).json() == {"size": 1500}
+
+
+@pytest.mark.parametrize("expects", [False, True], ids=["sent at once", "asked for"])
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
+def test_bodies_of_any_size(site: ServerProcess, connect: Connect, is_chunked: bool, expects: bool) -> None:
+    raw = connect(site)
+    for size in (1000, 100_000, CALL_AFTER + 1, 20_000_000):
+        response = upload(raw, "/body", size, is_chunked=is_chunked, expects=expects)
+        assert json.loads(response.body) == {"size": size}
 
 
 def test_stream_and_file(client: httpx.Client) -> None:

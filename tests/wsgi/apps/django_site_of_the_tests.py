@@ -13,6 +13,7 @@ FOLDER = Path(os.environ["SITE_FOLDER"])
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
+    DATA_UPLOAD_MAX_MEMORY_SIZE=50_000_000,
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER / "site.sqlite3"}},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     FILE_UPLOAD_MAX_MEMORY_SIZE=100_000,

@@ -73,7 +73,9 @@ class Conversation:
 
         `watches` is for `Channel.serve`. Raises what `receive` and `send` raise.
         """
-        body = not_asked_for() if expects_continue(self._scope) else await collect(receive)
+        is_sized = declares_length(self._scope)
+        waits = is_sized and expects_continue(self._scope)
+        body = not_asked_for() if waits else await collect(receive, is_sized=is_sized)
         if self._pool.submit_threadsafe([Call(self, self._scope, body)]):
             body.file.close()
             self._pool.report_refusal_threadsafe()
@@ -118,3 +120,8 @@ async def respond(send: Send, answer: Answer) -> None:
 def expects_continue(scope: Scope) -> bool:
     """Whether the client sends the body only when it is asked for (RFC 9110 section 10.1.1)."""
     return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
+
+
+def declares_length(scope: Scope) -> bool:
+    """Whether the request says how long its body is, unlike a chunked one."""
+    return any(name == b"content-length" for name, _ in scope["headers"])

@@ -155,7 +155,7 @@ class Call:
         length = None
         body = self._body
         if body is not None:
-            length = body.size if not body.more and body.size else None
+            length = None if body.more else body.size
             file = input_stream(body, self._read_more)
         result = memory.app(memory.environs.make(self._scope, file, length), self.start_response)
         try:

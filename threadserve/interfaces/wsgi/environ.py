@@ -38,8 +38,8 @@ class EnvironMaker:
         Nothing of the scope is read with `get`, which takes microseconds in free-threaded 3.13 where another thread has
         made what it reads.
 
-        `length` is that of a body which came without a Content-Length and is there as a whole, for applications that
-        read no other; else it is None.
+        `length` is that of a body which is there as a whole, for applications that read no other than one with a
+        Content-Length; else it is None.
         """
         environ = self._base.copy()
         environ["REQUEST_METHOD"] = scope["method"]
@@ -60,9 +60,8 @@ class EnvironMaker:
             environ["HTTPS"] = "on"
         self._add_addresses(environ, scope)
         self._add_headers(environ, scope["headers"])
-        if length is not None:
+        if length is not None and (environ.pop("HTTP_TRANSFER_ENCODING", None) or length):
             environ["CONTENT_LENGTH"] = str(length)
-            environ.pop("HTTP_TRANSFER_ENCODING", None)
         return environ
 
     def _split_path(self, environ: dict[str, Any], scope: Scope, root: str) -> None:
