@@ -1,6 +1,7 @@
 """Fixtures for all tests: servers that are stopped and checked, clients that are closed, errors to be claimed."""
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 
@@ -15,6 +16,9 @@ from threadserve.threads import distribution
 
 # A shell that starts the tests in the background has SIGINT ignored by all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# It says what the tests are run with, and is none of the server's options.
+os.environ.pop("THREADSERVE_FREE_THREADED_PYTHON", None)
 
 # How long an example takes says nothing of what it is an example of, and the same tests try the same ones every time.
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

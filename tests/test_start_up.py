@@ -95,7 +95,7 @@ def test_a_server_that_starts_meanwhile_has_the_port(start: Start, tmp_path: Pat
     free.close()
     go.touch()
     failed = next(server for server in both if ended(server, both))
-    assert failed.wait() == 1
+    assert failed.wait() == 3
     assert f"Error: cannot bind to 127.0.0.1:{port}: address already in use\n" in failed.stderr
     assert failed.stdout.split().count("up") == failed.stdout.split().count("down")
     served = next(server for server in both if server is not failed)
@@ -120,26 +120,26 @@ def test_folders_to_watch_without_reload_are_told_of(start: Start, workers: str)
 def test_an_unknown_host_is_one_line(fail: Fail) -> None:
     # Name servers that do not answer are not asked for long.
     code, told = fail(STEERED, "--host", "nowhere.invalid", RES_OPTIONS="timeout:1 attempts:1")
-    assert code == 1
+    assert code == 3
     assert re.fullmatch(r"Error: cannot bind to host 'nowhere.invalid': .+\n", told)
 
 
 def test_an_address_of_another_machine_is_one_line(fail: Fail) -> None:
     code, told = fail(STEERED, "--host", "192.0.2.1")
-    assert code == 1
+    assert code == 3
     assert re.fullmatch(r"Error: cannot bind to 192.0.2.1:0: .+\n", told)
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_a_module_that_is_not_there_is_one_line(fail: Fail, threads: str) -> None:
     code, told = fail("support.steered_ap:app", "--threads", threads)
-    assert code == 1
+    assert code == 3
     assert re.fullmatch(r"Error: .*support\.steered_ap\b.*\n", told)
 
 
 def test_a_missing_attribute_is_one_line_with_the_near_miss(fail: Fail) -> None:
     code, told = fail("support.steered_app:ap", "--threads", "2")
-    assert code == 1
+    assert code == 3
     assert re.fullmatch(r"Error: .*'ap'.*\n", told)
     assert re.search("did you mean .*app", told, re.IGNORECASE)
 

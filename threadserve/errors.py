@@ -25,18 +25,24 @@ class ConfigError(ThreadserveError):
 
 
 class AppLoadError(ThreadserveError):
-    """The application cannot be found or imported, or is not what its interface needs."""
+    """The application cannot be found or imported, or is not what its interface needs. The exit code is Uvicorn's."""
+
+    exit_code = 3
 
 
 class AppImportFailed(AppLoadError):
     """The application's own code raised while it was imported or built; `__cause__` is what it raised.
 
-    The only start-up error whose traceback is shown, for the mistake is in the application.
+    The only start-up error whose traceback is shown, for the mistake is in the application. The exit code is Python's.
     """
+
+    exit_code = 1
 
 
 class BindError(ThreadserveError):
-    """A listening socket cannot be opened: the address is in use, unknown, or not permitted."""
+    """A listening socket cannot be opened: the address is in use, unknown, or not permitted. The code is Uvicorn's."""
+
+    exit_code = 3
 
 
 class StartupFailed(ThreadserveError):

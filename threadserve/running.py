@@ -10,6 +10,7 @@ from typing import Any
 from threadserve.config import Config
 from threadserve.config.config import ADDRESSES, NOT_SET
 from threadserve.errors import ConfigError
+from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.listeners import open_listeners
 from threadserve.processes.reloader import Reloader
 from threadserve.processes.supervisor import Supervisor
@@ -21,8 +22,11 @@ logger = logging.getLogger("threadserve.error")
 def run(app: Any, **settings: Any) -> None:
     """Serves an application, given as "module:attribute" or as an object, until a signal or a failure.
 
-    `settings` are those of `Config`. Raises `ThreadserveError` when the server cannot start or go on.
+    `settings` are those of `Config`. Raises `ThreadserveError` when the server cannot start or go on. Does nothing
+    while the application is imported to be served.
     """
+    if is_imported_now():
+        return
     config = Config(app, **settings)
     server: Server | Reloader | Supervisor
     if not config.use_subprocess:

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from threadserve.config import Config
+from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.tcp import Listeners
 from threadserve.log_config import configure_logging
 from threadserve.loops import loop_factory
@@ -99,8 +100,11 @@ class Server:
 
         `sockets` are bound sockets to serve on in place of those that the configuration asks for. Raises
         `ThreadserveError` when the server cannot start or go on, and `SystemExit` when a second signal ended it.
-        A subclass that has `serve` or a step of it in its own way is served so, on a loop made for it.
+        A subclass that has `serve` or a step of it in its own way is served so, on a loop made for it. Does nothing
+        while the application is imported to be served.
         """
+        if is_imported_now():
+            return None
         factory = loop_factory(self.config.loop)
         if any(getattr(type(self), step) is not getattr(Server, step) for step in STEPS):
             with asyncio.Runner(loop_factory=factory) as runner:

@@ -151,7 +151,7 @@ def test_what_config_refuses_from_a_variable_names_the_variable(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("kind", "exit_code"), [(AppLoadError, 1), (BindError, 1), (StartupFailed, 3), (TooManyDeaths, 4)]
+    ("kind", "exit_code"), [(AppLoadError, 3), (BindError, 3), (StartupFailed, 3), (TooManyDeaths, 4)]
 )
 def test_an_error_is_a_line_and_its_exit_code(
     failing: Callable[[BaseException], Result], kind: type[ThreadserveError], exit_code: int
@@ -220,3 +220,28 @@ def test_the_process_ends_with_the_line_and_the_exit_code() -> None:
     variable = run_module("main:app", THREADSERVE_LOOP="uvlop")
     assert (variable.returncode, variable.stdout) == (2, "")
     assert re.fullmatch(r"Error: .*THREADSERVE_LOOP.*'uvlop'.*\n", variable.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("PROT", " Did you mean THREADSERVE_PORT?"),
+        ("THREAD", " Did you mean THREADSERVE_THREADS?"),
+        ("TIMEOUT_KEEPALIVE", " Did you mean THREADSERVE_TIMEOUT_KEEP_ALIVE?"),
+        ("SERVICE_HOST", ""),
+    ],
+)
+def test_a_variable_that_is_no_options_is_told_of(served: Calls, name: str, hint: str) -> None:
+    result = invoke(APP, **{name: "1", "PORT": "80"})
+    assert result.stderr == f"Warning: There is no option for the environment variable THREADSERVE_{name}.{hint}\n"
+    assert (result.exit_code, served) == (0, [(APP, {"port": 80})])
+
+
+def test_variables_of_options_and_of_the_command_are_known(
+    served: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("settings.toml").write_text("port = 80")
+    result = invoke(APP=APP, CONFIG="settings.toml", THREADS="2")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert served == [(APP, {"port": 80, "threads": 2})]

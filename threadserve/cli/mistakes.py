@@ -3,11 +3,13 @@
 Runs on the main thread, before the server and after it. It owns nothing and never ends the process.
 """
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 import click
 
 from threadserve.cli.elsewhere import ELSEWHERE, NEEDLESS
+from threadserve.cli.options import PREFIX
 from threadserve.errors import ConfigError
 
 
@@ -18,6 +20,17 @@ def unknown_option(name: str, command: click.Command) -> str:
     known = [flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)]
     meant = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, known, n=1, cutoff=0.8)
     return f"No such option '{name}'." + "".join(f" Did you mean {flag}?" for flag in meant)
+
+
+def unknown_variables(environ: Mapping[str, str], command: click.Command) -> list[str]:
+    """A line for each environment variable that looks like an option's and is none's, with what may have been meant."""
+    known = [str(parameter.envvar) for parameter in command.params if parameter.envvar]
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    return [
+        f"There is no option for the environment variable {name}."
+        + "".join(f" Did you mean {meant}?" for meant in get_close_matches(name, known, n=1, cutoff=0.85))
+        for name in unknown
+    ]
 
 
 def refusal(ctx: click.Context, error: ConfigError) -> str:

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from threadserve.config.declaring import alternatives, choices, problem_with
 
+PREFIX = "THREADSERVE_"
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 NAMES_WIDTH = 30  # Of the column of the options' names in the help, with the space around them.
 
@@ -72,7 +73,7 @@ def option(declared: Field[Any]) -> click.Option:
 
 def variable(name: str) -> str:
     """The environment variable of a setting."""
-    return f"THREADSERVE_{name.upper()}"
+    return f"{PREFIX}{name.upper()}"
 
 
 def help_text(declared: Field[Any]) -> str:

@@ -32,6 +32,7 @@ from threadserve.interfaces.import_string import (
     import_first,
     parse,
 )
+from threadserve.interfaces.importing import Imported
 from threadserve.interfaces.wsgi.bridge import WSGIBridge
 from threadserve.types import ASGIApp
 
@@ -62,6 +63,7 @@ class AppSource:
         self._other_holder: str | None = None
         self._failure: AppLoadError | None = None
         self._loading_lock = threading.Lock()
+        self._imported = Imported(self._name)
 
     @property
     def instances(self) -> int:
@@ -83,7 +85,7 @@ class AppSource:
         The first call imports the module; threads that call meanwhile wait. Raises `AppLoadError` if there is no such
         application or it cannot be loaded once per thread, `AppImportFailed` if its own code raised.
         """
-        with self._loading_lock:
+        with self._loading_lock, self._imported.by_this_thread():
             app = self._load_first() if self._first is None else self._load_next()
             if self.interface == "wsgi":
                 return self._bridge_to(app)
