@@ -14,4 +14,8 @@ class StallClock:
 
     def pass_stall(self) -> None:
         """Whatever has been given to a loop has lain there for too long now."""
-        self.now += 2 * STALL
+        self.elapse(2 * STALL)
+
+    def elapse(self, seconds: float) -> None:
+        """So much time passes."""
+        self.now += seconds

@@ -132,6 +132,52 @@ def test_a_stalled_loop_gets_nothing_until_its_next_turn(
     step_until(acceptor, lambda: len(stalled.handed) >= 1)
 
 
+def test_what_lies_before_a_stalled_loop_goes_to_others_one_at_a_time(
+    acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
+) -> None:
+    stalled, free, other = loops = [*loops, Loop()]
+    acceptor.receivers.append(stalled)
+    for _ in range(4):
+        dial()
+    step_until(acceptor, lambda: len(stalled.handed) == 4)
+    acceptor.receivers += [free, other]
+    clock.pass_stall()
+    for left in (2, 2, 2):
+        acceptor.step(0.01)
+        assert [len(loop.handed) for loop in loops] == [left, 1, 1]
+    free.turn()
+    acceptor.step(0.01)
+    assert [len(loop.handed) for loop in loops] == [1, 1, 1]
+    other.turn()
+    acceptor.step(0.01)
+    assert [len(loop.handed) for loop in loops] == [0, 1, 1]
+    for loop in loops:
+        loop.turn()
+    assert [len(loop.taken) for loop in loops] == [0, 2, 2]
+    for connection in other.taken:
+        connection.close()
+
+
+def test_the_first_of_busy_loops_to_turn_gets_no_more_than_its_share(
+    acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
+) -> None:
+    acceptor.receivers += loops
+
+    def come(number: int) -> None:
+        lying = sum(len(loop.handed) for loop in loops)
+        for _ in range(number):
+            dial()
+        step_until(acceptor, lambda: sum(len(loop.handed) for loop in loops) == lying + number)
+
+    come(4)
+    clock.pass_stall()
+    acceptor.step(0.01)
+    loops[0].turn()
+    come(6)
+    acceptor.step(0.01)
+    assert [len(loop.handed) for loop in loops] == [3, 5]
+
+
 def test_when_all_are_stalled_connections_wait_with_them(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
     acceptor.receivers += loops
     for _ in range(4):

@@ -8,14 +8,15 @@ import pytest
 from support.stall_clock import StallClock
 from support.waiting import DEADLINE
 
-from threadserve.threads.distribution import HandOver, chooser
+from threadserve.threads.distribution import LONGEST_STALL, STALL, STALL_TURNS, HandOver, chooser, stalled
 
 
 class Loop:
     """A loop with a certain load."""
 
-    def __init__(self, exchanges: int, connections: int) -> None:
+    def __init__(self, exchanges: int = 0, connections: int = 0) -> None:
         self.load = exchanges, connections
+        self.handed = HandOver()
 
     def load_threadsafe(self) -> tuple[int, int]:
         return self.load
@@ -58,44 +59,111 @@ def test_round_robin_goes_on_when_a_loop_is_missing() -> None:
     assert {loops.index(choose(loops[:2])) for _ in range(2)} == {0, 1}
 
 
-def test_a_loop_that_takes_in_time_is_not_stalled(sockets: list[socket.socket]) -> None:
-    handed = HandOver()
-    assert not handed.is_stalled()
+def turn(loop: Loop) -> None:
+    """The loop has a turn, and takes all that it was given."""
+    loop.handed.begin_turn()
+    loop.handed.take_all()
+
+
+def test_a_loop_that_takes_in_time_is_not_stalled(sockets: list[socket.socket], clock: StallClock) -> None:
+    loops = [Loop(), Loop()]
+    handed = loops[0].handed
+    assert stalled(loops) == []
     handed.give(sockets[0])
     assert len(handed) == 1
     handed.begin_turn()
     assert handed.take() is sockets[0]
     assert handed.take() is None
-    assert not handed.is_stalled()
+    clock.pass_stall()
+    assert stalled(loops) == []
 
 
 def test_a_stalled_loop_stays_stalled_until_its_next_turn(sockets: list[socket.socket], clock: StallClock) -> None:
-    handed = HandOver()
+    loops = [Loop(), Loop()]
+    handed = loops[0].handed
     for connection in sockets:
         handed.give(connection)
-    assert not handed.is_stalled()
+    assert stalled(loops) == []
     clock.pass_stall()
-    assert handed.is_stalled()
+    assert stalled(loops) == loops[:1]
     assert handed.take_all() == sockets
-    assert handed.is_stalled()
-    handed.begin_turn()
-    assert not handed.is_stalled()
+    assert stalled(loops) == loops[:1]
+    # What it is given meanwhile, since nobody else takes it, is no sign of life.
     handed.give(sockets[0])
-    assert not handed.is_stalled()
+    assert stalled(loops) == loops[:1]
+    turn(loops[0])
+    assert stalled(loops) == []
+    handed.give(sockets[0])
+    assert stalled(loops) == []
 
 
 def test_a_loop_that_keeps_up_is_not_stalled_though_there_is_always_something_to_take(
     sockets: list[socket.socket], clock: StallClock
 ) -> None:
-    handed = HandOver()
+    loops = [Loop(), Loop()]
+    handed = loops[0].handed
     handed.give(sockets[0])
     clock.pass_stall()
-    assert handed.is_stalled()
+    assert stalled(loops) == loops[:1]
     handed.begin_turn()
     # Given while the first still lies there, in the middle of the loop's turn.
     handed.give(sockets[1])
     handed.take()
-    assert not handed.is_stalled()
+    assert stalled(loops) == []
+
+
+def test_loops_that_are_all_late_are_busy(sockets: list[socket.socket], clock: StallClock) -> None:
+    loops = [Loop() for _ in range(3)]
+    for loop in loops:
+        loop.handed.give(sockets[0])
+        clock.elapse(STALL)
+    clock.elapse(2 * STALL)
+    assert stalled(loops) == []
+    # The first of them that turns says how long that takes.
+    turn(loops[0])
+    assert stalled(loops) == []
+
+
+def test_a_loop_is_stalled_when_it_takes_far_longer_than_the_quickest(
+    sockets: list[socket.socket], clock: StallClock
+) -> None:
+    blocked, quick, slow = loops = [Loop() for _ in range(3)]
+    for loop, seconds in ((slow, 0.04), (quick, 0.02)):
+        loop.handed.give(sockets[0])
+        clock.elapse(seconds)
+        turn(loop)
+    blocked.handed.give(sockets[0])
+    clock.elapse(STALL_TURNS * 0.02 - 0.001)
+    assert stalled(loops) == []
+    clock.elapse(0.002)
+    assert stalled(loops) == [blocked]
+
+
+def test_one_quick_turn_of_a_busy_loop_may_be_luck(sockets: list[socket.socket], clock: StallClock) -> None:
+    loops = [Loop(), Loop()]
+    for seconds in (0.02, 0.0):
+        loops[0].handed.give(sockets[0])
+        clock.elapse(seconds)
+        turn(loops[0])
+    loops[1].handed.give(sockets[1])
+    clock.elapse(0.02)
+    assert stalled(loops) == []
+    loops[0].handed.give(sockets[0])
+    turn(loops[0])
+    assert stalled(loops) == loops[1:]
+
+
+def test_a_loop_that_others_were_as_slow_as_is_stalled_in_the_end(
+    sockets: list[socket.socket], clock: StallClock
+) -> None:
+    loops = [Loop(), Loop()]
+    for loop in loops:
+        loop.handed.give(sockets[0])
+    clock.elapse(LONGEST_STALL)
+    turn(loops[0])
+    assert stalled(loops) == []
+    clock.elapse(0.001)
+    assert stalled(loops) == loops[1:]
 
 
 def test_what_is_taken_back_is_no_longer_there(sockets: list[socket.socket]) -> None:

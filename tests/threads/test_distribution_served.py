@@ -1,5 +1,6 @@
 """Connections over the threads of a real server, for every value of `--distribute`."""
 
+import asyncio
 import statistics
 import threading
 import time
@@ -16,11 +17,18 @@ from threadserve.serving import Observer
 from threadserve.types import Receive, Scope, Send
 
 THREADS = 4
+# What a busy request takes of its thread, and how far apart clients come who keep it busy, in seconds.
+BUSY = 0.03
+APART = 0.002
+CLIENTS = 32
 DISTRIBUTIONS = ["least-busy", "round-robin", "kernel"]
 
 
 class Blocking:
-    """Answers with the name of its thread; at /block it blocks the thread until it is released, at /wait the task."""
+    """Answers with the name of its thread; at /block it blocks the thread until it is released, at /wait the task.
+
+    At /busy it holds the thread for a moment, as one does that computes.
+    """
 
     def __init__(self) -> None:
         self.blocked = threading.Event()
@@ -33,6 +41,8 @@ class Blocking:
             self.release.wait(3 * DEADLINE)
         elif scope["path"] == "/wait":
             await self.gate.wait()
+        elif scope["path"] == "/busy":
+            self.release.wait(BUSY)
         await respond(send, threading.current_thread().name.encode())
 
 
@@ -115,6 +125,44 @@ def test_kept_connections_are_spread_evenly(serve: Serve, connect: Connect, app:
         answers[connect(server).get().body] += 1
     assert len(answers) == THREADS
     assert max(answers.values()) - min(answers.values()) <= 4
+
+
+@pytest.mark.parametrize("distribute", ["least-busy", "round-robin"])
+def test_clients_that_keep_all_threads_busy_are_spread_over_them(serve: Serve, app: Blocking, distribute: str) -> None:
+    server = start(serve, app, distribute)
+    answers = Counter(asyncio.run(asyncio.wait_for(keep_busy(server), DEADLINE)))
+    assert sum(answers.values()) == CLIENTS
+    assert len(answers) == THREADS
+    assert max(answers.values()) <= CLIENTS // 2
+
+
+async def keep_busy(server: EmbeddedServer) -> list[str]:
+    """Clients come one after the other, and ask without a pause until all have been answered; returns who answered."""
+    unanswered, all_answered = CLIENTS, asyncio.Event()
+
+    async def ask(number: int) -> str:
+        nonlocal unanswered
+        await asyncio.sleep(number * APART)
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        answer = await asked(reader, writer)
+        unanswered -= 1
+        if not unanswered:
+            all_answered.set()
+        while not all_answered.is_set():
+            assert await asked(reader, writer) == answer
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    return await asyncio.gather(*map(ask, range(CLIENTS)))
+
+
+async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    """Asks on a connection that is kept; returns the name of the thread that answered."""
+    writer.write(b"GET /busy HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return (await reader.readexactly(length)).decode()
 
 
 @pytest.mark.usefixtures("no_stalls")

@@ -22,13 +22,14 @@ from threadserve.threads.accepting import (
     drain_and_close,
     ignore_newcomers,
 )
-from threadserve.threads.distribution import STALL, HandOver, Target
+from threadserve.threads.distribution import STALL, Taker, Target, all_late, stalled
+
+# How often, in seconds, the acceptor looks for a loop that can take what lies before a stalled one.
+RESCUE = 0.001
 
 
-class Receiver(Target, Protocol):
+class Receiver(Target, Taker, Protocol):
     """A loop, as far as the acceptor sees it."""
-
-    handed: HandOver
 
     def hand_over_threadsafe(self, connection: socket) -> None:
         """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
@@ -110,13 +111,14 @@ class Acceptor:
         if self._homeless and self.receivers:
             return min(timeout, STALL)
         if len(self.receivers) > 1 and any(receiver.handed for receiver in self.receivers):
-            return min(timeout, STALL)
+            lies_long = any(receiver.handed for receiver in stalled(self.receivers))
+            return min(timeout, RESCUE if lies_long else STALL)
         if self._paused_until:
             return min(timeout, max(0.0, self._paused_until - time.monotonic()))
         return timeout
 
     def _accept(self, listener: socket) -> None:
-        if is_shared(listener) and self.receivers and all(each.handed.is_stalled() for each in self.receivers):
+        if is_shared(listener) and self.receivers and all_late(self.receivers):
             # Another process may serve it at once.
             self._pause(STALL)
             return
@@ -146,7 +148,11 @@ class Acceptor:
                 self._selector.unregister(listener)
 
     def _hand_over(self, connection: socket) -> None:
-        candidates = [receiver for receiver in self.receivers if not receiver.handed.is_stalled()] or self.receivers
+        avoided = stalled(self.receivers)
+        candidates = [receiver for receiver in self.receivers if receiver not in avoided]
+        self._hand_to_one_of(candidates or self.receivers, connection)
+
+    def _hand_to_one_of(self, candidates: list[Receiver], connection: socket) -> None:
         while candidates:
             chosen = self._choose(candidates)
             try:
@@ -159,13 +165,21 @@ class Acceptor:
         self._homeless.append(connection)
 
     def _redistribute(self) -> None:
-        """Gives what a stalled loop has left lying to the others, and tries again what nobody would take."""
+        """Tries again what nobody would take, and gives what stalled loops have left lying to the others."""
         if not self.receivers or self._stopped:
             return
         homeless, self._homeless = self._homeless, []
-        stalled = [receiver for receiver in self.receivers if receiver.handed.is_stalled()]
-        if len(stalled) < len(self.receivers):
-            for receiver in stalled:
-                homeless += receiver.handed.take_all()
         for connection in homeless:
             self._hand_over(connection)
+        if left := [receiver for receiver in stalled(self.receivers) if receiver.handed]:
+            self._rescue_from(left)
+
+    def _rescue_from(self, stalled: list[Receiver]) -> None:
+        """Gives one connection to each loop that has nothing before it: it may turn out to be as busy as they are."""
+        free = [receiver for receiver in self.receivers if not receiver.handed.owes_turn()]
+        for _ in range(len(free)):
+            connection = next((taken for each in stalled if (taken := each.handed.take()) is not None), None)
+            if connection is None:
+                return
+            self._hand_to_one_of(free, connection)
+            free = [receiver for receiver in free if not receiver.handed.owes_turn()]

@@ -11,6 +11,9 @@ from typing import Protocol, TypeVar
 
 # How long, in seconds, a loop may leave a connection lying before it is given to another.
 STALL = 0.005
+# Where loops are busy: so many times as long as the quickest of them takes, and no longer than this.
+STALL_TURNS = 4
+LONGEST_STALL = 0.25
 
 
 class HandOver:
@@ -18,14 +21,16 @@ class HandOver:
 
     The acceptor's thread gives and takes back, the loop's thread takes, in turns, and gives back what it has not begun
     with when it ends. A `deque` appends and pops safely from both ends on both kinds of build, so no lock is needed;
-    `_turns` is written by the loop's thread alone, and `_given_at` and `_given_in_turn` by the acceptor's.
+    `_turns` and `_waits` are written by the loop's thread alone, `_given_at` and `_given_in_turn` by the acceptor's.
     """
 
-    __slots__ = ("_given_at", "_given_in_turn", "_turns", "_waiting")
+    __slots__ = ("_given_at", "_given_in_turn", "_turns", "_waiting", "_waits")
 
     def __init__(self) -> None:
         self._waiting: deque[socket] = deque()
         self._turns = 0
+        # How long the last two turns were owed. A short one may be luck: the loop was just about to turn.
+        self._waits = (0.0, 0.0)
         self._given_at = 0.0
         self._given_in_turn = -1
 
@@ -35,13 +40,16 @@ class HandOver:
     def give(self, connection: socket) -> None:
         """Adds a connection, for which the loop owes a turn."""
         turns = self._turns
-        if turns != self._given_in_turn or not self._waiting:
-            self._given_in_turn = turns
+        if turns != self._given_in_turn:
+            # In this order: the loop looks at the time once it sees that a turn is owed.
             self._given_at = time.monotonic()
+            self._given_in_turn = turns
         self._waiting.append(connection)
 
     def begin_turn(self) -> None:
         """The loop is about to take what there is."""
+        if self._turns == self._given_in_turn:
+            self._waits = self._waits[1], time.monotonic() - self._given_at
         self._turns += 1
 
     def take(self) -> socket | None:
@@ -67,10 +75,46 @@ class HandOver:
             return False
         return True
 
-    def is_stalled(self) -> bool:
-        """Whether the loop has left connections lying, and has not had a turn since even if they were taken back."""
-        owes = self._turns == self._given_in_turn or self._waiting
-        return bool(owes) and time.monotonic() - self._given_at > STALL
+    def owes_turn(self) -> bool:
+        """Whether the loop has had no turn since it was given something, even if that was taken back."""
+        return self._turns == self._given_in_turn or bool(self._waiting)
+
+    def owed(self, now: float) -> float:
+        """For how long the loop has owed a turn."""
+        return now - self._given_at if self.owes_turn() else 0.0
+
+    def slowness(self, now: float) -> float:
+        """How long the loop takes to have a turn, by what it did lately and what it owes."""
+        return max(*self._waits, self.owed(now))
+
+
+class Taker(Protocol):
+    """A loop, as far as connections are on their way to it."""
+
+    handed: HandOver
+
+
+K = TypeVar("K", bound=Taker)
+
+
+def stalled(takers: Sequence[K]) -> list[K]:
+    """The loops that leave connections lying for far longer than the quickest of them does.
+
+    Where all of them are busy, each takes long to have a turn, and none is stalled.
+    """
+    now = time.monotonic()
+    owed = [taker.handed.owed(now) for taker in takers]
+    if not owed or max(owed) <= STALL:
+        return []
+    usual = min(taker.handed.slowness(now) for taker in takers)
+    patience = max(STALL, min(STALL_TURNS * usual, LONGEST_STALL))
+    return [taker for taker, seconds in zip(takers, owed, strict=True) if seconds > patience]
+
+
+def all_late(takers: Sequence[Taker]) -> bool:
+    """Whether whatever any of these loops is given lies there for a while."""
+    now = time.monotonic()
+    return all(taker.handed.owed(now) > STALL for taker in takers)
 
 
 class Target(Protocol):
