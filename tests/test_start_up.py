@@ -69,13 +69,13 @@ def test_a_port_in_use_is_one_line(fail: Fail) -> None:
     with listening() as taken:
         port = taken.getsockname()[1]
         code, told = fail(STEERED, "--port", str(port))
-    assert (code, told) == (1, f"Error: cannot bind to 127.0.0.1:{port}: address already in use\n")
+    assert (code, told) == (3, f"Error: cannot bind to 127.0.0.1:{port}: address already in use\n")
 
 
 def test_the_port_of_another_server_is_in_use(start: Start, fail: Fail) -> None:
     other = start(STEERED)
     code, told = fail(STEERED, "--port", str(other.port))
-    assert (code, told) == (1, f"Error: cannot bind to 127.0.0.1:{other.port}: address already in use\n")
+    assert (code, told) == (3, f"Error: cannot bind to 127.0.0.1:{other.port}: address already in use\n")
 
 
 @pytest.mark.parametrize("distribute", ["least-busy", "kernel"])

@@ -47,7 +47,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def assert_serves_and_stops(server: ServerProcess) -> None:
     client = RawClient(server.host, server.port)
     try:
-        assert client.get().body == b"hello"
+        assert client.get("/here").body == b"/here"
     finally:
         client.close()
     assert server.stop(deadline=2 * DEADLINE) == 0
