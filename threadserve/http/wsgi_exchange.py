@@ -12,7 +12,7 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.logged_exchange import LoggedExchange, MakeExchange
 from threadserve.http.logged_exchange import exchange_maker as asgi_exchange_maker
 from threadserve.http.loop_state import LoopState
-from threadserve.http.response_side import AWAITED, LARGE_BODY
+from threadserve.http.response_side import AWAITED, GONE, LARGE_BODY
 from threadserve.interfaces.wsgi.answers import Answer
 from threadserve.interfaces.wsgi.bridge import Conversation, WSGIBridge
 from threadserve.interfaces.wsgi.call import Call
@@ -37,6 +37,7 @@ class WSGIExchange(Exchange):
     sends_files = True
     interface = "WSGI"
     _channel: Channel | None = None
+    _conversation: Conversation | None = None
     _has_ended = False
 
     def begin(self) -> None:
@@ -46,10 +47,18 @@ class WSGIExchange(Exchange):
         state.exchanges.add(self)
         if self._more_body:
             pool = cast("WSGIBridge", state.app).pool
-            self._start_task(Conversation(pool, self.scope, self.post).run(self.receive, self.send, watches=False))
+            self._conversation = conversation = Conversation(pool, self.scope, self.post)
+            self._start_task(conversation.run(self.receive, self.send, watches=False))
         else:
             self.answers = state.wsgi_calls
             state.wsgi_calls.submit(Call(self, self.scope, None))
+
+    def disconnect(self, *, gone: bool) -> None:
+        """See `RequestSide.disconnect`. A call that waits between two pieces learns of it at the next."""
+        super().disconnect(gone=gone)
+        told = self._channel or self._conversation
+        if gone and told is not None:
+            told.on_client_gone()
 
     def cancel(self) -> None:
         """Cuts the call off: what comes of it is nobody's."""
@@ -77,9 +86,9 @@ class WSGIExchange(Exchange):
     def open(self, channel: Channel) -> None:
         """See `Port`."""
         self._channel = channel
-        if self._has_ended:
+        if self._has_ended or self.phase == GONE:
             channel.break_off()
-        else:
+        if not self._has_ended:
             self._start_task(channel.serve(self.receive, self.send, watches=False))
 
     def send_file(self, start: Message, file: OpenFile) -> None:

@@ -87,6 +87,16 @@ class Conversation:
         await respond(send, outcome)
         return True
 
+    def on_client_gone(self) -> None:
+        """The client has gone, which the call is to learn before it next sends something."""
+        if (channel := self._channel) is not None:
+            channel.on_client_gone()
+
+    @property
+    def _channel(self) -> Channel | None:
+        outcome = self._outcome.result() if self._outcome.done() and not self._outcome.cancelled() else None
+        return outcome if isinstance(outcome, Channel) else None
+
     def finish(self, answer: Answer) -> None:
         """See `Port`."""
         if not self._outcome.done():
@@ -107,7 +117,7 @@ class Conversation:
         """See `Port`."""
         if not self._outcome.done():
             self._outcome.set_result(answer)
-        elif not self._outcome.cancelled() and isinstance(channel := self._outcome.result(), Channel):
+        elif (channel := self._channel) is not None:
             channel.answer_instead(answer)
 
 

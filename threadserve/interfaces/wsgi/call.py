@@ -226,10 +226,15 @@ class Call:
     def _iterate(self, result: Iterable[bytes]) -> None:
         """Sends the pieces as they come (PEP 3333, "Buffering and Streaming"): none waits for the next.
 
-        No piece is asked for behind one that is not sent.
+        No piece is asked for behind one that is not sent, nor once the client has gone. Pieces without bytes, but for
+        the first, are those of an application that waits for something, and would rather not when nobody else does.
         """
+        has_waited = False
         for piece in result:
             if not piece:
+                if has_waited and not self._is_finished:
+                    self._open_channel().check_threadsafe()
+                has_waited = True
                 continue
             if self._is_finished:
                 self._report_excess()

@@ -86,11 +86,19 @@ class Channel:
                 raise ClientDisconnected("the client has disconnected")
             return self._body
 
+    def check_threadsafe(self) -> None:
+        """Raises `ClientDisconnected` when the client has gone."""
+        with self._turn:
+            self._check()
+
+    def _check(self) -> None:
+        if self._gone:
+            raise ClientDisconnected("the client has disconnected")
+
     def _write(self, data: bytes | memoryview) -> None:
         with self._turn:
             self._turn.wait_for(lambda: self._unsent < HIGH_WATER or self._gone)
-            if self._gone:
-                raise ClientDisconnected("the client has disconnected")
+            self._check()
             is_first = not self._pieces
             self._pieces.append(data)
             self._unsent += len(data)
@@ -127,6 +135,11 @@ class Channel:
         """Gives up the call, and answers this if nothing has been sent."""
         self._answer_instead = answer
         self.break_off()
+
+    def on_client_gone(self) -> None:
+        """The client has gone; what came of its body before may still be read, to its end."""
+        if not self._body_follows:
+            self.break_off()
 
     def break_off(self) -> None:
         """Nothing more is to be sent: the call learns that the client has gone when it next has something for it."""
