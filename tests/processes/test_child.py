@@ -98,7 +98,7 @@ def test_a_child_that_cannot_load_the_application_tells_why(start_child: StartCh
     child.receive()
     assert child.failure is not None
     assert "nothing" in child.failure.line
-    assert child.exit_code == child.failure.exit_code == 1
+    assert child.exit_code == child.failure.exit_code == 3
     assert not child.ready
 
 
