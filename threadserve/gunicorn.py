@@ -51,6 +51,7 @@ class ThreadserveWorker(Worker, Observer):
     is_supervised = True
     # Gunicorn's own handlers stay, for it sends some signals more than once.
     stop_signals = ()
+    upkeep_signals = ()
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:

@@ -12,6 +12,7 @@ from threadserve.config.config import ADDRESSES, NOT_SET
 from threadserve.errors import ConfigError
 from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.listeners import open_listeners
+from threadserve.processes.child import check_can_be_sent
 from threadserve.processes.reloader import Reloader
 from threadserve.processes.supervisor import Supervisor
 from threadserve.server import Server
@@ -29,7 +30,7 @@ def run(app: Any, **settings: Any) -> None:
         return
     config = Config(app, **settings)
     server: Server | Reloader | Supervisor
-    if not config.use_subprocess:
+    if not (config.use_subprocess or is_to_be_supervised(config)):
         server = Server(config)
     else:
         check_processes(config)
@@ -45,6 +46,17 @@ def warn_of_unused(settings: Mapping[str, Any]) -> None:
     if used and unused:
         verb = "is" if len(unused) == 1 else "are"
         logger.warning("%s %s not used: --%s says where to listen.", " and ".join(unused), verb, used)
+
+
+def is_to_be_supervised(config: Config) -> bool:
+    """Whether one worker was asked for, unless this process alone can serve what it was given."""
+    if config.workers is None or not isinstance(config.app, str):
+        return False
+    try:
+        check_can_be_sent(config)
+    except ConfigError:
+        return False
+    return True
 
 
 def check_processes(config: Config) -> None:

@@ -26,7 +26,7 @@ from threadserve.listening.tcp import Listeners
 from threadserve.log_config import configure_logging
 from threadserve.loops import loop_factory
 from threadserve.serving import Observer, Serving, StopFlags
-from threadserve.signals import captured, handled
+from threadserve.signals import handled, unclaimed
 from threadserve.threads.group import MakeHost
 from threadserve.threads.hosts import BorrowedLoop, Host, LoopThread, Outcome
 from threadserve.threads.loop_server import LoopServer
@@ -191,7 +191,7 @@ class Server:
         self._signals.clear()
         with (
             handled(self.handle_exit, self._observer.stop_signals),
-            captured(self._on_hangup, self._hangup_signals),
+            handled(self._on_upkeep, self._upkeep_signals),
         ):
             yield
 
@@ -226,13 +226,14 @@ class Server:
             self.should_exit = True
 
     @property
-    def _hangup_signals(self) -> tuple[int, ...]:
-        """What has the certificates reloaded; without any, or with a supervisor, SIGHUP means something else."""
-        return (signal.SIGHUP,) if self.config.is_ssl and not self._observer.is_supervised else ()
+    def _upkeep_signals(self) -> tuple[int, ...]:
+        """What has log files and certificates opened anew, unless the program has a meaning of its own for it."""
+        numbers = self._observer.upkeep_signals
+        return numbers if self._observer.is_supervised else unclaimed(numbers)
 
-    def _on_hangup(self) -> None:
+    def _on_upkeep(self, number: int, frame: FrameType | None) -> None:
         if self._serving is not None:
-            self._serving.reload_certificates_threadsafe()
+            self._serving.look_after_threadsafe(number)
 
     def _wake(self) -> None:
         if self._serving is not None:

@@ -8,8 +8,10 @@ connection. The flags and methods that other threads may use are named.
 import logging
 import math
 import os
+import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +26,8 @@ from threadserve.listening.listeners import open_listeners
 from threadserve.listening.tcp import Listeners, bind_error, listeners_per_loop, share_port
 from threadserve.logging.access_log import AccessLogWriter
 from threadserve.logging.formatters import log_emphasised
-from threadserve.signals import STOPPING
+from threadserve.logging.reopening import reopen_log_files
+from threadserve.signals import STOPPING, UPKEEP
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.distribution import chooser
 from threadserve.threads.group import LoopGroup, MakeHost
@@ -50,6 +53,7 @@ class Observer:
     # Whether another process speaks for the server, and decides about its end.
     is_supervised = False
     stop_signals: tuple[int, ...] = STOPPING
+    upkeep_signals: tuple[int, ...] = UPKEEP
     # How often, in seconds, to call `on_tick` while the server serves.
     interval = TICK
 
@@ -88,7 +92,7 @@ class Serving:
         self.on_started: Callable[[], object] = nothing
         thread_count = config.thread_count
         self._certificates = certificates_for(config, thread_count)
-        self._is_reload_wanted = False
+        self._upkeep: deque[int] = deque()
         self.listeners = open_listeners(config) if sockets is None else adopted(sockets)
         self._config = config
         self._flags = flags
@@ -110,9 +114,9 @@ class Serving:
         """Has the flags looked at now."""
         self._acceptor.wake_threadsafe()
 
-    def reload_certificates_threadsafe(self) -> None:
-        """Has the TLS certificates loaded anew."""
-        self._is_reload_wanted = True
+    def look_after_threadsafe(self, number: int) -> None:
+        """Has done what one of the signals in `UPKEEP` asks for, once the server serves."""
+        self._upkeep.append(number)
         self.wake_threadsafe()
 
     def run(self) -> bool:
@@ -171,8 +175,8 @@ class Serving:
         while not (self._flags.should_exit or self._group.failure):
             self._acceptor.step(pause)
             self._group.check()
-            if self._is_reload_wanted:
-                self._reload_certificates()
+            while self._upkeep:
+                self._look_after(self._upkeep.popleft())
             if time.monotonic() >= next_sign:
                 next_sign = time.monotonic() + interval
                 self._give_sign_of_life()
@@ -191,9 +195,11 @@ class Serving:
         if has_moved and not self._observer.is_supervised:
             systemd.beat()
 
-    def _reload_certificates(self) -> None:
-        self._is_reload_wanted = False
-        if self._certificates is not None and self._certificates.reload():
+    def _look_after(self, number: int) -> None:
+        if not self._observer.is_supervised:
+            logger.info("Received %s.", signal.Signals(number).name)
+        reopen_log_files()
+        if number == signal.SIGHUP and self._certificates is not None and self._certificates.reload():
             self._group.renew_tls()
 
     def _look_at_certificates(self) -> None:

@@ -1,4 +1,4 @@
-"""The signals that stop the server.
+"""The signals that stop the server, and those that have it look after what it has open.
 
 Runs on the main thread, the only one that Python delivers signals to; elsewhere it installs nothing. It owns the
 handlers while it is entered and puts back those it found.
@@ -11,9 +11,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+# Certificates and log files are opened anew, or log files alone.
+UPKEEP = (signal.SIGHUP, signal.SIGUSR1)
 
 
 Handler = Callable[[int, FrameType | None], object]
+
+
+def unclaimed(numbers: Iterable[int]) -> tuple[int, ...]:
+    """Those of these signals that the program around the server does not handle itself."""
+    return tuple(number for number in numbers if signal.getsignal(number) in (signal.SIG_DFL, signal.SIG_IGN))
 
 
 @contextmanager

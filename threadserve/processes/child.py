@@ -17,7 +17,7 @@ from socket import socket
 
 from threadserve.config import Config
 from threadserve.errors import ConfigError
-from threadserve.processes.worker import HURRY, READY, RECYCLE, TERMINAL, Failure, serve
+from threadserve.processes.worker import HURRY, READY, RECYCLE, REOPEN, SENT_TO_ALL, Failure, serve
 
 # A fresh interpreter: forking would copy this one's threads' locks, and its old code.
 SPAWN = multiprocessing.get_context("spawn")
@@ -46,9 +46,11 @@ class Child:
 
     def start(self) -> None:
         """Starts the process, which gets these listeners. To be called once."""
-        # Starting it, as the first child would, unblocks the signals.
-        resource_tracker.ensure_running()
-        with blocked_terminal_signals():
+        # Starting it, as the first child would, unblocks the signals that it ignores itself. The others stay blocked
+        # in it, and cannot end it.
+        with blocked_signals():
+            resource_tracker.ensure_running()
+        with blocked_signals():
             self._process.start()
         self.pid = self._process.pid or 0
         # Now only the child has it, so that its end is the end of the connection.
@@ -98,6 +100,10 @@ class Child:
         """Has the child end at once."""
         self._send(HURRY)
 
+    def reopen_log_files(self) -> None:
+        """Has the child open its log files anew."""
+        self._send(REOPEN)
+
     def kill(self) -> None:
         """Ends the child without its doing."""
         self._send(signal.SIGKILL)
@@ -120,9 +126,9 @@ class Child:
 
 
 @contextmanager
-def blocked_terminal_signals() -> Iterator[None]:
+def blocked_signals() -> Iterator[None]:
     """Keeps signals back while a child is born, which lets them in when it can deal with them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SENT_TO_ALL)
     try:
         yield
     finally:

@@ -5,8 +5,10 @@ takes in what has happened and does what follows from it.
 """
 
 import logging
+import math
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from socket import socket
@@ -20,7 +22,9 @@ logger = logging.getLogger("threadserve.error")
 # Seconds beyond `timeout_graceful_shutdown` for cutting off and for lifespan shutdown.
 END_GRACE = 30.0
 FORCED_GRACE = 2.0
-LONGEST_BRAKE = 30.0
+LONGEST_PAUSE = 30.0
+# Whoever has served for so long, in seconds, has not ended because of how it starts.
+STEADY = 30.0
 
 
 @dataclass(eq=False)
@@ -33,6 +37,7 @@ class Worker:
     is_leaving: bool = False
     kill_at: float | None = None
     silence: float = 0.0
+    serves_since: float | None = None
 
     @property
     def is_due(self) -> bool:
@@ -56,26 +61,44 @@ class Worker:
 
 
 class Brake:
-    """Keeps workers that cannot start from being started all the time."""
+    """Keeps workers that soon end from being started all the time. `clock` tells the seconds."""
 
-    def __init__(self) -> None:
-        self._failures = 0
-        self._until = 0.0
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._in_a_row = 0
+        self._last = -math.inf
+        self._until = -math.inf
 
     @property
     def is_on(self) -> bool:
         """Whether to wait before another start."""
-        return time.monotonic() < self._until
+        return self._clock() < self._until
 
-    def tighten(self) -> None:
-        """A start has failed: the next is to wait for twice as long as the last one did."""
-        self._until = time.monotonic() + min(LONGEST_BRAKE, 2.0**self._failures)
-        self._failures += 1
+    def tighten(self, serves_since: float | None) -> None:
+        """A worker has ended that has served since then, or could not start.
+
+        After the first that has served another is started at once; then, and after a failed start, each pause is twice
+        as long as the one before it.
+        """
+        now = self._clock()
+        if serves_since is not None and now - serves_since >= STEADY:
+            return
+        self._last = now
+        self._in_a_row = max(self._in_a_row + 1, 2 if serves_since is None else 1)
+        pause = min(LONGEST_PAUSE, 2.0 ** (self._in_a_row - 2)) if self._in_a_row > 1 else 0.0
+        self._until = now + pause
+        if pause > 1:
+            logger.critical("Child processes end again and again: the next is started in %g seconds.", pause)
+
+    def ease(self, serves_since: float) -> None:
+        """A worker has been serving since then: when that has lasted, those that ended before it count no more."""
+        if serves_since >= self._last and self._clock() - serves_since >= STEADY:
+            self.release()
 
     def release(self) -> None:
         """There is a reason to think that the next start does not fail."""
-        self._failures = 0
-        self._until = 0.0
+        self._in_a_row = 0
+        self._until = -math.inf
 
 
 class WorkerPool:
@@ -122,6 +145,11 @@ class WorkerPool:
             return False
         self._wanted -= 1
         return True
+
+    def reopen_log_files(self) -> None:
+        """Has every worker open its log files anew."""
+        for worker in self._workers:
+            worker.child.reopen_log_files()
 
     def renew(self) -> None:
         """Has each worker replaced by a new one, with the code that there is now."""
@@ -181,6 +209,9 @@ class WorkerPool:
             worker.child.kill()
 
     def _on_serving(self, worker: Worker) -> None:
+        if worker.serves_since is None:
+            worker.serves_since = time.monotonic()
+        self._brake.ease(worker.serves_since)
         if worker.replaces is not None:
             worker.replaces.leave(self._grace)
             worker.replaces = None
@@ -204,6 +235,7 @@ class WorkerPool:
             return
         if worker.child.ready:
             logger.error("Child process [%d] died: %s", worker.child.pid, reason_of(worker.child))
+            self._brake.tighten(worker.serves_since or time.monotonic())
         else:
             self._on_failed_start(worker)
 
@@ -218,8 +250,8 @@ class WorkerPool:
             line = reason if child.failure is not None else f"a worker process could not start: {reason}"
             self.failure = WorkerFailed(line, exit_code_of(child))
             return
-        self._brake.tighten()
         logger.error("Child process [%d] could not start: %s", child.pid, reason)
+        self._brake.tighten(None)
         if worker.replaces is not None:
             logger.error("The workers that serve are kept.")
             for other in self._workers:

@@ -7,6 +7,7 @@ and the watcher, and keeps the listeners open from one child to the next, so tha
 import logging
 import math
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -19,11 +20,12 @@ from threadserve.config import Config
 from threadserve.listening import systemd
 from threadserve.log_config import configure_logging
 from threadserve.logging.formatters import log_emphasised
+from threadserve.logging.reopening import reopen_log_files
 from threadserve.processes.child import Child, check_can_be_sent
 from threadserve.processes.patterns import Patterns
 from threadserve.processes.pool import reason_of
 from threadserve.processes.watching import make_watcher
-from threadserve.signals import captured
+from threadserve.signals import UPKEEP, captured
 
 logger = logging.getLogger("threadserve.error")
 
@@ -84,11 +86,13 @@ class Reloader:
         log_emphasised(
             logger, "Started reloader process [%d] using %s", os.getpid(), self._watcher.name, fg="cyan", bold=True
         )
-        with captured(self._stop.set) as signals:
+        with captured(self._stop.set) as signals, captured(lambda: None, UPKEEP) as upkeep:
             self._child.start()
             try:
                 while not self._stop.is_set():
                     self._step()
+                    while upkeep and not self._stop.is_set():
+                        self._look_after(upkeep.pop(0))
             finally:
                 systemd.notify("STOPPING=1")
                 self._end_child()
@@ -106,8 +110,7 @@ class Reloader:
         if changed and not self._stop.is_set():
             names = ", ".join(sorted(map(shown, changed)))
             logger.warning("%s detected changes in %s. Reloading...", self._watcher.name, names)
-            self._end_child()
-            self._start_child()
+            self._renew_child()
         # Asked before what it told is read: after its end nothing more comes.
         is_alive = self._child.is_alive()
         self._child.receive()
@@ -118,7 +121,17 @@ class Reloader:
         if not is_alive and not self._has_ended:
             self._on_end()
 
-    def _start_child(self) -> None:
+    def _look_after(self, number: int) -> None:
+        """Opens log files anew; SIGHUP has another child serve, with the certificates that there are now."""
+        logger.info("Received %s.", signal.Signals(number).name)
+        reopen_log_files()
+        if number == signal.SIGHUP:
+            self._renew_child()
+        else:
+            self._child.reopen_log_files()
+
+    def _renew_child(self) -> None:
+        self._end_child()
         self._child = Child(self._config, self._sockets)
         self._child.start()
         self._has_ended = False

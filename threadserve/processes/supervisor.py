@@ -18,9 +18,10 @@ from threadserve.listening import systemd
 from threadserve.listening.tcp import is_shared
 from threadserve.log_config import configure_logging
 from threadserve.logging.formatters import log_emphasised
+from threadserve.logging.reopening import reopen_log_files
 from threadserve.processes.child import check_can_be_sent
 from threadserve.processes.pool import WorkerPool
-from threadserve.signals import STOPPING, captured
+from threadserve.signals import STOPPING, UPKEEP, captured
 from threadserve.threads.accepting import HANDSHAKE, ignore_newcomers
 
 logger = logging.getLogger("threadserve.error")
@@ -28,7 +29,7 @@ logger = logging.getLogger("threadserve.error")
 TICK = 0.5
 # How long, in seconds, workers may take to accept what waits in the listeners when everything is to stop.
 QUEUE_GRACE = 1.0
-SIGNALS = (*STOPPING, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
+SIGNALS = (*STOPPING, *UPKEEP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Supervisor:
@@ -93,12 +94,15 @@ class Supervisor:
             logger.info("Received %s.", signal.Signals(number).name)
             if number in STOPPING:
                 return True
+            if number in UPKEEP:
+                reopen_log_files()
+                self._pool.reopen_log_files()
             if number == signal.SIGHUP:
                 systemd.notify_reloading()
                 self._pool.renew()
             elif number == signal.SIGTTIN:
                 self._pool.grow()
-            elif not self._pool.shrink():
+            elif number == signal.SIGTTOU and not self._pool.shrink():
                 logger.info("There is only one worker process, which stays.")
         return False
 

@@ -31,8 +31,10 @@ BEATS = 4
 # By what a child is told to end at once.
 HURRY = signal.SIGQUIT
 STOPPING = (signal.SIGTERM, HURRY)
-# Those that a terminal sends to all its processes: until the child serves, the supervisor's to act on.
-TERMINAL = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+REOPEN = signal.SIGUSR1
+# Those that a terminal or a service manager sends to all its processes: until the child serves, the supervisor's to
+# act on.
+SENT_TO_ALL = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, REOPEN)
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ Message = str | Failure
 
 def serve(config: Config, listeners: list[socket], connection: Connection) -> None:
     """Serves on listeners that other processes have as well, until SIGTERM, SIGQUIT or the end of the supervisor."""
-    for number in TERMINAL:
+    for number in SENT_TO_ALL:
         # Not `SIG_IGN`, which the programs that an application starts would inherit.
         signal.signal(number, lambda number, frame: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SENT_TO_ALL)
     reopen_stdin()
     for descriptor in (connection.fileno(), *(listener.fileno() for listener in listeners)):
         # It was inheritable to get here. A program that an application starts must not keep it open.
@@ -86,6 +88,7 @@ class Teller(Observer):
 
     is_supervised = True
     stop_signals = STOPPING
+    upkeep_signals = (REOPEN,)
 
     def __init__(self, connection: Connection, longest_silence: float) -> None:
         self.interval = min(self.interval, longest_silence)
