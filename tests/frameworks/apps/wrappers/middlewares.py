@@ -101,7 +101,9 @@ def sentry():
                 if item.type == "event":
                     print("an error is reported to Sentry", file=sys.stderr, flush=True)
 
-    sentry_sdk.init(dsn="http://key@127.0.0.1/1", transport=Report, traces_sample_rate=1.0)
+    sentry_sdk.init(
+        dsn="http://key@127.0.0.1/1", transport=Report, traces_sample_rate=1.0, auto_enabling_integrations=False
+    )
     return SentryAsgiMiddleware(Starlette(routes=ROUTES))
 
 
