@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from loadtests.errors import LoadTestError
+from loadtests.process_groups import process_group
 from loadtests.servers.interpreters import ROOT
 
 # What a client may take beyond the time that it measures.
@@ -19,7 +20,10 @@ def run(name: str, *arguments: float, seconds: float = 0.0) -> dict[str, Any]:
     """
     line = [sys.executable, "-m", f"loadtests.clients.{name}", *map(str, arguments)]
     try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=seconds + PATIENCE, cwd=ROOT)
+        with process_group() as group:
+            done = subprocess.run(
+                line, capture_output=True, text=True, timeout=seconds + PATIENCE, cwd=ROOT, process_group=group
+            )
     except subprocess.TimeoutExpired:
         raise LoadTestError(f"the {name} client did not end") from None
     if done.returncode:

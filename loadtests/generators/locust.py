@@ -17,6 +17,7 @@ from statistics import median
 from loadtests.errors import LoadTestError
 from loadtests.generators.process import PATIENCE
 from loadtests.generators.result import LoadResult, percentiles_of
+from loadtests.process_groups import process_group
 from loadtests.servers.interpreters import ROOT, environment
 from loadtests.servers.usage import Monitor
 
@@ -120,9 +121,18 @@ def run(users: Users, warm_up: int, seconds: int, port: int, folder: Path) -> Lo
 
 def run_to_end(line: list[str], seconds: float) -> Monitor:
     """Runs Locust; returns what it used. Raises LoadTestError where it fails."""
-    with subprocess.Popen(
-        line, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with (
+        process_group() as group,
+        subprocess.Popen(
+            line,
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=group,
+        ) as process,
+    ):
         try:
             with Monitor(process.pid) as monitor:
                 _, stderr = process.communicate(timeout=seconds + PATIENCE)

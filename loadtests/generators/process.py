@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Sequence
 
 from loadtests.errors import LoadTestError
+from loadtests.process_groups import process_group
 
 # What a generator may take beyond the time for which it was told to run: Locust takes seconds to start.
 PATIENCE = 120.0
@@ -13,7 +14,10 @@ def run(command: Sequence[str], seconds: float) -> str:
     """Runs a generator that takes that long; returns what it printed. Raises LoadTestError where it fails."""
     name = command[0]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + PATIENCE)
+        with process_group() as group:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=seconds + PATIENCE, process_group=group
+            )
     except FileNotFoundError:
         raise LoadTestError(f"{name} is not installed") from None
     except subprocess.TimeoutExpired:

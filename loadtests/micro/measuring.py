@@ -13,6 +13,7 @@ from loadtests.errors import LoadTestError
 from loadtests.micro.process import REPEAT_SECONDS, START_SECONDS
 from loadtests.micro.results import Sample
 from loadtests.micro.subjects import Subject
+from loadtests.process_groups import process_group
 from loadtests.servers.interpreters import ROOT, environment
 
 MICROSECONDS = 1_000_000
@@ -48,7 +49,10 @@ def run(effort: Effort, subject: Subject, cpu: int, seed: int) -> dict[str, Any]
     settings = environment() | {"PYTHONPATH": path, "PYTHONHASHSEED": str(seed)}
     limit = (2 * START_SECONDS + REPEAT_SECONDS * effort.repeats) * len(effort.names)
     try:
-        done = subprocess.run(line, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=limit)
+        with process_group() as group:
+            done = subprocess.run(
+                line, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=limit, process_group=group
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LoadTestError(f"{subject.label}: the process did not run: {error}") from None
     if done.returncode:

@@ -1,9 +1,7 @@
 """Starts one server on a free port of the loopback interface, waits until it answers, and ends it whatever happens."""
 
 import http.client
-import os
 import secrets
-import signal
 import socket
 import subprocess
 import time
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
+from loadtests.process_groups import process_group
 from loadtests.request import Request
 from loadtests.servers.commands import Server
 from loadtests.servers.interpreters import ROOT
@@ -48,29 +47,30 @@ def serving(
 ) -> Iterator[Running]:
     """A server for the length of a `with` block, in whose working directory the application is looked for.
 
-    Both of its streams go to files, the same way for every server. It leads a session of its own, so Ctrl-C reaches the
-    load tests alone. Raises LoadTestError where it does not start, answer, or survive the block.
+    Both of its streams go to files, the same way for every server. It is in a process group that outlives neither the
+    block nor the load tests. Raises LoadTestError where it does not start, answer, or survive the block.
     """
     port = free_port()
     command = server.command(python, app, port)
     log, access_log = folder / "stderr", folder / "stdout"
-    with log.open("wb") as stderr, access_log.open("wb") as stdout:
-        process = subprocess.Popen(
-            command,
-            cwd=working_directory,
-            env=environment,
-            stdout=stdout,
-            stderr=stderr,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    running = Running(process.pid, port, command, log, access_log)
-    try:
-        running.answer = wait_until_ready(process, running, server, request)
-        yield running
-        require_alive(process, running)
-    finally:
-        running.stopped_by = stop(process)
+    with process_group() as group:
+        with log.open("wb") as stderr, access_log.open("wb") as stdout:
+            process = subprocess.Popen(
+                command,
+                cwd=working_directory,
+                env=environment,
+                stdout=stdout,
+                stderr=stderr,
+                stdin=subprocess.DEVNULL,
+                process_group=group,
+            )
+        running = Running(process.pid, port, command, log, access_log)
+        try:
+            running.answer = wait_until_ready(process, running, server, request)
+            yield running
+            require_alive(process, running)
+        finally:
+            running.stopped_by = stop(process)
 
 
 def free_port() -> int:
@@ -139,7 +139,7 @@ def tail(log: Path) -> str:
 
 
 def stop(process: subprocess.Popen[bytes]) -> str:
-    """SIGTERM, and SIGKILL after the deadline to it and to whatever it has left behind; returns which one ended it."""
+    """SIGTERM, and SIGKILL after the deadline; returns which one ended it. Its group takes what it leaves behind."""
     process.terminate()
     try:
         process.wait(STOP_DEADLINE)
@@ -147,6 +147,5 @@ def stop(process: subprocess.Popen[bytes]) -> str:
     except subprocess.TimeoutExpired:
         return "SIGKILL"
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()

@@ -12,6 +12,7 @@ from typing import Any
 
 from loadtests.errors import LoadTestError
 from loadtests.generators import locust
+from loadtests.process_groups import process_group
 from loadtests.servers.interpreters import ROOT
 from loadtests.soak.events import Failure
 
@@ -58,10 +59,11 @@ class Load:
 
 
 class Clients:
-    """All processes that put load on one server; files go to `folder`."""
+    """All processes that put load on one server; files go to `folder`, and they belong to a process group."""
 
-    def __init__(self, port: int, users: int, seconds: float, folder: Path) -> None:
+    def __init__(self, port: int, users: int, seconds: float, folder: Path, group: int) -> None:
         self._folder = folder
+        self._group = group
         self._samples = folder / "locust.csv"
         numbers = (str(port), str(users), str(seconds))
         self._clients = [self._start(name, "-m", f"loadtests.clients.{name}", *numbers) for name in ("steady", "chaos")]
@@ -72,7 +74,7 @@ class Clients:
         output, errors = self._folder / f"{name}.json", self._folder / f"{name}.stderr"
         with output.open("wb") as stdout, errors.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, stdout=stdout, stderr=stderr, start_new_session=True
+                [sys.executable, *arguments], cwd=ROOT, stdout=stdout, stderr=stderr, process_group=self._group
             )
         return Client(name, process, output, errors)
 
@@ -157,8 +159,9 @@ def take_in_locust(load: Load, samples: Path) -> None:
 @contextmanager
 def under_load(port: int, users: int, seconds: float, folder: Path) -> Iterator[Clients]:
     """Clients for the length of a `with` block, which leaves none behind."""
-    clients = Clients(port, users, seconds, folder)
-    try:
-        yield clients
-    finally:
-        clients.kill()
+    with process_group() as group:
+        clients = Clients(port, users, seconds, folder, group)
+        try:
+            yield clients
+        finally:
+            clients.kill()

@@ -2,11 +2,14 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +36,7 @@ pytestmark = [
 ]
 QUICK = ("--threads", "1", "--users", "4", "--connections", "4", "--duration", "2", "--warm-up", "1")
 DEADLINE = 500
+MARK = "STARTED_BY"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}"
 
 # Uvicorn imports it, logs its last words, and is gone.
@@ -58,6 +62,16 @@ def command(*arguments: str, output: Path) -> list[str]:
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT)}
+
+
+def started_by(mark: str) -> list[psutil.Process]:
+    """What runs of a comparison that was started with this mark: itself, servers, workers, load generators."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
 
 
 def compare(*arguments: str, output: Path, cwd: Path = PACKAGE_ROOT) -> subprocess.CompletedProcess[str]:
@@ -117,28 +131,57 @@ def test_where_nothing_can_be_measured_the_exit_code_says_so(tmp_path: Path) -> 
     assert "the server answered 404" in told["left_out"][0]
 
 
+@dataclass
+class Endless:
+    """A comparison of more rounds than anybody waits for; what it starts has its mark in the environment."""
+
+    process: subprocess.Popen[str]
+    mark: str
+
+
 @pytest.fixture
-def endless(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A comparison of more rounds than anybody waits for."""
-    line = command("hello", "--rounds", "50", output=tmp_path)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, cwd=PACKAGE_ROOT, env=environment()) as process:
+def endless(tmp_path: Path) -> Iterator[Endless]:
+    line = [*command("hello", "--rounds", "50", output=tmp_path), "--threads", "2"]
+    pipe, mark = subprocess.PIPE, secrets.token_hex()
+    marked = {**environment(), MARK: mark}
+    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, cwd=PACKAGE_ROOT, env=marked) as process:
         try:
-            yield process
+            yield Endless(process, mark)
         finally:
             process.kill()
+            for left in started_by(mark):
+                left.kill()
 
 
-def test_an_interruption_leaves_what_was_measured(endless: subprocess.Popen[str], tmp_path: Path) -> None:
-    assert endless.stderr is not None
-    assert any(line.startswith("1/100 ") for line in endless.stderr)
-    below = psutil.Process(endless.pid).children(recursive=True)
-    endless.send_signal(signal.SIGINT)
-    stdout, stderr = endless.communicate(timeout=DEADLINE)
-    assert endless.returncode == 130, stderr
+def test_an_interruption_leaves_what_was_measured(endless: Endless, tmp_path: Path) -> None:
+    assert endless.process.stderr is not None
+    assert any(line.startswith("1/200 ") for line in endless.process.stderr)
+    endless.process.send_signal(signal.SIGINT)
+    stdout, stderr = endless.process.communicate(timeout=DEADLINE)
+    assert endless.process.returncode == 130, stderr
     results = storage.read(tmp_path / "results.json")
     assert results.samples
-    assert results.left_out == [f"interrupted: {len(results.samples)} of 100 samples were measured"]
+    assert results.left_out == [f"interrupted: {len(results.samples)} of 200 samples were measured"]
     assert f"| threadserve on {VERSION} |" in stdout
     assert (tmp_path / "report.html").exists()
-    wait_until(lambda: not any(process.is_running() for process in below), "the end of servers and load generator")
+    wait_until(lambda: not started_by(endless.mark), "the end of servers and load generator")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_comparison_that_is_ended_leaves_no_process(endless: Endless, number: int, code: int) -> None:
+    wait_until(lambda: any("hello:app" in " ".join(line) for line in lines_of(endless.mark)), "a server", DEADLINE)
+    endless.process.send_signal(number)
+    _, stderr = endless.process.communicate(timeout=DEADLINE)
+    assert endless.process.returncode == code, stderr
+    wait_until(lambda: not started_by(endless.mark), "the end of servers and load generator")
+
+
+def lines_of(mark: str) -> list[list[str]]:
+    """The command lines of what a comparison has started, itself left out."""
+    lines = []
+    for process in started_by(mark):
+        with suppress(psutil.Error):
+            lines.append(process.cmdline())
+    return [line for line in lines if "compare" not in line]
