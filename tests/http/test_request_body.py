@@ -8,6 +8,7 @@ import pytest
 from support.apps import Disconnected, Gate, Outcome, Recorder, echo, echo_body, hello, read_body, respond
 from support.embedded_server import EmbeddedServer, Serve
 from support.raw_client import Connect, chunked, post, post_chunked, request
+from support.streams import CHUNK_EXTENSIONS
 
 from threadserve.types import Receive, Scope, Send
 
@@ -195,3 +196,15 @@ def test_body_cut_short_is_never_taken_as_complete(serve: Serve, connect: Connec
     assert outcome.get() == "disconnected"
     data = client.read_all()
     assert data == b"" or data.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("extension", CHUNK_EXTENSIONS, ids=repr)
+def test_chunk_extensions_mean_nothing(server: EmbeddedServer, connect: Connect, extension: bytes) -> None:
+    client = connect(server)
+    data = request("POST", "/", "Transfer-Encoding: chunked")
+    data += chunked(b"abc", b"5 ;a\r\n", b"x" * 300, extension=extension)
+    client.send(data + data[:-3])
+    assert client.read_response().body == b"abc5 ;a\r\n" + b"x" * 300
+    client.send(data[-3:] + post("/", b"next"))
+    assert client.read_response().body == b"abc5 ;a\r\n" + b"x" * 300
+    assert client.read_response().body == b"next"

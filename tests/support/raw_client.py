@@ -106,9 +106,10 @@ def post(target: str, body: bytes, *fields: str) -> bytes:
     return request("POST", target, f"Content-Length: {len(body)}", *fields, body=body)
 
 
-def chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
-    """A chunked body."""
-    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n" + trailers + b"\r\n"
+def chunked(*chunks: bytes, trailers: bytes = b"", extension: bytes = b"") -> bytes:
+    """A chunked body, with the same extension at each chunk."""
+    lines = [b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks]
+    return b"".join(lines) + b"0" + extension + b"\r\n" + trailers + b"\r\n"
 
 
 def post_chunked(target: str, *chunks: bytes) -> bytes:

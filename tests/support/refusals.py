@@ -254,7 +254,8 @@ BODIES = [
             b"0x5", b"-1", b"-5", b"+5", b"5 ", b" 5", b"5\t", b"\t5", b"", b"G", b"5g", b"5.", b"5,", b"0x",
             b"5_0", b"\0005", b"5\0",
             b"00000000000000005", b"10000000000000005", b"ffffffffffffffff5", b"\xd9\xa5", b"5\x0b", b"\x0b5",
-            b"5=a", b"5:a",
+            b"5=a", b"5:a", b"5 =a", b"5;", b"5 ;", b"5; ", b"5;a ", b"5;a\t", b"5;a =", b"5;a= ", b"5;a=b ", b"5;a b",
+            b"5;a= b c", b"5;;a", b"5; ;a", b'5;a="b" ', b'5;a= "b', b" 5;a", b"5\x0b;a", b"5;\x0ca", b"5;a\xa0=b",
         )
     ),
     with_chunks("bare LF after a size", b"5\nabcde\r\n0\r\n\r\n"),

@@ -15,6 +15,11 @@ DAMAGE = [
     b"?", b"%", b"*", b"/", b"-", b"+", b'"', b"chunked", b"Content-Length: 3\r\n",
     b"Transfer-Encoding: chunked\r\n", b"Host: y\r\n",
 ]  # fmt: skip
+# RFC 9112 section 7.1.1, with white space wherever it may stand.
+CHUNK_EXTENSIONS = [
+    b";a", b" ;a", b"; a", b"\t;\ta", b";a=b", b";a =b", b";a= b", b" \t; a\t=\t b", b" ; a = b ; c ; d=\"e;\tf=\\\"\"",
+    b";ab=\"\"", b" ;a ;b ;c=5",
+]  # fmt: skip
 
 methods = st.sampled_from(["GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH"])
 path_text = st.text("abcXYZ0-._~%!$&'()*+,;=:@/", max_size=12)
@@ -54,7 +59,9 @@ def good_requests(draw: st.DrawFn) -> GoodRequest:
         headers.append(("Content-Length", str(len(body))))
     elif framing == "chunked" and version == "1.1":
         chunks = draw(st.lists(payloads.filter(bool), max_size=3))
-        body, raw_body = b"".join(chunks), chunked(*chunks, trailers=draw(st.sampled_from([b"", b"X-Trailer: 1\r\n"])))
+        trailers = draw(st.sampled_from([b"", b"X-Trailer: 1\r\n"]))
+        extension = draw(st.just(b"") | st.sampled_from(CHUNK_EXTENSIONS))
+        body, raw_body = b"".join(chunks), chunked(*chunks, trailers=trailers, extension=extension)
         headers.append(("Transfer-Encoding", "chunked"))
     lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in headers), "", ""]
     closes = connection == "close" or (version == "1.0" and connection != "keep-alive")

@@ -275,7 +275,7 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         if after == position:
             return position
         try:
-            body = self._parser.body(data if after - position == len(data) else data[position:after])
+            body = self._parser.body(framing.plain(data, position, after))
         except ParserError as error:
             raise bad_request("malformed body") from error
         if framing.done:

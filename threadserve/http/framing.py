@@ -27,6 +27,10 @@ class Framing(Protocol):
         """
         ...
 
+    def plain(self, data: bytes, position: int, end: int) -> bytes:
+        """The bytes that were claimed last, from `position` to `end`, as a parser is to read them."""
+        ...
+
 
 class LengthFraming:
     """A body of `length` bytes, as its Content-Length says (RFC 9112 section 6.2)."""
@@ -44,14 +48,23 @@ class LengthFraming:
         self.done = self._remaining == 0
         return position + step
 
+    def plain(self, data: bytes, position: int, end: int) -> bytes:
+        """See `Framing.plain`."""
+        return part(data, position, end)
+
 
 class ChunkedFraming:
-    """A chunked body with its trailers (RFC 9112 section 7.1)."""
+    """A chunked body with its trailers (RFC 9112 section 7.1).
 
-    __slots__ = ("_next", "_remaining", "done")
+    Extensions of chunks mean nothing here. The parsers never see them, for they disagree with the RFC about them, and
+    with each other.
+    """
+
+    __slots__ = ("_extensions", "_next", "_remaining", "done")
 
     def __init__(self) -> None:
         self._remaining = 0
+        self._extensions: list[tuple[int, int]] = []
         self._next = self._chunk_size
         self.done = False
 
@@ -64,16 +77,30 @@ class ChunkedFraming:
             position = claimed
         return position
 
+    def plain(self, data: bytes, position: int, end: int) -> bytes:
+        """See `Framing.plain`."""
+        if not self._extensions:
+            return part(data, position, end)
+        pieces = []
+        for begin, after in self._extensions:
+            pieces.append(data[position:begin])
+            position = after
+        self._extensions.clear()
+        return b"".join([*pieces, data[position:end]])
+
     def _chunk_size(self, data: bytes, position: int) -> int:
         match = CHUNK_SIZE.match(data, position)
-        if match is None:
+        if match is None or match.end() - position > CHUNK_LINE_LIMIT:
             check_bytes(data, position, position, len(data), False)
             if len(data) - position > CHUNK_LINE_LIMIT or data.find(b"\n", position) >= 0:
                 raise bad_request("malformed chunk size")
             return position
+        size_end, end = match.end(1), match.end()
+        if size_end + len(CRLF) < end:
+            self._extensions.append((size_end, end - len(CRLF)))
         self._remaining = int(match[1], 16)
         self._next = self._chunk_data if self._remaining else self._trailers
-        return match.end()
+        return end
 
     def _chunk_data(self, data: bytes, position: int) -> int:
         step = min(self._remaining, len(data) - position)
@@ -104,3 +131,8 @@ class ChunkedFraming:
                 raise bad_request(f"a trailer cannot frame the message: {readable(name)}")
         self.done = True
         return end
+
+
+def part(data: bytes, position: int, end: int) -> bytes:
+    """The bytes between two positions, not copied where that is all of them."""
+    return data if end - position == len(data) else data[position:end]

@@ -28,9 +28,10 @@ HEAD = REQUEST_LINE + b"(?:" + FIELD_LINE + rb")*+\r\n"
 FIELD = re.compile(b"(" + TOKEN + rb"++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)\r\n")
 TRAILERS = re.compile(b"(?:" + FIELD_LINE + rb")*+\r\n")
 QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
-CHUNK_SIZE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})(?:;%b++(?:=(?:%b++|%b))?)*+\r\n" % (TOKEN, TOKEN, QUOTED),
-)
+# White space around ";" and "=" is taken, but not behind the size or an extension (RFC 9112 section 7.1.1).
+BWS = rb"[\t ]*+"
+CHUNK_EXTENSION = BWS + b";" + BWS + TOKEN + rb"++(?:" + BWS + b"=" + BWS + b"(?:" + TOKEN + b"++|" + QUOTED + b"))?"
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*+\r\n" % CHUNK_EXTENSION)
 
 _request_line_bytes = re.compile(rb"[\x20-\x7e]*+(?:\r\n?+)?")
 _field_line_bytes = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+(?:\r\n?+)?")
