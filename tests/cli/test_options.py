@@ -56,6 +56,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "limit_max_memory": (["--limit-max-memory", "1000000"], "1000000", 1_000_000),
     "env_file": (["--env-file", os.devnull], os.devnull, os.devnull),
     "reset_contextvars": (["--reset-contextvars"], "true", True),
+    "pathsend": (["--pathsend"], "true", True),
     "wsgi_threads": (["--wsgi-threads", "7"], "7", 7),
     "wsgi_queue": (["--wsgi-queue", "7"], "7", 7),
     "timeout_request": (["--timeout-request", "7"], "7", 7),

@@ -43,7 +43,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_pathsend_sends_the_file(serve: Serve, connect: Connect, loop: str, file: Path, declared: bool) -> None:
-    client = connect(serve(PathSend(file, declared=declared), loop=loop))
+    client = connect(serve(PathSend(file, declared=declared), loop=loop, pathsend=True))
     for _ in range(2):
         response = client.get("/file")
         assert (response.status, response.body) == (200, DATA)
@@ -51,20 +51,20 @@ def test_pathsend_sends_the_file(serve: Serve, connect: Connect, loop: str, file
 
 
 def test_pathsend_to_a_pipeline(serve: Serve, connect: Connect, loop: str, file: Path) -> None:
-    client = connect(serve(PathSend(file, declared=True), loop=loop))
+    client = connect(serve(PathSend(file, declared=True), loop=loop, pathsend=True))
     client.send(request("GET", "/file") + request("GET", "/fine") + request("GET", "/file") + request("GET", "/fine"))
     assert [client.read_response().body for _ in range(4)] == [DATA, b"/fine", DATA, b"/fine"]
 
 
 def test_pathsend_to_head_sends_no_body(serve: Serve, connect: Connect, loop: str, file: Path) -> None:
-    client = connect(serve(PathSend(file, declared=True), loop=loop))
+    client = connect(serve(PathSend(file, declared=True), loop=loop, pathsend=True))
     client.send(request("HEAD", "/file") + request("GET", "/fine"))
     assert client.read_response("HEAD").header("content-length") == b"%d" % len(DATA)
     assert client.read_response().body == b"/fine"
 
 
 def test_pathsend_to_http10(serve: Serve, connect: Connect, loop: str, file: Path) -> None:
-    client = connect(serve(PathSend(file, declared=False), loop=loop))
+    client = connect(serve(PathSend(file, declared=False), loop=loop, pathsend=True))
     client.send(request("GET", "/file", version="1.0"))
     assert client.read_response().body == DATA
     assert client.is_closed()
@@ -72,13 +72,13 @@ def test_pathsend_to_http10(serve: Serve, connect: Connect, loop: str, file: Pat
 
 def test_pathsend_of_an_empty_file(serve: Serve, connect: Connect, loop: str, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    client = connect(serve(PathSend(tmp_path / "empty", declared=False), loop=loop))
+    client = connect(serve(PathSend(tmp_path / "empty", declared=False), loop=loop, pathsend=True))
     for _ in range(2):
         assert client.get("/file").body == b""
 
 
 def test_pathsend_leaves_no_file_open(serve: Serve, connect: Connect, loop: str, file: Path) -> None:
-    client = connect(serve(PathSend(file, declared=True), loop=loop))
+    client = connect(serve(PathSend(file, declared=True), loop=loop, pathsend=True))
     for _ in range(3):
         assert client.get("/file").body == DATA
     assert client.get("/fine").body == b"/fine"
@@ -89,7 +89,7 @@ def test_pathsend_to_a_slow_reader_that_goes(serve: Serve, connect: Connect, loo
     large = tmp_path / "large"
     with large.open("wb") as stream:
         stream.truncate(200_000_000)
-    server = serve(PathSend(large, declared=False), loop=loop)
+    server = serve(PathSend(large, declared=False), loop=loop, pathsend=True)
     client = connect(server, receive_buffer=65536)
     client.send(request("GET", "/file"))
     assert client.reader.head().status == 200
@@ -98,12 +98,12 @@ def test_pathsend_to_a_slow_reader_that_goes(serve: Serve, connect: Connect, loo
     assert connect(server).get("/fine").body == b"/fine"
 
 
-@pytest.mark.parametrize("kind", ["missing", "directory", "relative"])
+@pytest.mark.parametrize("kind", ["missing", "directory", "relative and missing"])
 def test_pathsend_of_what_is_no_file_is_a_500(
     serve: Serve, connect: Connect, error_log: ErrorLog, loop: str, tmp_path: Path, kind: str
 ) -> None:
-    path = {"missing": tmp_path / "missing", "directory": tmp_path, "relative": Path("pyproject.toml")}[kind]
-    client = connect(serve(PathSend(path, declared=True), loop=loop))
+    path = {"missing": tmp_path / "missing", "directory": tmp_path, "relative and missing": Path("missing")}[kind]
+    client = connect(serve(PathSend(path, declared=True), loop=loop, pathsend=True))
     response = client.get("/file")
     assert response.status == 500
     assert error_log.expect().exc_info
@@ -116,7 +116,7 @@ def test_pathsend_of_a_file_of_another_size_than_declared(
     serve: Serve, connect: Connect, error_log: ErrorLog, loop: str, file: Path, size: int
 ) -> None:
     file.write_bytes((DATA + b"x")[:size])
-    client = connect(serve(PathSend(file, declared=True), loop=loop))
+    client = connect(serve(PathSend(file, declared=True), loop=loop, pathsend=True))
     client.send(request("GET", "/file") + request("GET", "/fine", "Connection: close"))
     with suppress(Incomplete):
         response = client.read_response()
@@ -235,6 +235,24 @@ def test_extensions_are_all_advertised_on_every_request(serve: Serve, connect: C
         await respond(send, ",".join(sorted(scope["extensions"])).encode())
 
     server: EmbeddedServer = serve(app)
-    expected = b"http.response.early_hint,http.response.pathsend,http.response.trailers"
+    expected = b"http.response.early_hint,http.response.trailers"
     client = connect(server)
     assert [client.get().body, client.get().body] == [expected, expected]
+
+
+def test_pathsend_that_is_not_offered_is_a_clear_error(
+    serve: Serve, connect: Connect, error_log: ErrorLog, file: Path
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await send({"type": "http.response.pathsend", "path": str(file)})
+
+    assert connect(serve(app)).get().status == 500
+    error_log.expect(RuntimeError, "'http.response.pathsend' was sent, which is only for servers that offer it")
+
+
+def test_pathsend_of_a_relative_path(
+    serve: Serve, connect: Connect, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    assert connect(serve(PathSend(Path(file.name), declared=True), pathsend=True)).get("/file").body == DATA

@@ -86,7 +86,15 @@ class Logged:
 
 def logged(folder: Path, format: str, *options: str, app: str = "app") -> Iterator[Logged]:
     (folder / "site_to_log.py").write_text(APP)
-    arguments = (f"site_to_log:{app}", "--access-log-format", format, "--timeout-keep-alive", "60", *options)
+    arguments = (
+        f"site_to_log:{app}",
+        "--access-log-format",
+        format,
+        "--pathsend",
+        "--timeout-keep-alive",
+        "60",
+        *options,
+    )
     with ServerProcess(*arguments, cwd=folder) as process, clients() as connect:
         yield Logged(process, connect)
 

@@ -75,7 +75,7 @@ def test_a_file(serve: Serve, connect_tls: ConnectTls, tmp_path: Path) -> None:
         await start(send)
         await send({"type": "http.response.pathsend", "path": str(path)})
 
-    client = connect_tls(serve(app))
+    client = connect_tls(serve(app, pathsend=True))
     assert client.get().body == path.read_bytes()
     assert client.get().body == path.read_bytes()
 

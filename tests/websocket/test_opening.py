@@ -65,7 +65,7 @@ def test_the_scope(serve: Serve, connect: ConnectWebSocket, parser: str) -> None
     client.open("/a%20b?x=1", "Sec-WebSocket-Protocol: one, two", "Sec-WebSocket-Protocol: three", "X-Extra: 1")
     scope: dict[str, Any] = seen.get()
     assert scope["type"] == "websocket"
-    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.5"}
+    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.4"}
     assert scope["http_version"] == "1.1"
     assert scope["scheme"] == "ws"
     assert (scope["path"], scope["raw_path"], scope["root_path"]) == ("/mount/a b", b"/mount/a%20b", "/mount")

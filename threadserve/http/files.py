@@ -17,13 +17,11 @@ BLOCK = 262144
 
 
 async def open_regular(loop: asyncio.AbstractEventLoop, path: str) -> tuple[BinaryIO, int]:
-    """Returns the regular file at an absolute path, open for reading, and its size in bytes. Raises `OSError`."""
+    """Returns the regular file at a path, open for reading, and its size in bytes. Raises `OSError`."""
     return await loop.run_in_executor(None, _open_regular, path)
 
 
 def _open_regular(path: str) -> tuple[BinaryIO, int]:
-    if not Path(path).is_absolute():
-        raise OSError(f"not an absolute path: {path}")
     file = Path(path).open("rb")  # noqa: SIM115 (it is closed when the response ends)
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):

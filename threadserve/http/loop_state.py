@@ -85,7 +85,6 @@ class LoopState:
         "_ws_ping_timeout",
         "access_log",
         "app",
-        "asgi",
         "awaits_bodies",
         "begin_websocket",
         "believed_fields",
@@ -96,7 +95,6 @@ class LoopState:
         "drained",
         "draining",
         "exchanges",
-        "extensions",
         "field_limit",
         "field_lines",
         "head_deadline",
@@ -109,6 +107,7 @@ class LoopState:
         "make_parser",
         "match_head",
         "opening",
+        "pathsend",
         "ping_deadline",
         "pong_deadline",
         "post_threadsafe",
@@ -160,10 +159,7 @@ class LoopState:
 
         self.root_path = config.root_path
         self.root_path_bytes = config.root_path.encode()
-        self.asgi = {"version": "3.0", "spec_version": "2.5"}
-        self.extensions: dict[str, dict[str, Any]] = {
-            f"http.response.{name}": {} for name in ("pathsend", "trailers", "early_hint")
-        }
+        self.pathsend = config.pathsend
         self.head_limit = config.head_limit
         self.field_limit = config.limit_request_header_fields
         self.match_head = head_pattern(number).match

@@ -15,7 +15,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class RequestSide(ResponseSide):
-    """One request's body. `receive` is what the application gets (ASGI HTTP spec 2.5).
+    """One request's body. `receive` is what the application gets (ASGI HTTP spec 2.3).
 
     Attributes with a value in the class are set on an instance only when they come to differ: most never do.
     """

@@ -54,7 +54,7 @@ CLOSE = b"connection: close\r\n\r\n"
 
 
 class ResponseSide:
-    """One response. `send` is what the application gets (ASGI HTTP spec 2.5).
+    """One response. `send` is what the application gets (ASGI HTTP spec 2.3).
 
     Attributes with a value in the class are set on an instance only when they come to differ: most never do.
     """
@@ -319,6 +319,8 @@ class ResponseSide:
         self._raise_if_gone()
         if kind == "http.response.trailers" and self.phase == TRAILING:
             self._send_trailers(message)
+        elif kind == "http.response.pathsend" and not self.state.pathsend:
+            raise RuntimeError(f"{kind!r} was sent, which is only for servers that offer it: see --pathsend.")
         elif kind == "http.response.pathsend" and (self.phase == HELD or self.phase == AHEAD):
             await self._send_path(message["path"])
         elif kind == "http.response.early_hint":

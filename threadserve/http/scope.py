@@ -1,4 +1,4 @@
-"""The connection scope of a request (ASGI HTTP spec 2.5, "HTTP Connection Scope").
+"""The connection scope of a request (ASGI HTTP spec 2.3, "HTTP Connection Scope"), which shares nothing mutable.
 
 Runs on the connection's loop thread; keeps nothing.
 """
@@ -23,12 +23,15 @@ def build_scope(state: LoopState, parser: Parser, http_version: str, peer: Peer)
     path = raw_path.decode("ascii")
     if "%" in path:
         path = unquote(path)
-    extensions = state.extensions.copy()
+    extensions: dict[str, Any] = {"http.response.trailers": {}, "http.response.early_hint": {}}
+    if state.pathsend:
+        extensions["http.response.pathsend"] = {}
     if peer.tls is not None:
-        extensions["tls"] = peer.tls
+        extensions["tls"] = {**peer.tls, "client_cert_chain": peer.tls["client_cert_chain"].copy()}
     return {
         "type": "http",
-        "asgi": state.asgi,
+        # Told 2.4, frameworks wait for `send` to say that the client has gone, which a stream that waits never learns.
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": http_version,
         "server": peer.server,
         "client": peer.client,

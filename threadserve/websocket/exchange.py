@@ -1,4 +1,4 @@
-"""The application's call for one WebSocket: what its `receive` and its `send` do (ASGI WebSocket spec 2.5).
+"""The application's call for one WebSocket: what its `receive` and its `send` do (ASGI WebSocket spec 2.4).
 
 Belongs to its connection, on the connection's loop thread; `send` alone may be awaited on any other thread too. It owns
 the messages that wait for the application; it never parses and never touches the transport.

@@ -1,4 +1,4 @@
-"""The connection scope of a WebSocket (ASGI WebSocket spec 2.5, "WebSocket Connection Scope").
+"""The connection scope of a WebSocket (ASGI WebSocket spec 2.4, "WebSocket Connection Scope").
 
 Runs on the connection's loop thread; keeps nothing.
 """
@@ -13,6 +13,7 @@ SCHEMES = {"http": "ws", "https": "wss"}
 def websocket_scope(scope: dict[str, Any], handshake: Handshake) -> dict[str, Any]:
     """Makes the scope of a request that of the WebSocket which it asks for, in place."""
     scope["type"] = "websocket"
+    scope["asgi"]["spec_version"] = "2.4"
     scope["scheme"] = SCHEMES[scope["scheme"]]
     scope["subprotocols"] = handshake.subprotocols.copy()
     extensions: dict[str, Any] = {"websocket.http.response": {}}

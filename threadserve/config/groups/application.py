@@ -26,6 +26,7 @@ class Application:
     interface: Literal["auto", "asgi3", "asgi2", "wsgi", "channels"] = setting("auto", "Application interface.")
     lifespan: Literal["auto", "on", "off"] = setting("auto", "Whether the application has lifespan events.")
     root_path: str = setting("", "The URL path below which the application is mounted.", metavar="PATH")
+    pathsend: bool = setting(False, "Let the application send files by their path (ASGI http.response.pathsend).")
     env_file: str | os.PathLike[str] | None = setting(
         None, "Read environment variables for the application from this file.", metavar="FILE"
     )
