@@ -187,7 +187,7 @@ def test_stalled_handshakes_delay_no_shutdown(serve: Serve, connect: Connect) ->
 def test_a_handshake_that_is_under_way_at_the_shutdown_is_served(
     serve: Serve, connect: Connect, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_state, "OPENING_GRACE", DEADLINE)
+    monkeypatch.setattr(loop_state, "BEGUN_GRACE", DEADLINE)
     server = serve(hello)
     client = connect(server)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -415,11 +415,15 @@ class HttpConnection(FlowControl, asyncio.Protocol):
             self.transport.abort()
 
     def begin_shutdown(self) -> None:
-        """The server is stopping: an idle connection goes now, or soon where a request may be on its way."""
-        if self._exchange is None and not self._pending:
+        """The server is stopping: an idle connection goes now, or soon where a request is on its way."""
+        exchange = self._exchange
+        if exchange is None and not self._pending:
             self.deadline = self._state.shutdown_deadline(self.deadline)
         elif self._phase == LINGERING:
             self.deadline = min(self.deadline, self._state.linger_deadline)
+        elif self._phase == OPEN and (exchange is None or exchange.phase == COMPLETE):
+            # Part of a head, or a body that is only read past, is no request in flight.
+            self.deadline = min(self.deadline, self._state.head_deadline)
 
     def abort(self) -> None:
         """Closes the connection at once, unwritten bytes and all."""

@@ -31,8 +31,9 @@ LINGER = 2.0
 CLOSE = 10.0
 UNTAKEN = 60.0
 IDLE_GRACE = 1.0
-OPENING_GRACE = 2.0
 HEAD_PATIENCE = 0.1
+# How long, in seconds, clients may take that have not finished what they began: a handshake, or the head of a request.
+BEGUN_GRACE = 2.0
 
 
 class Kept(Protocol):
@@ -231,7 +232,7 @@ class LoopState:
         self.start()
         for connection in list(self.connections):
             connection.begin_shutdown()
-        self.loop.call_later(OPENING_GRACE, self.give_up_opening)
+        self.loop.call_later(BEGUN_GRACE, self.give_up_opening)
         self.check_drained()
 
     def shutdown_deadline(self, idle_deadline: float) -> float:
@@ -280,7 +281,8 @@ class LoopState:
         # A deadline set between two ticks counts from the next one, however late that is, so that none comes early.
         base = self._now + TICK
         self.idle_deadline = self._now + IDLE_GRACE if self.draining else base + self._timeout_keep_alive
-        self.head_deadline = base + self._timeout_request_header
+        head_timeout = self._timeout_request_header
+        self.head_deadline = self._now + min(BEGUN_GRACE, head_timeout) if self.draining else base + head_timeout
         self.linger_deadline = base + LINGER
         self.ping_deadline = base + self._ws_ping_interval
         self.pong_deadline = base + self._ws_ping_timeout
