@@ -243,6 +243,54 @@ def test_a_second_signal_ends_the_start_up_at_once(start: Start, how: str) -> No
     assert "Traceback" not in server.stderr
 
 
+HANGING_SHUTDOWNS = {
+    "hang": "Application shutdown did not end within 0.5 seconds. Exiting.",
+    "block": "Loop thread 1 does not end: the application's shutdown blocks it. Exiting without it.",
+    "leave": "Loop thread 1 does not end: threads or tasks of the application go on. Exiting without it.",
+}
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("how", HANGING_SHUTDOWNS)
+def test_a_shutdown_that_never_ends_is_given_up(start: Start, how: str, threads: str) -> None:
+    options = ("--threads", threads, "--timeout-graceful-shutdown", "0.2")
+    server = start(*options, STEERED_SHUTDOWN=how, STEERED_LIFESPAN_GRACE="0.5")
+    assert server.stop() == 0
+    assert server.stdout.count("shutting down") == int(threads)
+    assert server.stdout.count("shutdown cancelled") == (int(threads) if how == "hang" else 0)
+    log = [line.partition(":")[2].strip() for line in server.stderr.splitlines()]
+    lines = [HANGING_SHUTDOWNS[how]] + [HANGING_SHUTDOWNS[how].replace("thread 1", "thread 2")] * (threads == "2")
+    assert sorted(line for line in log if "does not end" in line or "did not end" in line) == lines
+    assert log[-1] == f"Finished server process [{server.pid}]"
+    assert "Traceback" not in server.stderr
+
+
+def test_a_shutdown_has_what_is_left_of_the_grace(start: Start) -> None:
+    server = start("--timeout-graceful-shutdown", "2", STEERED_SHUTDOWN="hang", STEERED_LIFESPAN_GRACE="0")
+    assert server.stop() == 0
+    seconds = float(server.wait_for_line(r"Application shutdown did not end within ([\d.]+) seconds")[1])
+    assert 0 < seconds <= 2
+
+
+@pytest.mark.parametrize("how", ["hang", "block"])
+def test_a_second_signal_ends_the_shutdown_at_once(start: Start, how: str) -> None:
+    server = start(STEERED_SHUTDOWN=how)
+    server.send_signal()
+    server.wait_for_line("shutting down", "stdout")
+    assert server.stop() == 128 + signal.SIGTERM
+    assert "Traceback" not in server.stderr
+
+
+def test_a_request_that_blocks_its_thread_is_given_up(start: Start, connect: Connect) -> None:
+    server = start("--timeout-graceful-shutdown", "0.2")
+    connect(server).send(request("GET", "/block"))
+    server.wait_for_line("blocking", "stdout")
+    assert server.stop() == 0
+    assert re.search(r"Loop thread \d does not end: a request blocks it\. Exiting without it\.", server.stderr)
+    # The other one ends in order.
+    assert server.stdout.split().count("down") == 1
+
+
 @pytest.mark.parametrize("distribute", ["least-busy", "kernel"])
 @BOTH_SIGNALS
 def test_nothing_is_lost_under_load(start: Start, distribute: str, number: int) -> None:

@@ -120,8 +120,8 @@ class Server:
             if owns_process:
                 serving.on_ready = freeze
             ended = serving.run()
-        if self.force_exit and self._signals:
-            exit_now(128 + self._signals[-1], clean=ended)
+        if self._signals and (self.force_exit or not ended):
+            exit_now(128 + self._signals[-1] if self.force_exit else 0, clean=ended)
         return None
 
     async def serve(self, sockets: Listeners | None = None) -> None:

@@ -6,7 +6,6 @@ connection. The flags and methods that other threads may use are named.
 """
 
 import logging
-import math
 import os
 import signal
 import socket
@@ -213,7 +212,7 @@ class Serving:
         if not self._observer.is_supervised:
             systemd.notify("STOPPING=1")
         self._acceptor.stop_listening()
-        ended = self._group.stop(self._stop_condition())
+        ended = self._group.stop(self._is_forced)
         ended = self._source.stop(POOL_GRACE) and ended
         self._acceptor.close()
         for listener in self.listeners:
@@ -222,17 +221,10 @@ class Serving:
         self._log_writer.stop()
         return ended
 
-    def _stop_condition(self) -> Callable[[], bool]:
-        """When to wait no longer for the loops: a start-up that goes on has as long as requests have, which look after
-        that themselves."""
-        grace = self._config.timeout_graceful_shutdown
-        deadline = math.inf if self.started or grace is None else time.monotonic() + grace
-
-        def is_over() -> bool:
-            self._give_sign_of_life()
-            return self._flags.force_exit or time.monotonic() >= deadline
-
-        return is_over
+    def _is_forced(self) -> bool:
+        """Whether to wait no longer for loops that stop. They are alive as long as this is asked."""
+        self._give_sign_of_life()
+        return self._flags.force_exit
 
 
 def nothing() -> None:

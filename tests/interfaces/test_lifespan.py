@@ -322,6 +322,39 @@ class TestFailedShutdown:
         run(up_and_down(Lifespan(app_of(..., UP, ..., DOWN, asyncio.Event().wait()), "on", {})))
         assert log.messages[2:] == [WAITING_SHUTDOWN, STOPPED]
 
+    def test_shutdown_that_does_not_end(self, log: pytest.LogCaptureFixture) -> None:
+        async def script() -> None:
+            lifespan = Lifespan(app_of(..., UP, ..., asyncio.Event().wait(), DOWN), "on", {})
+            await lifespan.startup()
+            await lifespan.shutdown(0.01)
+
+        run(script())
+        assert log.messages[2:] == [
+            WAITING_SHUTDOWN,
+            "Application shutdown did not end within 0.01 seconds. Exiting.",
+        ]
+
+    def test_framework_whose_shutdown_does_not_end(self, log: pytest.LogCaptureFixture) -> None:
+        from contextlib import asynccontextmanager
+
+        from starlette.applications import Starlette
+
+        @asynccontextmanager
+        async def hanging(app: Starlette) -> Any:
+            yield
+            await asyncio.Event().wait()
+
+        async def script() -> None:
+            lifespan = Lifespan(Starlette(lifespan=hanging), "on", {})
+            await lifespan.startup()
+            await lifespan.shutdown(0.01)
+
+        run(script())
+        assert log.messages[3] == "Application shutdown did not end within 0.01 seconds. Exiting."
+        # The answer to being cancelled says where it was.
+        assert "in hanging" in log.messages[4]
+        assert log.messages[5:] == []
+
     def test_framework(self, log: pytest.LogCaptureFixture) -> None:
         from contextlib import asynccontextmanager
 

@@ -1,7 +1,8 @@
 """An application for a server process: what it does is steered by the requests' bodies and told on stdout.
 
-It runs in the process that is tested. `STEERED_STARTUP` in its environment is how its start-up goes, and
-`STEERED_GRACE` how many seconds the server that stops gives idle clients, and loops that it abandons, in place of one.
+It runs in the process that is tested. `STEERED_STARTUP` in its environment is how its start-up goes, `STEERED_SHUTDOWN`
+how its shutdown does, and `STEERED_GRACE` how many seconds the server that stops gives idle clients, and loops that it
+abandons, in place of one. With `STEERED_LIFESPAN_GRACE` that is the least that it gives the shutdown.
 """
 
 import asyncio
@@ -14,11 +15,13 @@ from support.apps import body, read_body, respond, start
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.http import loop_state
-from threadserve.threads import group
+from threadserve.threads import group, loop_server
 from threadserve.types import Receive, Scope, Send
 
 if "STEERED_GRACE" in os.environ:
     loop_state.IDLE_GRACE = group.ABANDON_GRACE = float(os.environ["STEERED_GRACE"])
+if "STEERED_LIFESPAN_GRACE" in os.environ:
+    loop_server.LIFESPAN_GRACE = float(os.environ["STEERED_LIFESPAN_GRACE"])
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +48,11 @@ async def lifespan(receive: Receive, send: Send) -> None:
     tell("up")
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    try:
+        await shut_down(os.environ.get("STEERED_SHUTDOWN", ""))
+    except asyncio.CancelledError:
+        tell("shutdown cancelled")
+        raise
     tell("down")
     await send({"type": "lifespan.shutdown.complete"})
 
@@ -61,6 +69,18 @@ async def start_up(how: str) -> None:
     if how == "hang":
         await asyncio.Event().wait()
     await asyncio.to_thread(wait_until, Path(how).exists, "the file of the test", 2 * DEADLINE)
+
+
+async def shut_down(how: str) -> None:
+    """Hangs, blocks the thread, or leaves a thread behind that goes on."""
+    if how:
+        tell("shutting down")
+    if how == "hang":
+        await asyncio.Event().wait()
+    if how == "block":
+        time.sleep(60)  # noqa: ASYNC251
+    if how == "leave":
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
 
 
 async def hello(receive: Receive, send: Send) -> None:

@@ -69,17 +69,21 @@ class Lifespan:
         self._started = True
         self._log_step("Application startup complete.")
 
-    async def shutdown(self) -> None:
-        """Tells the application to shut down and waits, as long as it takes, until it has; its failure is logged.
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Tells the application to shut down and waits until it has, `timeout` seconds at most; its failure is logged.
 
-        Does nothing where the lifespan did not start or has raised. If it is cancelled, the application's task is
-        ended first.
+        Does nothing where the lifespan did not start or has raised. If that takes too long or is cancelled, the
+        application's task is ended first.
         """
         if self._task is None or not self._started or self._raised:
             return
         self._log_step("Waiting for application shutdown.")
         self._messages.put_nowait({"type": "lifespan.shutdown"})
-        await self._wait_for(self._shutdown_over, self._task)
+        if not await self._wait_for(self._shutdown_over, self._task, timeout):
+            logger.error("Application shutdown did not end within %.3g seconds. Exiting.", timeout)
+            # Frameworks answer with the place where it was.
+            await self._end(self._task, 0)
+            return
         await self._end(self._task, TASK_END_TIMEOUT)
         if self._shutdown_failed:
             logger.error("Application shutdown failed. Exiting.")
@@ -95,12 +99,17 @@ class Lifespan:
     def _log_step(self, line: str) -> None:
         logger.log(self._step_level, line)
 
-    async def _wait_for(self, answer: asyncio.Event, task: asyncio.Task[None]) -> None:
+    async def _wait_for(self, answer: asyncio.Event, task: asyncio.Task[None], timeout: float | None = None) -> bool:
+        """Returns whether the answer has come in time."""
         try:
-            await answer.wait()
+            async with asyncio.timeout(timeout):
+                await answer.wait()
+        except TimeoutError:
+            return answer.is_set()
         except asyncio.CancelledError:
             await self._end(task, 0)
             raise
+        return True
 
     async def _end(self, task: asyncio.Task[None], patience: float) -> None:
         """Lets the task run to its end for `patience` seconds, then cancels it, and does not wait for it forever."""

@@ -29,8 +29,9 @@ from threadserve.signals import UPKEEP, captured
 
 logger = logging.getLogger("threadserve.error")
 
-# What a child may take, in seconds, beyond the time in which its requests may end.
-STOP_MARGIN = 5.0
+# What a child may take, in seconds, beyond the time in which its requests may end: for cutting off and for lifespan
+# shutdown.
+STOP_MARGIN = 10.0
 
 
 class StopRequest:

@@ -9,13 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from queue import Empty, SimpleQueue
 from socket import socket
 
 from threadserve.errors import StartupFailed, ThreadserveError, TooManyDeaths
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.hosts import Host, Outcome
-from threadserve.threads.loop_server import LoopServer, Phase, Shared
+from threadserve.threads.loop_server import CUT_OFF_GRACE, LoopServer, Phase, Shared, lifespan_grace
 
 logger = logging.getLogger("threadserve.error")
 
@@ -23,6 +24,16 @@ DEATHS = 5
 DEATHS_WINDOW = 60.0
 STEP = 0.5
 ABANDON_GRACE = 1.0
+# What a loop may take, in seconds, beyond the time after which it ends something itself.
+OVERDUE = 1.5
+
+# By how far it has come, what keeps a loop from ending.
+KEPT_BY = {
+    None: "the application's start-up goes on",
+    Phase.LOADED: "the application's start-up goes on",
+    Phase.READY: "a request blocks it",
+    Phase.DRAINED: "the application's shutdown blocks it",
+}
 
 MakeHost = Callable[[LoopServer, Outcome], Host]
 
@@ -35,6 +46,7 @@ class Slot:
     server: LoopServer
     host: Host
     phase: Phase | None = None
+    give_up_at: float = inf
     listeners: list[socket] = field(default_factory=list)
 
 
@@ -55,6 +67,7 @@ class LoopGroup:
         self._ticks: list[tuple[LoopServer, int]] = []
         self._serving = False
         self._stopping = False
+        self._stopped_at = inf
 
     def start(self) -> None:
         """Starts the first loop; the others follow when that one has loaded the app, so that a bad one fails once."""
@@ -108,12 +121,15 @@ class LoopGroup:
     def stop(self, is_forced: Callable[[], bool]) -> bool:
         """Has every loop finish what it serves, and waits for that; once `is_forced`, only a moment longer.
 
-        Returns whether all of them have ended.
+        A loop that keeps to none of its own deadlines, for it is blocked, is waited for no longer either. Returns
+        whether all of them have ended.
         """
         self._stopping = True
+        self._stopped_at = time.monotonic()
         for slot in self._slots:
             slot.server.stop_threadsafe()
-        while not self.ended and not is_forced():
+            self._expect_end(slot)
+        while not self.ended and not is_forced() and not self._give_up():
             self._acceptor.step(STEP)
             self.check()
         if not self.ended:
@@ -122,6 +138,28 @@ class LoopGroup:
         hosts = self._dead + [slot.host for slot in self._slots]
         deadline = time.monotonic() + (ABANDON_GRACE if self.ended else 0)
         return all(host.join(max(0.0, deadline - time.monotonic())) for host in hosts)
+
+    def _expect_end(self, slot: Slot) -> None:
+        """Says how long to wait for what a loop does next in the course of a stop."""
+        now, grace = time.monotonic(), self._shared.config.timeout_graceful_shutdown
+        if grace is None:
+            return
+        if slot.phase in (None, Phase.LOADED):
+            slot.give_up_at = now + grace
+        elif slot.phase is Phase.READY:
+            slot.give_up_at = now + grace + 2 * CUT_OFF_GRACE + OVERDUE
+        elif slot.phase in (Phase.DRAINED, Phase.FAILED):
+            slot.give_up_at = now + lifespan_grace(grace, now - self._stopped_at) + OVERDUE
+
+    def _give_up(self) -> bool:
+        """Whether all loops that have not ended have taken too long, which is then logged."""
+        left = [slot for slot in self._slots if slot.phase is not Phase.ENDED]
+        if any(time.monotonic() < slot.give_up_at for slot in left):
+            return False
+        for slot in left:
+            reason = KEPT_BY.get(slot.phase, "threads or tasks of the application go on")
+            logger.error("Loop thread %d does not end: %s. Exiting without it.", slot.number, reason)
+        return True
 
     def _close_listeners(self) -> None:
         """Closes what loops have left open that died and found no successor."""
@@ -153,6 +191,8 @@ class LoopGroup:
 
     def _take_in(self, slot: Slot, phase: Phase, error: BaseException | None) -> None:
         slot.phase = phase
+        if self._stopping:
+            self._expect_end(slot)
         if phase is Phase.LOADED and len(self._slots) == 1 and not self._stopping:
             for number in range(2, self._count + 1):
                 self._start_slot(number)

@@ -43,6 +43,9 @@ from threadserve.websocket.beginning import websocket_beginner
 logger = logging.getLogger("threadserve.error")
 
 CUT_OFF_GRACE = 1.0
+# The least that is left of the grace for lifespan shutdown, in seconds: with that and what cutting off takes, the
+# default grace ends within the 30 seconds after which Kubernetes kills.
+LIFESPAN_GRACE = 5.0
 
 
 class Phase(Enum):
@@ -50,6 +53,8 @@ class Phase(Enum):
 
     LOADED = "loaded"
     READY = "ready"
+    DRAINED = "drained"
+    SHUT_DOWN = "shut down"
     FAILED = "failed"
     ENDED = "ended"
 
@@ -144,7 +149,7 @@ class LoopServer:
     # On the loop's thread.
 
     async def main(self) -> None:
-        """Start-up, serving and shutdown; reports `LOADED` and `READY` on the way, or `FAILED`."""
+        """Start-up, serving and shutdown; reports each `Phase` on the way, or `FAILED`."""
         self._main_task = asyncio.current_task()
         self._mailbox.open()
         try:
@@ -177,8 +182,12 @@ class LoopServer:
         callback = shared.config.callback_notify if self.number == 1 else None
         with notifying(callback, shared.config.timeout_notify):
             await self._until_stopped()
+        stopped_at, grace = state.loop.time(), shared.config.timeout_graceful_shutdown
         await self._drain(state)
-        await lifespan.shutdown()
+        self._report(self, Phase.DRAINED, None)
+        elapsed = state.loop.time() - stopped_at
+        await lifespan.shutdown(lifespan_grace(grace, elapsed) if grace is not None else None)
+        self._report(self, Phase.SHUT_DOWN, None)
 
     async def _until_stopped(self) -> None:
         while not self._stop.is_set():
@@ -324,6 +333,11 @@ class LoopServer:
         transport = await cast("Opener", self._opener).open(connection)
         if transport is not None and self._released:
             transport.abort()
+
+
+def lifespan_grace(grace: float, elapsed: float) -> float:
+    """How many seconds lifespan shutdown may take, so many after the signal to stop: what is left, or the least."""
+    return max(grace - elapsed, LIFESPAN_GRACE)
 
 
 async def within(seconds: float | None, event: asyncio.Event) -> bool:

@@ -52,5 +52,7 @@ class Limits:
         30, "Answer 408 when the head of a request takes longer than this.", check=between(0.1, LONGEST_TIMEOUT)
     )
     timeout_graceful_shutdown: float | None = setting(
-        20, "Cut off requests that still run this long after the signal to stop.", check=between(0, LONGEST_TIMEOUT)
+        20,
+        "Cut off requests, and lifespan shutdown, that still run this long after the signal to stop.",
+        check=between(0, LONGEST_TIMEOUT),
     )
