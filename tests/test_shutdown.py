@@ -195,8 +195,25 @@ def test_what_is_left_after_the_timeout_is_cut_off(start: Start, connect: Connec
     assert said.index("told") < said.index("cancelled")
     assert "disconnected" in said
     assert said.count("down") == 2
-    assert sum(map(int, re.findall(r"Cut off (\d+) request", server.stderr))) == 2
+    assert sum(map(int, re.findall(r"Cut off (\d+) requests? still running after 0.3 seconds", server.stderr))) == 2
+    assert re.search(r"Cut off .+: .*POST /stream \(\d+ s\)", server.stderr)
+    assert re.search(r"Cut off .+: .*GET /stuck \(\d+ s\)", server.stderr)
     assert "Traceback" not in server.stderr
+    # What the clients got: the head of a response, and nothing.
+    assert sorted(re.findall(r'"(POST /stream|GET /stuck) HTTP/1.1" (\d+)', server.stdout)) == [
+        ("GET /stuck", "499"),
+        ("POST /stream", "200"),
+    ]
+
+
+def test_what_is_waited_for_is_told_in_the_meantime(start: Start, connect: Connect) -> None:
+    server = start()
+    stuck = connect(server)
+    stuck.send(request("GET", "/stuck"))
+    server.wait_for_line("stuck", "stdout")
+    server.send_signal()
+    server.wait_for_line(r"INFO:     Waiting for 1 request to complete\. \(CTRL\+C to force quit\)$")
+    assert server.stop() == 128 + signal.SIGTERM
 
 
 @BOTH_SIGNALS

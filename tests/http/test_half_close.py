@@ -1,5 +1,7 @@
 """Clients that shut down their sending side after a request: they still want the whole answer."""
 
+import logging
+
 import pytest
 from support.apps import Gate, Outcome, Recorder, body, echo_body, hello, read_body, start
 from support.embedded_server import Serve
@@ -73,7 +75,7 @@ def test_half_close_of_an_idle_connection_closes(serve: Serve, connect: Connect,
 
 @pytest.mark.parametrize("head", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n"])
 def test_half_close_in_the_middle_of_a_head_never_reaches_the_application(
-    serve: Serve, connect: Connect, loop: str, head: bytes
+    serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture, loop: str, head: bytes
 ) -> None:
     recorder = Recorder(hello)
     client = connect(serve(recorder, loop=loop))
@@ -81,6 +83,7 @@ def test_half_close_in_the_middle_of_a_head_never_reaches_the_application(
     client.half_close()
     assert [response.status for response in parse_responses(client.read_all())] in ([], [400])
     assert recorder.scopes == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_half_closed_client_that_then_goes_is_noticed(serve: Serve, connect: Connect, loop: str) -> None:

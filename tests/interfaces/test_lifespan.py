@@ -157,11 +157,12 @@ class TestUnsupported:
     @pytest.mark.parametrize("error", [AssertionError("http only"), SystemExit(1), BaseException("odd")], ids=repr)
     def test_auto_goes_on(self, error: BaseException, log: pytest.LogCaptureFixture) -> None:
         run(up_and_down(Lifespan(app_of(error), "auto", {})))
-        assert log.messages == [WAITING_STARTUP, UNSUPPORTED, STARTED]
+        assert [message.startswith(UNSUPPORTED) for message in log.messages] == [False, True, False]
+        assert f"The application raised {type(error).__name__}" in log.messages[1]
 
     def test_auto_goes_on_after_receive(self, log: pytest.LogCaptureFixture) -> None:
         run(up_and_down(Lifespan(app_of(..., KeyError("path")), "auto", {})))
-        assert log.messages == [WAITING_STARTUP, UNSUPPORTED, STARTED]
+        assert log.messages == [WAITING_STARTUP, f"{UNSUPPORTED} The application raised KeyError: 'path'", STARTED]
 
     @pytest.mark.parametrize("mode", ["auto", "on"])
     def test_return_without_an_answer_is_no_failure(self, mode: Any, log: pytest.LogCaptureFixture) -> None:

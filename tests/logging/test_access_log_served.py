@@ -25,6 +25,11 @@ async def app(scope, receive, send):
     headers = [(b"X-Request-Id", b"7"), (b"x-forge", b'a"b\\\\')]
     if path == "/error":
         raise ValueError("wanted")
+    if path == "/waits":
+        Path("waits").touch()
+        await receive()
+        await receive()
+        return
     if path == "/early":
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         return
@@ -52,6 +57,12 @@ async def app(scope, receive, send):
         await send({"type": "http.response.body", "body": b"" if status == 204 else b"hello"})
 
 
+async def stubborn(scope, receive, send):
+    if scope["type"] == "http":
+        Path("waits").touch()
+        await asyncio.sleep(100)
+
+
 def site(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-Request-Id", "7")])
     return [b"hello", b"world"] if environ["PATH_INFO"] == "/parts" else [b"hello"]
@@ -62,7 +73,8 @@ ATOMS = '%(h)s %(u)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %({x-request-id}o)s'
 class Logged:
     """A server process whose access log is in a format."""
 
-    def __init__(self, process: ServerProcess, connect: Connect) -> None:
+    def __init__(self, process: ServerProcess, connect: Connect, folder: Path) -> None:
+        self.folder = folder
         self.process = process
         self.client: RawClient = connect(process)
         self.seen = 0
@@ -96,7 +108,7 @@ def logged(folder: Path, format: str, *options: str, app: str = "app") -> Iterat
         *options,
     )
     with ServerProcess(*arguments, cwd=folder) as process, clients() as connect:
-        yield Logged(process, connect)
+        yield Logged(process, connect, folder)
 
 
 @pytest.fixture(scope="module", params=["h11", "httptools"])
@@ -168,6 +180,23 @@ def test_a_response_whose_client_leaves_is_logged(atoms: Logged) -> None:
         client.send(request("GET", "/left"))
         wait_until(lambda: b"123" in client.socket.recv(65536, socket.MSG_PEEK), "the response to begin")
     assert atoms.line() == '127.0.0.1 - "GET /left HTTP/1.1" 200 3 "-" "-" 7'
+
+
+def test_a_request_whose_client_leaves_without_an_answer_is_logged_as_499(atoms: Logged) -> None:
+    with clients() as connect:
+        client = connect(atoms.process)
+        client.send(request("GET", "/waits"))
+        wait_until((atoms.folder / "waits").exists, "the application to have the request")
+    assert atoms.line() == '127.0.0.1 - "GET /waits HTTP/1.1" 499 - "-" "-" -'
+
+
+def test_a_request_that_is_cut_off_without_an_answer_is_logged_as_499(tmp_path: Path) -> None:
+    for server in logged(tmp_path, "json", "--timeout-graceful-shutdown", "0", app="stubborn"):
+        server.client.send(request("GET", "/"))
+        wait_until((tmp_path / "waits").exists, "the application to have the request")
+        assert server.process.stop() == 0
+        entry = server.entry()
+        assert (entry["path"], entry["status"], entry["bytes"]) == ("/", 499, 0)
 
 
 def test_the_version_and_method_are_the_requests(atoms: Logged) -> None:

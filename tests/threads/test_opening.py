@@ -159,15 +159,19 @@ def ended(client: RawClient) -> bool:
 
 
 @pytest.mark.parametrize("end", ["half_close", "reset"])
-def test_a_client_that_goes_before_the_header_is_complete(
-    serve: Serve, connect: Connect, warnings: Warnings, end: str
+def test_a_client_that_goes_before_the_header_is_complete_is_no_warning(
+    serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture, end: str
 ) -> None:
+    caplog.set_level(logging.DEBUG, "threadserve.error")
     client = connect(serve(tell))
     client.send(VERSION_1[:10])
     getattr(client, end)()
-    wait_until(warnings, "the line")
-    (line,) = warnings()
-    assert "No PROXY header from" in line
+
+    def levels() -> list[int]:
+        return [record.levelno for record in caplog.records if "No PROXY header from" in record.getMessage()]
+
+    wait_until(levels, "the line")
+    assert levels() == [logging.DEBUG]
 
 
 def test_a_header_that_does_not_come_keeps_nobody_waiting(serve: Serve, connect: Connect) -> None:

@@ -236,5 +236,5 @@ def test_stopping_leaves_stuck_calls_behind(site: Path, connect: Connect) -> Non
         client.send(request("GET", "/stuck"))
         server.wait_for_line("called /stuck", "stdout")
         assert server.stop() == 0
-        assert "Cut off 1 requests" in server.stderr
-        assert "1 WSGI threads are still busy with a call and are left behind." in server.stderr
+        assert "Cut off 1 request still running after" in server.stderr
+        assert "Left behind: 1 WSGI thread still busy with a call." in server.stderr

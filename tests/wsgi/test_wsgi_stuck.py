@@ -16,6 +16,7 @@ from support.wsgi_apps import PLAIN, Environ, Held, StartResponse
 from threadserve.interfaces.wsgi import call, pool
 from threadserve.interfaces.wsgi.channel import Channel
 from threadserve.interfaces.wsgi.stacks import CAN_BE_READ
+from threadserve.logging.wording import counted
 
 TIMEOUT = 2 * DEADLINE
 
@@ -64,8 +65,8 @@ def test_stuck_call_is_answered_and_its_thread_replaced(
     clock.put_forward()
     response = stuck.read_response()
     assert (response.status, response.body) == (504, b"Gateway Timeout")
-    text = error_log.expect(text=f"has not come back for {TIMEOUT:g} seconds: GET /held").getMessage()
-    assert "as 1 now are" in text
+    text = error_log.expect(text=f"has not come back for {counted(TIMEOUT, 'second')}: GET /held").getMessage()
+    assert "as 1 now is" in text
     assert ("in __call__" if CAN_BE_READ else "cannot be told") in text
     assert stuck.get("/next").body == b"/next"
     assert [connect(server).get(f"/{number}").status for number in range(4)] == [200] * 4
@@ -159,7 +160,9 @@ def test_thread_that_comes_back_is_taken_where_one_is_missing(
     hold(app, clock, [connect(server)])
     hold(app, clock, [connect(server)])
     error_log.expect(text="as 2 now are, is not replaced")
-    error_log.expect(text=f"All 2 WSGI threads are stuck. Unless one comes back within {2 * TIMEOUT:g} seconds")
+    error_log.expect(
+        text=f"All 2 WSGI threads are stuck. Unless one comes back within {counted(2 * TIMEOUT, 'second')}"
+    )
     error_log.claim_all()
     client = connect(server)
     client.send(request("GET", "/waits"))

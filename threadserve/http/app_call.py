@@ -5,9 +5,11 @@ Runs on the connection's loop thread. It owns the task that runs the application
 
 import asyncio
 import logging
+from typing import Any
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.loop_state import LoopState
+from threadserve.http.scope import target_of
 from threadserve.interfaces.hints import hint_for
 
 logger = logging.getLogger("threadserve.error")
@@ -17,6 +19,9 @@ class AppCall:
     """A call of the application, in flight from `begin` to the end of `run`. `task` is set once it has to wait."""
 
     state: LoopState
+    scope: dict[str, Any]
+    # By the loop's clock, once the call has to wait.
+    began: float
     task: asyncio.Task[None] | None = None
     is_cut_off = False
     interface = "ASGI"
@@ -33,6 +38,7 @@ class AppCall:
         state.starting = False
         if not task.done():
             self.task = task
+            self.began = state.loop.time()
             state.exchanges.add(self)
 
     def _end(self) -> None:
@@ -54,6 +60,11 @@ class AppCall:
         self.is_cut_off = True
         if self.task is not None:
             self.task.cancel()
+
+    def described(self) -> str:
+        """What the log calls it: by its method and target, and for how long it has gone on."""
+        method = self.scope.get("method", "WebSocket")
+        return f"{method} {target_of(self.scope)} ({self.state.loop.time() - self.began:.0f} s)"
 
     def _report(self, error: BaseException) -> None:
         """Logs what the application raised, unless that follows from the client's leaving or from `cancel`."""

@@ -140,7 +140,8 @@ class HttpConnection(FlowControl, asyncio.Protocol):
             self._exchange.disconnect(gone=not can_answer)
             return can_answer and self._framing is None
         if self._pending and self._phase == OPEN:
-            self._refuse(bad_request("the request is incomplete"))
+            # Balancers that look whether a port is open do that, every few seconds.
+            self._refuse(bad_request("the request is incomplete"), logging.DEBUG)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -288,9 +289,9 @@ class HttpConnection(FlowControl, asyncio.Protocol):
             self.deadline = self._state.idle_deadline
         return after
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: Refusal, level: int = logging.WARNING) -> None:
         """Answers a request that cannot be served, where an answer is still possible, and ends the connection."""
-        logger.warning("Invalid HTTP request from %s: %d, %s", self._peer.label, refusal.status, refusal.reason)
+        logger.log(level, "Invalid HTTP request from %s: %d, %s", self._peer.label, refusal.status, refusal.reason)
         exchange = self._exchange
         if exchange is None or exchange.phase <= HELD:
             self.write(refusal_answer(refusal, self._state.default_fields))
@@ -319,8 +320,9 @@ class HttpConnection(FlowControl, asyncio.Protocol):
             exchange.wake()
 
     def _log_broken_off(self, exchange: Exchange) -> None:
-        """Has a response in the access log that was begun and never completed."""
-        if exchange.status and exchange.phase != COMPLETE and self._state.access_log is not None:
+        """Has a request in the access log whose response was never completed."""
+        if exchange.phase != COMPLETE and self._state.access_log is not None:
+            exchange.break_off()
             self._state.access_log.add(exchange.access_entry(self._peer))
 
     def _await_next(self) -> None:

@@ -19,6 +19,9 @@ from threadserve.logging.access_log import Entry
 
 logger = logging.getLogger("threadserve.error")
 
+# In the access log, the status of a request that got no response: its client had left, or the server was stopping.
+NO_RESPONSE = 499
+
 
 class Exchange(RequestSide, AppCall):
     """A request in flight, with both its sides."""
@@ -54,6 +57,12 @@ class Exchange(RequestSide, AppCall):
         label = peer.label if scope["client"] is peer.client else label_of(scope["client"])
         return label, scope["method"], target_of(scope), scope["http_version"], self.status
 
+    def break_off(self) -> None:
+        """The connection has ended before the response was complete: what the access log tells is what was sent."""
+        if self.phase <= HELD or not self.status:
+            self.status = NO_RESPONSE
+            self._lines = []
+
     def _on_app_error(self, error: BaseException) -> None:
         self._report(error)
         self._fail()
@@ -65,6 +74,8 @@ class Exchange(RequestSide, AppCall):
 
     def _fail(self) -> None:
         """Ends the exchange for the client: by a 500 while nothing has been written, else by the connection's end."""
+        if self.is_cut_off:
+            return
         if self.phase <= HELD:
             self.answer_error(b"Internal Server Error")
         elif self.phase < COMPLETE:

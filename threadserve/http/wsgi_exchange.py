@@ -44,6 +44,7 @@ class WSGIExchange(Exchange):
         """Hands the request over to the pool."""
         state = self.state
         self.post = state.post_threadsafe
+        self.began = state.loop.time()
         state.exchanges.add(self)
         if self._more_body:
             pool = cast("WSGIBridge", state.app).pool

@@ -143,7 +143,7 @@ class Lifespan:
         started = self._startup_over.is_set()
         hint = hint_for(error)
         if self._mode == "auto" and not started and hint is None:
-            self._log_step("ASGI 'lifespan' protocol appears unsupported.")
+            self._log_step(f"ASGI 'lifespan' protocol appears unsupported. The application raised {one_line(error)}")
             logger.debug("What it raised instead:", exc_info=error)
             return
         logger.error("Exception in 'lifespan' protocol%s", f"\n{hint}" if hint else "", exc_info=error)

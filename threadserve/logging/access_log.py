@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from threadserve.logging.access_format import AccessFacts, AccessFormat, access_format
 from threadserve.logging.formatters import AccessEntry, AccessFormatter, ConsoleHandler, handlers_reached
+from threadserve.logging.wording import counted
 
 __all__ = ["AccessEntry", "AccessLog", "AccessLogWriter"]
 
@@ -140,7 +141,9 @@ class AccessLogWriter:
         with self._handover:
             dropped, self._dropped = self._dropped, 0
         if dropped:
-            error_logger.warning("Access log: %d lines dropped, the console or a log handler was too slow", dropped)
+            error_logger.warning(
+                "Access log: %s dropped, the console or a log handler was too slow", counted(dropped, "line")
+            )
 
 
 def write(entries: list[AccessEntry]) -> None:
@@ -205,7 +208,7 @@ def write_records(entries: list[AccessEntry], lines: list[str] | None = None) ->
             failures.append(error)
     if failures:
         error_logger.error(
-            "Access log: %d lines failed in a log handler or filter", len(failures), exc_info=failures[0]
+            "Access log: %s failed in a log handler or filter", counted(len(failures), "line"), exc_info=failures[0]
         )
 
 

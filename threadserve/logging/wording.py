@@ -1,6 +1,17 @@
 """How the log puts things. Runs on whichever thread logs; keeps nothing."""
 
+from collections.abc import Sequence
 
-def counted(count: int, noun: str, plural: str = "") -> str:
+LONGEST_LIST = 10
+
+
+def counted(count: float, noun: str, plural: str = "") -> str:
     """A number with its noun, whose plural ends with "s" unless it is given."""
-    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
+    number = f"{count:g}" if isinstance(count, float) else f"{count}"
+    return f"{number} {noun}" if count == 1 else f"{number} {plural or noun + 's'}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """The first of some items, and how many more there are."""
+    more = [f"and {len(items) - LONGEST_LIST} more"] if len(items) > LONGEST_LIST else []
+    return ", ".join([*items[:LONGEST_LIST], *more])

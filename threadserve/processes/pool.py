@@ -15,6 +15,7 @@ from socket import socket
 
 from threadserve.config import Config
 from threadserve.errors import WorkerFailed
+from threadserve.logging.wording import counted
 from threadserve.processes.child import Child
 
 logger = logging.getLogger("threadserve.error")
@@ -218,9 +219,9 @@ class WorkerPool:
             self._brake.release()
         if worker.silence > self._config.timeout_worker_healthcheck:
             logger.error(
-                "Child process [%d] is hung: no sign of life for %g seconds.",
+                "Child process [%d] is hung: no sign of life for %s.",
                 worker.child.pid,
-                self._config.timeout_worker_healthcheck,
+                counted(self._config.timeout_worker_healthcheck, "second"),
             )
             worker.silence = 0.0
             worker.child.kill()

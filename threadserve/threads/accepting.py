@@ -14,6 +14,7 @@ from array import array
 
 from threadserve.listening.tcp import has_port, is_shared
 from threadserve.listening.unix import UnixListener
+from threadserve.logging.wording import counted
 
 logger = logging.getLogger("threadserve.error")
 
@@ -55,7 +56,7 @@ class ExhaustionLog:
         """Accepting has failed."""
         now = time.monotonic()
         if now - self._last >= EPISODE_GAP:
-            logger.error("Cannot accept connections: %s. Trying again every %s seconds.", error, PAUSE)
+            logger.error("Cannot accept connections: %s. Trying again every %s.", error, counted(PAUSE, "second"))
         self._last = now
 
 

@@ -5,6 +5,7 @@ list of receivers in the acceptor; loops report to it through a queue, the only 
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from queue import Empty, SimpleQueue
 from socket import socket
 
 from threadserve.errors import StartupFailed, ThreadserveError, TooManyDeaths
+from threadserve.logging.wording import counted
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.hosts import Host, Outcome
 from threadserve.threads.loop_server import CUT_OFF_GRACE, LoopServer, Phase, Shared, lifespan_grace
@@ -129,9 +131,13 @@ class LoopGroup:
         for slot in self._slots:
             slot.server.stop_threadsafe()
             self._expect_end(slot)
+        patience = time.monotonic() + STEP
         while not self.ended and not is_forced() and not self._give_up():
             self._acceptor.step(STEP)
             self.check()
+            if time.monotonic() >= patience:
+                patience = math.inf
+                self._say_what_is_waited_for()
         if not self.ended:
             self._abandon()
         self._close_listeners()
@@ -160,6 +166,11 @@ class LoopGroup:
             reason = KEPT_BY.get(slot.phase, "threads or tasks of the application go on")
             logger.error("Loop thread %d does not end: %s. Exiting without it.", slot.number, reason)
         return True
+
+    def _say_what_is_waited_for(self) -> None:
+        count = sum(slot.server.load_threadsafe()[0] for slot in self._slots if slot.phase is not Phase.ENDED)
+        if count:
+            logger.info("Waiting for %s to complete. (CTRL+C to force quit)", counted(count, "request"))
 
     def _close_listeners(self) -> None:
         """Closes what loops have left open that died and found no successor."""

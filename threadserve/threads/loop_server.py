@@ -24,6 +24,7 @@ from threadserve.interfaces.message_trace import MessageTrace
 from threadserve.interfaces.message_trace import logger as trace_logger
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
+from threadserve.logging.wording import counted, listed
 from threadserve.threads.accepting import (
     HANDSHAKE,
     PAUSE,
@@ -218,6 +219,7 @@ class LoopServer:
 
     async def _cut_off(self, state: LoopState, timeout: float) -> None:
         exchanges = list(state.exchanges)
+        described = [exchange.described() for exchange in exchanges]
         state.give_up_opening()
         for exchange in exchanges:
             exchange.disconnect(gone=False)
@@ -228,7 +230,12 @@ class LoopServer:
                 connection.abort()
             await within(CUT_OFF_GRACE, state.drained)
         if exchanges:
-            logger.error("Cut off %d requests that were still running after %g seconds.", len(exchanges), timeout)
+            logger.error(
+                "Cut off %s still running after %s: %s",
+                counted(len(exchanges), "request"),
+                counted(timeout, "second"),
+                listed(described),
+            )
 
     def release(self) -> None:
         """Leaves nothing open, on every path out of `main`; the listeners are the server's to give to a successor.

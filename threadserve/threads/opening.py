@@ -13,6 +13,7 @@ from threadserve.config import Config
 from threadserve.http.connection import HttpConnection
 from threadserve.http.loop_state import LoopState
 from threadserve.http.peer import address_of, label_of, local_address_of
+from threadserve.logging.wording import counted
 from threadserve.proxies.forwarded import TrustedHosts
 from threadserve.proxies.protocol import Announced, ProxyHeaderError, parse_proxy_header
 from threadserve.tls.certificates import LoopTls
@@ -43,7 +44,8 @@ class Opener:
             try:
                 announced = await self._read_announcement(accepted, self._trusted)
             except (ProxyHeaderError, OSError) as error:
-                logger.warning("No PROXY header from %s: %s", client_of(accepted), error)
+                level = logging.WARNING if isinstance(error, ProxyHeaderError) else logging.DEBUG
+                logger.log(level, "No PROXY header from %s: %s", client_of(accepted), error)
                 accepted.close()
                 return None
             except asyncio.CancelledError:
@@ -86,7 +88,7 @@ class Opener:
             async with asyncio.timeout(self._timeout_proxy_header):
                 return await read_announcement(self._state.loop, accepted)
         except TimeoutError:
-            raise ProxyHeaderError(f"it did not come within {self._timeout_proxy_header:g} seconds") from None
+            raise ProxyHeaderError(f"it did not come within {counted(self._timeout_proxy_header, 'second')}") from None
 
 
 async def read_announcement(loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> Announced | None:
@@ -99,7 +101,7 @@ async def read_announcement(loop: asyncio.AbstractEventLoop, accepted: socket.so
         except (BlockingIOError, InterruptedError):
             continue
         if not seen:
-            raise ProxyHeaderError("the connection ended before it was complete")
+            raise ConnectionResetError("the connection ended before it was complete")
         header = parse_proxy_header(received + seen)
         # Without a whole header all that has come is part of it.
         received += accepted.recv(len(seen) if header is None else header.size - len(received))

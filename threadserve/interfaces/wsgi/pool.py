@@ -20,6 +20,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from threadserve.interfaces.wsgi.stacks import stack_of
+from threadserve.logging.wording import counted
 
 logger = logging.getLogger("threadserve.error")
 
@@ -190,8 +191,9 @@ class Pool:
             refused, self._refused = self._refused, 0
             self._next_report = now + REPORT_INTERVAL
         logger.warning(
-            "%d requests were refused: all %d WSGI threads are busy and %d calls wait for them.",
-            refused, self._count, self._queue_limit,
+            "%s refused: all %s busy, with %s waiting for them.",
+            counted(refused, "request was", "requests were"),
+            counted(self._count, "WSGI thread is", "WSGI threads are"), counted(self._queue_limit, "call"),
         )  # fmt: skip
 
     @property
@@ -223,7 +225,7 @@ class Pool:
             each.join(deadline + SCHEDULED)
         left = sum(not each.has_ended for each in threads)
         if left:
-            logger.error("%d WSGI threads are still busy with a call and are left behind.", left)
+            logger.error("Left behind: %s still busy with a call.", counted(left, "WSGI thread"))
         return not left
 
     def _give_up_queue(self) -> None:
@@ -316,7 +318,9 @@ class Pool:
         return None
 
     def _report_return(self) -> None:
-        logger.warning("A WSGI thread that had been set aside has come back; %d have not.", len(self._set_aside))
+        logger.warning(
+            "A WSGI thread that had been set aside has come back; %s not.", counted(len(self._set_aside), "has", "have")
+        )
 
     def _learn(self, took: float) -> None:
         """Notes how long a job took, under the lock."""
@@ -352,13 +356,14 @@ class Pool:
         stack = stack_of(one.thread)
         job.give_up_threadsafe()
         logger.error(
-            "A WSGI call has not come back for %g seconds: %s. Its thread is set aside, as %d now are, %s, and %s",
-            timeout, job, count, "is replaced" if is_replaced else "is not replaced, for there are too many", stack,
+            "A WSGI call has not come back for %s: %s. Its thread is set aside, as %d now %s, %s, and %s",
+            counted(timeout, "second"), job, count, "is" if count == 1 else "are",
+            "is replaced" if is_replaced else "is not replaced, for there are too many", stack,
         )  # fmt: skip
         if are_all:
             logger.error(
-                "All %d WSGI threads are stuck. Unless one comes back within %g seconds the process ends.",
-                count, (GIVEN_UP_AFTER - 1) * timeout,
+                "All %s stuck. Unless one comes back within %s the process ends.",
+                counted(count, "WSGI thread is", "WSGI threads are"), counted((GIVEN_UP_AFTER - 1) * timeout, "second"),
             )  # fmt: skip
 
     def _look_for_hope(self, timeout: float) -> None:
