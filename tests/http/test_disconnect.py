@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from support.apps import Gate, Outcome, body, read_body, respond, start
 from support.embedded_server import Serve
+from support.error_log import ErrorLog
 from support.raw_client import Connect, RawClient, post, request
 from support.waiting import wait_until
 
-from threadserve.types import Receive, Scope, Send
+from threadserve.types import Message, Receive, Scope, Send
 
 GOING = [RawClient.close, RawClient.reset]
 pytestmark = pytest.mark.parametrize("leave", GOING, ids=["FIN", "RST"])
@@ -29,25 +31,24 @@ async def send_until_refused(send: Send) -> BaseException:
 def test_receive_that_waits_is_told(
     serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None]
 ) -> None:
-    gate, told, refused = Gate(), Outcome(), Outcome()
+    gate, told, completed = Gate(), Outcome(), Outcome()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await read_body(receive)
         gate.arrived += 1
         told.set(await receive())
-        try:
-            await respond(send, b"too late")
-        except OSError as error:
-            refused.set(error)
-        else:
-            refused.set(None)
+        await start(send)
+        for _ in range(3):
+            await body(send, b"too late", more=True)
+        await body(send, b"too late", more=False)
+        completed.set()
 
     client = connect(serve(app, loop=loop))
     client.send(post("/", b"abc"))
     gate.wait_for_arrivals()
     leave(client)
     assert told.get() == {"type": "http.disconnect"}
-    assert isinstance(refused.get(), OSError)
+    completed.get()
 
 
 def test_application_that_asks_later_is_told_again_and_again(
@@ -88,6 +89,64 @@ def test_client_that_goes_in_the_middle_of_its_body(
     ]
 
 
+@pytest.mark.parametrize("length", [None, 300_000], ids=["whole", "parts of a known length"])
+def test_response_for_a_client_that_has_gone_is_completed_in_silence(
+    serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None], length: int | None
+) -> None:
+    """What the application does behind its response, it does for clients that have left as well."""
+    gate, completed = Gate(), Outcome()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/left":
+            await respond(send)
+            return
+        await gate.wait()
+        if length is None:
+            await respond(send, b"x" * 100_000)
+        else:
+            await start(send, headers=[(b"content-length", b"%d" % length)])
+            for _ in range(length // 1000):
+                await body(send, b"x" * 1000, more=True)
+            await body(send, b"", more=False)
+        completed.set()
+
+    server = serve(app, loop=loop)
+    client = connect(server)
+    client.send(request("GET", "/left"))
+    gate.wait_for_arrivals()
+    leave(client)
+    # Once this is answered the loop has seen what came before it.
+    assert connect(server).get("/stays").status == 200
+    gate.open()
+    completed.get()
+
+
+def test_stream_in_a_task_of_its_own_is_let_go(
+    serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None]
+) -> None:
+    """Whoever reads from a queue that such a task fills, or the other way, would wait for ever if it broke."""
+    gone, sent = Gate(), Outcome()
+
+    async def stream(send: Send) -> int:
+        await gone.wait()
+        for _ in range(100):
+            await body(send, b"x" * 65536, more=True)
+        return 100
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await body(send, b"first", more=True)
+        sent.set(await asyncio.create_task(stream(send)))
+
+    client = connect(serve(app, loop=loop))
+    client.send(request())
+    assert client.reader.head().status == 200
+    gone.wait_for_arrivals()
+    leave(client)
+    gone.open()
+    assert sent.get() == 100
+
+
 def test_send_raises_oserror_once_the_client_has_gone(
     serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None]
 ) -> None:
@@ -108,15 +167,24 @@ def test_send_raises_oserror_once_the_client_has_gone(
 def test_send_that_waits_for_a_slow_reader_raises_oserror_when_it_goes(
     serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None]
 ) -> None:
-    blocked, refused = Gate(), Outcome()
+    blocked, refused, under_way = Gate(), Outcome(), asyncio.Event()
+
+    async def notice() -> None:
+        while under_way.is_set():
+            under_way.clear()
+            await asyncio.sleep(0.3)
+        blocked.arrived += 1
+
+    async def noted(send: Send, message: Message) -> None:
+        under_way.set()
+        await send(message)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await start(send)
-        sending = asyncio.create_task(send_until_refused(send))
-        while not sending.done():
-            await asyncio.wait([sending], timeout=0.3)
-            blocked.arrived += 1
-        refused.set(await sending)
+        under_way.set()
+        noticing = asyncio.create_task(notice())
+        refused.set(await send_until_refused(partial(noted, send)))
+        await noticing
 
     client = connect(serve(app, loop=loop), receive_buffer=65536)
     client.send(request())
@@ -144,6 +212,53 @@ def test_oserror_of_a_client_that_has_gone_is_no_error_of_the_application(
     assert client.reader.head().status == 200
     leave(client)
     ended.get()
+
+
+@pytest.mark.parametrize("wrap", ["cause", "context", "group", "group of causes"])
+def test_what_comes_of_that_oserror_is_no_error_of_the_application_either(
+    serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None], wrap: str
+) -> None:
+    ended = Outcome()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        error = await send_until_refused(send)
+        cause = RuntimeError("the stream has ended")
+        cause.__cause__ = error
+        ended.set()
+        if wrap == "cause":
+            raise cause
+        if wrap == "context":
+            try:
+                raise error
+            except OSError:
+                raise RuntimeError("the stream has ended")  # noqa: B904 (what is raised beside it)
+        raise BaseExceptionGroup("", [error if wrap == "group" else cause])
+
+    client = connect(serve(app, loop=loop))
+    client.send(request())
+    assert client.reader.head().status == 200
+    leave(client)
+    ended.get()
+
+
+def test_errors_of_an_application_whose_client_has_gone_are_logged(
+    serve: Serve,
+    connect: Connect,
+    loop: str,
+    leave: Callable[[RawClient], None],
+    error_log: ErrorLog,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        error = await send_until_refused(send)
+        raise BaseExceptionGroup("", [error, ValueError("a mistake")])
+
+    client = connect(serve(app, loop=loop))
+    client.send(request())
+    assert client.reader.head().status == 200
+    leave(client)
+    error_log.expect(BaseExceptionGroup)
 
 
 def test_server_goes_on_serving_after_clients_left(

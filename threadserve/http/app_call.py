@@ -68,9 +68,26 @@ class AppCall:
 
     def _report(self, error: BaseException) -> None:
         """Logs what the application raised, unless that follows from the client's leaving or from `cancel`."""
-        if isinstance(error, ClientDisconnected) or (self.is_cut_off and isinstance(error, asyncio.CancelledError)):
+        if self.is_cut_off and isinstance(error, asyncio.CancelledError):
+            return
+        if comes_of_leaving(error):
+            logger.debug("The client of the %s application has gone: %r", self.interface, error)
             return
         hint = hint_for(error)
         if hint is not None:
             error.add_note(hint)
         logger.error("Exception in %s application", self.interface, exc_info=error)
+
+
+def comes_of_leaving(error: BaseException) -> bool:
+    """Whether an exception is `ClientDisconnected`, or was raised from one or beside it, or is a group of only such."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        if isinstance(current, ClientDisconnected):
+            return True
+        if isinstance(current, BaseExceptionGroup) and all(map(comes_of_leaving, current.exceptions)):
+            return True
+        current = current.__cause__ or current.__context__
+    return False

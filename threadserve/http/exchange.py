@@ -4,6 +4,7 @@ Belongs to its connection, on the connection's loop thread. It owns the task tha
 and never touches the transport.
 """
 
+import asyncio
 import logging
 from typing import Any
 
@@ -62,6 +63,11 @@ class Exchange(RequestSide, AppCall):
         if self.phase <= HELD or not self.status:
             self.status = NO_RESPONSE
             self._lines = []
+
+    def _is_deaf(self) -> bool:
+        """See `ResponseSide`. Who sends in a task of its own, and loses that, may wait for it for ever."""
+        is_own_task = self.task is None or asyncio.current_task() is self.task
+        return is_own_task and not (self._waiting or self._is_told)
 
     def _on_app_error(self, error: BaseException) -> None:
         self._report(error)

@@ -27,6 +27,9 @@ class RequestSide(ResponseSide):
     _more_body = False
     _is_given = False
     changed: asyncio.Event | None = None
+    # How many wait in `receive`, and whether it has told that the client has gone.
+    _waiting = 0
+    _is_told = False
 
     @property
     def has_room(self) -> bool:
@@ -58,6 +61,7 @@ class RequestSide(ResponseSide):
             # gone, and from then on it has.
             self.phase = GONE
             self.outlet.close()
+        self._is_told = True
         return {"type": "http.disconnect"}
 
     def _take_body(self) -> Message:
@@ -80,7 +84,11 @@ class RequestSide(ResponseSide):
         if self.changed is None:
             self.changed = asyncio.Event()
         self.changed.clear()
-        await self.changed.wait()
+        self._waiting += 1
+        try:
+            await self.changed.wait()
+        finally:
+            self._waiting -= 1
 
     def wake(self) -> None:
         """Lets a waiting `receive` look again."""

@@ -5,8 +5,9 @@ to the outlet; it never reads, and never decides about the connection beyond say
 """
 
 import reprlib
-from asyncio import get_running_loop
+from asyncio import get_running_loop, sleep
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from threadserve.errors import ClientDisconnected
@@ -77,12 +78,14 @@ class ResponseSide:
     _trails = False
     _trailers = b""
     _is_late = False
+    _is_left_alone = False
 
     async def send(self, message: Message) -> None:
         """Takes the application's next message and returns when the client has room for more; from any thread.
 
-        Raises `ClientDisconnected` when the client has gone, `RuntimeError` for a message out of turn or a body that
-        does not fit its content-length, `ValueError` and `TypeError` for headers that would break the response.
+        What comes once the client has gone is let go, see `_send_to_nobody`. Raises `RuntimeError` for a message out of
+        turn or a body that does not fit its content-length, `ValueError` and `TypeError` for headers that would break
+        the response, and `ClientDisconnected` to end a stream that would go on for ever.
         """
         if get_running_loop() is not self.state.loop:
             await self.state.crossing.send_threadsafe(self.send, message)
@@ -95,6 +98,11 @@ class ResponseSide:
                 self.state.await_bodies()
             return
         if kind == "http.response.body" and (phase == HELD or phase == STREAMING or phase == AHEAD):
+            if phase != HELD and self.outlet.transport.is_closing():
+                # The loop has not had a turn to say so.
+                self.phase = GONE
+                await self._send_to_nobody(message)
+                return
             body, more = message.get("body", b""), message.get("more_body", False)
             if type(body) is not bytes:
                 body = own_body(body)
@@ -102,10 +110,14 @@ class ResponseSide:
                 self._send_part(body, more=more)
             else:
                 self._send_whole(body)
+        elif phase == GONE:
+            await self._send_to_nobody(message)
         else:
             await self._send_extension(kind, message)
         if self.outlet.write_paused:
-            await self._wait_for_room()
+            await self.outlet.drained()
+            if self.phase == GONE:
+                await self._send_to_nobody(message)
 
     def _start(self, message: Message) -> None:
         state = self.state
@@ -202,8 +214,6 @@ class ResponseSide:
         outlet.on_response_complete(self)
 
     def _send_part(self, body: bytes, *, more: bool) -> None:
-        if self.phase != HELD:
-            self._check_client()
         if self._remaining >= 0 and not self._bodyless:
             self._count(len(body), more)
         pieces: list[bytes] = []
@@ -292,19 +302,28 @@ class ResponseSide:
             for piece in pieces:
                 self.outlet.write(piece)
 
-    async def _wait_for_room(self) -> None:
-        await self.outlet.drained()
-        self._raise_if_gone()
+    async def _send_to_nobody(self, message: Message) -> None:
+        """Lets a message go whose client has gone: most applications complete their response and go on (ASGI HTTP spec
+        2.3, "Disconnected Client").
 
-    def _check_client(self) -> None:
-        """Raises `ClientDisconnected` when the client has gone, also before the loop has had a turn to say so."""
-        if self.outlet.transport.is_closing():
+        Raises `ClientDisconnected` where nothing else can end the application: it sends part after part of a body
+        without a length, and does not hear of its client by `receive`.
+        """
+        # Whoever waits in `receive` has a turn, and so has the rest of the loop beside a stream that never waits.
+        await sleep(0)
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._start(message)
             self.phase = GONE
-        self._raise_if_gone()
+        elif kind == "http.response.body" and message.get("more_body", False) and self._remaining < 0:
+            # The first may be the whole of it: middlewares send such a body with an empty end behind.
+            if self._is_left_alone and self._is_deaf():
+                raise ClientDisconnected("the client has disconnected")
+            self._is_left_alone = True
 
-    def _raise_if_gone(self) -> None:
-        if self.phase == GONE:
-            raise ClientDisconnected("the client has disconnected")
+    def _is_deaf(self) -> bool:
+        """Whether the application can learn only by `send` that its client has gone."""
+        return False
 
     def answer_error(self, text: bytes) -> None:
         """Answers 500 in place of what the application has, or has not, begun; nothing of that has been written."""
@@ -316,7 +335,6 @@ class ResponseSide:
         self._send_part(text, more=False)
 
     async def _send_extension(self, kind: str, message: Message) -> None:
-        self._raise_if_gone()
         if kind == "http.response.trailers" and self.phase == TRAILING:
             self._send_trailers(message)
         elif kind == "http.response.pathsend" and not self.state.pathsend:
@@ -350,12 +368,13 @@ class ResponseSide:
     async def _send_path(self, path: str) -> None:
         """ASGI extension `http.response.pathsend`: the file is the whole body."""
         file, size = await open_regular(self.state.loop, path)
-        with file:
+        with file, suppress(ClientDisconnected):
             await self._send_file(file, 0, size)
 
     async def _send_file(self, file: BinaryIO, offset: int, size: int) -> None:
-        """Sends the whole body, `size` bytes of a file from `offset` on."""
-        self._check_client()
+        """Sends the whole body, `size` bytes of a file from `offset` on. Raises `ClientDisconnected`."""
+        if self.phase == GONE or self.outlet.transport.is_closing():
+            raise ClientDisconnected("the client has disconnected")
         self._begin_file(size)
         if size and not self._bodyless:
             await send_file(self.state.loop, self.outlet, file, offset, size)

@@ -159,8 +159,8 @@ class WebSocketExchange(AppCall):
     async def send(self, message: Message) -> None:
         """Takes the application's next message, once the client has room for it. May be awaited on any thread.
 
-        Raises `ClientDisconnected` when the client has gone, `RuntimeError` for a message out of turn, `ValueError` and
-        `TypeError` for one that cannot be sent.
+        Raises `ClientDisconnected` for a `websocket.send` to a client that has gone, whereas anything else is let go
+        then; `RuntimeError` for a message out of turn, `ValueError` and `TypeError` for one that cannot be sent.
         """
         if get_running_loop() is not self.state.loop:
             await self.state.crossing.send_threadsafe(self.send, message)
@@ -188,7 +188,9 @@ class WebSocketExchange(AppCall):
         """Takes every message but one to the client of an open WebSocket."""
         kind, phase = message["type"], self.phase
         if phase == GONE or self._line.transport.is_closing():
-            raise ClientDisconnected("the client has disconnected")
+            if kind == "websocket.send":
+                raise ClientDisconnected("the client has disconnected")
+            return
         if phase == CONNECTING and kind == "websocket.accept":
             self._accept(message)
         elif phase == CONNECTING and kind == "websocket.close":
