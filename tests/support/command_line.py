@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,10 +27,11 @@ def resulting(given: dict[str, Any]) -> dict[str, object]:
     return vars(Config(APP, **given))
 
 
-def run_module(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_module(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "threadserve", *arguments],
         env=os.environ | variables,
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=3 * DEADLINE,

@@ -4,8 +4,10 @@ Runs on the main thread, before the server and after it. It owns the process's e
 server cannot start.
 """
 
+import logging
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,8 +20,11 @@ from threadserve.config.build import free_threaded_build
 from threadserve.config.config_file import find_config_file, read_config_file
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.interfaces.app_errors import application_traceback
+from threadserve.logging.formatters import handlers_reached
 from threadserve.running import run
 from threadserve.version import __version__
+
+logger = logging.getLogger("threadserve.error")
 
 BAD_USAGE = 2
 INTERRUPTED = 130  # 128 and the number of SIGINT, as a shell counts.
@@ -85,7 +90,18 @@ def serve(ctx: click.Context, /, app: str, **values: Any) -> None:
     except ThreadserveError as error:
         if isinstance(error, AppImportFailed) and error.__cause__ is not None:
             click.echo(application_traceback(error.__cause__), err=True, nl=False)
+        if "log_config" in {**ctx.obj, **given} and log_on_console(str(error)):
+            raise click.exceptions.Exit(error.exit_code) from error
         stop(str(error), error.exit_code)
+
+
+def log_on_console(line: str) -> bool:
+    """Logs what stops the server where handlers take it; returns whether one of them has shown it on the console."""
+    handlers = [each for each in handlers_reached(logger) if each.level <= logging.ERROR]
+    if not handlers or not logger.isEnabledFor(logging.ERROR):
+        return False
+    logger.error("%s", line)
+    return any(getattr(each, "stream", None) in (sys.stdout, sys.stderr) for each in handlers)
 
 
 def stop(line: str, exit_code: int) -> NoReturn:
