@@ -126,7 +126,7 @@ def test_server_that_stops_while_a_body_is_written(
     alarm.start()
     server.stop()
     alarm.join()
-    error_log.expect(text="Cut off 1 requests")
+    error_log.expect(text="Cut off 1 request ")
     wait_until(lambda: files.made[0].closed, "the file to be closed")
 
 
