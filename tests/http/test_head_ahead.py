@@ -101,7 +101,7 @@ def test_file_after_a_head_that_went_ahead(
             await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"45")]})
 
     app = Late(finish, headers, trailers=trailers)
-    client = connect(serve(app))
+    client = connect(serve(app, pathsend=True))
     client.send(request("GET", "/", "TE: trailers"))
     head = client.reader.head()
     app.gate.open()
@@ -142,7 +142,7 @@ def test_error_after_a_head_that_went_ahead_breaks_the_response_off(
     message: str,
 ) -> None:
     app = Late(finish(tmp_path))
-    client = connect(serve(app))
+    client = connect(serve(app, pathsend=True))
     client.send(request())
     head = client.reader.head()
     app.gate.open()

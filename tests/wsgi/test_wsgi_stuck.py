@@ -120,8 +120,9 @@ def test_waiting_for_a_client_is_not_being_stuck(
 def hold(app: Held, clock: Clock, clients: list[RawClient]) -> None:
     """Has each client's call stuck, and answered."""
     for client in clients:
+        next_one = app.arrived + 1
         client.send(request("GET", "/held"))
-        app.wait_for(app.arrived + 1)
+        app.wait_for(next_one)
     clock.put_forward()
     assert [client.read_response().status for client in clients] == [504] * len(clients)
 

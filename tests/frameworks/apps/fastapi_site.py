@@ -23,7 +23,7 @@ from fastapi import (
     WebSocket,
     WebSocketDisconnect,
 )
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.middleware.sessions import SessionMiddleware
@@ -93,8 +93,10 @@ async def stream(parts: int, pause: float) -> StreamingResponse:
 
 
 @app.post("/echo")
-async def echo(request: Request) -> StreamingResponse:
-    return StreamingResponse(request.stream(), media_type="application/octet-stream")
+async def echo(request: Request) -> Response:
+    # Not StreamingResponse(request.stream()): that listens for the client's end beside it, and takes parts of the body.
+    parts = [part async for part in request.stream()]
+    return Response(b"".join(parts), media_type="application/octet-stream")
 
 
 @app.post("/background/{name}", status_code=202)

@@ -74,7 +74,9 @@ async def stream(request: Request) -> Response:
 
 
 async def echo(request: Request) -> Response:
-    return StreamingResponse(request.stream(), media_type="application/octet-stream")
+    # Not StreamingResponse(request.stream()): that listens for the client's end beside it, and takes parts of the body.
+    parts = [part async for part in request.stream()]
+    return Response(b"".join(parts), media_type="application/octet-stream")
 
 
 async def begin(request: Request) -> Response:
