@@ -261,6 +261,24 @@ def test_errors_of_an_application_whose_client_has_gone_are_logged(
     error_log.expect(BaseExceptionGroup)
 
 
+def test_mistake_that_was_taken_out_of_its_group_is_logged(
+    serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None], error_log: ErrorLog
+) -> None:
+    """As Starlette raises what an application did in a group of tasks: its context is the group, which has it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        mistake = ValueError("a mistake")
+        try:
+            raise BaseExceptionGroup("", [mistake])
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0]  # noqa: B904 (it is to have the context)
+
+    client = connect(serve(app, loop=loop))
+    assert client.get("/").status == 500
+    leave(client)
+    error_log.expect(ValueError, "a mistake")
+
+
 def test_server_goes_on_serving_after_clients_left(
     serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None]
 ) -> None:

@@ -79,15 +79,16 @@ class AppCall:
         logger.error("Exception in %s application", self.interface, exc_info=error)
 
 
-def comes_of_leaving(error: BaseException) -> bool:
-    """Whether an exception is `ClientDisconnected`, or was raised from one or beside it, or is a group of only such."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        if isinstance(current, ClientDisconnected):
-            return True
-        if isinstance(current, BaseExceptionGroup) and all(map(comes_of_leaving, current.exceptions)):
-            return True
-        current = current.__cause__ or current.__context__
-    return False
+def comes_of_leaving(error: BaseException | None, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether an exception is `ClientDisconnected`, or was raised from one or beside it, or is a group of only such.
+
+    `seen` are those that led here: one that was taken out of a group and raised again has that group as its context.
+    """
+    if error is None or id(error) in seen:
+        return False
+    if isinstance(error, ClientDisconnected):
+        return True
+    seen |= {id(error)}
+    if isinstance(error, BaseExceptionGroup) and all(comes_of_leaving(each, seen) for each in error.exceptions):
+        return True
+    return comes_of_leaving(error.__cause__ or error.__context__, seen)
