@@ -27,7 +27,7 @@ RPC_FIELDS = {"accept": "application/json, text/event-stream"}
 class Wrapper:
     """A site, the package that it needs, and what of the common scenario there is nothing for in it.
 
-    What lacks "leaving" has an endless stream go on without its client, or says in the log that the client has gone.
+    What lacks "leaving" makes ASGI of WSGI, or the other way, and has an endless stream go on without its client.
     """
 
     app: str
@@ -39,9 +39,9 @@ class Wrapper:
         return self.app.removesuffix(":app").replace("middlewares:", "").replace(":", "-")
 
 
-def middleware(name: str, package: str = "starlette", *lacks: str) -> Wrapper:
+def middleware(name: str, package: str = "starlette") -> Wrapper:
     """The Starlette site in a middleware."""
-    return Wrapper(f"middlewares:{name}", package, frozenset(lacks), ("--factory",))
+    return Wrapper(f"middlewares:{name}", package, options=("--factory",))
 
 
 WSGI = frozenset({"background", "websocket"})
@@ -54,12 +54,12 @@ WRAPPERS = [
     Wrapper("litestar_site:app", "litestar"),
     Wrapper("ninja_site:app", "ninja", WSGI | {"static"}),
     middleware("base"),
-    middleware("brotli", "brotli_asgi", "leaving", "static"),
-    middleware("correlation_id", "asgi_correlation_id", "leaving"),
-    middleware("gzip", "starlette", "leaving"),
-    middleware("opentelemetry", "opentelemetry.instrumentation.asgi", "leaving"),
-    middleware("prometheus", "prometheus_fastapi_instrumentator", "leaving"),
-    middleware("sentry", "sentry_sdk", "leaving"),
+    middleware("brotli", "brotli_asgi"),
+    middleware("correlation_id", "asgi_correlation_id"),
+    middleware("gzip"),
+    middleware("opentelemetry", "opentelemetry.instrumentation.asgi"),
+    middleware("prometheus", "prometheus_fastapi_instrumentator"),
+    middleware("sentry", "sentry_sdk"),
     Wrapper("middlewares:a2wsgi", "a2wsgi", WSGI | {"leaving"}, ("--factory", "--interface", "wsgi")),
 ]
 
