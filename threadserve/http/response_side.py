@@ -7,7 +7,6 @@ to the outlet; it never reads, and never decides about the connection beyond say
 import reprlib
 from asyncio import get_running_loop, sleep
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any, BinaryIO
 
 from threadserve.errors import ClientDisconnected
@@ -368,8 +367,11 @@ class ResponseSide:
     async def _send_path(self, path: str) -> None:
         """ASGI extension `http.response.pathsend`: the file is the whole body."""
         file, size = await open_regular(self.state.loop, path)
-        with file, suppress(ClientDisconnected):
-            await self._send_file(file, 0, size)
+        with file:
+            try:
+                await self._send_file(file, 0, size)
+            except ClientDisconnected:
+                self.phase = GONE
 
     async def _send_file(self, file: BinaryIO, offset: int, size: int) -> None:
         """Sends the whole body, `size` bytes of a file from `offset` on. Raises `ClientDisconnected`."""
