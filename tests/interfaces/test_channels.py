@@ -214,7 +214,10 @@ def open_websocket() -> Iterator[Callable[[EmbeddedServer], ClientConnection]]:
 
         def start(server: EmbeddedServer) -> ClientConnection:
             url = server.url.replace("http", "ws") + "/chat?room=1"
-            new = connect_websocket(url, proxy=None, open_timeout=DEADLINE, close_timeout=DEADLINE, legacy=False)
+            # Without pings, whose thread may outlive the connection by a moment and be taken for the server's.
+            new = connect_websocket(
+                url, proxy=None, open_timeout=DEADLINE, close_timeout=DEADLINE, ping_interval=None, legacy=False
+            )
             client: ClientConnection = stack.enter_context(new)
             return client
 
