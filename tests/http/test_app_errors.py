@@ -1,6 +1,7 @@
 """What becomes of a request whose application fails: a 500 or a closed connection, and a logged traceback."""
 
 import asyncio
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +12,8 @@ from support.error_log import ErrorLog
 from support.raw_client import Connect, RawClient, post, request
 from support.responses import Incomplete, Response
 
+from threadserve.errors import ClientDisconnected
+from threadserve.http.app_call import comes_of_leaving
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
 
@@ -297,3 +300,14 @@ def test_error_in_one_connection_leaves_others_alone(serve: Serve, connect: Conn
     failed.get()
     assert fine.get("/fine").body == b"/fine"
     error_log.expect(Mistake)
+
+
+@pytest.mark.parametrize(("first", "comes_of_it"), [(ClientDisconnected("gone"), True), (Mistake("lost"), False)])
+def test_long_chain_of_errors_is_followed_to_its_first(first: Exception, comes_of_it: bool) -> None:
+    """As retries make it, each of which fails while the failure before it is handled."""
+    chain = first
+    for _ in range(2 * sys.getrecursionlimit()):
+        following = Mistake("again")
+        following.__context__ = chain
+        chain = following
+    assert comes_of_leaving(chain) == comes_of_it

@@ -84,11 +84,11 @@ def comes_of_leaving(error: BaseException | None, seen: frozenset[int] = frozens
 
     `seen` are those that led here: one that was taken out of a group and raised again has that group as its context.
     """
-    if error is None or id(error) in seen:
-        return False
-    if isinstance(error, ClientDisconnected):
-        return True
-    seen |= {id(error)}
-    if isinstance(error, BaseExceptionGroup) and all(comes_of_leaving(each, seen) for each in error.exceptions):
-        return True
-    return comes_of_leaving(error.__cause__ or error.__context__, seen)
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ClientDisconnected):
+            return True
+        seen |= {id(error)}
+        if isinstance(error, BaseExceptionGroup) and all(comes_of_leaving(each, seen) for each in error.exceptions):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
