@@ -33,6 +33,7 @@ from threadserve.interfaces.import_string import (
     parse,
 )
 from threadserve.interfaces.importing import Imported
+from threadserve.interfaces.log_handlers import of_first_instance_only
 from threadserve.interfaces.wsgi.bridge import WSGIBridge
 from threadserve.types import ASGIApp
 
@@ -169,17 +170,22 @@ class AppSource:
         """Loads for a further thread, or for one that takes the place of another."""
         if not self._per_thread:
             return self._first
-        if self._factory is not None:
-            app, reason = self._build(self._factory), "its factory returns the same one each time"
-        else:
-            app, reason = self._import_again(), "executing its module again does not make another"
-            if self._other_holder is not None:
-                reason = f"its module imports it: name {self._other_holder} instead"
+        with of_first_instance_only():
+            app, reason = self._make_another()
         if app is self._first:
             self._per_thread = False
             if self._threads > 1:
                 logger.warning("%s is shared by all %d threads, because %s.", self._name, self._threads, reason)
         return app
+
+    def _make_another(self) -> tuple[Any, str]:
+        """A further instance, and why it would be none."""
+        if self._factory is not None:
+            return self._build(self._factory), "its factory returns the same one each time"
+        app = self._import_again()
+        if self._other_holder is not None:
+            return app, f"its module imports it: name {self._other_holder} instead"
+        return app, "executing its module again does not make another"
 
     def _import_again(self) -> Any:
         """What the named module makes when it is executed again.
