@@ -6,13 +6,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 import pytest
 from support.server_process import ServerProcess
-from support.sites import APPS, new_client
+from support.sites import APPS, assert_quiet, need, new_client
 from support.waiting import DEADLINE, wait_until
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
@@ -64,16 +63,6 @@ WRAPPERS = [
 ]
 
 
-def need(package: str) -> None:
-    """Skips where a package is not installed."""
-    try:
-        found = find_spec(package)
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
-        pytest.skip(f"{package} is not installed: some are in the extra 'wrappers', for ordinary interpreters only")
-
-
 @contextmanager
 def serving(app: str, folder: Path, *options: str) -> Iterator[ServerProcess]:
     """Serves an application, and stops it in order in the end without waiting for streams."""
@@ -82,11 +71,6 @@ def serving(app: str, folder: Path, *options: str) -> Iterator[ServerProcess]:
         yield server
         assert server.stop(deadline=3 * DEADLINE) == 0, server.stderr
         assert "The GIL is on" not in server.stderr
-
-
-def assert_quiet(server: ServerProcess) -> None:
-    """Nothing but requests has been logged."""
-    assert [line for line in server.stderr.splitlines() if not line.startswith("INFO: ")] == []
 
 
 def leave_stream(server: ServerProcess) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Barrier
 from typing import TypeVar
 
 import httpx
+import pytest
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE
 
@@ -72,6 +74,21 @@ def migrate(env: dict[str, str]) -> None:
     settings = {"DJANGO_SETTINGS_MODULE": "django_project.settings", "PYTHONPATH": str(APPS)}
     command = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
     subprocess.run(command, env={**os.environ, **settings, **env}, check=True, timeout=2 * DEADLINE)
+
+
+def need(package: str) -> None:
+    """Skips where a package is not installed."""
+    try:
+        found = find_spec(package)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        pytest.skip(f"{package} is not installed: some are in the extra 'wrappers', for ordinary interpreters only")
+
+
+def assert_quiet(server: ServerProcess) -> None:
+    """Nothing but requests has been logged."""
+    assert [line for line in server.stderr.splitlines() if not line.startswith("INFO: ")] == []
 
 
 def thread_of(response: httpx.Response) -> str:

@@ -1,11 +1,10 @@
-"""Streams that wait for their next event for ever, as frameworks make them, and what tells that they have ended.
+"""Streams of Starlette, sse-starlette and FastAPI.
 
 The site is served plainly, below `/base` in a `BaseHTTPMiddleware` and below `/plain` in a middleware of ASGI alone.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import EventSourceResponse as FastAPIEventSource
@@ -19,16 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-ended: list[str] = []
-behind: list[str] = []
-
-
-async def events(name: str) -> AsyncIterator[Any]:
-    try:
-        yield "data: first\n\n"
-        await asyncio.Event().wait()
-    finally:
-        ended.append(name)
+from .waiting import behind, ended, events
 
 
 async def stream(request: Request) -> Response:
