@@ -11,6 +11,7 @@ from support.embedded_server import EmbeddedServer, Serve
 from support.error_log import ErrorLog
 from support.raw_client import Connect, request
 from support.responses import Incomplete
+from support.waiting import wait_until
 
 from threadserve.types import Receive, Scope, Send
 
@@ -90,12 +91,17 @@ def test_pathsend_to_a_slow_reader_that_goes(serve: Serve, connect: Connect, loo
     with large.open("wb") as stream:
         stream.truncate(200_000_000)
     server = serve(PathSend(large, declared=False), loop=loop, pathsend=True)
+    other = connect(server)
+    assert other.get("/fine").body == b"/fine"
+    process = psutil.Process()
+    descriptors = process.num_fds()
     client = connect(server, receive_buffer=65536)
     client.send(request("GET", "/file"))
     assert client.reader.head().status == 200
-    assert connect(server).get("/fine").body == b"/fine"
+    assert other.get("/fine").body == b"/fine"
     client.reset()
-    assert connect(server).get("/fine").body == b"/fine"
+    wait_until(lambda: process.num_fds() <= descriptors, "the file and the connection to be closed")
+    assert other.get("/fine").body == b"/fine"
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "relative and missing"])

@@ -43,6 +43,8 @@ async def send_file(loop: asyncio.AbstractEventLoop, outlet: Outlet, file: Binar
         file.seek(offset)
         sent = await _copy(loop, outlet, file, size)
     except ConnectionError as error:
+        # The kernel tells of an error once, so the transport would read an end, as of a client that takes its answer.
+        outlet.transport.abort()
         raise ClientDisconnected("the client has disconnected") from error
     if outlet.transport.is_closing():
         raise ClientDisconnected("the client has disconnected")
