@@ -1,9 +1,12 @@
 """Responses as PEP 3333 has them: start_response, write, results of all kinds, their close."""
 
 import io
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from support.waiting import DEADLINE
 from support.wsgi_apps import PLAIN, Closing, Environ, Pieces, StartResponse, with_start
 
 PIECE = 65536
+number: ContextVar[str] = ContextVar("number", default="none")
 
 
 def in_one(result: Iterable[bytes], headers: Any = PLAIN) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
@@ -182,6 +186,45 @@ def test_error_of_the_application(
     response = client.read_response()
     assert (response.status, response.body) == (500, b"Internal Server Error")
     assert error_log.expect(error).getMessage() == "Exception in WSGI application"
+
+
+@pytest.fixture
+def seen() -> Iterator[list[str]]:
+    """What a filter of the server's log, as one that adds the request's number, found in its context."""
+    found: list[str] = []
+
+    def note(record: logging.LogRecord) -> bool:
+        found.append(number.get())
+        return True
+
+    logger = logging.getLogger("threadserve.error")
+    logger.addFilter(note)
+    yield found
+    logger.removeFilter(note)
+
+
+@pytest.mark.parametrize("raises", ["before its response", "within it"])
+def test_error_is_logged_in_the_context_of_its_call(
+    serve: Serve, connect: Connect, error_log: ErrorLog, seen: list[str], raises: str
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"begun"
+        raise ValueError("broken")
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        number.set("seven")
+        if raises == "before its response":
+            raise ValueError("broken")
+        start_response("200 OK", PLAIN)
+        return pieces()
+
+    client = connect(serve(app))
+    client.send(request())
+    with suppress(Incomplete):
+        client.read_response()
+    error_log.expect(ValueError, "broken")
+    assert seen[0] == "seven"
+    error_log.claim_all()
 
 
 class Octets(bytes):

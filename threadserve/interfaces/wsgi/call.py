@@ -135,17 +135,18 @@ class Call:
             return
 
     def run(self, memory: Memory) -> None:
-        """See `Job`. Each call has a context of its own; what the application raises is logged and answered with 500.
+        """See `Job`. Each call has a context of its own, in which what it raises is logged; the answer then is 500.
 
         That goes for `SystemExit` and `KeyboardInterrupt` too, which would end nothing but this thread.
         """
         file = BytesIO() if self._body is None else self._body.file
+        context = contextvars.Context()
         try:
-            contextvars.Context().run(self._run, memory, file)
+            context.run(self._run, memory, file)
         except ClientDisconnected:
             self._fail()
         except BaseException as error:
-            logger.error("Exception in WSGI application", exc_info=error)
+            context.run(logger.error, "Exception in WSGI application", exc_info=error)
             self._fail()
         finally:
             file.close()
