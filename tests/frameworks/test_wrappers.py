@@ -59,6 +59,8 @@ WRAPPERS = [
     middleware("opentelemetry", "opentelemetry.instrumentation.asgi"),
     middleware("prometheus", "prometheus_fastapi_instrumentator"),
     middleware("sentry", "sentry_sdk"),
+    middleware("sentry_fastapi", "sentry_sdk"),
+    Wrapper("flask_site:sentry", "sentry_sdk", WSGI, ("--factory", "--interface", "wsgi")),
     Wrapper("middlewares:a2wsgi", "a2wsgi", WSGI | {"leaving"}, ("--factory", "--interface", "wsgi")),
 ]
 
@@ -109,6 +111,8 @@ def test_site_in_a_wrapper(wrapper: Wrapper, tmp_path: Path) -> None:
             leave_stream(server)
         assert_quiet(server)
         assert client.get("/boom").status_code == 500
+        server.wait_for_line('"GET /boom HTTP/1.1" 500', "stdout")
+        assert server.stderr.count("an error is reported") == (wrapper.package == "sentry_sdk")
         if "leaving" in wrapper.lacks:
             return
         with client.stream("GET", "/stream") as response:

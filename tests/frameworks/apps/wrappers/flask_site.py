@@ -1,4 +1,4 @@
-"""A Flask site in what makes ASGI of WSGI."""
+"""A Flask site, in what makes ASGI of WSGI and with Sentry."""
 
 # mypy: ignore-errors
 import hashlib
@@ -34,3 +34,12 @@ def boom():
 
 asgiref = WsgiToAsgi(site)
 a2wsgi = WSGIMiddleware(site)
+
+
+def sentry():
+    """For WSGI."""
+    from sentry_sdk.integrations.flask import FlaskIntegration
+    from wrappers.reporting import report_errors
+
+    report_errors(FlaskIntegration())
+    return site

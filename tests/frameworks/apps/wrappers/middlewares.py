@@ -88,23 +88,23 @@ def opentelemetry():
 
 
 def sentry():
-    """Reports errors to stderr."""
-    import sys
-
-    import sentry_sdk
+    """As one adds it to what has no integration."""
     from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
-    from sentry_sdk.transport import Transport
+    from wrappers.reporting import report_errors
 
-    class Report(Transport):
-        def capture_envelope(self, envelope):
-            for item in envelope.items:
-                if item.type == "event":
-                    print("an error is reported to Sentry", file=sys.stderr, flush=True)
-
-    sentry_sdk.init(
-        dsn="http://key@127.0.0.1/1", transport=Report, traces_sample_rate=1.0, auto_enabling_integrations=False
-    )
+    report_errors()
     return SentryAsgiMiddleware(Starlette(routes=ROUTES))
+
+
+def sentry_fastapi():
+    """With its integrations."""
+    from fastapi import FastAPI
+    from sentry_sdk.integrations.fastapi import FastApiIntegration
+    from sentry_sdk.integrations.starlette import StarletteIntegration
+    from wrappers.reporting import report_errors
+
+    report_errors(StarletteIntegration(), FastApiIntegration())
+    return FastAPI(routes=ROUTES)
 
 
 def correlation_id():
