@@ -13,7 +13,8 @@ import pytest
 from support.server_process import ServerProcess
 from support.sites import APPS, assert_quiet, need, new_client
 from support.waiting import DEADLINE, wait_until
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 ENDED = "the stream has ended\n"
@@ -149,7 +150,8 @@ def test_socketio(tmp_path: Path) -> None:
 @pytest.mark.parametrize("package", ["strawberry", "ariadne"])
 def test_graphql(package: str, tmp_path: Path) -> None:
     need(package)
-    with serving(f"{package}_site:app", tmp_path) as server, new_client(server.url) as client:
+    patient = ("--timeout-graceful-shutdown", "20")
+    with serving(f"{package}_site:app", tmp_path, *patient) as server, new_client(server.url) as client:
         assert client.post("/", json={"query": '{hello(name: "you")}'}).json() == {"data": {"hello": "you"}}
         form = {
             "operations": '{"query": "mutation($f: Upload!) {upload(file: $f)}", "variables": {"f": null}}',
@@ -158,18 +160,29 @@ def test_graphql(package: str, tmp_path: Path) -> None:
         uploaded = client.post("/", data=form, files={"0": ("a.bin", DATA)})
         assert uploaded.json() == {"data": {"upload": hashlib.sha256(DATA).hexdigest()}}
         assert client.post("/", content="no query").status_code == 400
-        protocol = Subprotocol("graphql-transport-ws")
-        with connect(f"ws://{server.host}:{server.port}/", subprotocols=[protocol], open_timeout=DEADLINE) as stream:
-            assert stream.subprotocol == protocol
-            stream.send('{"type": "connection_init"}')
-            assert json.loads(stream.recv(DEADLINE))["type"] == "connection_ack"
-            query = {"query": "subscription {count(target: 1000000)}"}
-            stream.send(json.dumps({"id": "1", "type": "subscribe", "payload": query}))
-            payloads = [json.loads(stream.recv(DEADLINE))["payload"] for _ in range(3)]
-            assert [payload["data"] for payload in payloads] == [{"count": number} for number in range(3)]
+        with subscribed(server) as stream:
             stream.socket.shutdown(socket.SHUT_RDWR)
-        server.wait_for_line("the stream has ended", "stdout")
+        server.wait_for_line(ENDED, "stdout")
+        with subscribed(server) as stream:
+            assert server.stop() == 0
+            with pytest.raises(ConnectionClosedError, match="1012"):
+                stream.recv(DEADLINE)
+        assert server.stdout.count(ENDED) == 2
         assert_quiet(server)
+
+
+@contextmanager
+def subscribed(server: ServerProcess) -> Iterator[ClientConnection]:
+    """A subscription from which all has come that there is."""
+    protocol = Subprotocol("graphql-transport-ws")
+    with connect(f"ws://{server.host}:{server.port}/", subprotocols=[protocol], open_timeout=DEADLINE) as stream:
+        assert stream.subprotocol == protocol
+        stream.send('{"type": "connection_init"}')
+        assert json.loads(stream.recv(DEADLINE))["type"] == "connection_ack"
+        stream.send('{"id": "1", "type": "subscribe", "payload": {"query": "subscription {count}"}}')
+        payloads = [json.loads(stream.recv(DEADLINE))["payload"] for _ in range(3)]
+        assert [payload["data"] for payload in payloads] == [{"count": number} for number in range(3)]
+        yield stream
 
 
 def test_mcp(tmp_path: Path) -> None:

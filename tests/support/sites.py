@@ -88,7 +88,7 @@ def need(package: str) -> None:
 
 def assert_quiet(server: ServerProcess) -> None:
     """Nothing but requests has been logged."""
-    assert [line for line in server.stderr.splitlines() if not line.startswith("INFO: ")] == []
+    assert all(line.startswith("INFO: ") for line in server.stderr.splitlines()), server.stderr
 
 
 def thread_of(response: httpx.Response) -> str:

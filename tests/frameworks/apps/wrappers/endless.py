@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 
 async def parts() -> AsyncIterator[bytes]:
@@ -11,6 +11,16 @@ async def parts() -> AsyncIterator[bytes]:
         while True:
             yield b"part\n"
             await asyncio.sleep(0.01)
+    finally:
+        print("the stream has ended", flush=True)
+
+
+async def numbers() -> AsyncGenerator[int, None]:
+    """What one subscribes to: three numbers, and none after them for ever."""
+    try:
+        for number in range(3):
+            yield number
+        await asyncio.Event().wait()
     finally:
         print("the stream has ended", flush=True)
 

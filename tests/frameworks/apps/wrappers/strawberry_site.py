@@ -1,13 +1,13 @@
 """Strawberry."""
 
 # mypy: ignore-errors
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 
 import strawberry
 from strawberry.asgi import GraphQL
 from strawberry.file_uploads import Upload
+from wrappers.endless import numbers
 
 
 @strawberry.type
@@ -15,10 +15,6 @@ class Query:
     @strawberry.field
     def hello(self, name: str) -> str:
         return name
-
-    @strawberry.field
-    async def boom(self) -> str:
-        raise RuntimeError("the site has a mistake")
 
 
 @strawberry.type
@@ -31,13 +27,8 @@ class Mutation:
 @strawberry.type
 class Subscription:
     @strawberry.subscription
-    async def count(self, target: int) -> AsyncGenerator[int, None]:
-        try:
-            for number in range(target):
-                yield number
-                await asyncio.sleep(0.01)
-        finally:
-            print("the stream has ended", flush=True)
+    def count(self) -> AsyncGenerator[int, None]:
+        return numbers()
 
 
 schema = strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscription)
