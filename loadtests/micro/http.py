@@ -1,6 +1,6 @@
 """From the bytes of a request to those of its response: parser, exchange, application."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from loadtests.micro.benchmark import Benchmark, Repeat
 from loadtests.micro.client import Client, loop_state
 from threadserve.config import Config
 from threadserve.interfaces.loading import AppSource
-from threadserve.logging.access_log import AccessLog, AccessLogWriter, Entry
+from threadserve.logging.access_log import AccessLog, AccessLogWriter, Entry, Moment
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -48,7 +48,7 @@ class NoWriter(AccessLogWriter):
 
     last: list[Entry]
 
-    def write_threadsafe(self, entries: list[Entry]) -> None:
+    def write_threadsafe(self, entries: list[Entry], moments: Sequence[Moment] = ()) -> None:
         self.last = entries
 
 

@@ -5,6 +5,7 @@ import contextvars
 import io
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from support.access_console import Seen, access, console_handler, entry, errors_
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.logging import access_log
-from threadserve.logging.access_log import AccessEntry, AccessLog, AccessLogWriter
+from threadserve.logging.access_log import AccessEntry, AccessLog, AccessLogWriter, Moment
 
 pytestmark = pytest.mark.usefixtures("console")
 
@@ -31,7 +32,7 @@ class Batches:
         self.batches: list[list[AccessEntry]] = []
         self.arrived = asyncio.Event()
 
-    def write_threadsafe(self, entries: list[AccessEntry]) -> None:
+    def write_threadsafe(self, entries: list[AccessEntry], moments: list[Moment]) -> None:
         self.batches.append(entries)
         self.arrived.set()
 
@@ -254,3 +255,35 @@ def test_the_thread_starts_with_an_empty_context() -> None:
     variable.set("the starter's")
     written([entry(0)])
     assert values == ["empty"]
+
+
+def test_a_record_is_of_the_moment_at_which_its_response_ended() -> None:
+    variable = contextvars.ContextVar("variable", default="empty")
+    seen: list[tuple[str, float, str | None]] = []
+
+    def note(record: logging.LogRecord) -> bool:
+        seen.append((variable.get(), record.created, record.threadName))
+        return True
+
+    async def respond(log: AccessLog, number: int) -> float:
+        variable.set(f"request {number}")
+        log.add(entry(number))
+        return time.time()
+
+    async def main() -> list[float]:
+        log = AccessLog(asyncio.get_running_loop(), writer)
+        ends = [await asyncio.create_task(respond(log, number)) for number in range(2)]
+        log.flush()
+        return ends
+
+    access.addFilter(note)
+    writer = AccessLogWriter()
+    began = time.time()
+    first, second = asyncio.run(main())
+    writer.start()
+    writer.stop()
+    assert [(value, thread) for value, _, thread in seen] == [
+        ("request 0", threading.current_thread().name),
+        ("request 1", threading.current_thread().name),
+    ]
+    assert began <= seen[0][1] <= first <= seen[1][1] <= second

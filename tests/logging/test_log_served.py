@@ -35,9 +35,9 @@ logging.config.dictConfig({
 
 
 @contextmanager
-def logged(folder: Path, setup: str, *options: str) -> Iterator[ServerProcess]:
+def logged(folder: Path, setup: str, *options: str, app: str = APP) -> Iterator[ServerProcess]:
     """A server whose application sets logging up, after it has answered one request and ended."""
-    (folder / "site_that_logs.py").write_text(APP.replace("{setup}", setup))
+    (folder / "site_that_logs.py").write_text(app.replace("{setup}", setup))
     with ServerProcess("site_that_logs:app", *options, cwd=folder) as server:
         with clients() as connect:
             assert connect(server).get("/path").status == 200
@@ -63,6 +63,34 @@ def test_loggers_by_uvicorns_names_are_the_servers(tmp_path: Path) -> None:
     with logged(tmp_path, UVICORNS, "--threads", "2", "--workers", "2") as server:
         assert server.stdout == ""
         assert "INFO:     from the application\n" in server.stderr
+
+
+CORRELATED = """
+from contextvars import ContextVar
+number = ContextVar("number", default="none")
+
+def add_number(record):
+    record.msg = f"{number.get()} {record.msg}"
+    return True
+
+logging.getLogger("uvicorn.access").addFilter(add_number)
+logging.getLogger("uvicorn.access").handlers[0].setFormatter(logging.Formatter("%(threadName)s %(message)s"))
+
+class Numbered:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        number.set("seven")
+        await self.app(scope, receive, send)
+"""
+
+
+@pytest.mark.parametrize("format", [(), ("--access-log-format", "%(m)s")], ids=["default", "formatted"])
+def test_access_records_are_of_the_thread_and_context_of_their_request(tmp_path: Path, format: tuple[str, ...]) -> None:
+    decorated = APP.replace("async def app", "@Numbered\nasync def app")
+    with logged(tmp_path, CORRELATED, *format, "--lifespan", "off", app=decorated) as server:
+        assert re.fullmatch(r"threadserve-1 seven (127\..*|GET)\n", server.stdout)
 
 
 def test_the_log_goes_to_the_roots_handlers_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ handler never holds up a loop. What waits is bounded: beyond `MAX_WAITING` lines
 
 With `access_log_format` the entries are the facts that the format asks for, and the writer makes the lines of them.
 
-Lines reach the handlers up to `FLUSH_SECONDS` after the response; a record's time is that of its writing.
+Lines reach the handlers up to `FLUSH_SECONDS` after the response. Where they are records, for handlers, filters and
+formatters that somebody has set up, they have the time, the thread and the context variables of the response's end.
 """
 
 import asyncio
 import contextvars
 import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from threadserve.logging.access_format import AccessFacts, AccessFormat, access_format
@@ -37,6 +39,18 @@ CONTROL = bytes([*range(0x20), 0x7F])
 Entry = AccessEntry | AccessFacts
 """What is kept of a request: facts where there is a format, else what the default line shows."""
 
+
+class Moment(NamedTuple):
+    """When, by which thread and in which context a response came to its end."""
+
+    time: float
+    thread: threading.Thread
+    context: contextvars.Context
+
+
+Batch = tuple[list[Entry], Sequence[Moment]]
+"""Entries, and as many moments or none."""
+
 access_logger = logging.getLogger("threadserve.access")
 error_logger = logging.getLogger("threadserve.error")
 
@@ -46,10 +60,11 @@ class AccessLog:
 
     `add(entry)` takes `AccessFacts` if there is a `format`, or else an `AccessEntry`. It is looked up anew for each
     request: the first entry after a flush schedules the next flush, and until then `add` is the list's own `append`,
-    which costs a quarter of a method that would have to ask whether it is the first.
+    which costs a quarter of a method that would have to ask whether it is the first; where records are to be made of
+    the entries, it notes the moment as well.
     """
 
-    __slots__ = ("_entries", "_loop", "_writer", "add", "format")
+    __slots__ = ("_entries", "_loop", "_moments", "_thread", "_writer", "add", "format")
 
     add: Callable[[Entry], None]
 
@@ -57,20 +72,27 @@ class AccessLog:
         self._loop = loop
         self._writer = writer
         self.format = access_format(format)
+        self._thread = threading.current_thread()
         self._entries: list[Entry] = []
+        self._moments: list[Moment] = []
         self.add = self._add_first
 
     def _add_first(self, entry: Entry) -> None:
         self._loop.call_later(FLUSH_SECONDS, self.flush)
+        self.add = self._entries.append if fast_lane_now() is not None else self._add_with_moment
+        self.add(entry)
+
+    def _add_with_moment(self, entry: Entry) -> None:
         self._entries.append(entry)
-        self.add = self._entries.append
+        self._moments.append(Moment(time.time(), self._thread, contextvars.copy_context()))
 
     def flush(self) -> None:
         """Hands over what was collected. Also to be called once after the loop's last request."""
         entries, self._entries = self._entries, []
+        moments, self._moments = self._moments, []
         self.add = self._add_first
         if entries:
-            self._writer.write_threadsafe(entries)
+            self._writer.write_threadsafe(entries, moments)
 
 
 class AccessLogWriter:
@@ -82,10 +104,12 @@ class AccessLogWriter:
 
     def __init__(self, format: str | None = None) -> None:
         chosen = access_format(format)
-        self._write: Callable[[list[Any]], None] = partial(write_formatted, chosen) if chosen else write
+        self._write: Callable[[list[Any], Sequence[Moment]], None] = (
+            partial(write_formatted, chosen) if chosen else write
+        )
         self._handover = threading.Condition()
         """Guards the four below, which loops and the writer thread share."""
-        self._batches: deque[list[Entry]] = deque()
+        self._batches: deque[Batch] = deque()
         self._waiting = 0
         self._dropped = 0
         self._stopping = False
@@ -106,26 +130,27 @@ class AccessLogWriter:
         if self._thread.is_alive():
             self._thread.join()
 
-    def write_threadsafe(self, entries: list[Entry]) -> None:
-        """Takes a list of entries, which then belongs to the writer. Never blocks on the console."""
+    def write_threadsafe(self, entries: list[Entry], moments: Sequence[Moment] = ()) -> None:
+        """Takes entries, and the moment of each or none, for its own. Never blocks on the console."""
         with self._handover:
             if self._stopping or self._waiting + len(entries) > MAX_WAITING:
                 self._dropped += len(entries)
                 return
-            self._batches.append(entries)
+            self._batches.append((entries, moments))
             self._waiting += len(entries)
             self._handover.notify()
 
     def _write_all(self) -> None:
         while batches := self._take_batches():
             while batches:
-                batch = batches.popleft()
-                for start in range(0, len(batch), CHUNK_LINES):
-                    self._write(batch[start : start + CHUNK_LINES])
-                self._on_written(len(batch))
+                entries, moments = batches.popleft()
+                for start in range(0, len(entries), CHUNK_LINES):
+                    chunk = slice(start, start + CHUNK_LINES)
+                    self._write(entries[chunk], moments[chunk])
+                self._on_written(len(entries))
             self._report_dropped()
 
-    def _take_batches(self) -> deque[list[Entry]]:
+    def _take_batches(self) -> deque[Batch]:
         """What waits to be written, as soon as there is any; nothing when stopping and all is written."""
         with self._handover:
             while not self._batches and not self._stopping:
@@ -146,7 +171,7 @@ class AccessLogWriter:
             )
 
 
-def write(entries: list[AccessEntry]) -> None:
+def write(entries: list[AccessEntry], moments: Sequence[Moment] = ()) -> None:
     """Writes entries the fastest way that shows no difference: lines straight to the console, or else log records."""
     if not is_wanted():
         return
@@ -157,10 +182,10 @@ def write(entries: list[AccessEntry]) -> None:
         console, formatter = fast_lane
         console.write_threadsafe(formatter.format_lines(entries))
     else:
-        write_records(entries)
+        write_records(entries, moments)
 
 
-def write_formatted(format: AccessFormat, entries: list[AccessFacts]) -> None:
+def write_formatted(format: AccessFormat, entries: list[AccessFacts], moments: Sequence[Moment]) -> None:
     """Writes entries as `write` does, in a format."""
     if not is_wanted():
         return
@@ -169,7 +194,7 @@ def write_formatted(format: AccessFormat, entries: list[AccessFacts]) -> None:
     if fast_lane is not None:
         fast_lane[0].write_threadsafe("".join([f"{line}\n" for line in lines]))
     else:
-        write_records([printable(entry_of(facts)) for facts in entries], lines)
+        write_records([printable(entry_of(facts)) for facts in entries], moments, lines)
 
 
 def is_wanted() -> bool:
@@ -191,7 +216,7 @@ def fast_lane_now() -> tuple[ConsoleHandler, AccessFormatter] | None:
     return console, formatter
 
 
-def write_records(entries: list[AccessEntry], lines: list[str] | None = None) -> None:
+def write_records(entries: list[AccessEntry], moments: Sequence[Moment], lines: list[str] | None = None) -> None:
     """Hands every entry to the logger as a record; what a handler or filter raises is reported once for all.
 
     The message of a record is its line, where there are `lines`. Its args are the entry in any case, for filters.
@@ -203,13 +228,25 @@ def write_records(entries: list[AccessEntry], lines: list[str] | None = None) ->
             record.access_line = lines[position]
             record.msg = lines[position].replace("%", "%%") + WITHOUT_ARGS
         try:
-            access_logger.handle(record)
+            if moments:
+                handle_at(moments[position], record)
+            else:
+                access_logger.handle(record)
         except Exception as error:
             failures.append(error)
     if failures:
         error_logger.error(
             "Access log: %s failed in a log handler or filter", counted(len(failures), "line"), exc_info=failures[0]
         )
+
+
+def handle_at(moment: Moment, record: logging.LogRecord) -> None:
+    """Hands a record to the logger as if it were made at that moment."""
+    record.relativeCreated += (moment.time - record.created) * 1000
+    record.created = moment.time
+    record.msecs = moment.time % 1 * 1000 // 1
+    record.thread, record.threadName = moment.thread.ident, moment.thread.name
+    moment.context.run(access_logger.handle, record)
 
 
 def is_printable(entries: list[AccessEntry]) -> bool:
