@@ -13,6 +13,8 @@ from support.waiting import wait_until
 
 from threadserve.types import Message, Receive, Scope, Send
 
+# Of the kernel's buffers on both sides.
+MORE_THAN_QUEUES = 32_000_000
 GOING = [RawClient.close, RawClient.reset]
 pytestmark = pytest.mark.parametrize("leave", GOING, ids=["FIN", "RST"])
 
@@ -145,6 +147,86 @@ def test_stream_in_a_task_of_its_own_is_let_go(
     leave(client)
     gone.open()
     assert sent.get() == 100
+
+
+def test_part_for_a_client_that_has_gone_takes_no_turn_of_the_loop(
+    serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None]
+) -> None:
+    """A stream is cancelled where it waits for its next part then, and ends; within `send` it would only be left."""
+    gate, seen = Gate(), Outcome()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_body(receive)
+        await start(send)
+        await body(send, b"first", more=True)
+        gate.arrived += 1
+        await receive()
+        turns: list[str] = []
+        asyncio.get_running_loop().call_soon(turns.append, "a turn")
+        for _ in range(10):
+            await body(send, b"too late", more=True)
+        seen.set(list(turns))
+
+    client = connect(serve(app, loop=loop))
+    client.send(request())
+    gate.wait_for_arrivals()
+    leave(client)
+    assert seen.get() == []
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"1000000000000")]], ids=["endless", "long"])
+def test_stream_that_never_waits_lets_others_have_their_turn(
+    serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None], headers: list[tuple[bytes, bytes]]
+) -> None:
+    gate, ended = Gate(), Outcome()
+
+    async def stream(send: Send) -> None:
+        while True:
+            await body(send, b"too late", more=True)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_body(receive)
+        await start(send, headers=headers)
+        await body(send, b"first", more=True)
+        gate.arrived += 1
+        await receive()
+        ended.set(await asyncio.wait([asyncio.create_task(stream(send))], timeout=0.01))
+
+    client = connect(serve(app, loop=loop))
+    client.send(request())
+    gate.wait_for_arrivals()
+    leave(client)
+    ended.get()
+
+
+def test_stream_for_a_slow_reader_that_goes_is_cancelled_where_it_waits(
+    serve: Serve, connect: Connect, loop: str, leave: Callable[[RawClient], None]
+) -> None:
+    gate, seen = Gate(), Outcome()
+
+    async def stream(send: Send) -> None:
+        place = "in send"
+        try:
+            gate.arrived += 1
+            await body(send, bytes(MORE_THAN_QUEUES), more=True)
+            place = "behind it"
+            await asyncio.Event().wait()
+        finally:
+            seen.set(place)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_body(receive)
+        await start(send)
+        task = asyncio.create_task(stream(send))
+        await receive()
+        task.cancel()
+        await asyncio.wait([task])
+
+    client = connect(serve(app, loop=loop), receive_buffer=65536)
+    client.send(request())
+    gate.wait_for_arrivals()
+    leave(client)
+    assert seen.get() == "behind it"
 
 
 def test_send_raises_oserror_once_the_client_has_gone(

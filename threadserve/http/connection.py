@@ -152,10 +152,11 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         self._state.connections.discard(self)
         self.deadline = inf
         self._phase = LINGERING
+        # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
+        self.resume_writing()
         if self._exchange is not None:
             self._log_broken_off(self._exchange)
             self._exchange.disconnect(gone=True)
-        self.resume_writing()
         self._state.check_drained()
 
     def resume_writing(self) -> None:

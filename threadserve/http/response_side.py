@@ -49,6 +49,8 @@ WHEN = {
 
 UNDECLARED = -1
 LARGE_BODY = 65536
+# Parts in a row for a client that has gone, before a stream that seems never to wait lets others have their turn.
+LET_GO_AT_ONCE = 100
 BODYLESS = frozenset({204, 304})
 CLOSE = b"connection: close\r\n\r\n"
 
@@ -77,7 +79,7 @@ class ResponseSide:
     _trails = False
     _trailers = b""
     _is_late = False
-    _is_left_alone = False
+    _let_go = 0
 
     async def send(self, message: Message) -> None:
         """Takes the application's next message and returns when the client has room for more; from any thread.
@@ -308,17 +310,19 @@ class ResponseSide:
         Raises `ClientDisconnected` where nothing else can end the application: it sends part after part of a body
         without a length, and does not hear of its client by `receive`.
         """
-        # Whoever waits in `receive` has a turn, and so has the rest of the loop beside a stream that never waits.
-        await sleep(0)
         kind = message["type"]
         if kind == "http.response.start":
             self._start(message)
             self.phase = GONE
-        elif kind == "http.response.body" and message.get("more_body", False) and self._remaining < 0:
+        elif kind == "http.response.body" and message.get("more_body", False):
             # The first may be the whole of it: middlewares send such a body with an empty end behind.
-            if self._is_left_alone and self._is_deaf():
+            if self._let_go and self._remaining < 0 and self._is_deaf():
                 raise ClientDisconnected("the client has disconnected")
-            self._is_left_alone = True
+            self._let_go += 1
+            # Who cancels a stream is to meet it where it waits for its next part, which ends it: within `send`, it
+            # would be left to the garbage collector.
+            if self._let_go > LET_GO_AT_ONCE:
+                await sleep(0)
 
     def _is_deaf(self) -> bool:
         """Whether the application can learn only by `send` that its client has gone."""
