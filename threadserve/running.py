@@ -16,6 +16,7 @@ from threadserve.processes.child import check_can_be_sent
 from threadserve.processes.reloader import Reloader
 from threadserve.processes.supervisor import Supervisor
 from threadserve.server import Server
+from threadserve.tls.certificates import certificates_for
 
 logger = logging.getLogger("threadserve.error")
 
@@ -60,9 +61,10 @@ def is_to_be_supervised(config: Config) -> bool:
 
 
 def check_processes(config: Config) -> None:
-    """Raises `ConfigError` where other processes cannot serve what this one was given."""
+    """Raises `ConfigError` where other processes cannot serve what this one was given, or not encrypt."""
     option = "reload" if config.reload else "workers"
     if not isinstance(config.app, str):
         raise ConfigError(option, 'other processes cannot be given an object: pass the app as "module:attribute"')
     if config.reload and config.workers is not None and config.workers > 1:
         raise ConfigError("reload", "it serves with one process: leave out --workers, or use --threads")
+    certificates_for(config, 1)

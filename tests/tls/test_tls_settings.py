@@ -166,14 +166,18 @@ def test_the_terminal_is_never_asked_for_a_password(identity: Identity) -> None:
 @pytest.mark.parametrize(
     "expected", [("--ssl-keyfile-password", "wrong", "not the password"), ("--ssl-ciphers", "CAESAR", "'CAESAR'")]
 )
-def test_a_wrong_option_is_one_line_at_start(identity: Identity, expected: tuple[str, str, str]) -> None:
+@pytest.mark.parametrize("processes", [(), ("--workers", "2"), ("--reload",)], ids=["one", "workers", "reload"])
+def test_a_wrong_option_is_one_line_at_start(
+    identity: Identity, expected: tuple[str, str, str], processes: tuple[str, ...]
+) -> None:
     option, value, said = expected
-    options = [*identity.options[:-1], str(identity.encrypted_key), "--ssl-keyfile-password", PASSWORD, option, value]
+    key = [*identity.options[:-1], str(identity.encrypted_key), "--ssl-keyfile-password", PASSWORD]
+    options = [*processes, *key, option, value]
     server = ServerProcess(APP, "--app-dir", TESTS, *options)
     server.start(wait=False)
     assert server.wait(3 * DEADLINE) == 2
     (line,) = server.stderr.splitlines()
-    assert option in line
+    assert line.startswith(f"Error: Invalid value for '{option}': ")
     assert said in line
     server.kill()
 
