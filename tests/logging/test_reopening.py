@@ -86,6 +86,12 @@ def test_a_file_that_was_never_opened_stays_so(tmp_path: Path, add: AddHandler) 
     assert not (tmp_path / "log").exists()
 
 
+def test_where_no_file_is_open_nothing_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("threadserve.logging.reopening.file_handlers", list)
+    reopen_log_files()
+    assert caplog.messages == []
+
+
 def test_a_file_that_cannot_be_opened_is_named_and_the_old_one_kept(
     tmp_path: Path, add: AddHandler, caplog: pytest.LogCaptureFixture
 ) -> None:

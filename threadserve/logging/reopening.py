@@ -21,7 +21,8 @@ def reopen_log_files() -> None:
             reopened += reopen(handler)
         except OSError as error:
             logger.error("The log file %s cannot be reopened: %s", handler.baseFilename, error.strerror or error)
-    logger.info("Reopened %s.", counted(reopened, "log file"))
+    if reopened:
+        logger.info("Reopened %s.", counted(reopened, "log file"))
 
 
 def reopen(handler: logging.FileHandler) -> bool:
