@@ -252,6 +252,42 @@ def test_a_configuration_of_ours_that_names_other_loggers_only_does_not_either(
     assert log_both(capsys) == ("", '127.0.0.1:54321 - "GET / HTTP/1.1" 200\nhello\n')
 
 
+PAIRS = pytest.mark.parametrize(
+    ("above", "below"),
+    [("threadserve", "uvicorn.access"), ("uvicorn", "threadserve.access")],
+    ids=["uvicorn", "threadserve"],
+)
+
+
+@PAIRS
+def test_a_configuration_may_mix_the_names(capsys: pytest.CaptureFixture[str], above: str, below: str) -> None:
+    config: dict[str, Any] = copy.deepcopy(UVICORNS)
+    loggers = config.pop("loggers")
+    configured(log_config={**config, "loggers": {above: loggers["uvicorn"], below: loggers["uvicorn.access"]}})
+    assert log_both(capsys) == (ACCESS_LINE, "INFO:     hello\n")
+    assert (parent.name, access.name) == (above, below)
+
+
+@PAIRS
+def test_a_file_may_mix_the_names(capsys: pytest.CaptureFixture[str], above: str, below: str) -> None:
+    parser = RawConfigParser()
+    parser.read_string(INI)
+    parser.set("logger_uvicorn", "qualname", above)
+    parser.set("logger_access", "qualname", below)
+    configured(log_config=parser)
+    assert log_both(capsys) == (ACCESS_LINE, "INFO:     hello\n")
+    assert (parent.name, access.name) == (above, below)
+
+
+def test_what_a_configuration_leaves_unnamed_is_logged_by_what_it_names(capsys: pytest.CaptureFixture[str]) -> None:
+    config: dict[str, Any] = copy.deepcopy(UVICORNS)
+    config["formatters"]["default"] = {"format": "%(message)s"}
+    for name in ("uvicorn", "threadserve"):
+        configured()
+        configured(log_config={**config, "loggers": {name: config["loggers"]["uvicorn"]}})
+        assert log_both(capsys) == ("", '127.0.0.1:54321 - "GET / HTTP/1.1" 200\nhello\n')
+
+
 def test_who_means_it_can_disable_a_logger(capsys: pytest.CaptureFixture[str]) -> None:
     configured()
     logging.getLogger("uvicorn.access").disabled = True

@@ -10,7 +10,7 @@ from configparser import RawConfigParser
 from typing import Any
 
 from threadserve.logging.formatters import settle_colors
-from threadserve.logging.names import SUFFIXES
+from threadserve.logging.names import SUFFIXES, other_name
 
 UVICORNS = re.compile(r"(ext://)?uvicorn\.logging\.(AccessFormatter|ColourizedFormatter|DefaultFormatter)")
 
@@ -19,7 +19,7 @@ class Configurator(logging.config.DictConfigurator):
     """What `logging.config.dictConfig` does, with our formatters in place of Uvicorn's, which need not be installed."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(with_our_formatters(config))
+        super().__init__(with_both_names(with_our_formatters(config)))
 
     def configure_handler(self, config: dict[str, Any]) -> logging.Handler | Any:
         """Makes a handler; its formatter colours where the handler writes to a terminal."""
@@ -41,7 +41,9 @@ def take_formatters() -> None:
 
 def configure_by_parser(parser: RawConfigParser) -> None:
     """Does the same for what `logging.config.fileConfig` takes."""
-    logging.config.fileConfig(with_our_formatters(parser), disable_existing_loggers=False)
+    both = with_our_formatters(parser)
+    name_both(both)
+    logging.config.fileConfig(both, disable_existing_loggers=False)
     for section in parser.sections():
         if section.startswith("logger_") and parser.has_option(section, "qualname"):
             call_by(parser.get(section, "qualname"))
@@ -67,6 +69,38 @@ def with_our_formatters(value: Any) -> Any:
                 parser.set(section, "class", with_our_formatters(name))
         return parser
     return value
+
+
+def with_both_names(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that names each logger by all its names: `logging.config` resets those below one that it names.
+
+    The name that was given comes last, and is the one that records get.
+    """
+    given = config.get("loggers")
+    if not isinstance(given, dict):
+        return config
+    loggers: dict[str, Any] = {}
+    for name, logger in given.items():
+        other = other_name(name)
+        if other is not None and other not in given:
+            loggers[other] = logger
+        loggers[name] = logger
+    return {**config, "loggers": loggers}
+
+
+def name_both(parser: RawConfigParser) -> None:
+    """Does the same in what `logging.config.fileConfig` takes."""
+    if not parser.has_option("loggers", "keys"):
+        return
+    keys = [key.strip() for key in parser.get("loggers", "keys").split(",")]
+    sections = [f"logger_{key}" for key in keys]
+    names = {parser.get(each, "qualname") for each in sections if parser.has_option(each, "qualname")}
+    for section in sections:
+        other = other_name(parser.get(section, "qualname", fallback=""))
+        if other is not None and other not in names:
+            parser[f"logger_{other}"] = {**dict(parser.items(section, raw=True)), "qualname": other}
+            keys.insert(0, other)
+    parser.set("loggers", "keys", ",".join(keys))
 
 
 def call_by(name: str) -> None:

@@ -10,6 +10,13 @@ import sys
 SUFFIXES = ("", ".error", ".access", ".asgi")
 
 
+def other_name(name: str) -> str | None:
+    """The other of a logger's two names, if it has two."""
+    first, dot, rest = name.partition(".")
+    others = {"threadserve": "uvicorn", "uvicorn": "threadserve"}
+    return f"{others[first]}{dot}{rest}" if first in others and f"{dot}{rest}" in SUFFIXES else None
+
+
 class Kept:
     """What makes a logger one that is disabled by those only who mean it.
 
