@@ -1,6 +1,7 @@
 """Serving inside the workers of the real Gunicorn: its signals, timeouts, limits, sockets and logs."""
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from support.responses import Response
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.config import build
+from threadserve.interfaces.wsgi import pool
 
 pytest.importorskip("gunicorn", reason="Gunicorn is not installed")
 
@@ -35,16 +37,37 @@ def application(environ, start_response):
     return [b"wsgi on threads" if environ["wsgi.multithread"] else b"wsgi"]
 """
 
+STUCK = """
+import threading
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/stuck":
+        threading.Event().wait()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"served"]
+"""
+
 WORKERS = """
 from threadserve.gunicorn import ThreadserveWorker
 
 class Named(ThreadserveWorker):
     CONFIG_KWARGS = {"headers": [("X-Made-By", "Named")], "timeout_keep_alive": 60}
 
+class Impatient(ThreadserveWorker):
+    CONFIG_KWARGS = {"wsgi_threads": 1, "timeout_request": 0.3}
+
 class Telling(ThreadserveWorker):
     def notify(self):
         super().notify()
         self.log.info("alive")
+
+class Logged(ThreadserveWorker):
+    CONFIG_KWARGS = {
+        "log_config": {
+            "version": 1,
+            "handlers": {"file": {"class": "logging.FileHandler", "filename": "site.log"}},
+            "root": {"level": "INFO", "handlers": ["file"]},
+        }
+    }
 
 class Wrong(ThreadserveWorker):
     CONFIG_KWARGS = {"http": "spdy"}
@@ -291,6 +314,16 @@ def test_the_access_log_has_gunicorns_format_and_file(start: Start, tmp_path: Pa
     wait_until(lambda: get(server, "/pid") and "/pid" in log.read_text(), "a line in the new file")
 
 
+def test_sigusr1_reopens_the_files_of_a_log_config(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "workers.py").write_text(WORKERS)
+    log = tmp_path / "site.log"
+    server = start(worker="workers.Logged", wait=False)
+    wait_until(lambda: log.exists() and "Started server process" in log.read_text(), "a server", 3 * DEADLINE)
+    log.rename(tmp_path / "site.log.1")
+    server.send_signal(signal.SIGUSR1)
+    wait_until(lambda: log.exists() and "Reopened 1 log file." in log.read_text(), "a line in the new file")
+
+
 def test_without_an_access_log_there_are_no_lines(start: Start) -> None:
     server = start()
     get(server)
@@ -321,6 +354,22 @@ def test_a_wsgi_application(start: Start, tmp_path: Path) -> None:
     (tmp_path / "wsgi_app.py").write_text(WSGI)
     server = start("--threads", "2", app="wsgi_app")
     assert get(server) == "wsgi on threads"
+
+
+def test_a_worker_whose_wsgi_threads_are_all_stuck_is_replaced(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "workers.py").write_text(WORKERS)
+    (tmp_path / "wsgi_app.py").write_text(STUCK)
+    server = start(app="wsgi_app", worker="workers.Impatient")
+    with clients() as connect:
+        # As many threads as there may be of one.
+        stuck = [connect(server) for _ in range(1 + pool.REPLACEMENTS)]
+        for client in stuck:
+            client.send(request("GET", "/stuck"))
+        assert [client.read_response().status for client in stuck] == [504] * len(stuck)
+    first, _ = wait_for_workers(server, 2)
+    # A code that would have had the arbiter give up, was it the server's own.
+    server.wait_for_line(re.compile(rf"Worker \(pid:{first}\) exited with code 1"))
+    assert get(server) == "served"
 
 
 def test_forwarded_headers_from_trusted_addresses(start: Start) -> None:

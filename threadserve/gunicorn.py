@@ -115,6 +115,12 @@ class ThreadserveWorker(Worker, Observer):
         self.cfg.worker_int(self)
         self._stop(at_once=True)
 
+    def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
+        """SIGUSR1 has log files opened anew: Gunicorn opens those of its own, and the server all that there are."""
+        super().handle_usr1(sig, frame)
+        if self._server is not None:
+            self._server.handle_upkeep(sig, frame)
+
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT comes when there was no sign of life for too long, and a second before SIGKILL."""
         self._stop(at_once=True)

@@ -185,13 +185,18 @@ class Server:
         self._signals.append(sig)
         self._on_stop_request()
 
+    def handle_upkeep(self, sig: int, frame: FrameType | None) -> None:
+        """Handles a signal of `UPKEEP`: has what it asks for done by a server that serves, or will."""
+        if self._serving is not None:
+            self._serving.look_after_threadsafe(sig)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Has `handle_exit` called for signals, on the main thread. Programs that handle them override it."""
         self._signals.clear()
         with (
             handled(self.handle_exit, self._observer.stop_signals),
-            handled(self._on_upkeep, self._upkeep_signals),
+            handled(self.handle_upkeep, self._upkeep_signals),
         ):
             yield
 
@@ -230,10 +235,6 @@ class Server:
         """What has log files and certificates opened anew, unless the program has a meaning of its own for it."""
         numbers = self._observer.upkeep_signals
         return numbers if self._observer.is_supervised else unclaimed(numbers)
-
-    def _on_upkeep(self, number: int, frame: FrameType | None) -> None:
-        if self._serving is not None:
-            self._serving.look_after_threadsafe(number)
 
     def _wake(self) -> None:
         if self._serving is not None:
