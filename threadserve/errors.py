@@ -5,9 +5,13 @@ Raised on any thread. An instance carries one line for a person to read and neve
 
 
 class ThreadserveError(Exception):
-    """Something that stops the server. `str()` is one clear line; `exit_code` is the process's exit code."""
+    """Something that stops the server. `str()` is one clear line; `exit_code` is the process's exit code.
+
+    `is_logged` tells that the log has said so already, in Uvicorn's words.
+    """
 
     exit_code = 1
+    is_logged = False
 
 
 class ConfigError(ThreadserveError):
@@ -46,9 +50,15 @@ class BindError(ThreadserveError):
 
 
 class StartupFailed(ThreadserveError):
-    """An application's lifespan start-up failed or a loop thread could not start. The exit code is Uvicorn's."""
+    """The application or a loop thread could not start. The exit code is Uvicorn's."""
 
     exit_code = 3
+
+
+class LifespanFailed(StartupFailed):
+    """An application's lifespan start-up failed."""
+
+    is_logged = True
 
 
 class WorkerFailed(ThreadserveError):

@@ -90,17 +90,18 @@ def serve(ctx: click.Context, /, app: str, **values: Any) -> None:
     except ThreadserveError as error:
         if isinstance(error, AppImportFailed) and error.__cause__ is not None:
             click.echo(application_traceback(error.__cause__), err=True, nl=False)
-        if "log_config" in {**ctx.obj, **given} and log_on_console(str(error)):
+        if "log_config" in {**ctx.obj, **given} and log_on_console(error):
             raise click.exceptions.Exit(error.exit_code) from error
         stop(str(error), error.exit_code)
 
 
-def log_on_console(line: str) -> bool:
-    """Logs what stops the server where handlers take it; returns whether one of them has shown it on the console."""
+def log_on_console(error: ThreadserveError) -> bool:
+    """Has what stops the server logged, once, where handlers take it; returns whether one shows it on the console."""
     handlers = [each for each in handlers_reached(logger) if each.level <= logging.ERROR]
     if not handlers or not logger.isEnabledFor(logging.ERROR):
         return False
-    logger.error("%s", line)
+    if not error.is_logged:
+        logger.error("%s", error)
     return any(getattr(each, "stream", None) in (sys.stdout, sys.stderr) for each in handlers)
 
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import Any, Literal
 
-from threadserve.errors import StartupFailed
+from threadserve.errors import LifespanFailed
 from threadserve.interfaces.app_errors import one_line
 from threadserve.interfaces.hints import hint_for, hint_in
 from threadserve.types import ASGIApp, Message
@@ -54,7 +54,7 @@ class Lifespan:
     async def startup(self) -> None:
         """Starts the lifespan and waits, as long as it takes, until the application is ready or does without.
 
-        Raises `StartupFailed` if it is not. If it is cancelled, the application's task is ended first.
+        Raises `LifespanFailed` if it is not. If it is cancelled, the application's task is ended first.
         """
         if self._mode == "off":
             return
@@ -65,7 +65,7 @@ class Lifespan:
         if self._startup_failure is not None:
             logger.error("Application startup failed. Exiting.")
             await self._end(self._task, TASK_END_TIMEOUT)
-            raise StartupFailed(f"the application's startup failed: {self._startup_failure}")
+            raise LifespanFailed(f"the application's startup failed: {self._startup_failure}")
         self._started = True
         self._log_step("Application startup complete.")
 
