@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.apps import hello
 from support.raw_client import RawClient
-from support.server_process import ServerProcess
+from support.server_process import PACKAGE_ROOT, SERVING, ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.workers import STARTED, begin_upload, chunk
 
@@ -141,3 +142,127 @@ def test_a_program_keeps_the_handlers_that_it_has() -> None:
         signal.signal(signal.SIGUSR1, before)
     assert came == [signal.SIGUSR1]
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+SLOW = """
+import os
+print("importing", os.getpid(), flush=True)
+open("go").read()
+from support.apps import hello as app
+"""
+# `run` in a program, which makes no difference to what handles the signals afterwards.
+PROGRAM = """
+import signal, sys, threadserve
+if __name__ == "__main__":
+    threadserve.run("support.apps:hello", port=0, log_config="go.json")
+    print([signal.getsignal(number).name for number in (signal.SIGHUP, signal.SIGUSR1)])
+"""
+LOG = {
+    "version": 1,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+}
+
+
+class Fifo:
+    """A pipe whose reader waits until the test has it go on."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._path = path
+        self._end = -1
+
+    def wait_for_reader(self) -> None:
+        """Waits until somebody reads, who goes on waiting."""
+
+        def has_reader() -> bool:
+            try:
+                self._end = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                return False
+            return True
+
+        wait_until(has_reader, "a reader", 2 * DEADLINE)
+
+    def give(self, text: str = "") -> None:
+        """Lets the reader go on, with this text."""
+        os.write(self._end, text.encode())
+        os.close(self._end)
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Fifo:
+    return Fifo(tmp_path / "go")
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Start]:
+    """`begin(*arguments)` starts a server and does not wait until it serves; `program` is what to run instead."""
+    with ExitStack() as stack:
+
+        def begin_one(*arguments: str, program: Path | None = None) -> ServerProcess:
+            server = ServerProcess(
+                *arguments, env={"WEB_CONCURRENCY": "", "PYTHONPATH": f"{TESTS}:{PACKAGE_ROOT}"}, cwd=tmp_path
+            )
+            if program is not None:
+                server.command = [sys.executable, str(program)]
+            server.start(wait=False)
+            stack.callback(server.kill)
+            return server
+
+        yield begin_one
+
+
+def wait_until_serving(server: ServerProcess) -> None:
+    match = server.wait_for_line(SERVING)
+    server.host, server.port = match[1], int(match[2])
+    assert get(server, "/")
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "1"), ("--reload",)], ids=" ".join)
+def test_no_signal_ends_a_command_that_reads_its_settings(begin: Start, fifo: Fifo, options: tuple[str, ...]) -> None:
+    server = begin("support.apps:hello", "--config", "go", *options)
+    fifo.wait_for_reader()
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        server.send_signal(number)
+    fifo.give('app-dir = "."')
+    wait_until_serving(server)
+    assert server.stop() == 0
+
+
+def test_no_signal_ends_a_program_that_makes_its_server(begin: Start, fifo: Fifo, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "go.json").symlink_to("go")
+    server = begin("support.apps:hello", program=tmp_path / "program.py")
+    fifo.wait_for_reader()
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        server.send_signal(number)
+    fifo.give(json.dumps(LOG))
+    wait_until_serving(server)
+    assert server.stop() == 0
+    assert server.stdout == "['SIG_DFL', 'SIG_DFL']\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "1"), ("--reload",)], ids=" ".join)
+def test_no_signal_ends_a_process_that_imports_the_application(
+    begin: Start, fifo: Fifo, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "slow_app.py").write_text(SLOW)
+    server = begin("slow_app:app", *options)
+    pid = int(server.wait_for_line(r"importing (\d+)", "stdout")[1])
+    fifo.wait_for_reader()
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        os.kill(pid, number)
+    fifo.give()
+    wait_until_serving(server)
+    assert server.stop() == 0
+    assert server.stdout.count("importing") == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, -15)], ids=["int", "term"])
+def test_a_signal_to_stop_ends_a_command_that_reads_its_settings(
+    begin: Start, fifo: Fifo, number: int, code: int
+) -> None:
+    server = begin("support.apps:hello", "--config", "go")
+    fifo.wait_for_reader()
+    assert server.stop(number) == code

@@ -16,6 +16,7 @@ from threadserve.processes.child import check_can_be_sent
 from threadserve.processes.reloader import Reloader
 from threadserve.processes.supervisor import Supervisor
 from threadserve.server import Server
+from threadserve.signals import upkeep_survived
 from threadserve.tls.certificates import certificates_for
 
 logger = logging.getLogger("threadserve.error")
@@ -29,7 +30,12 @@ def run(app: Any, **settings: Any) -> None:
     """
     if is_imported_now():
         return
-    config = Config(app, **settings)
+    with upkeep_survived():
+        serve(Config(app, **settings), settings)
+
+
+def serve(config: Config, settings: Mapping[str, Any]) -> None:
+    """Serves as a configuration says that was made with these settings."""
     server: Server | Reloader | Supervisor
     if not (config.use_subprocess or is_to_be_supervised(config)):
         server = Server(config)

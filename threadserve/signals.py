@@ -20,7 +20,18 @@ Handler = Callable[[int, FrameType | None], object]
 
 def unclaimed(numbers: Iterable[int]) -> tuple[int, ...]:
     """Those of these signals that the program around the server does not handle itself."""
-    return tuple(number for number in numbers if signal.getsignal(number) in (signal.SIG_DFL, signal.SIG_IGN))
+    return tuple(number for number in numbers if signal.getsignal(number) in (signal.SIG_DFL, signal.SIG_IGN, survive))
+
+
+def survive(number: int, frame: FrameType | None) -> None:
+    """Does nothing about a signal. Unlike `SIG_IGN`, no program that is started inherits this."""
+
+
+@contextmanager
+def upkeep_survived() -> Iterator[None]:
+    """Has the signals of `UPKEEP` end nobody before a server handles them, which has nothing to open anew then."""
+    with handled(survive, [number for number in UPKEEP if signal.getsignal(number) == signal.SIG_DFL]):
+        yield
 
 
 @contextmanager

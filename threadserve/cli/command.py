@@ -22,6 +22,7 @@ from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.interfaces.app_errors import application_traceback
 from threadserve.logging.formatters import handlers_reached
 from threadserve.running import run
+from threadserve.signals import upkeep_survived
 from threadserve.version import __version__
 
 logger = logging.getLogger("threadserve.error")
@@ -32,6 +33,11 @@ INTERRUPTED = 130  # 128 and the number of SIGINT, as a shell counts.
 
 class Command(click.Command):
     """The command, with one line for a mistake and a heading for each group of options."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the command, which no signal for a server ends before there is one."""
+        with upkeep_survived():
+            return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Reads the arguments; a wrong one ends the process with one line, a missing one with the usage as well."""

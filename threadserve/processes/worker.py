@@ -20,6 +20,7 @@ from threadserve.interfaces.app_errors import application_traceback
 from threadserve.listening.tcp import SharedListener
 from threadserve.server import Server
 from threadserve.serving import Observer
+from threadserve.signals import survive
 
 # What a child says: it serves; it is alive; it has reached a limit and would like to be replaced.
 READY = "ready"
@@ -53,7 +54,7 @@ def serve(config: Config, listeners: list[socket], connection: Connection) -> No
     """Serves on listeners that other processes have as well, until SIGTERM, SIGQUIT or the end of the supervisor."""
     for number in SENT_TO_ALL:
         # Not `SIG_IGN`, which the programs that an application starts would inherit.
-        signal.signal(number, lambda number, frame: None)
+        signal.signal(number, survive)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SENT_TO_ALL)
     reopen_stdin()
     for descriptor in (connection.fileno(), *(listener.fileno() for listener in listeners)):
