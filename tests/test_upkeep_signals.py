@@ -266,3 +266,13 @@ def test_a_signal_to_stop_ends_a_command_that_reads_its_settings(
     server = begin("support.apps:hello", "--config", "go")
     fifo.wait_for_reader()
     assert server.stop(number) == code
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "1")], ids=["single", "one-worker"])
+def test_a_signal_to_stop_ends_an_import(begin: Start, fifo: Fifo, tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "slow_app.py").write_text(SLOW)
+    server = begin("slow_app:app", *options)
+    server.wait_for_line("importing", "stdout")
+    fifo.wait_for_reader()
+    # Less than the time that requests would be given.
+    assert server.stop(deadline=15) == 0

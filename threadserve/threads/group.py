@@ -5,7 +5,6 @@ list of receivers in the acceptor; loops report to it through a queue, the only 
 """
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +30,7 @@ OVERDUE = 1.5
 
 # By how far it has come, what keeps a loop from ending.
 KEPT_BY = {
-    None: "the application's start-up goes on",
+    None: "the application's import goes on",
     Phase.LOADED: "the application's start-up goes on",
     Phase.READY: "a request blocks it",
     Phase.DRAINED: "the application's shutdown blocks it",
@@ -136,7 +135,7 @@ class LoopGroup:
             self._acceptor.step(STEP)
             self.check()
             if time.monotonic() >= patience:
-                patience = math.inf
+                patience = inf
                 self._say_what_is_waited_for()
         if not self.ended:
             self._abandon()
@@ -148,9 +147,12 @@ class LoopGroup:
     def _expect_end(self, slot: Slot) -> None:
         """Says how long to wait for what a loop does next in the course of a stop."""
         now, grace = time.monotonic(), self._shared.config.timeout_graceful_shutdown
-        if grace is None:
-            return
-        if slot.phase in (None, Phase.LOADED):
+        if slot.phase is None:
+            # An import has nothing to finish, and cannot be cancelled.
+            slot.give_up_at = now + ABANDON_GRACE
+        elif grace is None:
+            slot.give_up_at = inf
+        elif slot.phase is Phase.LOADED:
             slot.give_up_at = now + grace
         elif slot.phase is Phase.READY:
             slot.give_up_at = now + grace + 2 * CUT_OFF_GRACE + OVERDUE
