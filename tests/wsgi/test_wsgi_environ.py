@@ -61,6 +61,19 @@ def test_repeated_headers_are_joined(serve: Serve, connect: Connect) -> None:
     assert environ["HTTP_COOKIE"] == "a=1; b=2"
 
 
+@pytest.mark.parametrize("way", ["short"])
+def test_upgrade_to_a_websocket_is_let_be(serve: Serve, connect: Connect) -> None:
+    """A server may answer such a request as any other (RFC 9110 section 7.8), and WSGI has no WebSockets."""
+    fields = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: " + 22 * "A",
+    ]
+    environ = ask(serve, connect, request("GET", "/", *fields))
+    assert environ["HTTP_UPGRADE"] == "websocket"
+
+
 def test_header_with_an_underscore_forges_nothing(serve: Serve, connect: Connect) -> None:
     environ = ask(serve, connect, request("GET", "/", "X-User: bob", "X_User: admin", "Content_Length: 7"))
     assert environ["HTTP_X_USER"] == "bob"

@@ -163,18 +163,18 @@ class LoopServer:
     async def _serve(self) -> None:
         shared = self._shared
         app = shared.source.load_threadsafe()
-        lifespan_mode = "off" if shared.source.interface == "wsgi" else shared.config.lifespan
+        is_wsgi = shared.source.interface == "wsgi"
         if trace_logger.isEnabledFor(TRACE_LOG_LEVEL):
             app = MessageTrace(app)
         self._report(self, Phase.LOADED, None)
-        lifespan = Lifespan(app, lifespan_mode, {}, quiet=self.number > 1)
+        lifespan = Lifespan(app, "off" if is_wsgi else shared.config.lifespan, {}, quiet=self.number > 1)
         self._lifespan = lifespan
         await lifespan.startup()
         writer = shared.access_log
         log = AccessLog(asyncio.get_running_loop(), writer, shared.config.access_log_format) if writer else None
         post = self._mailbox.post_threadsafe
         state = LoopState(shared.config, self.number, app, lifespan.state, log, shared.limit, post)
-        state.begin_websocket = websocket_beginner(shared.config, state)
+        state.begin_websocket = None if is_wsgi else websocket_beginner(shared.config, state)
         state.start()
         self._opener = Opener(state, shared.config, self._tls())
         self._state = state
