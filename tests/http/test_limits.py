@@ -155,7 +155,9 @@ class Held:
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-def test_limit_concurrency_admits_just_so_many(serve: Serve, connect: Connect, limit: int) -> None:
+def test_limit_concurrency_admits_just_so_many(
+    serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture, limit: int
+) -> None:
     app = Held()
     recorder = Recorder(app)
     server = serve(recorder, limit_concurrency=limit)
@@ -172,6 +174,10 @@ def test_limit_concurrency_admits_just_so_many(serve: Serve, connect: Connect, l
         assert (refused.status, refused.reason) == (503, "Service Unavailable")
         assert (refused.header("content-type") or b"").startswith(b"text/plain")
         assert len(recorder.scopes) == limit
+        (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert line.startswith("Refused an HTTP request from 127.0.0.1:")
+        assert line.endswith(": 503, Service Unavailable: too many requests in flight")
+        caplog.clear()
         app.gate.open()
         assert [client.read_response().body for client in held] == [b"served"] * limit
     assert connect(server).get().status == 200

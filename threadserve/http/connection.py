@@ -292,7 +292,7 @@ class HttpConnection(FlowControl, asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal, level: int = logging.WARNING) -> None:
         """Answers a request that cannot be served, where an answer is still possible, and ends the connection."""
-        logger.log(level, "Invalid HTTP request from %s: %d, %s", self._peer.label, refusal.status, refusal.reason)
+        logger.log(level, "Refused an HTTP request from %s: %d, %s", self._peer.label, refusal.status, refusal.reason)
         exchange = self._exchange
         if exchange is None or exchange.phase <= HELD:
             self.write(refusal_answer(refusal, self._state.default_fields))
