@@ -134,6 +134,11 @@ def test_a_format_asks_for_the_fields_that_it_names_only() -> None:
     assert format.response_names == [b"date"]
 
 
+def test_path_below_the_mount_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPT_NAME", "/sh/")
+    assert [line("%(U)s", path=path) for path in (b"/sh/a", b"/shop", b"/sh", b"/a")] == ["/a", "/shop", "", "/a"]
+
+
 def test_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELEASE", 'v"1"')
     assert line("%({RELEASE}e)s %({release}e)s %({NOT_THERE}e)s") == 'v\\"1\\" v\\"1\\" -'

@@ -64,7 +64,13 @@ async def stubborn(scope, receive, send):
 
 
 def site(environ, start_response):
+    environ["REMOTE_USER"] = "zo\xc3\xab"
+    environ["site.number"] = 7
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-Request-Id", "7")])
+    if environ["PATH_INFO"] == "/file":
+        return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+    if environ["PATH_INFO"] == "/streamed":
+        return iter([b"hello", b"world"])
     return [b"hello", b"world"] if environ["PATH_INFO"] == "/parts" else [b"hello"]
 """
 ATOMS = '%(h)s %(u)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %({x-request-id}o)s'
@@ -281,3 +287,27 @@ def test_requests_of_a_wsgi_application(tmp_path: Path) -> None:
             '127.0.0.1 - "GET /parts HTTP/1.1" 200 10 "-" "-" 7',
             '127.0.0.1 - "POST / HTTP/1.1" 200 5 "-" "-" 7',
         ]
+
+
+def test_variables_of_a_wsgi_environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the request's environ when the response begins goes before the environment of the process."""
+    monkeypatch.setenv("REMOTE_USER", "nobody")
+    monkeypatch.setenv("RELEASE", "v1")
+    text = "%(U)s %({REMOTE_USER}e)s %({site.number}e)s %({Request_Method}e)s %({release}e)s %({NOT_THERE}e)s"
+    for server in logged(tmp_path, text, "--interface", "wsgi", app="site"):
+        for path in ("/", "/streamed", "/file"):
+            assert server.client.get(path).status == 200
+            assert server.line() == f"{path} zo\\xc3\\xab 7 GET v1 -"
+        server.client.send(post("/", b"body"))
+        assert server.client.read_response().status == 200
+        assert server.line() == "/ zo\\xc3\\xab 7 POST v1 -"
+
+
+def test_a_mount_point_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """$SCRIPT_NAME is known to WSGI, and to the path that is logged, as it is to Gunicorn."""
+    monkeypatch.setenv("SCRIPT_NAME", "/shop")
+    text = "%(U)s %({SCRIPT_NAME}e)s %({PATH_INFO}e)s"
+    for server in logged(tmp_path, text, "--interface", "wsgi", app="site"):
+        for path in ("/shop/parts?x=1", "/shop", "/shopping"):
+            server.client.get(path)
+        assert server.lines(3) == ["/parts /shop /parts", " /shop ", "/shopping /shop /shopping"]

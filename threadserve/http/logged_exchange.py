@@ -27,6 +27,7 @@ class LoggedExchange(Exchange):
     """A request in flight whose response is timed and measured."""
 
     _sent = 0
+    _environ: tuple[bytes | None, ...] = ()
 
     def __init__(
         self, outlet: Outlet, state: LoopState, scope: dict[str, Any], rules: MessageRules, format: AccessFormat
@@ -53,6 +54,7 @@ class LoggedExchange(Exchange):
             time(),
             values_of(self._format.request_names, scope["headers"]),
             self._response_fields(),
+            self._environ,
         )
 
     def _response_fields(self) -> tuple[bytes | None, ...]:

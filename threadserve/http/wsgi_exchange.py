@@ -5,7 +5,7 @@ request without a body is handed over as it is and comes back as a whole respons
 in between. Everything else takes the bridge's general way, with this exchange's own `receive` and `send`.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 from threadserve.http.exchange import Exchange
@@ -15,7 +15,7 @@ from threadserve.http.loop_state import LoopState
 from threadserve.http.response_side import AWAITED, GONE, LARGE_BODY
 from threadserve.interfaces.wsgi.answers import Answer
 from threadserve.interfaces.wsgi.bridge import Conversation, WSGIBridge
-from threadserve.interfaces.wsgi.call import Call
+from threadserve.interfaces.wsgi.call import ENVIRON, Call
 from threadserve.interfaces.wsgi.channel import Channel
 from threadserve.interfaces.wsgi.file_wrapper import OpenFile
 from threadserve.interfaces.wsgi.loop_calls import LoopCalls
@@ -36,6 +36,7 @@ class WSGIExchange(Exchange):
 
     sends_files = True
     interface = "WSGI"
+    environ_names: Sequence[str] = ()
     _channel: Channel | None = None
     _conversation: Conversation | None = None
     _has_ended = False
@@ -48,7 +49,7 @@ class WSGIExchange(Exchange):
         state.exchanges.add(self)
         if self._more_body:
             pool = cast("WSGIBridge", state.app).pool
-            self._conversation = conversation = Conversation(pool, self.scope, self.post)
+            self._conversation = conversation = Conversation(pool, self.scope, self.post, self.environ_names)
             self._start_task(conversation.run(self.receive, self.send, watches=False))
         else:
             self.answers = state.wsgi_calls
@@ -138,4 +139,13 @@ class WSGIExchange(Exchange):
 
 
 class LoggedWSGIExchange(WSGIExchange, LoggedExchange):
-    """A request in flight whose response is timed and measured."""
+    """A request in flight whose response is timed and measured, and whose environ may be asked for."""
+
+    @property
+    def environ_names(self) -> Sequence[str]:  # type: ignore[override]
+        """See `Port`."""
+        return self._format.environ_names
+
+    def _start(self, message: Message) -> None:
+        self._environ = message.get(ENVIRON, ())
+        super()._start(message)

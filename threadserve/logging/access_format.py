@@ -32,8 +32,8 @@ class AccessFacts(NamedTuple):
 
     `label` is the client as the log names it and `host` its address, both "" where it has none. `sent` counts the bytes
     of the response's body, without its framing. `seconds` is the time from the request's head to the last byte of the
-    response, which was at `ended`, in seconds of the epoch. The last two are the values of the header fields that the
-    format named.
+    response, which was at `ended`, in seconds of the epoch. The last three are the values of what the format named: of
+    header fields, and of variables of a WSGI application's environ, or nothing where there is no such environ.
     """
 
     label: str
@@ -49,6 +49,7 @@ class AccessFacts(NamedTuple):
     ended: float
     request_fields: tuple[bytes | None, ...]
     response_fields: tuple[bytes | None, ...]
+    environ: tuple[bytes | None, ...] = ()
 
     @property
     def target(self) -> bytes:
@@ -57,10 +58,14 @@ class AccessFacts(NamedTuple):
 
 
 class AccessFormat(Protocol):
-    """How a line of the access log is made. The names of the header fields that it needs are in lower case."""
+    """How a line of the access log is made. The names of the header fields that it needs are in lower case.
+
+    `environ_names` are variables of a WSGI application's environ, in any case.
+    """
 
     request_names: list[bytes]
     response_names: list[bytes]
+    environ_names: list[str]
 
     def line(self, facts: AccessFacts) -> str:
         """The line for one request, without its newline."""
@@ -105,6 +110,7 @@ class AtomFormat:
     def __init__(self, text: str) -> None:
         self.request_names: list[bytes] = []
         self.response_names: list[bytes] = []
+        self.environ_names: list[str] = []
         self._readers = [self._reader(token["name"]) for token in TOKEN.finditer(text) if token["name"]]
         self._text = TOKEN.sub(lambda token: f"%{token['style']}" if token["name"] else token[0], text)
 
@@ -123,13 +129,24 @@ class AtomFormat:
             return partial(escaped_text, TEXTS[name])
         field, of = cast("re.Match[str]", NAMED.fullmatch(SHORT.get(name, name))).groups()
         if of == "e":
-            variable = escaped(os.environ.get(field, os.environ.get(field.upper(), NOTHING)))
-            return lambda facts: variable
+            return self._variable_reader(field)
         if of == "i":
             position = remember(field, self.request_names)
             return lambda facts: escaped(facts.request_fields[position] or NOTHING)
         position = remember(field, self.response_names)
         return lambda facts: escaped(facts.response_fields[position] or NOTHING)
+
+    def _variable_reader(self, name: str) -> Callable[[AccessFacts], str]:
+        """What gives the value of a variable: the request's, or else that of the process."""
+        of_process = escaped(os.environ.get(name, os.environ.get(name.upper(), NOTHING)))
+        position = len(self.environ_names)
+        self.environ_names.append(name)
+
+        def read(facts: AccessFacts) -> str:
+            value = facts.environ[position] if facts.environ else None
+            return of_process if value is None else escaped(value)
+
+        return read
 
 
 class JsonFormat:
@@ -138,6 +155,7 @@ class JsonFormat:
     def __init__(self) -> None:
         self.request_names = [b"authorization", b"host", b"referer", b"user-agent"]
         self.response_names: list[bytes] = []
+        self.environ_names: list[str] = []
 
     def line(self, facts: AccessFacts) -> str:
         """The line for one request, without its newline."""
@@ -214,6 +232,12 @@ def clf_time(facts: AccessFacts) -> str:
     return f"[{at.tm_mday:02}/{MONTHS[at.tm_mon - 1]}/{time.strftime('%Y:%H:%M:%S %z', at)}]"
 
 
+def below_mount(path: bytes) -> bytes:
+    """A path without that below which `$SCRIPT_NAME` says the application is mounted."""
+    mount = os.fsencode(os.environ.get("SCRIPT_NAME", "").rstrip("/"))
+    return path.removeprefix(mount) if path.startswith(mount + b"/") or path == mount else path
+
+
 def request_line(facts: AccessFacts) -> bytes:
     """The first line of a request."""
     return b"%b %b HTTP/%b" % (facts.method.encode(), facts.target, facts.version.encode())
@@ -225,7 +249,7 @@ TEXTS: dict[str, Callable[[AccessFacts], str | bytes]] = {
     "t": clf_time,
     "r": request_line,
     "m": lambda facts: facts.method,
-    "U": lambda facts: facts.path,
+    "U": lambda facts: below_mount(facts.path),
     "q": lambda facts: facts.query,
     "H": lambda facts: f"HTTP/{facts.version}",
     "b": lambda facts: str(facts.sent or NOTHING),

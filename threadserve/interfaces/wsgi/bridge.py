@@ -5,6 +5,7 @@ Under threadserve a request without a body takes a shorter way, past the message
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from threadserve.config.build import default_wsgi_threads
@@ -62,8 +63,9 @@ class Conversation:
     sends_files = False
     answers: Answers | None = None
 
-    def __init__(self, pool: Pool, scope: Scope, post: Post) -> None:
+    def __init__(self, pool: Pool, scope: Scope, post: Post, environ_names: Sequence[str] = ()) -> None:
         self.post = post
+        self.environ_names = environ_names
         self._pool = pool
         self._scope = {**OPTIONAL, **scope}
         self._outcome: asyncio.Future[Answer | Channel] = asyncio.get_running_loop().create_future()

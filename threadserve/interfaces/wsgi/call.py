@@ -7,7 +7,7 @@ what it has to say goes to a `Port` through `post`.
 import contextvars
 import logging
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from math import inf
 from time import monotonic
@@ -18,7 +18,7 @@ from threadserve.errors import ClientDisconnected, MailboxClosed
 from threadserve.interfaces.wsgi.answers import FAILED, GIVEN_UP, Answer
 from threadserve.interfaces.wsgi.body import Collected, input_stream
 from threadserve.interfaces.wsgi.channel import Channel, Post
-from threadserve.interfaces.wsgi.environ import EnvironMaker
+from threadserve.interfaces.wsgi.environ import EnvironMaker, values_of
 from threadserve.interfaces.wsgi.fields import CONTENT_LENGTH, UNDECLARED, KnownFields
 from threadserve.interfaces.wsgi.file_wrapper import FileWrapper, OpenFile
 from threadserve.types import Message, Scope
@@ -29,6 +29,8 @@ logger = logging.getLogger("threadserve.error")
 FINISHED_LIMIT = 1024 * 1024
 # No body is sent with these, nor to HEAD, whatever the application returns (RFC 9110 section 6.4.1).
 BODYLESS = frozenset({204, 304})
+# The key of a head for `values_of` the environ, which goes to threadserve's own exchanges only.
+ENVIRON = "threadserve.environ"
 
 WSGIApp = Callable[..., Iterable[bytes]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
@@ -47,10 +49,14 @@ class Answers(Protocol):
 
 
 class Port(Protocol):
-    """The loop's side of a call. What `post` is given is called on the loop's thread, in order."""
+    """The loop's side of a call. What `post` is given is called on the loop's thread, in order.
+
+    `environ_names` are variables that the access log wants: the head of the response brings their values as `ENVIRON`.
+    """
 
     post: Post
     sends_files: bool
+    environ_names: Sequence[str]
     answers: Answers | None
 
     def finish(self, answer: Answer) -> None:
@@ -107,8 +113,8 @@ class Call:
     """
 
     __slots__ = (
-        "_body", "_channel", "_declared", "_is_begun", "_is_finished", "_is_too_long", "_memory", "_scope", "_sent",
-        "_start", "port", "since",
+        "_body", "_channel", "_declared", "_environ", "_is_begun", "_is_finished", "_is_too_long", "_memory", "_scope",
+        "_sent", "_start", "port", "since",
     )  # fmt: skip
 
     def __init__(self, port: Port, scope: Scope, body: Collected | None) -> None:
@@ -117,6 +123,7 @@ class Call:
         self._scope = scope
         self._body = body
         self._start: Message | None = None
+        self._environ: dict[str, Any] | None = None
         self._declared = UNDECLARED
         self._channel: Channel | None = None
         self._is_begun = False
@@ -158,7 +165,10 @@ class Call:
         if body is not None:
             length = None if body.more else body.size
             file = input_stream(body, self._read_more)
-        result = memory.app(memory.environs.make(self._scope, file, length), self.start_response)
+        environ = memory.environs.make(self._scope, file, length)
+        if self.port.environ_names:
+            self._environ = environ
+        result = memory.app(environ, self.start_response)
         try:
             self._respond(result)
         finally:
@@ -257,7 +267,7 @@ class Call:
         file = wrapper.open_again()
         if file is None:
             return False
-        start = self._started()
+        start = self._outgoing()
         if 0 <= self._declared < file.size:
             file = file._replace(size=self._declared)
         elif self._declared > file.size and not self._is_bodyless:
@@ -276,13 +286,20 @@ class Call:
             raise AssertionError("the application sent a body, or ended, without calling start_response")
         return self._start
 
+    def _outgoing(self) -> Message:
+        """The head as it goes to the loop."""
+        start = self._started()
+        if self._environ is not None:
+            start[ENVIRON] = values_of(self.port.environ_names, self._environ)
+        return start
+
     @property
     def _is_bodyless(self) -> bool:
         return self._scope["method"] == "HEAD" or self._started()["status"] in BODYLESS
 
     def _finish(self, body: bytes) -> None:
         """Sends the whole response at once, which leaves this thread free."""
-        start = self._started()
+        start = self._outgoing()
         if self._declared >= 0 and self._declared != len(body) and not self._is_bodyless:
             body = self._fitting(body)
             if len(body) < self._declared:
@@ -314,7 +331,7 @@ class Call:
             self._memory.owe(answers)
 
     def _stream(self, piece: bytes) -> None:
-        start = self._started()
+        start = self._started() if self._is_begun else self._outgoing()
         if self._declared >= 0 and not self._is_bodyless:
             piece = self._fitting(piece)
             if not piece and self._is_begun:

@@ -4,7 +4,9 @@ Runs on the pool thread that makes the call. An `EnvironMaker` belongs to one po
 header names would otherwise be contended for; it keeps nothing of a request.
 """
 
+import os
 import sys
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
@@ -18,7 +20,10 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class EnvironMaker:
-    """Makes environs. `is_multiprocess` says whether other processes serve the same application."""
+    """Makes environs. `is_multiprocess` says whether other processes serve the same application.
+
+    An application is mounted below the scope's root path, or else below `$SCRIPT_NAME`, as under Gunicorn.
+    """
 
     def __init__(self, is_multiprocess: bool) -> None:
         self._base: dict[str, Any] = {
@@ -31,6 +36,7 @@ class EnvironMaker:
             "wsgi.file_wrapper": FileWrapper,
         }
         self._keys: dict[bytes, str] = {}
+        self._mount = os.environ.get("SCRIPT_NAME", "")
 
     def make(self, scope: Scope, body: BinaryIO, length: int | None) -> dict[str, Any]:
         """The environ of one request, whose scope is complete.
@@ -43,7 +49,7 @@ class EnvironMaker:
         """
         environ = self._base.copy()
         environ["REQUEST_METHOD"] = scope["method"]
-        root = scope["root_path"]
+        root = scope["root_path"] or self._mount
         raw_path: bytes = scope["raw_path"] or scope["path"].encode()
         query = scope["query_string"].decode("latin-1")
         environ["SCRIPT_NAME"] = ""
@@ -112,3 +118,10 @@ class EnvironMaker:
         # Bytes of this thread's own: on free-threaded builds, looking up those of another thread takes a lock.
         self._keys[bytes(bytearray(name))] = key = sys.intern(key)
         return key
+
+
+def values_of(names: Sequence[str], environ: dict[str, Any]) -> tuple[bytes | None, ...]:
+    """The values of variables by these names, in any case; None for one that is not there."""
+    spellings = [(name, name.upper(), name.lower()) for name in names]
+    keys = [next((each for each in spelling if each in environ), None) for spelling in spellings]
+    return tuple([None if key is None else str(environ[key]).encode("latin-1", "backslashreplace") for key in keys])
