@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from support.apps import Gate, Outcome, hello, respond
 from support.embedded_server import Serve
+from support.error_log import ErrorLog
 from support.raw_client import RawClient, request
 from support.waiting import DEADLINE, wait_until
 
@@ -232,7 +233,7 @@ def test_serve_stops_in_order_when_it_is_cancelled(gate: Gate) -> None:
     assert PHASES == ["up", "down"]
 
 
-def test_serve_stops_at_once_when_it_is_cancelled_again(gate: Gate) -> None:
+def test_serve_stops_at_once_when_it_is_cancelled_again(gate: Gate, error_log: ErrorLog) -> None:
     async def program() -> set["asyncio.Task[Any]"]:
         before = asyncio.all_tasks()
         server = make(phases, lifespan="on")
@@ -253,6 +254,7 @@ def test_serve_stops_at_once_when_it_is_cancelled_again(gate: Gate) -> None:
         return asyncio.all_tasks() - before
 
     assert asyncio.run(asyncio.wait_for(program(), 2 * DEADLINE)) == set()
+    error_log.expect(text="Cut off 1 request at once: GET / ")
 
 
 def test_a_program_that_ends_takes_the_server_with_it(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:

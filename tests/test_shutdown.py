@@ -217,13 +217,37 @@ def test_what_is_waited_for_is_told_in_the_meantime(start: Start, connect: Conne
 
 
 @BOTH_SIGNALS
-@pytest.mark.parametrize("path", ["/stuck", "/block"])
-def test_a_second_signal_ends_it_at_once(start: Start, connect: Connect, number: int, path: str) -> None:
+def test_a_second_signal_ends_it_at_once_and_tells_what_it_cuts_off(
+    start: Start, connect: Connect, number: int
+) -> None:
     server = start()
-    connect(server).send(request("GET", path))
-    server.wait_for_line(path[1:], "stdout")
+    streaming = connect(server)
+    begin_upload(streaming, "/stream")
+    while not streaming.reader.buffer:
+        assert streaming.reader.fill()
+    connect(server).send(request("GET", "/stuck"))
+    server.wait_for_line("stuck", "stdout")
     begin_stopping(server, number)
     assert server.stop(number) == 128 + number
+    told = "\n".join(re.findall(r"ERROR: +Cut off 1 request at once: (.*)", server.stderr))
+    assert sorted(re.findall(r"[^,\n]+(?= \(\d+ s\))", told)) == ["GET /stuck", "POST /stream"]
+    assert sorted(re.findall(r'"(POST /stream|GET /stuck) HTTP/1.1" (\d+)', server.stdout)) == [
+        ("GET /stuck", "499"),
+        ("POST /stream", "200"),
+    ]
+    assert "Traceback" not in server.stderr
+
+
+@BOTH_SIGNALS
+def test_a_second_signal_ends_it_at_once_though_its_thread_is_blocked(
+    start: Start, connect: Connect, number: int
+) -> None:
+    server = start()
+    connect(server).send(request("GET", "/block"))
+    server.wait_for_line("blocking", "stdout")
+    begin_stopping(server, number)
+    assert server.stop(number) == 128 + number
+    server.wait_for_line(r"thread \d does not end: a request blocks it\. Exiting without it\. Cut off 1 request\.$")
     assert "Traceback" not in server.stderr
 
 

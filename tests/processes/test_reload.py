@@ -193,6 +193,8 @@ def test_a_second_signal_ends_it_at_once(start: Start, number: int) -> None:
     server.wait_for_line("Shutting down$")
     assert server.stop(number) == 128 + number
     client.close()
+    server.wait_for_line(r"Cut off 1 request at once: POST /upload \(\d+ s\)$")
+    server.wait_for_line('"POST /upload HTTP/1.1" 499', "stdout")
     assert not psutil.pid_exists(serving)
 
 

@@ -125,6 +125,8 @@ def test_a_second_signal_ends_all_at_once(start_workers: StartWorkers, connect: 
     server.send_signal(number)
     server.wait_for_line("Shutting down")
     assert server.stop(number) == 128 + number
+    server.wait_for_line(r"Cut off 1 request at once: GET /stuck \(\d+ s\)$")
+    server.wait_for_line('"GET /stuck HTTP/1.1" 499', "stdout")
 
 
 def test_no_request_is_lost_when_all_stop(start_workers: StartWorkers) -> None:

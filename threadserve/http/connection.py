@@ -154,9 +154,7 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         self._phase = LINGERING
         # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
         self.resume_writing()
-        if self._exchange is not None:
-            self._log_broken_off(self._exchange)
-            self._exchange.disconnect(gone=True)
+        self._break_off()
         self._state.check_drained()
 
     def resume_writing(self) -> None:
@@ -320,11 +318,15 @@ class HttpConnection(FlowControl, asyncio.Protocol):
         if exchange.changed is not None:
             exchange.wake()
 
-    def _log_broken_off(self, exchange: Exchange) -> None:
-        """Has a request in the access log whose response was never completed."""
+    def _break_off(self) -> None:
+        """The connection is gone for the exchange in flight, which the access log tells if it was not answered."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return
         if exchange.phase != COMPLETE and self._state.access_log is not None:
             exchange.break_off()
             self._state.access_log.add(exchange.access_entry(self._peer))
+        exchange.disconnect(gone=True)
 
     def _await_next(self) -> None:
         """The request after this one may come, or has been waiting."""
@@ -429,5 +431,7 @@ class HttpConnection(FlowControl, asyncio.Protocol):
             self.deadline = min(self.deadline, self._state.head_deadline)
 
     def abort(self) -> None:
-        """Closes the connection at once, unwritten bytes and all."""
+        """Closes the connection at once, unwritten bytes and all, and breaks off the exchange in flight."""
+        self._phase = LINGERING
+        self._break_off()
         self.transport.abort()

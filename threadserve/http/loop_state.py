@@ -254,6 +254,13 @@ class LoopState:
         for task in list(self.opening):
             task.cancel()
 
+    def cut_off(self) -> None:
+        """Ends every call of the application and every connection. The access log has been told when this returns."""
+        for exchange in list(self.exchanges):
+            exchange.cancel()
+        for connection in list(self.connections):
+            connection.abort()
+
     def check_drained(self) -> None:
         """Sets `drained` when the shutdown has nothing left to wait for."""
         if self.draining and not (self.exchanges or self.connections or self.opening):

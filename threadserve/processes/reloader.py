@@ -23,7 +23,7 @@ from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.processes.child import Child, check_can_be_sent
 from threadserve.processes.patterns import Patterns
-from threadserve.processes.pool import reason_of
+from threadserve.processes.pool import FORCED_GRACE, reason_of
 from threadserve.processes.watching import make_watcher
 from threadserve.signals import UPKEEP, captured
 
@@ -147,13 +147,18 @@ class Reloader:
         logger.info("Waiting for changes.")
 
     def _end_child(self) -> None:
-        """Has the child finish what it serves, and kills it if that takes too long or a second signal comes."""
+        """Has the child finish what it serves, or end at once at a second signal; kills it if that takes too long."""
         grace = self._config.timeout_graceful_shutdown
         deadline = time.monotonic() + grace + STOP_MARGIN if grace is not None else math.inf
+        is_hurried = False
         self._child.stop()
         while not self._child.join(0.1):
             systemd.beat()
-            if self._stop.count > 1 or time.monotonic() > deadline:
+            if self._stop.count > 1 and not is_hurried:
+                is_hurried = True
+                deadline = time.monotonic() + FORCED_GRACE
+                self._child.hurry()
+            if time.monotonic() > deadline:
                 self._child.kill()
         self._child.close()
 

@@ -122,8 +122,8 @@ class LoopGroup:
     def stop(self, is_forced: Callable[[], bool]) -> bool:
         """Has every loop finish what it serves, and waits for that; once `is_forced`, only a moment longer.
 
-        A loop that keeps to none of its own deadlines, for it is blocked, is waited for no longer either. Returns
-        whether all of them have ended.
+        A loop that keeps to none of its own deadlines, for it is blocked, is waited for no longer either, and the log
+        says what keeps it. Returns whether all of them have ended.
         """
         self._stopping = True
         self._stopped_at = time.monotonic()
@@ -131,7 +131,7 @@ class LoopGroup:
             slot.server.stop_threadsafe()
             self._expect_end(slot)
         patience = time.monotonic() + STEP
-        while not self.ended and not is_forced() and not self._give_up():
+        while not self.ended and not is_forced() and not self._is_overdue():
             self._acceptor.step(STEP)
             self.check()
             if time.monotonic() >= patience:
@@ -159,15 +159,9 @@ class LoopGroup:
         elif slot.phase in (Phase.DRAINED, Phase.FAILED):
             slot.give_up_at = now + lifespan_grace(grace, now - self._stopped_at) + OVERDUE
 
-    def _give_up(self) -> bool:
-        """Whether all loops that have not ended have taken too long, which is then logged."""
-        left = [slot for slot in self._slots if slot.phase is not Phase.ENDED]
-        if any(time.monotonic() < slot.give_up_at for slot in left):
-            return False
-        for slot in left:
-            reason = KEPT_BY.get(slot.phase, "threads or tasks of the application go on")
-            logger.error("Loop thread %d does not end: %s. Exiting without it.", slot.number, reason)
-        return True
+    def _is_overdue(self) -> bool:
+        """Whether all loops that have not ended have taken too long."""
+        return all(time.monotonic() >= slot.give_up_at for slot in self._slots if slot.phase is not Phase.ENDED)
 
     def _say_what_is_waited_for(self) -> None:
         count = sum(slot.server.load_threadsafe()[0] for slot in self._slots if slot.phase is not Phase.ENDED)
@@ -182,12 +176,16 @@ class LoopGroup:
                     listener.close()
 
     def _abandon(self) -> None:
+        """Has the loops end at once, and says of those that do not why, and how many requests end with them."""
         for slot in self._slots:
             slot.server.abandon_threadsafe()
         deadline = time.monotonic() + ABANDON_GRACE
         while not self.ended and time.monotonic() < deadline:
             self._acceptor.step(max(0.0, deadline - time.monotonic()))
             self.check()
+        for slot in self._slots:
+            if slot.phase is not Phase.ENDED:
+                logger.error("Loop thread %d does not end: %s. Exiting without it.%s", slot.number, *kept_by(slot))
 
     def _start_slot(self, number: int) -> None:
         server, host = self._make_loop(number)
@@ -238,3 +236,10 @@ class LoopGroup:
         slot.server, slot.host = self._make_loop(slot.number)
         slot.phase = None
         slot.host.start()
+
+
+def kept_by(slot: Slot) -> tuple[str, str]:
+    """What keeps a loop from ending, and what is lost with it, which it cannot say itself while it is blocked."""
+    reason = KEPT_BY.get(slot.phase, "threads or tasks of the application go on")
+    count = slot.server.load_threadsafe()[0] if slot.phase is Phase.READY else 0
+    return reason, f" Cut off {counted(count, 'request')}." if count else ""

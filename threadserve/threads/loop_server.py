@@ -56,6 +56,7 @@ class Phase(Enum):
     READY = "ready"
     DRAINED = "drained"
     SHUT_DOWN = "shut down"
+    ABANDONED = "abandoned"
     FAILED = "failed"
     ENDED = "ended"
 
@@ -94,6 +95,7 @@ class LoopServer:
         self._unopened: set[socket] = set()
         self._released = False
         self._abandoned = False
+        self._has_told = False
 
     # From any thread.
 
@@ -159,6 +161,8 @@ class LoopServer:
             self._report(self, Phase.FAILED, error)
         finally:
             self.release()
+            if self._abandoned:
+                self._report(self, Phase.ABANDONED, None)
 
     async def _serve(self) -> None:
         shared = self._shared
@@ -218,24 +222,20 @@ class LoopServer:
             await self._cut_off(state, timeout or 0)
 
     async def _cut_off(self, state: LoopState, timeout: float) -> None:
-        exchanges = list(state.exchanges)
-        described = [exchange.described() for exchange in exchanges]
+        self._tell_cut_off(state, f"still running after {counted(timeout, 'second')}")
         state.give_up_opening()
-        for exchange in exchanges:
+        for exchange in list(state.exchanges):
             exchange.disconnect(gone=False)
         if not await within(CUT_OFF_GRACE, state.drained):
-            for exchange in list(state.exchanges):
-                exchange.cancel()
-            for connection in list(state.connections):
-                connection.abort()
+            state.cut_off()
             await within(CUT_OFF_GRACE, state.drained)
-        if exchanges:
-            logger.error(
-                "Cut off %s still running after %s: %s",
-                counted(len(exchanges), "request"),
-                counted(timeout, "second"),
-                listed(described),
-            )
+
+    def _tell_cut_off(self, state: LoopState, when: str) -> None:
+        """Names the requests that do not come to their end, once."""
+        described = [exchange.described() for exchange in state.exchanges]
+        if described and not self._has_told:
+            self._has_told = True
+            logger.error("Cut off %s %s: %s", counted(len(described), "request"), when, listed(described))
 
     def release(self) -> None:
         """Leaves nothing open, on every path out of `main`; the listeners are the server's to give to a successor.
@@ -260,10 +260,8 @@ class LoopServer:
         self._adopted = []
         self._unopened.clear()
         state.give_up_opening()
-        for exchange in list(state.exchanges):
-            exchange.cancel()
-        for connection in list(state.connections):
-            connection.abort()
+        self._tell_cut_off(state, "at once")
+        state.cut_off()
         if state.access_log is not None:
             state.access_log.flush()
 
