@@ -10,7 +10,6 @@ import contextvars
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -26,7 +25,7 @@ from threadserve.listening.tcp import Listeners
 from threadserve.log_config import configure_logging
 from threadserve.loops import loop_factory
 from threadserve.serving import Observer, Serving, StopFlags
-from threadserve.signals import handled, unclaimed
+from threadserve.signals import call_claimants, handled, raise_again, unclaimed
 from threadserve.threads.group import MakeHost
 from threadserve.threads.hosts import BorrowedLoop, Host, LoopThread, Outcome
 from threadserve.threads.loop_server import LoopServer
@@ -100,8 +99,9 @@ class Server:
 
         `sockets` are bound sockets to serve on in place of those that the configuration asks for. Raises
         `ThreadserveError` when the server cannot start or go on, and `SystemExit` when a second signal ended it.
-        A subclass that has `serve` or a step of it in its own way is served so, on a loop made for it. Does nothing
-        while the application is imported to be served.
+        A subclass that has `serve` or a step of it in its own way is served so, on a loop made for it. Handlers of the
+        program's own are called for the signals that stopped it in order. Does nothing while the application is
+        imported to be served.
         """
         if is_imported_now():
             return None
@@ -122,20 +122,20 @@ class Server:
             ended = serving.run()
         if self._signals and (self.force_exit or not ended):
             exit_now(128 + self._signals[-1] if self.force_exit else 0, clean=ended)
+        call_claimants(self._signals)
         return None
 
     async def serve(self, sockets: Listeners | None = None) -> None:
         """Serves as `run` does, with the first app instance on the running loop, and by default with that one only.
 
-        When it is cancelled it stops in order before it goes, and at once when it is cancelled again. A signal that
-        ended it is raised again at the end, for the program around it.
+        When it is cancelled it stops in order before it goes, and at once when it is cancelled again. The signals that
+        ended it are raised again at the end, for the program around it.
         """
         with self.capture_signals():
             await self.startup(sockets)
             await self.main_loop()
             await self.shutdown(sockets)
-        if self._signals:
-            signal.raise_signal(self._signals[-1])
+        raise_again(self._signals)
 
     async def startup(self, sockets: Listeners | None = None) -> None:
         """The first step of `serve`: returns when the server serves. Raises what keeps it from that."""

@@ -6,7 +6,7 @@ handlers while it is entered and puts back those it found.
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,7 +20,23 @@ Handler = Callable[[int, FrameType | None], object]
 
 def unclaimed(numbers: Iterable[int]) -> tuple[int, ...]:
     """Those of these signals that the program around the server does not handle itself."""
-    return tuple(number for number in numbers if signal.getsignal(number) in (signal.SIG_DFL, signal.SIG_IGN, survive))
+    return tuple(number for number in numbers if not is_claimed(number))
+
+
+def is_claimed(number: int) -> bool:
+    """Whether the program around the server handles a signal itself."""
+    return signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, survive)
+
+
+def raise_again(came: Sequence[int]) -> None:
+    """Raises signals that the server has taken from the program around it, the last one first, as Uvicorn does."""
+    for number in came[::-1]:
+        signal.raise_signal(number)
+
+
+def call_claimants(came: Sequence[int]) -> None:
+    """Has the program's own handlers called for such signals. What the others are for, the server's end, has come."""
+    raise_again([number for number in came if is_claimed(number)])
 
 
 def survive(number: int, frame: FrameType | None) -> None:

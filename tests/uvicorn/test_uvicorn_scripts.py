@@ -89,6 +89,38 @@ def test_run_returns_after_ctrl_c(start: Start) -> None:
     assert "Traceback" not in server.stderr
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        'threadserve.run("program:app", port=0)',
+        "threadserve.Server(threadserve.Config(app, port=0)).run()",
+        'threadserve.run("program:app", port=0, workers=2)',
+        'threadserve.run("program:app", port=0, reload=True)',
+    ],
+    ids=["run", "server", "workers", "reload"],
+)
+def test_handler_of_the_programs_own_is_called_when_the_server_has_stopped(start: Start, run: str) -> None:
+    server = start(f"""
+        import signal
+        import sys
+        import threadserve
+
+        def leave(number, frame):
+            print("leaving because of", int(number), flush=True)
+            sys.exit(7)
+
+        if __name__ == "__main__":
+            signal.signal(signal.SIGTERM, leave)
+            {run}
+            print("after the server", flush=True)
+    """)
+    assert server.stop() == 7
+    served, told, rest = server.stdout.partition("leaving because of 15\n")
+    assert served.count("lifespan.shutdown\n") == (2 if "workers" in run else 1)
+    assert (bool(told), rest) == (True, "")
+    assert "Traceback" not in server.stderr
+
+
 def test_run_in_a_process_that_the_program_ends(start: Start) -> None:
     server = start("""
         import multiprocessing

@@ -25,7 +25,7 @@ from threadserve.processes.child import Child, check_can_be_sent
 from threadserve.processes.patterns import Patterns
 from threadserve.processes.pool import FORCED_GRACE, reason_of
 from threadserve.processes.watching import make_watcher
-from threadserve.signals import UPKEEP, captured
+from threadserve.signals import UPKEEP, call_claimants, captured
 
 logger = logging.getLogger("threadserve.error")
 
@@ -82,7 +82,10 @@ class Reloader:
         self._has_ended = False
 
     def run(self) -> None:
-        """Serves until a signal. Raises `SystemExit` when a second one ended it."""
+        """Serves until a signal, which a handler of the program's own gets then.
+
+        Raises `SystemExit` when a second one ended it.
+        """
         logger.info("Will watch for changes in these directories: %s", [str(each) for each in self._patterns.folders])
         log_emphasised(
             logger, "Started reloader process [%d] using %s", os.getpid(), self._watcher.name, fg="cyan", bold=True
@@ -103,6 +106,7 @@ class Reloader:
         log_emphasised(logger, "Stopping reloader process [%d]", os.getpid(), fg="cyan", bold=True)
         if len(signals) > 1:
             sys.exit(128 + signals[-1])
+        call_claimants(signals)
 
     def _step(self) -> None:
         """Waits a moment for changes and starts anew if there are any; says how the child is if that is news."""

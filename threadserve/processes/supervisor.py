@@ -21,7 +21,7 @@ from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.processes.child import check_can_be_sent
 from threadserve.processes.pool import WorkerPool
-from threadserve.signals import STOPPING, UPKEEP, captured
+from threadserve.signals import STOPPING, UPKEEP, call_claimants, captured
 from threadserve.threads.accepting import HANDSHAKE, ignore_newcomers
 
 logger = logging.getLogger("threadserve.error")
@@ -49,7 +49,7 @@ class Supervisor:
         self._looked_at = time.monotonic()
 
     def run(self) -> None:
-        """Serves until a signal.
+        """Serves until a signal, which a handler of the program's own gets then.
 
         Raises `ConfigError` for a setting that cannot be passed to another process, `WorkerFailed` if the workers could
         not start, and `SystemExit` when a second signal ended it.
@@ -58,7 +58,7 @@ class Supervisor:
             try:
                 check_can_be_sent(self._config)
                 log_emphasised(logger, "Started parent process [%d]", os.getpid(), fg="cyan", bold=True)
-                forced_by = self._serve(signals)
+                came = self._serve(signals)
             finally:
                 self._pool.kill()
                 for owned in (*self._listeners, self._wake_reader, self._wake_writer):
@@ -66,12 +66,13 @@ class Supervisor:
         if self._pool.failure is not None:
             raise self._pool.failure
         log_emphasised(logger, "Stopping parent process [%d]", os.getpid(), fg="cyan", bold=True)
-        if forced_by:
-            sys.exit(128 + forced_by)
+        if len(came) > 1:
+            sys.exit(128 + came[-1])
+        call_claimants(came)
 
-    def _serve(self, signals: list[int]) -> int:
-        """Serves and stops. Returns the number of the second signal to stop, or 0."""
-        while not self._act_on(signals) and self._pool.failure is None:
+    def _serve(self, signals: list[int]) -> list[int]:
+        """Serves and stops. Returns the signal to stop, and the one to hurry if it came."""
+        while not (came := self._act_on(signals)) and self._pool.failure is None:
             self._step()
         systemd.notify("STOPPING=1")
         if self._pool.has_started:
@@ -79,21 +80,20 @@ class Supervisor:
         self._pool.stop()
         if self._pool.failure is not None:
             self._pool.hurry()
-        forced_by = 0
         while not self._pool.has_ended:
             self._step()
-            if not forced_by and (again := [number for number in signals if number in STOPPING]):
-                forced_by = again[0]
+            if len(came) == 1 and (again := [number for number in signals if number in STOPPING]):
+                came.append(again[0])
                 self._pool.hurry()
-        return forced_by
+        return came
 
-    def _act_on(self, signals: list[int]) -> bool:
-        """Does what signals ask for; returns whether one of them is to stop."""
+    def _act_on(self, signals: list[int]) -> list[int]:
+        """Does what signals ask for; returns the first of them that is to stop, if there is one."""
         while signals:
             number = signals.pop(0)
             logger.info("Received %s.", signal.Signals(number).name)
             if number in STOPPING:
-                return True
+                return [number]
             if number in UPKEEP:
                 reopen_log_files()
                 self._pool.reopen_log_files()
@@ -104,7 +104,7 @@ class Supervisor:
                 self._pool.grow()
             elif number == signal.SIGTTOU and not self._pool.shrink():
                 logger.info("There is only one worker process, which stays.")
-        return False
+        return []
 
     def _step(self) -> None:
         """Waits for news of the workers, a signal or the time to look, and has the pool act on it."""
