@@ -237,6 +237,32 @@ def test_a_variable_that_is_no_options_is_told_of(served: Calls, name: str, hint
     assert (result.exit_code, served) == (0, [(APP, {"port": 80})])
 
 
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (["PORT"], "UVICORN_PORT is not read: it is called THREADSERVE_PORT."),
+        (
+            ["PORT", "APP", "HEADERS", "ACCESS_LOG"],
+            "UVICORN_ACCESS_LOG, UVICORN_APP, UVICORN_HEADERS, UVICORN_PORT are not read: they are called "
+            "THREADSERVE_ACCESS_LOG, THREADSERVE_APP, THREADSERVE_HEADERS, THREADSERVE_PORT.",
+        ),
+        # Set by our name as well, and nobody's option.
+        (["HOST", "SERVICE_HOST"], None),
+        (["HOST", "FD"], "UVICORN_FD is not read: it is called THREADSERVE_FD."),
+    ],
+)
+def test_variables_by_uvicorns_names_are_told_of(
+    served: Calls, monkeypatch: pytest.MonkeyPatch, names: list[str], line: str | None
+) -> None:
+    for name in names:
+        monkeypatch.setenv(f"UVICORN_{name}", "1")
+    # An empty variable sets nothing.
+    monkeypatch.setenv("UVICORN_WORKERS", "")
+    result = invoke(APP, HOST="::1")
+    assert result.stderr == (f"Warning: {line}\n" if line else "")
+    assert (result.exit_code, served) == (0, [(APP, {"host": "::1"})])
+
+
 def test_variables_of_options_and_of_the_command_are_known(
     served: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

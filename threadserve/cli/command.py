@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from threadserve.cli.mistakes import refusal, unknown_option, unknown_variables
+from threadserve.cli.mistakes import refusal, unknown_option, unknown_variables, uvicorns_variables
 from threadserve.cli.options import is_given, option, variable, write_record
 from threadserve.config import groups, settings
 from threadserve.config.build import free_threaded_build
@@ -85,7 +85,7 @@ def read_file(ctx: click.Context, parameter: click.Parameter, path: Path | None)
 def serve(ctx: click.Context, /, app: str, **values: Any) -> None:
     """Runs the server, and turns what stops it into a line and an exit code."""
     given = {name: value for name, value in values.items() if is_given(ctx, name)}
-    for line in unknown_variables(os.environ, ctx.command):
+    for line in (*unknown_variables(os.environ, ctx.command), *uvicorns_variables(os.environ, ctx.command)):
         click.echo(f"Warning: {line}", err=True)
     try:
         run(app, **{**ctx.obj, **given})

@@ -12,6 +12,8 @@ from threadserve.cli.elsewhere import ELSEWHERE, NEEDLESS
 from threadserve.cli.options import PREFIX
 from threadserve.errors import ConfigError
 
+UVICORNS = "UVICORN_"
+
 
 def unknown_option(name: str, command: click.Command) -> str:
     """The line for an option that there is not, with the one that may have been meant, or none that is needed."""
@@ -31,6 +33,17 @@ def unknown_variables(environ: Mapping[str, str], command: click.Command) -> lis
         + "".join(f" Did you mean {meant}?" for meant in get_close_matches(name, known, n=1, cutoff=0.85))
         for name in unknown
     ]
+
+
+def uvicorns_variables(environ: Mapping[str, str], command: click.Command) -> list[str]:
+    """A line for the options that are set by Uvicorn's names for their variables alone, with ours."""
+    known = [str(parameter.envvar) for parameter in command.params if parameter.envvar]
+    names = {name: PREFIX + name.removeprefix(UVICORNS) for name in sorted(environ) if name.startswith(UVICORNS)}
+    unread = {name: own for name, own in names.items() if environ[name] and own in known and own not in environ}
+    if not unread:
+        return []
+    verb, called = ("is", "it is") if len(unread) == 1 else ("are", "they are")
+    return [f"{', '.join(unread)} {verb} not read: {called} called {', '.join(unread.values())}."]
 
 
 def refusal(ctx: click.Context, error: ConfigError) -> str:
