@@ -21,7 +21,7 @@ logger = logging.getLogger("threadserve.error")
 def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
     """Logs what serves, on what, and where."""
     logger.info(
-        "threadserve %s on %s %s, %s: %s × %s, %s, %s",
+        "threadserve %s on %s %s, %s: %s, %s, %s, %s",
         __version__,
         platform.python_implementation(),
         platform.python_version(),
@@ -43,7 +43,7 @@ def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
 def log_workers_start(config: Config, listeners: Listeners) -> None:
     """Logs the same for several processes, of which this one is the supervisor."""
     logger.info(
-        "threadserve %s on %s %s, %s: %s × %s",
+        "threadserve %s on %s %s, %s: %s, %s each",
         __version__,
         platform.python_implementation(),
         platform.python_version(),
