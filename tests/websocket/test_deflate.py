@@ -111,24 +111,31 @@ def test_a_context_is_carried_from_message_to_message(client: WebSocketClient) -
 
 
 BOMB = deflated(b"\0" * 50_000_000)
+TOO_LONG = f"a message is longer than {MAX_SIZE} bytes"
+MISPLACED = "RSV1 is set in a frame that does not begin a message"
 
 
 @pytest.mark.parametrize(
-    ("data", "code"),
+    ("data", "code", "reason"),
     [
-        pytest.param(frame(BINARY, BOMB, rsv=RSV1), 1009, id="a bomb"),
-        pytest.param(frame(BINARY, BOMB[:100], rsv=RSV1, fin=False) + frame(CONTINUATION, BOMB[100:]), 1009, id="two"),
-        pytest.param(frame(BINARY, deflated(b"x" * (MAX_SIZE + 1)), rsv=RSV1), 1009, id="one byte too many"),
-        pytest.param(frame(TEXT, b"\xff\xff\xff", rsv=RSV1), 1007, id="no deflate"),
-        pytest.param(frame(PING, b"x", rsv=RSV1), 1002, id="a compressed ping"),
-        pytest.param(frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"", rsv=RSV1), 1002, id="marked twice"),
-        pytest.param(frame(TEXT, b"", rsv=2), 1002, id="another bit"),
-        pytest.param(frame(TEXT, deflated(b"\xff"), rsv=RSV1), 1007, id="no UTF-8"),
+        pytest.param(frame(BINARY, BOMB, rsv=RSV1), 1009, TOO_LONG, id="a bomb"),
+        pytest.param(
+            frame(BINARY, BOMB[:100], rsv=RSV1, fin=False) + frame(CONTINUATION, BOMB[100:]), 1009, TOO_LONG, id="two"
+        ),
+        pytest.param(frame(BINARY, deflated(b"x" * (MAX_SIZE + 1)), rsv=RSV1), 1009, TOO_LONG, id="one byte too many"),
+        pytest.param(frame(TEXT, b"\xff\xff\xff", rsv=RSV1), 1007, "malformed compressed data", id="no deflate"),
+        pytest.param(frame(PING, b"x", rsv=RSV1), 1002, MISPLACED, id="a compressed ping"),
+        pytest.param(
+            frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"", rsv=RSV1), 1002, MISPLACED, id="marked twice"
+        ),
+        pytest.param(frame(TEXT, b"", rsv=2), 1002, "", id="another bit"),
+        pytest.param(frame(TEXT, deflated(b"\xff"), rsv=RSV1), 1007, "", id="no UTF-8"),
     ],
 )  # fmt: skip
-def test_faults(client: WebSocketClient, data: bytes, code: int) -> None:
+def test_faults(client: WebSocketClient, data: bytes, code: int, reason: str) -> None:
     client.send(data)
-    assert client.read_close()[0] == code
+    told = client.read_close()
+    assert told == (code, reason or told[1])
     assert client.is_closed()
 
 

@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 from wsproto.extensions import PerMessageDeflate
-from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
+from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, ParseFailed, RsvBits
 
 NAME = "permessage-deflate"
 TAIL = b"\x00\x00\xff\xff"
@@ -35,21 +35,24 @@ class BoundedDeflate(PerMessageDeflate):
 
     def frame_inbound_header(
         self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
-    ) -> CloseReason | RsvBits:
-        """See wsproto. The first frame of a message says whether that is compressed (RFC 7692 section 6)."""
+    ) -> RsvBits:
+        """See wsproto. The first frame of a message says whether that is compressed (RFC 7692 section 6).
+
+        Raises `ParseFailed`, as everything that reads does: of what is returned wsproto says only that it is an error.
+        """
         if rsv.rsv1 and opcode not in (Opcode.TEXT, Opcode.BINARY):
-            return CloseReason.PROTOCOL_ERROR
+            raise ParseFailed("RSV1 is set in a frame that does not begin a message")
         self._is_data = not opcode.iscontrol()
         if opcode in (Opcode.TEXT, Opcode.BINARY):
             self._is_compressed = rsv.rsv1
             self._inflated = 0
         return RsvBits(True, False, False)
 
-    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
+    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes:
         """See wsproto."""
         return self._inflate(data) if self._is_compressed and self._is_data else data
 
-    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseReason | None:
+    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | None:
         """See wsproto."""
         if not (fin and self._is_compressed and self._is_data):
             return None
@@ -58,16 +61,23 @@ class BoundedDeflate(PerMessageDeflate):
             self._decompressor = None
         return rest
 
-    def _inflate(self, data: bytes) -> bytes | CloseReason:
+    def _inflate(self, data: bytes) -> bytes:
         """Inflates by no more than a message may have left, so that a small frame cannot take up a lot of memory."""
         if self._decompressor is None:
             self._decompressor = zlib.decompressobj(-self.client_max_window_bits)
         try:
             inflated = self._decompressor.decompress(data, self._limit - self._inflated + 1)
         except zlib.error:
-            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+            raise ParseFailed("malformed compressed data", CloseReason.INVALID_FRAME_PAYLOAD_DATA) from None
         self._inflated += len(inflated)
-        return CloseReason.MESSAGE_TOO_BIG if self._inflated > self._limit else inflated
+        if self._inflated > self._limit:
+            raise too_big(self._limit)
+        return inflated
+
+
+def too_big(limit: int) -> ParseFailed:
+    """The fault of a message with more bytes than it may have."""
+    return ParseFailed(f"a message is longer than {limit} bytes", CloseReason.MESSAGE_TOO_BIG)
 
 
 def negotiate(offers: str, limit: int) -> tuple[BoundedDeflate, str] | None:

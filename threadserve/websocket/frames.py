@@ -12,7 +12,7 @@ from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, Pa
 
 from threadserve.http.flow import FlowControl
 from threadserve.types import Message
-from threadserve.websocket.deflate import BoundedDeflate
+from threadserve.websocket.deflate import BoundedDeflate, too_big
 from threadserve.websocket.masking import Unmask
 
 WHOLE_TEXT = 0x81
@@ -196,11 +196,6 @@ def decode(payload: bytes | bytearray) -> str:
         return payload.decode()
     except UnicodeDecodeError as error:
         raise ParseFailed(f"invalid UTF-8: {error.reason}", CloseReason.INVALID_FRAME_PAYLOAD_DATA) from None
-
-
-def too_big(limit: int) -> ParseFailed:
-    """The fault of a message with more bytes than it may have."""
-    return ParseFailed(f"a message is longer than {limit} bytes", CloseReason.MESSAGE_TOO_BIG)
 
 
 def head_of(first: int, size: int) -> bytes:
