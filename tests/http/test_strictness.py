@@ -86,6 +86,36 @@ def test_bad_chunked_body_is_refused(
     assert "/smuggled" not in [scope["path"] for scope in body_recorder.scopes]
 
 
+SIZE, EXTENSION, LONG = b"size", b"extension", b"the line of a chunk size is longer than 1024 bytes"
+DIGITS = b"a chunk size has more than 15 digits"
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b"\r\n", (0x0D, 0, SIZE)), (b" 3\r\n", (0x20, 0, SIZE)), (b"-3\r\n", (0x2D, 0, SIZE)), (b"\0", (0, 0, SIZE)),
+        (b"0x3\r\n", (0x78, 1, SIZE)), (b"3 \r\n", (0x20, 1, SIZE)), (b"3\n", (0x0A, 1, SIZE)),
+        (b"3\rX", (0x0D, 1, SIZE)),
+        (b"3\x01", (1, 1, SIZE)), (b"3=a\r\n", (0x3D, 1, SIZE)), (b"3;\r\n", (0x0D, 2, EXTENSION)),
+        (b"3;;a\r\n", (0x3B, 2, EXTENSION)), (b"3;a \r\n", (0x20, 3, EXTENSION)), (b"3;a=\r\n", (0x0D, 4, EXTENSION)),
+        (b"3;a=b=c\r\n", (0x3D, 5, EXTENSION)), (b"3;a;b c\r\n", (0x20, 5, EXTENSION)),
+        (b'3;a="b\r\n', (0x0D, 6, EXTENSION)), (b'3;a="b"c\r\n', (0x63, 7, EXTENSION)),
+        (b"3;a\n", (0x0A, 3, EXTENSION)),
+        (b'3;a="\\\r\n', (0x0D, 6, EXTENSION)), (b"3;a\0", (0, 3, EXTENSION)), (b"3;a\rb\r\n", (0x0D, 3, EXTENSION)),
+        (b"f" * 16 + b"\r\n", DIGITS), (b"0" * 15 + b"3\r\n", DIGITS), (b"3" * 1100, DIGITS),
+        (b"3;" + b"a" * 1030 + b"\r\n", LONG), (b'3;a="' + b"b" * 1100, LONG), (b"3;" + b"a" * 1030 + b"\r", LONG),
+        (b"3;a=" + b" " * 1100, LONG),
+    ],
+)  # fmt: skip
+def test_reason_names_what_is_wrong_with_a_chunk_line(
+    body_server: EmbeddedServer, connect: Connect, line: bytes, fault: tuple[int, int, bytes] | bytes
+) -> None:
+    client = connect(body_server)
+    client.send(request("POST", "/", "Transfer-Encoding: chunked") + line)
+    told = fault if isinstance(fault, bytes) else b"byte 0x%02x at position %d is not allowed in a chunk %b" % fault
+    assert assert_refused(client, {400}).body.endswith(told + b"\n")
+
+
 @pytest.mark.parametrize("refusal", HEADS, ids=[refusal.name for refusal in HEADS])
 def test_bad_head_after_a_good_request_is_refused(
     server: EmbeddedServer, recorder: Recorder, connect: Connect, refusal: Refusal

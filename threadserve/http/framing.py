@@ -7,7 +7,7 @@ message therefore never reach the parser before their turn.
 
 from typing import Protocol
 
-from threadserve.http.grammar import CHUNK_SIZE, FIELD, TRAILERS, check_bytes, check_lines, readable
+from threadserve.http.grammar import CHUNK_SIZE, FIELD, TRAILERS, check_chunk_line, check_lines, readable
 from threadserve.http.refusal import CRLF, Refusal, bad_request
 
 CHUNK_LINE_LIMIT = 1024
@@ -91,9 +91,7 @@ class ChunkedFraming:
     def _chunk_size(self, data: bytes, position: int) -> int:
         match = CHUNK_SIZE.match(data, position)
         if match is None or match.end() - position > CHUNK_LINE_LIMIT:
-            check_bytes(data, position, position, len(data), False)
-            if len(data) - position > CHUNK_LINE_LIMIT or data.find(b"\n", position) >= 0:
-                raise bad_request("malformed chunk size")
+            check_chunk_line(data, position, CHUNK_LINE_LIMIT)
             return position
         size_end, end = match.end(1), match.end()
         if size_end + len(CRLF) < end:

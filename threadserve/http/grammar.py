@@ -31,10 +31,32 @@ QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*
 # White space around ";" and "=" is taken, but not behind the size or an extension (RFC 9112 section 7.1.1).
 BWS = rb"[\t ]*+"
 CHUNK_EXTENSION = BWS + b";" + BWS + TOKEN + rb"++(?:" + BWS + b"=" + BWS + b"(?:" + TOKEN + b"++|" + QUOTED + b"))?"
-CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*+\r\n" % CHUNK_EXTENSION)
+CHUNK_SIZE_DIGITS = 15
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,%d})(?:%b)*+\r\n" % (CHUNK_SIZE_DIGITS, CHUNK_EXTENSION))
 
 _request_line_bytes = re.compile(rb"[\x20-\x7e]*+(?:\r\n?+)?")
 _field_line_bytes = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+(?:\r\n?+)?")
+# As much of a chunk's line as is good: its size, whole extensions, and the beginning of one that is not whole.
+_chunk_line = re.compile(
+    rb"([0-9A-Fa-f]*+)(?:" + CHUNK_EXTENSION + rb"(?=[\t ]*+;|\r))*+"
+    rb"("
+    + BWS
+    + b";"
+    + BWS
+    + b"(?:"
+    + TOKEN
+    + b"++(?:"
+    + BWS
+    + b"="
+    + BWS
+    + b"(?:"
+    + TOKEN
+    + b"++|"
+    + QUOTED
+    + b"|"
+    + QUOTED[:-1]
+    + rb"\\?+)?)?)?)?"
+)
 _token = re.compile(TOKEN + rb"++")
 _version = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _target = re.compile(rb"[\x21\x22\x24-\x7e]++")
@@ -95,6 +117,22 @@ def check_bytes(data: bytes, start: int, position: int, end: int, is_request_lin
         stop -= data[stop - 1 : stop] == b"\r" and stop > position
         line = "request line" if is_request_line else "header field"
         raise bad_request(f"byte 0x{data[stop]:02x} at position {stop - start} is not allowed in a {line}")
+
+
+def check_chunk_line(data: bytes, start: int, limit: int) -> None:
+    """Raises the `Refusal` that fits a line that is no chunk's; returns where it is only incomplete."""
+    is_incomplete = data.find(b"\n", start) < 0 and _field_line_bytes.fullmatch(data, start)
+    if is_incomplete and len(data) - start <= limit:
+        return
+    match = _chunk_line.match(data, start)
+    size_end, stop = (match.end(1), match.end()) if match else (start, start)
+    if size_end - start > CHUNK_SIZE_DIGITS:
+        raise bad_request(f"a chunk size has more than {CHUNK_SIZE_DIGITS} digits")
+    has_ended = match and match[1] and not match[2] and data.startswith((b"\r\n", b"\r"), stop)
+    if stop == len(data) or (has_ended and len(data) - start > limit):
+        raise bad_request(f"the line of a chunk size is longer than {limit} bytes")
+    part = "size" if stop == size_end else "extension"
+    raise bad_request(f"byte 0x{data[stop]:02x} at position {stop - start} is not allowed in a chunk {part}")
 
 
 def check_request_line(line: bytes) -> None:
