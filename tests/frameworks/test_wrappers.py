@@ -17,7 +17,8 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-ENDED = "the stream has ended\n"
+# Without the newline, which `print` writes apart: a line of the access log may come between the two.
+ENDED = "the stream has ended"
 DATA = bytes(range(256)) * 1000
 STYLE = APPS / "static" / "style.css"
 RPC_FIELDS = {"accept": "application/json, text/event-stream"}
@@ -81,7 +82,10 @@ def leave_stream(server: ServerProcess) -> None:
     before = server.stdout.count(ENDED)
     with httpx.stream("GET", f"{server.url}/stream", timeout=DEADLINE, verify=False) as response:
         assert (response.status_code, next(response.iter_text())[:5]) == (200, "part\n")
-    wait_until(lambda: server.stdout.count(ENDED) > before, f"the end of the stream\n{server.stderr}")
+    try:
+        wait_until(lambda: server.stdout.count(ENDED) > before, "the end of the stream")
+    except TimeoutError as error:
+        raise AssertionError(f"{error}\n{server.stdout}\n{server.stderr}") from None
 
 
 def talk(server: ServerProcess) -> None:
