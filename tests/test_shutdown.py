@@ -251,11 +251,13 @@ def test_a_second_signal_ends_it_at_once_though_its_thread_is_blocked(
     assert "Traceback" not in server.stderr
 
 
-def test_a_signal_lets_the_start_up_end(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--workers", "1")], ids=["single", "worker"])
+def test_a_signal_lets_the_start_up_end(start: Start, tmp_path: Path, options: tuple[str, ...]) -> None:
     started = tmp_path / "started"
-    server = start(wait=False, STEERED_STARTUP=str(started))
+    server = start(*options, wait=False, STEERED_STARTUP=str(started))
     server.wait_for_line("starting", "stdout")
     begin_stopping(server)
+    server.wait_for_line(r"INFO: +Waiting for the application's start-up to end\. \(CTRL\+C to force quit\)$")
     started.touch()
     assert server.wait() == 0
     said = server.stdout.split()
@@ -270,8 +272,9 @@ def test_a_start_up_that_never_ends_is_cancelled(start: Start, number: int) -> N
         "--timeout-graceful-shutdown", "0.3", wait=False, STEERED_STARTUP="hang", STEERED_GRACE=str(DEADLINE)
     )
     server.wait_for_line("starting", "stdout")
-    assert server.stop(number) == 0
+    assert server.stop(number) == 128 + number
     assert "start-up cancelled" in server.stdout
+    server.wait_for_line("ERROR: +Cut off the application's start-up.$")
     assert "Traceback" not in server.stderr
 
 

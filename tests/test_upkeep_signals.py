@@ -275,4 +275,4 @@ def test_a_signal_to_stop_ends_an_import(begin: Start, fifo: Fifo, tmp_path: Pat
     server.wait_for_line("importing", "stdout")
     fifo.wait_for_reader()
     # Less than the time that requests would be given.
-    assert server.stop(deadline=15) == 0
+    assert server.stop(deadline=15) == 128 + signal.SIGTERM

@@ -98,7 +98,8 @@ class Server:
         """Serves until a signal, `should_exit` or a failure.
 
         `sockets` are bound sockets to serve on in place of those that the configuration asks for. Raises
-        `ThreadserveError` when the server cannot start or go on, and `SystemExit` when a second signal ended it.
+        `ThreadserveError` when the server cannot start or go on, and `SystemExit` when a second signal ended it,
+        or a first one a start-up that did not end by itself.
         A subclass that has `serve` or a step of it in its own way is served so, on a loop made for it. Handlers of the
         program's own are called for the signals that stopped it in order. Does nothing while the application is
         imported to be served.
@@ -120,8 +121,9 @@ class Server:
             if owns_process:
                 serving.on_ready = freeze
             ended = serving.run()
-        if self._signals and (self.force_exit or not ended):
-            exit_now(128 + self._signals[-1] if self.force_exit else 0, clean=ended)
+        is_cut_off = self.force_exit or serving.has_cut_off_start
+        if self._signals and (is_cut_off or not ended):
+            exit_now(128 + self._signals[-1] if is_cut_off else 0, clean=ended)
         call_claimants(self._signals)
         return None
 

@@ -109,6 +109,11 @@ class Serving:
         )
         self._group = LoopGroup(shared, thread_count, make_host, self._acceptor)
 
+    @property
+    def has_cut_off_start(self) -> bool:
+        """Whether it has ended without waiting for the application's start-up to end."""
+        return self._group.has_cut_off_start
+
     def wake_threadsafe(self) -> None:
         """Has the flags looked at now."""
         self._acceptor.wake_threadsafe()

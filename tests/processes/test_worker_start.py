@@ -47,7 +47,7 @@ def test_a_failed_lifespan_startup_ends_all_with_its_exit_code(start_workers: St
 def test_a_signal_during_startup_ends_all(start_workers: StartWorkers) -> None:
     server = start_workers("--timeout-graceful-shutdown", "1", wait=False, env={"STEERED_STARTUP": "hang"})
     wait_until(lambda: server.stdout.count("starting\n") == 2, "both to start", 3 * DEADLINE)
-    assert server.stop(signal.SIGINT) == 0
+    assert server.stop(signal.SIGINT) == 128 + signal.SIGINT
     assert "Traceback" not in server.stderr
 
 

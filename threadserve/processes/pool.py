@@ -103,11 +103,15 @@ class Brake:
 
 
 class WorkerPool:
-    """All the workers. `failure` is set when those that were started first could not serve."""
+    """All the workers. `failure` is set when those that were started first could not serve.
+
+    `has_cut_off_start` tells that the workers stopped while they were starting first, and one did not come to its end.
+    """
 
     def __init__(self, config: Config, listeners: list[socket], count: int) -> None:
         self.failure: WorkerFailed | None = None
         self.has_started = False
+        self.has_cut_off_start = False
         self._config = config
         self._listeners = listeners
         self._wanted = count
@@ -233,6 +237,9 @@ class WorkerPool:
             if other.replaces is worker:
                 other.replaces = None
         if worker.is_leaving or self._is_stopping:
+            # One that a signal kills has not come so far as to start the application.
+            is_cut_off = (worker.child.exit_code or 0) > 0
+            self.has_cut_off_start |= is_cut_off and self._is_stopping and not self.has_started
             return
         if worker.child.ready:
             logger.error("Child process [%d] died: %s", worker.child.pid, reason_of(worker.child))

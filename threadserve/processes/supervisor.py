@@ -52,7 +52,7 @@ class Supervisor:
         """Serves until a signal, which a handler of the program's own gets then.
 
         Raises `ConfigError` for a setting that cannot be passed to another process, `WorkerFailed` if the workers could
-        not start, and `SystemExit` when a second signal ended it.
+        not start, and `SystemExit` when a second signal ended it, or a first one a start-up that did not end by itself.
         """
         with captured(self._wake, SIGNALS) as signals:
             try:
@@ -66,7 +66,7 @@ class Supervisor:
         if self._pool.failure is not None:
             raise self._pool.failure
         log_emphasised(logger, "Stopping parent process [%d]", os.getpid(), fg="cyan", bold=True)
-        if len(came) > 1:
+        if len(came) > 1 or (came and self._pool.has_cut_off_start):
             sys.exit(128 + came[-1])
         call_claimants(came)
 

@@ -52,10 +52,14 @@ class Slot:
 
 
 class LoopGroup:
-    """All the loops. `failure` is set when the server has to stop because of them."""
+    """All the loops. `failure` is set when the server has to stop because of them.
+
+    `has_cut_off_start` tells that they were stopped while the application was starting, and did not wait for its end.
+    """
 
     def __init__(self, shared: Shared, count: int, make_host: MakeHost, acceptor: Acceptor) -> None:
         self.failure: ThreadserveError | None = None
+        self.has_cut_off_start = False
         self._shared = shared
         self._count = count
         self._make_host = make_host
@@ -167,6 +171,8 @@ class LoopGroup:
         count = sum(slot.server.load_threadsafe()[0] for slot in self._slots if slot.phase is not Phase.ENDED)
         if count:
             logger.info("Waiting for %s to complete. (CTRL+C to force quit)", counted(count, "request"))
+        elif any(slot.phase is Phase.LOADED for slot in self._slots):
+            logger.info("Waiting for the application's start-up to end. (CTRL+C to force quit)")
 
     def _close_listeners(self) -> None:
         """Closes what loops have left open that died and found no successor."""
@@ -177,12 +183,16 @@ class LoopGroup:
 
     def _abandon(self) -> None:
         """Has the loops end at once, and says of those that do not why, and how many requests end with them."""
+        starting = [slot for slot in self._slots if slot.phase in (None, Phase.LOADED)]
+        self.has_cut_off_start = bool(starting) and not self._serving
         for slot in self._slots:
             slot.server.abandon_threadsafe()
         deadline = time.monotonic() + ABANDON_GRACE
         while not self.ended and time.monotonic() < deadline:
             self._acceptor.step(max(0.0, deadline - time.monotonic()))
             self.check()
+        if any(slot.phase is Phase.ENDED for slot in starting):
+            logger.error("Cut off the application's start-up.")
         for slot in self._slots:
             if slot.phase is not Phase.ENDED:
                 logger.error("Loop thread %d does not end: %s. Exiting without it.%s", slot.number, *kept_by(slot))
