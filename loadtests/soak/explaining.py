@@ -9,6 +9,7 @@ from loadtests.soak.serverlog import Entry
 
 DEAD_THREAD = re.compile(r"Loop thread (\d+) died\.")
 DEAD_WORKER = re.compile(r"Child process \[(\d+)\] died: killed by SIGKILL")
+CUT_OFF = re.compile(r"Cut off \d+ requests? at once: ")
 # What `loadtests.apps.soak` makes a thread die of.
 LAST_WORDS = "made to die"
 # How frameworks tell an application that its client has gone in the middle of a request.
@@ -53,6 +54,8 @@ def reason_of(entry: Entry, events: Sequence[Event]) -> str:
         return logged(entry, f"{entry.pid} threadserve-{dead[1]}", events)
     if (dead := DEAD_WORKER.match(entry.text)) is not None:
         return logged(entry, dead[1], events)
+    if CUT_OFF.match(entry.text) is not None:
+        return logged(entry, f"{entry.pid} {entry.thread}", events)
     return VANISHED if CLIENT_GONE.search(entry.text) else ""
 
 

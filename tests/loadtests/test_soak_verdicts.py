@@ -67,6 +67,7 @@ def test_nothing_explains_other_failures(failure: Failure) -> None:
     "logged",
     [
         entry(100.1, "Loop thread 2 died.\nTraceback ...\nSystemExit: made to die", "CRITICAL"),
+        entry(100.1, "Cut off 2 requests at once: GET /die (0 s), GET /download (0 s)"),
         entry(200.1, "Child process [12] died: killed by SIGKILL", pid=10),
         entry(150.0, "Exception in ASGI application\nTraceback ...\nstarlette.requests.ClientDisconnect"),
         entry(150.0, "Received SIGHUP.", "INFO"),
@@ -82,6 +83,9 @@ def test_what_the_log_may_say(logged: serverlog.Entry) -> None:
         entry(100.1, "Loop thread 1 died.\nTraceback ...\nSystemExit: made to die", "CRITICAL"),
         entry(100.1, "Loop thread 2 died.\nTraceback ...\nAttributeError: x", "CRITICAL"),
         entry(100.1, "Exception in ASGI application\nTraceback ...\nasyncio.exceptions.CancelledError"),
+        entry(110.0, "Cut off 1 request at once: GET / (0 s)"),
+        entry(100.1, "Cut off 1 request at once: GET / (0 s)", thread="threadserve-1"),
+        entry(100.1, "Cut off 1 request still running after 20 seconds: GET / (25 s)"),
         entry(200.1, "Child process [11] died: killed by SIGKILL", pid=10),
         entry(100.1, "Exception in ASGI application\nTraceback ...\nValueError: x"),
         entry(100.1, "Fatal Python error: Segmentation fault", ""),

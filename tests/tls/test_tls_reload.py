@@ -137,6 +137,7 @@ def test_a_successor_of_a_dead_loop_encrypts_with_what_is_current(
         client = encrypt(RawClient(server.host, server.port), local.client_context())
         client.send(b"GET /die HTTP/1.1\r\nHost: a\r\n\r\n")
         error_log.expect(SystemExit, "died")
+        error_log.expect(text="Cut off 1 request at once: GET /die")
         client.close()
         for _ in range(4):
             wait_until_shown(server, local, renewed)

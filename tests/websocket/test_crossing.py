@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.apps import Outcome
 from support.embedded_server import EmbeddedServer, Serve
+from support.error_log import ErrorLog
 from support.raw_client import request
 from support.waiting import DEADLINE, wait_until
 from support.websocket_client import ConnectWebSocket, WebSocketClient, close, opening, text
@@ -283,7 +284,9 @@ def test_a_loop_that_has_ended_lets_nobody_wait(serve: Serve, connect: ConnectWe
         other.run(send(message("nobody is there")))
 
 
-def test_a_loop_that_is_cut_off_lets_nobody_wait(serve: Serve, connect: ConnectWebSocket, other: OtherLoop) -> None:
+def test_a_loop_that_is_cut_off_lets_nobody_wait(
+    serve: Serve, connect: ConnectWebSocket, error_log: ErrorLog, other: OtherLoop
+) -> None:
     held = Held()
     server = serve(held)
     client = connect(server, receive_buffer=4096)
@@ -296,6 +299,7 @@ def test_a_loop_that_is_cut_off_lets_nobody_wait(serve: Serve, connect: ConnectW
     server.server.force_exit = True
     with pytest.raises(ClientDisconnected):
         waiting.result(DEADLINE)
+    error_log.expect(text="Cut off 1 request at once: WebSocket /")
 
 
 def test_a_caller_whose_loop_is_gone_harms_nobody(
