@@ -74,7 +74,9 @@ def test_pieces_end_before_the_first_has_come(way: str, serve: Serve, connect: C
     assert connect(server).get("/other").body == b"/other"
 
 
+@pytest.mark.parametrize("way", ["short"])
 def test_client_that_says_no_more_still_reads(serve: Serve, connect: Connect) -> None:
+    """Over ASGI's messages the bridge asks whether the client has gone: one that says no more has, for who asks."""
     go_on = threading.Event()
 
     def app(environ: Environ, start_response: StartResponse) -> Any:
