@@ -8,6 +8,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from threadserve.logging.formatters import every_logger
+
 
 @contextmanager
 def of_first_instance_only() -> Iterator[None]:
@@ -16,20 +18,15 @@ def of_first_instance_only() -> Iterator[None]:
     The first instance has added the same one, and each line would be written twice. A logger that was given other
     handlers in place of those it had, as `logging.config` does, keeps them.
     """
-    before = {logger: list(logger.handlers) for logger in _loggers()}
+    before = {logger: list(logger.handlers) for logger in every_logger()}
     try:
         yield
     finally:
         taken = [handler for logger, handlers in before.items() for handler in _take_twins(logger, handlers)]
-        in_use = [handler for logger in _loggers() for handler in logger.handlers]
+        in_use = [handler for logger in every_logger() for handler in logger.handlers]
         for handler in taken:
             if handler not in in_use:
                 handler.close()
-
-
-def _loggers() -> list[logging.Logger]:
-    known = list(logging.root.manager.loggerDict.values())
-    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
 
 
 def _take_twins(logger: logging.Logger, before: list[logging.Handler]) -> list[logging.Handler]:

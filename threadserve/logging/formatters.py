@@ -226,6 +226,14 @@ def is_terminal(stream: Any) -> bool:
         return False
 
 
+def every_logger() -> Iterator[logging.Logger]:
+    """All loggers of the process; one that has two names comes twice."""
+    yield logging.getLogger()
+    for each in logging.Logger.manager.loggerDict.copy().values():
+        if isinstance(each, logging.Logger):
+            yield each
+
+
 def handlers_reached(logger: logging.Logger) -> Iterator[logging.Handler]:
     """The handlers that a logger's records come to, in their order, whatever their levels."""
     current: logging.Logger | None = logger

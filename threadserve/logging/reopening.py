@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from logging.handlers import WatchedFileHandler
 
+from threadserve.logging.formatters import every_logger
 from threadserve.logging.wording import counted
 
 logger = logging.getLogger("threadserve.error")
@@ -49,8 +50,7 @@ def reopen(handler: logging.FileHandler) -> bool:
 
 def file_handlers() -> list[logging.FileHandler]:
     """The handlers that write to files, each one once."""
-    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.copy().values()]
-    own = [handler for each in loggers if isinstance(each, logging.Logger) for handler in each.handlers]
+    own = [handler for each in every_logger() for handler in each.handlers]
     found = dict.fromkeys(target for handler in own for target in targets(handler))
     return [handler for handler in found if isinstance(handler, logging.FileHandler)]
 
