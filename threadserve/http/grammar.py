@@ -30,33 +30,17 @@ TRAILERS = re.compile(b"(?:" + FIELD_LINE + rb")*+\r\n")
 QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 # White space around ";" and "=" is taken, but not behind the size or an extension (RFC 9112 section 7.1.1).
 BWS = rb"[\t ]*+"
-CHUNK_EXTENSION = BWS + b";" + BWS + TOKEN + rb"++(?:" + BWS + b"=" + BWS + b"(?:" + TOKEN + b"++|" + QUOTED + b"))?"
+EXTENSION_MARK = BWS + b";" + BWS
+EXTENSION_VALUE = BWS + b"=" + BWS + b"(?:" + TOKEN + b"++|" + QUOTED
+CHUNK_EXTENSION = EXTENSION_MARK + TOKEN + b"++(?:" + EXTENSION_VALUE + b"))?"
+BEGUN_EXTENSION = EXTENSION_MARK + b"(?:" + TOKEN + b"++(?:" + EXTENSION_VALUE + b"|" + QUOTED[:-1] + rb"\\?+)?)?)?"
 CHUNK_SIZE_DIGITS = 15
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,%d})(?:%b)*+\r\n" % (CHUNK_SIZE_DIGITS, CHUNK_EXTENSION))
 
 _request_line_bytes = re.compile(rb"[\x20-\x7e]*+(?:\r\n?+)?")
 _field_line_bytes = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+(?:\r\n?+)?")
 # As much of a chunk's line as is good: its size, whole extensions, and the beginning of one that is not whole.
-_chunk_line = re.compile(
-    rb"([0-9A-Fa-f]*+)(?:" + CHUNK_EXTENSION + rb"(?=[\t ]*+;|\r))*+"
-    rb"("
-    + BWS
-    + b";"
-    + BWS
-    + b"(?:"
-    + TOKEN
-    + b"++(?:"
-    + BWS
-    + b"="
-    + BWS
-    + b"(?:"
-    + TOKEN
-    + b"++|"
-    + QUOTED
-    + b"|"
-    + QUOTED[:-1]
-    + rb"\\?+)?)?)?)?"
-)
+_chunk_line = re.compile(rb"([0-9A-Fa-f]*+)(?:%b(?=[\t ]*+;|\r))*+(%b)?" % (CHUNK_EXTENSION, BEGUN_EXTENSION))
 _token = re.compile(TOKEN + rb"++")
 _version = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _target = re.compile(rb"[\x21\x22\x24-\x7e]++")
