@@ -190,7 +190,10 @@ def test_a_bad_number_of_threads_in_the_environment_is_one_line(fail: Fail) -> N
     assert re.fullmatch(r"Error: .*--threads.*\$WEB_CONCURRENCY is 'many', not a number of threads\n", told)
 
 
-@pytest.mark.parametrize(("threads", "instances"), [("1", "1 app instance"), ("3", "3 app instances")])
+@pytest.mark.parametrize(
+    ("threads", "instances"),
+    [("1", "1 app instance"), ("3", r"3 app instances \(\d+ modules? of the project in each\)")],
+)
 def test_the_log_says_what_serves_on_what_and_where(start: Start, threads: str, instances: str) -> None:
     server = start(STEERED, "--threads", threads, "--http", "h11", "--loop", "asyncio")
     gil = "free-threaded, the GIL is off" if free_threaded_build() else "with the GIL"

@@ -27,7 +27,7 @@ def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
         platform.python_version(),
         gil_state(),
         counted(config.thread_count, "thread"),
-        counted(source.instances, "app instance"),
+        instances(config, source),
         loop_name(config.loop),
         parser_name(config.http),
     )
@@ -38,6 +38,16 @@ def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
     if source.bridge is None:
         log_idle_cpus(config)
     log_addresses(config, listeners)
+
+
+def instances(config: Config, source: AppSource) -> str:
+    """How many instances of the application there are, and with several threads why."""
+    count = counted(source.instances, "app instance")
+    if config.thread_count > 1 and source.shared_because:
+        return f"{count} (shared: {source.shared_because})"
+    if source.copied_modules:
+        return f"{count} ({counted(source.copied_modules, 'module')} of the project in each)"
+    return count
 
 
 def log_workers_start(config: Config, listeners: Listeners) -> None:

@@ -125,6 +125,6 @@ def loop_state(source: AppSource, config: Config, log: AccessLog | None = None) 
     """The state of a loop that serves the application of a source, on the running loop."""
     mailbox = Mailbox()
     mailbox.open()
-    state = LoopState(config, 1, source.load_threadsafe(), {}, log, None, mailbox.post_threadsafe)
+    state = LoopState(config, 1, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe)
     state.begin_websocket = websocket_beginner(config, state)
     return state

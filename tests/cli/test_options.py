@@ -19,6 +19,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "app_dir": (["--app-dir", ".."], "..", ".."),
     "factory": (["--factory"], "1", True),
     "app_instance": (["--app-instance", "shared"], "shared", "shared"),
+    "app_shared": (["--app-shared", "models"], "models", ("models",)),
     "interface": (["--interface", "asgi2"], "asgi2", "asgi2"),
     "lifespan": (["--lifespan", "off"], "off", "off"),
     "root_path": (["--root-path", "/api"], "/api", "/api"),

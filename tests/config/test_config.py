@@ -111,6 +111,7 @@ BAD = [
     ("app_dir", "no/such/folder", "there is no folder 'no/such/folder'"),
     ("factory", 1, "1 is not true or false"),
     ("app_instance", "process", "'process' is not one of thread, shared"),
+    ("app_shared", [None], "None is not text"),
     ("interface", "wsgi2", "'wsgi2' is not one of "),
     ("lifespan", "yes", "'yes' is not one of auto, on, off"),
     ("limit_concurrency", 0, "0 is less than 1"),

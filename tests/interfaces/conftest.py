@@ -5,6 +5,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.sources: list[AppSource] = []
 
     def write(self, path: str, source: str = "") -> Path:
         """Writes a file, and the folders around it."""
@@ -31,7 +33,8 @@ class Project:
 
     def source(self, app: Any, **settings: Any) -> AppSource:
         """Where the threads of a server with these settings would load from."""
-        return AppSource(Config(app, **{"threads": 2, **settings}))
+        self.sources.append(AppSource(Config(app, **{"threads": 2, **settings})))
+        return self.sources[-1]
 
     def load(self, app: Any, **settings: Any) -> ASGIApp:
         """Loads for the first thread."""
@@ -47,25 +50,31 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = set(sys.modules)
-    yield Project(folder)
+    project = Project(folder)
+    yield project
+    for source in project.sources:
+        source.stop(DEADLINE)
     for name in set(sys.modules) - before:
         module = vars(sys.modules[name])
         if str(tmp_path) in f"{module.get('__file__')} {module.get('__path__')}":
             del sys.modules[name]
 
 
+numbers = count(1)
+
+
 def load(source: AppSource) -> ASGIApp:
     """Loads as a loop thread does: in a running loop."""
 
     async def main() -> ASGIApp:
-        return source.load_threadsafe()
+        return source.load_threadsafe(next(numbers))
 
     return asyncio.run(main())
 
 
-def on_threads(count: int, action: Callable[[], Any]) -> list[Any]:
+def on_threads(number: int, action: Callable[[], Any]) -> list[Any]:
     """Runs something on so many threads at once; returns what each returned or raised."""
-    barrier = threading.Barrier(count)
+    barrier = threading.Barrier(number)
     results: list[Any] = []
 
     def run() -> None:
@@ -75,12 +84,12 @@ def on_threads(count: int, action: Callable[[], Any]) -> list[Any]:
         except Exception as error:
             results.append(error)
 
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(DEADLINE)
-    assert len(results) == count, "a thread did not end in time"
+    assert len(results) == number, "a thread did not end in time"
     return results
 
 

@@ -92,8 +92,8 @@ def ask_on_threads() -> Callable[[AppSource, Ask], list[Any]]:
         barrier = threading.Barrier(THREADS)
         results: list[Any] = []
 
-        async def serve() -> Any:
-            app = source.load_threadsafe()
+        async def serve(number: int) -> Any:
+            app = source.load_threadsafe(number)
             lifespan = Lifespan(app, "on", {})
             await lifespan.startup()
             barrier.wait(3 * DEADLINE)
@@ -102,14 +102,14 @@ def ask_on_threads() -> Callable[[AppSource, Ask], list[Any]]:
             await lifespan.shutdown()
             return seen
 
-        def run() -> None:
+        def run(number: int) -> None:
             try:
-                results.append(asyncio.run(serve()))
+                results.append(asyncio.run(serve(number)))
             except BaseException as error:
                 barrier.abort()
                 results.append(error)
 
-        threads = [threading.Thread(target=run, daemon=True) for _ in range(THREADS)]
+        threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(1, THREADS + 1)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -84,6 +84,12 @@ def choices(declared: Field[Any]) -> Sequence[str]:
     return given
 
 
+def several(value: Sequence[str] | str | None) -> list[str]:
+    """The texts of a setting that may be one or a list of them, without empty ones."""
+    members = [value] if isinstance(value, str) else value or ()
+    return [str(member) for member in members if str(member)]
+
+
 def problem_with(declared: Field[Any], value: object) -> str | None:
     """What is wrong with a setting's value, or None. A log level may also be given as a number."""
     members = alternatives(declared)

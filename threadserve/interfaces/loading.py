@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from threadserve.config import Config
+from threadserve.config.declaring import several
 from threadserve.errors import AppLoadError, ThreadsStuck
-from threadserve.interfaces.app_errors import application_code, one_line
+from threadserve.interfaces.app_errors import application_code
 from threadserve.interfaces.asgi2 import ASGI2Adapter
 from threadserve.interfaces.channels import ChannelsAdapter
 from threadserve.interfaces.detection import (
@@ -25,43 +26,37 @@ from threadserve.interfaces.detection import (
     mistake_in_app,
     mistake_in_factory,
 )
-from threadserve.interfaces.import_string import (
-    ImportString,
-    holder_of,
-    import_again,
-    import_first,
-    parse,
-)
+from threadserve.interfaces.import_string import ImportString, import_first, parse
 from threadserve.interfaces.importing import Imported
 from threadserve.interfaces.log_handlers import of_first_instance_only
+from threadserve.interfaces.project_copies import ProjectCopies, can_be_copied, why_shared
 from threadserve.interfaces.wsgi.bridge import WSGIBridge
 from threadserve.types import ASGIApp
 
 logger = logging.getLogger("threadserve.error")
 
 ADAPTERS: dict[str, Callable[[Any], ASGIApp]] = {"asgi2": ASGI2Adapter, "channels": ChannelsAdapter}
-REMEDIES = "use --app-instance shared, or a factory (--factory)"
 
 
 class AppSource:
     """Loads the application, once or once per thread.
 
-    `interface` is what the application speaks, no longer "auto" once it is loaded, and `bridge` what calls it if that
-    is "wsgi", with its threads started. The loading lock guards all
-    attributes; what is to be read without it is settled once every thread has loaded.
+    `interface` is what the application speaks, no longer "auto" once it is loaded, `bridge` what calls it if that
+    is "wsgi", with its threads started, and `shared_because` why several threads share one instance, if they do. The
+    loading lock guards all attributes; what is to be read without it is settled once every thread has loaded.
     """
 
     def __init__(self, config: Config) -> None:
         self.interface: Literal["auto", "asgi3", "asgi2", "wsgi", "channels"] = config.interface
         self.bridge: WSGIBridge | None = None
+        self.shared_because = ""
         self._config = config
         self._name = config.app if isinstance(config.app, str) else _name_of(config.app)
         self._threads = config.thread_count
         self._string: ImportString | None = None
         self._factory: Callable[[], Any] | None = None
         self._first: Any = None
-        self._per_thread = False
-        self._other_holder: str | None = None
+        self._copies: ProjectCopies | None = None
         self._failure: AppLoadError | None = None
         self._loading_lock = threading.Lock()
         self._imported = Imported(self._name)
@@ -69,7 +64,12 @@ class AppSource:
     @property
     def instances(self) -> int:
         """How many instances the configured threads use, once every one of them has loaded."""
-        return self._threads if self._per_thread else 1
+        return 1 if self.shared_because else self._threads
+
+    @property
+    def copied_modules(self) -> int:
+        """How many modules each instance has its own copy of, as far as they are imported with the application."""
+        return self._copies.modules if self._copies is not None else 0
 
     def check(self) -> None:
         """Raises `ThreadsStuck` when the threads that call a WSGI application do not come back."""
@@ -77,17 +77,23 @@ class AppSource:
             raise ThreadsStuck("every thread that calls the WSGI application is stuck: terminating process")
 
     def stop(self, timeout: float) -> bool:
-        """Ends the threads that call a WSGI application; returns whether they have within `timeout` seconds."""
+        """Ends the threads that call a WSGI application, and the copies of the project.
+
+        Returns whether those threads have ended within `timeout` seconds. To be called once, when nobody is served.
+        """
+        if self._copies is not None:
+            self._copies.end()
         return self.bridge is None or self.bridge.stop(timeout)
 
-    def load_threadsafe(self) -> ASGIApp:
+    def load_threadsafe(self, number: int) -> ASGIApp:
         """Returns the application for the calling thread: an instance of its own, or the one that all share.
 
-        The first call imports the module; threads that call meanwhile wait. Raises `AppLoadError` if there is no such
-        application or it cannot be loaded once per thread, `AppImportFailed` if its own code raised.
+        `number` is the place of the thread's loop, which a successor takes over. The first call imports the module;
+        threads that call meanwhile wait. Raises `AppLoadError` if there is no such application or it cannot be loaded
+        once per thread, `AppImportFailed` if its own code raised.
         """
         with self._loading_lock, self._imported.by_this_thread():
-            app = self._load_first() if self._first is None else self._load_next()
+            app = self._load_first() if self._first is None else self._load_next(number)
             if self.interface == "wsgi":
                 return self._bridge_to(app)
             adapter = ADAPTERS.get(self.interface)
@@ -114,7 +120,7 @@ class AppSource:
         try:
             target = self._find()
             self._factory = self._factory_in(target)
-            self._first = self._accept(target) if self._factory is None else self._build(self._factory)
+            self._first = self._made_of(target)
         except AppLoadError as error:
             self._failure = error
             raise
@@ -141,6 +147,10 @@ class AppSource:
         logger.warning("%s takes no arguments, so it is used as a factory. Add --factory to say so.", self._name)
         return factory
 
+    def _made_of(self, target: Any) -> Any:
+        """The application that the target is, or that it makes if it is a factory."""
+        return self._accept(target) if self._factory is None else self._build(target)
+
     def _build(self, factory: Callable[[], Any]) -> Any:
         with application_code(f"the factory {self._name} failed"):
             app = factory()
@@ -157,55 +167,50 @@ class AppSource:
         return app
 
     def _decide_on_instances(self) -> None:
-        """An object given as such is there once, and so is what a lone thread and its successors take from a module."""
-        if self._config.app_instance == "shared" or self.interface == "wsgi":
-            return
-        if self._factory is not None:
-            self._per_thread = True
-        elif self._string is not None and self._threads > 1:
-            self._per_thread = True
-            self._other_holder = holder_of(self._first, self._string.module)
+        """Threads share what is made for it, or is there once; otherwise each has an instance."""
+        module = self._string.module if self._string is not None else None
+        if self.interface == "wsgi":
+            self.shared_because = "WSGI applications are made for threads"
+        elif self._config.app_instance == "shared":
+            self.shared_because = "--app-instance shared"
+        elif self._threads > 1 and module is not None:
+            self._decide_on_copies(module, several(self._config.app_shared))
+        elif self._factory is None:
+            self.shared_because = "it was given as an object" if module is None else "there is one thread"
 
-    def _load_next(self) -> Any:
+    def _decide_on_copies(self, module: str, shared: list[str]) -> None:
+        if not can_be_copied(module):
+            self._share(f"the module {module} can be executed only once")
+            return
+        self.shared_because = why_shared(module, shared)
+        if not self.shared_because:
+            self._copies = ProjectCopies(self._name, module, shared)
+
+    def _load_next(self, number: int) -> Any:
         """Loads for a further thread, or for one that takes the place of another."""
-        if not self._per_thread:
+        if self.shared_because:
             return self._first
         with of_first_instance_only():
-            app, reason = self._make_another()
+            app = self._make_another(number)
         if app is self._first:
-            self._per_thread = False
-            if self._threads > 1:
-                logger.warning("%s is shared by all %d threads, because %s.", self._name, self._threads, reason)
+            self._share(
+                "its factory returns the same one each time"
+                if self._factory
+                else "its module imports it from one that is there once"
+            )
         return app
 
-    def _make_another(self) -> tuple[Any, str]:
-        """A further instance, and why it would be none."""
-        if self._factory is not None:
-            return self._build(self._factory), "its factory returns the same one each time"
-        app = self._import_again()
-        if self._other_holder is not None:
-            return app, f"its module imports it: name {self._other_holder} instead"
-        return app, "executing its module again does not make another"
+    def _share(self, reason: str) -> None:
+        """Has the threads share one instance, which nobody has asked for."""
+        self.shared_because = reason
+        if self._threads > 1:
+            logger.warning("%s is shared by all %d threads, because %s.", self._name, self._threads, reason)
 
-    def _import_again(self) -> Any:
-        """What the named module makes when it is executed again.
-
-        Where that goes wrong there is no traceback, for the application works; it is just not made for this.
-        """
-        assert self._string is not None
-        try:
-            app = import_again(self._string)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise self._not_per_thread(one_line(error)) from error
-        if app is not self._first and self._other_holder is not None:
-            module = self._other_holder.partition(":")[0]
-            raise self._not_per_thread(f"{module} imports it and would know the first one only")
-        return self._accept(app)
-
-    def _not_per_thread(self, reason: str) -> AppLoadError:
-        return AppLoadError(f"{self._name} cannot be loaded once per thread: {reason}; {REMEDIES}")
+    def _make_another(self, number: int) -> Any:
+        if self._copies is not None and self._string is not None:
+            return self._copies.load(number, self._string.attribute, self._made_of)
+        assert self._factory is not None
+        return self._build(self._factory)
 
 
 def _refuse(subject: str, mistake: str | None) -> None:

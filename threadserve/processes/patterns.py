@@ -6,11 +6,12 @@ Runs on the reloader's main thread. It owns no file and keeps nothing of what it
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from threadserve.config import Config
+from threadserve.config.declaring import several
 
 logger = logging.getLogger("threadserve.error")
 
@@ -33,13 +34,13 @@ class Patterns:
     """
 
     def __init__(self, config: Config) -> None:
-        includes, excludes = texts(config.reload_includes), texts(config.reload_excludes)
+        includes, excludes = several(config.reload_includes), several(config.reload_excludes)
         self.includes = [*(each for each in INCLUDES if each not in excludes), *includes]
         self.excludes = [*(each for each in EXCLUDES if each not in includes), *excludes]
         self._left_out = {*folders_named(excludes), *folders_matching(excludes)}
         # The same files are asked for again and again.
         self._matches = lru_cache(MEMORY)(self._match)
-        self.folders = self._watched(texts(config.reload_dirs), includes)
+        self.folders = self._watched(several(config.reload_dirs), includes)
 
     def _watched(self, named: list[str], includes: list[str]) -> list[Path]:
         """The folders to watch, without those below another; the working directory where none is named."""
@@ -95,12 +96,6 @@ def identity_of(folder: str) -> tuple[int, int]:
     except OSError:
         return -1, -1
     return status.st_dev, status.st_ino
-
-
-def texts(setting: Sequence[str] | str | None) -> list[str]:
-    """A setting that may be one text or several; empty ones match nothing."""
-    several = [setting] if isinstance(setting, str) else setting or ()
-    return [str(each) for each in several if str(each)]
 
 
 def folders_named(paths: Iterable[str]) -> list[Path]:

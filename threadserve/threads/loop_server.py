@@ -166,7 +166,7 @@ class LoopServer:
 
     async def _serve(self) -> None:
         shared = self._shared
-        app = shared.source.load_threadsafe()
+        app = shared.source.load_threadsafe(self.number)
         is_wsgi = shared.source.interface == "wsgi"
         if trace_logger.isEnabledFor(TRACE_LOG_LEVEL):
             app = MessageTrace(app)

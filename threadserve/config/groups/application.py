@@ -1,10 +1,11 @@
 """The application: where it is, what it speaks, how often it is there. Declarations only."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from threadserve.config.checks import existing_folder
+from threadserve.config.checks import existing_folder, texts
 from threadserve.config.declaring import setting
 
 
@@ -23,6 +24,13 @@ class Application:
     )
     factory: bool = setting(False, "Treat the application as a factory: call it to get the app.")
     app_instance: Literal["thread", "shared"] = setting("thread", "One app instance per thread, or one shared by all.")
+    app_shared: Sequence[str] | str | None = setting(
+        None,
+        "Keep this module of the application in one copy for all threads; may be repeated.",
+        check=texts,
+        metavar="MODULE",
+        shown_default="none",
+    )
     interface: Literal["auto", "asgi3", "asgi2", "wsgi", "channels"] = setting("auto", "Application interface.")
     lifespan: Literal["auto", "on", "off"] = setting("auto", "Whether the application has lifespan events.")
     root_path: str = setting("", "The URL path below which the application is mounted.", metavar="PATH")

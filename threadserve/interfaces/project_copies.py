@@ -1,0 +1,113 @@
+"""Loading the application's project once more for each further thread, and what to say where that fails.
+
+Runs on the loop thread that loads, under the lock of `loading`. It owns the instances; it never calls an application.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from threadserve.errors import AppImportFailed, AppLoadError
+from threadserve.instances.asking import enter
+from threadserve.instances.instance import CopyError, Instance
+from threadserve.instances.project import Project, is_within
+from threadserve.instances.registry import registry
+from threadserve.instances.stand_in import StandIn
+from threadserve.interfaces.app_errors import one_line
+from threadserve.interfaces.import_string import walk
+
+LAST_RESORT = (
+    "or share the whole application with --app-instance shared: what it makes for one event loop then fails on others"
+)
+
+
+def can_be_copied(module: str) -> bool:
+    """Whether a module that has been imported can be executed once more."""
+    stands = sys.modules[module]
+    return type(stands) is StandIn or project_of(module).has(module, getattr(stands, "__spec__", None))
+
+
+def project_of(module: str, shared: Sequence[str] = ()) -> Project:
+    """The project of the application in a module."""
+    return Project(module.partition(".")[0], tuple(shared))
+
+
+def why_shared(module: str, shared: Sequence[str]) -> str:
+    """Why the application in a module that has been imported is to be one for all threads, or nothing.
+
+    `shared` are the modules that are to be kept in one copy.
+    """
+    django = sys.modules.get("django.apps")
+    if django is not None and django.apps.ready:
+        return "it has set up Django, which is made for threads and has one registry"
+    if is_within(module, shared):
+        return f"--app-shared {module}"
+    return ""
+
+
+class ProjectCopies:
+    """The project of an application, with a copy for each thread beside the first, which has been imported.
+
+    `modules` is how many modules the last copy has that was loaded.
+    """
+
+    def __init__(self, app: str, module: str, shared: Sequence[str]) -> None:
+        self._app = app
+        self._module = module
+        self._project = project_of(module, shared)
+        self._instances: dict[int, Instance] = {}
+        self.modules = 0
+        registry.install(self._project)
+        enter(registry.first)
+
+    def load(self, number: int, attribute: str, make: Callable[[Any], Any]) -> Any:
+        """Returns what `make` makes of the attribute in the copy for a loop thread, whose predecessor's is given up.
+
+        Raises `AppLoadError` where the project cannot be loaded once more. There is no traceback then, for the
+        application works; it is just not made for this.
+        """
+        if (predecessor := self._instances.pop(number, None)) is not None:
+            predecessor.release()
+        instance = self._instances[number] = Instance()
+        enter(instance)
+        try:
+            app = make(walk(instance.copy_of(self._module), attribute))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            wrapped = isinstance(error, (CopyError, AppImportFailed)) and error.__cause__ is not None
+            cause = error.__cause__ if wrapped else error
+            raise AppLoadError(self._complaint(cause)) from cause
+        self.modules = len(instance)
+        return app
+
+    def end(self) -> None:
+        """Leaves the first copy alone, as it was imported."""
+        for instance in self._instances.values():
+            instance.release()
+        registry.uninstall(self._project)
+
+    def _complaint(self, error: Any) -> str:
+        module = module_at_fault(error)
+        if module is None or module == self._module:
+            return (
+                f"{self._app} cannot be loaded once per thread: {one_line(error)}. Move what can be done only once "
+                f"into a module of its own, and keep that in one copy with --app-shared MODULE; {LAST_RESORT}"
+            )
+        return (
+            f"{self._app} cannot be loaded once per thread: the module {module} can be executed only once "
+            f"({one_line(error)}). Keep it in one copy with --app-shared {module}; {LAST_RESORT}"
+        )
+
+
+def module_at_fault(error: BaseException) -> str | None:
+    """The innermost module of the project that was being executed when something was raised."""
+    found = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        name = frame.f_globals.get("__name__", "")
+        if frame.f_code.co_name == "<module>" and type(sys.modules.get(name)) is StandIn:
+            found = name
+        traceback = traceback.tb_next
+    return found
