@@ -158,10 +158,10 @@ def test_streaming_goes_on_after_the_last_event_that_a_client_saw() -> None:
 
 def test_factory_builds_an_app_for_every_thread(open_client: Callable[[], httpx.Client]) -> None:
     with example("factory:create_app", "--factory", "--threads", str(THREADS), GREETING="Welcome") as server:
-        asked = ask_every_thread(open_client, server.url, lambda response: response.json()["instance"])
+        asked = ask_every_thread(open_client, server.url, lambda response: response.json()["made_on"])
         told = [response.json() for _, response in asked]
     assert {answer["greeting"] for answer in told} == {"Welcome"}
-    assert {answer["instance"] for answer in told} == {1, 2, 3}
+    assert {answer["made_on"] for answer in told} == {f"threadserve-{number}" for number in range(1, THREADS + 1)}
 
 
 def test_flask_site_keeps_sessions_and_takes_files() -> None:
