@@ -11,6 +11,7 @@ from loadtests.figures.command import figures
 from loadtests.micro.command import micro
 from loadtests.reports.command import report
 from loadtests.soak.command import soak
+from loadtests.starting.command import starting
 
 
 @click.group()
@@ -18,7 +19,7 @@ def loadtests() -> None:
     """Puts threadserve and its peers under load, and tells what they make of it."""
 
 
-for command in (figures, compare, report, micro, soak):
+for command in (figures, compare, report, micro, starting, soak):
     loadtests.add_command(command)
 
 
