@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from threadserve.interfaces.hints import HINT, hint_for, hint_in
+from threadserve.interfaces.hints import HINT, hint_for, hint_in, with_hint
 
 
 class Shared:
@@ -97,7 +98,29 @@ def test_text_of_an_error() -> None:
     assert hint_in("RuntimeError: something else") is None
 
 
+def test_the_traceback_ends_with_it_once() -> None:
+    error = LookupError("no item")
+    error.__cause__ = RuntimeError("<Lock> is bound to a different event loop")
+    assert with_hint(with_hint(error)) is error
+    assert error.__notes__ == [HINT]
+
+
+@dataclass(frozen=True)
+class Unchangeable(Exception):
+    """An error that takes no notes."""
+
+    text: str
+
+
+def test_errors_that_are_left_as_they_are() -> None:
+    frozen = Unchangeable("<Lock> is bound to a different event loop")
+    other = RuntimeError("something else")
+    for error in (frozen, other):
+        assert with_hint(error) is error
+        assert not hasattr(error, "__notes__")
+
+
 def test_hint_is_one_line_with_the_remedies() -> None:
     assert "\n" not in HINT
-    for remedy in ("lifespan", "--factory", "--app-instance", "--threads 1"):
+    for remedy in ("lifespan", "request.state", "--app-instance shared", "--app-shared", "--threads 1"):
         assert remedy in HINT

@@ -10,7 +10,7 @@ from typing import Any
 from threadserve.errors import ClientDisconnected
 from threadserve.http.loop_state import LoopState
 from threadserve.http.scope import target_of
-from threadserve.interfaces.hints import hint_for
+from threadserve.interfaces.hints import with_hint
 
 logger = logging.getLogger("threadserve.error")
 
@@ -73,10 +73,7 @@ class AppCall:
         if comes_of_leaving(error):
             logger.debug("The client of the %s application has gone: %r", self.interface, error)
             return
-        hint = hint_for(error)
-        if hint is not None:
-            error.add_note(hint)
-        logger.error("Exception in %s application", self.interface, exc_info=error)
+        logger.error("Exception in %s application", self.interface, exc_info=with_hint(error))
 
 
 def comes_of_leaving(error: BaseException | None, seen: frozenset[int] = frozenset()) -> bool:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from threadserve.errors import ClientDisconnected
+from threadserve.interfaces.hints import with_hint
 from threadserve.types import Message, Receive, Scope, Send
 
 logger = logging.getLogger("threadserve.error")
@@ -156,7 +157,7 @@ class WebSocketCalls:
         except ClientDisconnected:
             return
         except Exception as error:
-            logger.error("Exception in ASGI application", exc_info=error)
+            logger.error("Exception in ASGI application", exc_info=with_hint(error))
             with suppress(ClientDisconnected, RuntimeError):
                 # It may be closed already.
                 await self._reply.send({"close": INTERNAL_ERROR})

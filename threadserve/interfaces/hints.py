@@ -1,7 +1,10 @@
 """What to do about an object that belongs to the event loop of another thread.
 
-Runs on whichever thread logs an application's error, and only then. It owns nothing and never changes an error.
+Runs on whichever thread logs an application's error, and only then. It owns nothing; of an error it changes the notes.
 """
+
+from contextlib import suppress
+from typing import TypeVar
 
 # How asyncio words it, in order: tasks, its locks and queues, gather() and ensure_future(), and its debug mode.
 OTHER_LOOP = (
@@ -11,9 +14,21 @@ OTHER_LOOP = (
     "event loop other than the current one",
 )
 HINT = (
-    "Hint: an object that belongs to the event loop of one thread was used on another. Make it in the lifespan or in a "
-    "factory (--factory), leave out --app-instance shared if it is there, or use --threads 1."
+    "Hint: an object that belongs to the event loop of one thread was used on another. Make it in the lifespan (yield "
+    "{...}, request.state), leave out --app-instance shared and --app-shared if they are there, or use --threads 1."
 )
+
+Error = TypeVar("Error", bound=BaseException)
+
+
+def with_hint(error: Error) -> Error:
+    """The error, whose traceback ends with the hint if an object bound to another loop is behind it."""
+    hint = hint_for(error)
+    # Some errors refuse attributes, those that are frozen dataclasses for one.
+    with suppress(AttributeError, TypeError):
+        if hint is not None and hint not in getattr(error, "__notes__", ()):
+            error.add_note(hint)
+    return error
 
 
 def hint_for(error: BaseException) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from threadserve.errors import LifespanFailed
 from threadserve.interfaces.app_errors import one_line
-from threadserve.interfaces.hints import hint_for, hint_in
+from threadserve.interfaces.hints import hint_for, hint_in, with_hint
 from threadserve.types import ASGIApp, Message
 
 logger = logging.getLogger("threadserve.error")
@@ -141,12 +141,11 @@ class Lifespan:
             return
         self._raised = True
         started = self._startup_over.is_set()
-        hint = hint_for(error)
-        if self._mode == "auto" and not started and hint is None:
+        if self._mode == "auto" and not started and hint_for(error) is None:
             self._log_step(f"ASGI 'lifespan' protocol appears unsupported. The application raised {one_line(error)}")
             logger.debug("What it raised instead:", exc_info=error)
             return
-        logger.error("Exception in 'lifespan' protocol%s", f"\n{hint}" if hint else "", exc_info=error)
+        logger.error("Exception in 'lifespan' protocol", exc_info=with_hint(error))
         if started:
             self._shutdown_failed = True
         else:

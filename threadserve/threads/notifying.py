@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from threadserve.interfaces.hints import with_hint
+
 logger = logging.getLogger("threadserve.error")
 
 SHORTEST_PAUSE = 1.0
@@ -32,6 +34,6 @@ async def call_regularly(callback: Callable[[], Awaitable[Any]], pause: float) -
     while True:
         try:
             await callback()
-        except Exception:
-            logger.exception("callback_notify failed.")
+        except Exception as error:
+            logger.error("callback_notify failed.", exc_info=with_hint(error))
         await asyncio.sleep(pause)
