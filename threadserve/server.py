@@ -23,10 +23,10 @@ from threadserve.config import Config
 from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.tcp import Listeners
 from threadserve.log_config import configure_logging
-from threadserve.loops import loop_factory
 from threadserve.serving import Observer, Serving, StopFlags
 from threadserve.signals import call_claimants, handled, raise_again, unclaimed
 from threadserve.threads.group import MakeHost
+from threadserve.threads.guarded_loops import serving_loops
 from threadserve.threads.hosts import BorrowedLoop, Host, LoopThread, Outcome
 from threadserve.threads.loop_server import LoopServer
 
@@ -106,7 +106,7 @@ class Server:
         """
         if is_imported_now():
             return None
-        factory = loop_factory(self.config.loop)
+        factory = serving_loops(self.config)
         if any(getattr(type(self), step) is not getattr(Server, step) for step in STEPS):
             with asyncio.Runner(loop_factory=factory) as runner:
                 return runner.run(self.serve(sockets))
@@ -142,8 +142,8 @@ class Server:
     async def startup(self, sockets: Listeners | None = None) -> None:
         """The first step of `serve`: returns when the server serves. Raises what keeps it from that."""
         loop = asyncio.get_running_loop()
-        factory = loop_factory(self.config.loop)
         config = self.config if self.config.threads else replace(self.config, threads=1)
+        factory = serving_loops(config)
 
         def make_host(server: LoopServer, on_end: Outcome) -> Host:
             return BorrowedLoop(server, loop, on_end) if server.number == 1 else LoopThread(server, factory, on_end)
