@@ -361,6 +361,21 @@ class TestInOneCopy:
         assert len({hero for hero, _, _ in seen} | {hero for _, hero, _ in seen}) == 1
         assert len({app for _, _, app in seen}) == THREADS
 
+    @pytest.mark.parametrize(
+        ("name", "line"),
+        [
+            ("model", "--app-shared: there is no module 'model'; did you mean models?"),
+            ("models.hero", "--app-shared: there is no module 'models.hero'; did you mean models?"),
+            ("nothing_like_it_at_all", "--app-shared: there is no module 'nothing_like_it_at_all'"),
+        ],
+    )
+    def test_name_that_no_module_has(self, project: Any, load: Callable[..., Any], name: str, line: str) -> None:
+        project.write("models.py", self.REGISTERS)
+        project.write("main.py", "import models\n" + APP)
+        with pytest.raises(AppLoadError) as caught:
+            load(project.source("main:app", app_shared=[name]))
+        assert str(caught.value) == line
+
     def test_everything_is_undone(self, project: Any, load: Callable[..., Any]) -> None:
         project.write("models.py", self.REGISTERS)
         project.write("main.py", "import logging\nimport models\n" + APP)

@@ -29,7 +29,7 @@ from threadserve.interfaces.detection import (
 from threadserve.interfaces.import_string import ImportString, import_first, parse
 from threadserve.interfaces.importing import Imported
 from threadserve.interfaces.log_handlers import of_first_instance_only
-from threadserve.interfaces.project_copies import ProjectCopies, can_be_copied, why_shared
+from threadserve.interfaces.project_copies import ProjectCopies, can_be_copied, mistake_in, why_shared
 from threadserve.interfaces.wsgi.bridge import WSGIBridge
 from threadserve.types import ASGIApp
 
@@ -120,7 +120,10 @@ class AppSource:
         try:
             target = self._find()
             self._factory = self._factory_in(target)
-            self._first = self._made_of(target)
+            first = self._made_of(target)
+            if (mistake := mistake_in(several(self._config.app_shared))) is not None:
+                raise AppLoadError(mistake)
+            self._first = first
         except AppLoadError as error:
             self._failure = error
             raise

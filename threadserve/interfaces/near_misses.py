@@ -39,6 +39,12 @@ def module_hint(name: str, missing: str, attribute: str, folder: Path) -> str:
     return _did_you_mean(f"{parent}.{match}".lstrip(".") + name.removeprefix(missing), attribute)
 
 
+def imported_hint(missing: str) -> str:
+    """Returns "; did you mean …?" for a name that is not that of a module, by those that have been imported."""
+    match = _closest(missing, sys.modules)
+    return f"; did you mean {match}?" if match else ""
+
+
 def package_hint(error: BaseException, name: str, attribute: str, folder: Path) -> str:
     """Returns what to type for a module in `folder` that imports from the package it is in, or "".
 

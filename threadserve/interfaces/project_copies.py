@@ -5,6 +5,7 @@ Runs on the loop thread that loads, under the lock of `loading`. It owns the ins
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from threadserve.errors import AppImportFailed, AppLoadError
@@ -15,6 +16,7 @@ from threadserve.instances.registry import registry
 from threadserve.instances.stand_in import StandIn
 from threadserve.interfaces.app_errors import one_line
 from threadserve.interfaces.import_string import walk
+from threadserve.interfaces.near_misses import imported_hint
 
 LAST_RESORT = (
     "or share the whole application with --app-instance shared: what it makes for one event loop then fails on others"
@@ -43,6 +45,22 @@ def why_shared(module: str, shared: Sequence[str]) -> str:
     if is_within(module, shared):
         return f"--app-shared {module}"
     return ""
+
+
+def mistake_in(shared: Sequence[str]) -> str | None:
+    """What is wrong with the modules that are to be kept in one copy, once the application is imported, or None."""
+    for name in shared:
+        if name not in sys.modules and not exists(name):
+            return f"--app-shared: there is no module {name!r}{imported_hint(name)}"
+    return None
+
+
+def exists(module: str) -> bool:
+    """Whether a module could be imported; the packages around it are for that."""
+    try:
+        return find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
 
 
 class ProjectCopies:
