@@ -19,6 +19,7 @@ from threadserve.config import Config
 from threadserve.gil import GilGuard
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.interfaces.loading import AppSource
+from threadserve.interfaces.start_ups import StartUps
 from threadserve.limits import Limits
 from threadserve.listening import systemd
 from threadserve.listening.listeners import open_listeners
@@ -103,6 +104,7 @@ class Serving:
         shared = Shared(
             config,
             self._source,
+            StartUps(config),
             self._log_writer if config.access_log else None,
             ConcurrencyLimit(config.limit_concurrency) if config.limit_concurrency else None,
             self._certificates,

@@ -63,6 +63,12 @@ class EmbeddedServer:
         return f"http://{host}:{self.port}"
 
 
+def wait_for_loop_threads(count: int) -> None:
+    """Waits until a server that is starting runs so many loop threads."""
+    names = {f"threadserve-{number}" for number in range(1, count + 1)}
+    wait_until(lambda: names <= {thread.name for thread in threading.enumerate()}, f"{count} loop threads")
+
+
 Serve = Callable[..., EmbeddedServer]
 
 

@@ -22,6 +22,7 @@ from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.message_trace import MessageTrace
 from threadserve.interfaces.message_trace import logger as trace_logger
+from threadserve.interfaces.start_ups import StartUps
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.wording import counted, listed
@@ -39,6 +40,7 @@ from threadserve.threads.mailbox import Mailbox
 from threadserve.threads.notifying import notifying
 from threadserve.threads.opening import Opener
 from threadserve.tls.certificates import Certificates, LoopTls
+from threadserve.types import ASGIApp
 from threadserve.websocket.beginning import websocket_beginner
 
 logger = logging.getLogger("threadserve.error")
@@ -67,6 +69,7 @@ class Shared:
 
     config: Config
     source: AppSource
+    start_ups: StartUps
     access_log: AccessLogWriter | None
     limit: ConcurrencyLimit | None
     certificates: Certificates | None
@@ -85,6 +88,7 @@ class LoopServer:
         self._report = report
         self._mailbox = Mailbox()
         self._stop = asyncio.Event()
+        self._may_start_up = asyncio.Event()
         self._lifespan: Lifespan | None = None
         self._state: LoopState | None = None
         self._opener: Opener | None = None
@@ -136,7 +140,7 @@ class LoopServer:
 
     def stop_threadsafe(self) -> None:
         """Has the loop finish what it serves, and end."""
-        self._post_if_open(self._stop.set)
+        self._post_if_open(self._on_stop)
 
     def abandon_threadsafe(self) -> None:
         """Has the loop end at once, whatever it serves."""
@@ -168,16 +172,15 @@ class LoopServer:
         shared = self._shared
         app = shared.source.load_threadsafe(self.number)
         is_wsgi = shared.source.interface == "wsgi"
-        if trace_logger.isEnabledFor(TRACE_LOG_LEVEL):
-            app = MessageTrace(app)
-        self._report(self, Phase.LOADED, None)
-        lifespan = Lifespan(app, "off" if is_wsgi else shared.config.lifespan, {}, quiet=self.number > 1)
+        traced = MessageTrace(app) if trace_logger.isEnabledFor(TRACE_LOG_LEVEL) else app
+        lifespan = Lifespan(traced, "off" if is_wsgi else shared.config.lifespan, {}, quiet=self.number > 1)
         self._lifespan = lifespan
-        await lifespan.startup()
+        if not await self._start_up(app, lifespan):
+            return
         writer = shared.access_log
         log = AccessLog(asyncio.get_running_loop(), writer, shared.config.access_log_format) if writer else None
         post = self._mailbox.post_threadsafe
-        state = LoopState(shared.config, self.number, app, lifespan.state, log, shared.limit, post)
+        state = LoopState(shared.config, self.number, traced, lifespan.state, log, shared.limit, post)
         state.begin_websocket = None if is_wsgi else websocket_beginner(shared.config, state)
         state.start()
         self._opener = Opener(state, shared.config, self._tls())
@@ -193,6 +196,22 @@ class LoopServer:
         elapsed = state.loop.time() - stopped_at
         await lifespan.shutdown(lifespan_grace(grace, elapsed) if grace is not None else None)
         self._report(self, Phase.SHUT_DOWN, None)
+
+    async def _start_up(self, app: ASGIApp, lifespan: Lifespan) -> bool:
+        """Has the application start up when its turn comes; returns whether it has, and not been stopped before."""
+        start_ups = self._shared.start_ups.of_threadsafe(self.number, app)
+        start_ups.enter_threadsafe(lambda: self._post_if_open(self._may_start_up.set))
+        self._report(self, Phase.LOADED, None)
+        await self._may_start_up.wait()
+        if self._stop.is_set():
+            return False
+        with start_ups.watched_threadsafe(self.number, app):
+            await lifespan.startup()
+        return True
+
+    def _on_stop(self) -> None:
+        self._stop.set()
+        self._may_start_up.set()
 
     async def _until_stopped(self) -> None:
         while not self._stop.is_set():
