@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -62,9 +62,16 @@ def serving(site: Site, folder: Path, *options: str) -> Iterator[ServerProcess]:
     env = {"SITE_DATABASE": str(folder / "site.sqlite3")}
     if site.is_django:
         migrate(env)
+    with on_all_threads(site.app, "--app-dir", str(APPS), *options, env=env, cwd=folder) as server:
+        yield server
+
+
+@contextmanager
+def on_all_threads(app: str, *options: str, env: Mapping[str, str], cwd: Path) -> Iterator[ServerProcess]:
+    """Serves an application on four threads. Stops it in order in the end."""
     # The acceptor would pass by a thread that a busy machine lets wait, as often as that happens.
     threads = ("--threads", str(THREADS), "--distribute", "kernel", "--timeout-keep-alive", "60")
-    with ServerProcess(site.app, "--app-dir", str(APPS), *threads, *options, env=env, cwd=folder) as server:
+    with ServerProcess(app, *threads, *options, env=env, cwd=cwd) as server:
         yield server
         assert server.stop(deadline=3 * DEADLINE) == 0, server.stderr
 
@@ -97,15 +104,18 @@ def thread_of(response: httpx.Response) -> str:
 
 
 @contextmanager
-def clients_of_all_threads(url: str) -> Iterator[list[httpx.Client]]:
-    """Clients with one open connection each, of which every thread of the server has two."""
+def clients_of_all_threads(url: str, path: str = "/hello/you") -> Iterator[list[httpx.Client]]:
+    """Clients with one open connection each, of which every thread of the server has two.
+
+    What answers at `path` says in a header which thread that is.
+    """
     with ExitStack() as stack:
         clients: list[httpx.Client] = []
         answers: dict[str, int] = {}
         while len(clients) < THREADS * CLIENTS_PER_THREAD:
             assert sum(answers.values()) < MOST_CLIENTS, f"not every thread has answered: {answers}"
             client = stack.enter_context(new_client(url))
-            thread = thread_of(client.get("/hello/you"))
+            thread = thread_of(client.get(path))
             answers[thread] = answers.get(thread, 0) + 1
             if answers[thread] <= CLIENTS_PER_THREAD:
                 clients.append(client)

@@ -1,0 +1,3 @@
+"""Names, which other modules import."""
+
+TEAM_TABLE = "team"
