@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.probed_app import Probe, probe_all
 from support.waiting import DEADLINE
 
 from threadserve.config import Config
@@ -103,3 +104,9 @@ def load_on_threads() -> Callable[[AppSource, int], list[Any]]:
 def load_fixture() -> Callable[[AppSource], ASGIApp]:
     """`load(source)` loads once more, on this thread."""
     return load
+
+
+@pytest.fixture(name="probe_all")
+def probe_all_fixture() -> Probe:
+    """`probe_all(source)` loads on three threads, and calls `app.probe()` on each when all have loaded."""
+    return probe_all

@@ -5,52 +5,15 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from support.probed_app import APP, THREADS, Probe
 from support.waiting import DEADLINE
 
 from threadserve.errors import AppLoadError
 from threadserve.instances.stand_in import StandIn
 from threadserve.interfaces.loading import AppSource
-
-THREADS = 3
-Probe = Callable[[AppSource], list[Any]]
-
-APP = """
-class App:
-    async def __call__(self, scope, receive, send): pass
-    def probe(self): return probe()
-
-app = App()
-"""
-
-
-@pytest.fixture
-def probe_all() -> Probe:
-    """`probe_all(source)` loads on three threads, and calls `app.probe()` on each when all have loaded."""
-
-    def run_all(source: AppSource) -> list[Any]:
-        barrier = threading.Barrier(THREADS)
-
-        async def load_and_probe(number: int) -> Any:
-            app: Any = source.load_threadsafe(number)
-            barrier.wait(DEADLINE)
-            result = app.probe()
-            return await result if asyncio.iscoroutine(result) else result
-
-        def run(number: int) -> Any:
-            try:
-                return asyncio.run(load_and_probe(number))
-            except BaseException:
-                barrier.abort()
-                raise
-
-        with ThreadPoolExecutor(THREADS) as threads:
-            return list(threads.map(run, range(1, THREADS + 1)))
-
-    return run_all
 
 
 def test_the_prototypes_faults(project: Any, probe_all: Probe) -> None:

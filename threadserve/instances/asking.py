@@ -9,22 +9,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import ModuleType
-from typing import Any, Protocol
+from types import FrameType, ModuleType
+from typing import Protocol
 
 ATTRIBUTE = "threadserve_instance"
-ASKING_FRAME = 3
 
 
 class Copies(Protocol):
     """One instance's copies of the project's modules."""
 
-    def copy_of(self, name: str) -> ModuleType:
-        """The copy of a module, which is loaded if it has not been. Raises what that raises."""
+    def imported(self, name: str) -> ModuleType:
+        """The copy of a module, for who imports it: loaded if it has not been. Raises what that raises."""
         ...
 
-    def load(self, name: str) -> ModuleType:
-        """The same, for the import system, which passes on what is raised."""
+    def copy_of(self, name: str) -> ModuleType:
+        """The same, for who asks a module for an attribute. Raises no AttributeError, but that as a `CopyError`."""
         ...
 
     def known(self, name: str) -> ModuleType | None:
@@ -53,21 +52,53 @@ def asking_as(copies: Copies) -> Iterator[None]:
         _entered.reset(token)
 
 
-def follow(started: threading.Thread) -> None:
+@contextmanager
+def lent_to(copies: Copies) -> Iterator[None]:
+    """Makes an instance that of the current thread for a while, as `enter` does."""
+    thread = vars(threading.current_thread())
+    before = thread.get(ATTRIBUTE)
+    thread[ATTRIBUTE] = copies
+    try:
+        with asking_as(copies):
+            yield
+    finally:
+        if before is None:
+            del thread[ATTRIBUTE]
+        else:
+            thread[ATTRIBUTE] = before
+
+
+def follow(started: threading.Thread, copies: Copies | None) -> None:
     """Makes the instance of whoever starts a thread that of the thread: contexts are not inherited on every build."""
-    if (copies := asker()) is not None:
+    if copies is not None:
         setattr(started, ATTRIBUTE, copies)
 
 
-def asker() -> Copies | None:
-    """The instance of the code that asks, or None if it belongs to none. It has called what has called the caller.
+def asker(depth: int) -> Copies | None:
+    """The instance of the code that asks, or None if it belongs to none: so many calls above whoever calls this.
 
     If that is the project's own code, the copy that it was executed in is meant; a library asks on behalf of the
-    instance that has called it.
+    instance of its context or thread. Where these have none, as on a thread of C, that of the project's code is meant
+    which has called it.
     """
-    caller: dict[str, Any] = sys._getframe(ASKING_FRAME).f_globals
-    copies = owners.get(id(caller)) or _entered.get()
-    return copies if copies is not None else getattr(threading.current_thread(), ATTRIBUTE, None)
+    frame = _frame(depth + 3)
+    if frame is not None and (copies := owners.get(id(frame.f_globals))) is not None:
+        return copies
+    copies = _entered.get()
+    if copies is None:
+        copies = getattr(threading.current_thread(), ATTRIBUTE, None)
+    while copies is None and frame is not None:
+        copies = owners.get(id(frame.f_globals))
+        frame = frame.f_back
+    return copies
+
+
+def _frame(depth: int) -> FrameType | None:
+    try:
+        return sys._getframe(depth)
+    except ValueError:
+        # A thread that was not started by Python code may ask.
+        return None
 
 
 def forget_all() -> None:

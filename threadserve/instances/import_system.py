@@ -1,20 +1,26 @@
-"""What the import system and `threading` do otherwise while there are copies of modules.
+"""What the import system, `threading` and executors do otherwise while there are copies of modules.
 
 Imports are made on every thread, changes by the registry of copies alone, under its lock. It owns the finder and the
-functions that it puts in place of two of the standard library's.
+functions that it puts in place of some of the standard library's.
+
+A stand-in is all that the import system itself loads. The copy of whoever imports is loaded when that has ended: the
+import system's lock for a module is one for all instances, and those that import modules at the same time which import
+each other would wait for each other.
 """
 
 import importlib
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import _bootstrap
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from threadserve.instances.asking import Copies, asker, follow
-from threadserve.instances.instance import CopyError, SearchedByUs, find_spec, module_lock
+from threadserve.instances.asking import Copies, asker, follow, lent_to
+from threadserve.instances.instance import Instance, SearchedByUs, search
 from threadserve.instances.stand_in import StandIn, StandInSpec
 
 Has = Callable[[str, ModuleSpec], bool]
@@ -26,33 +32,26 @@ class ImportSystem:
     `first` is the instance of who belongs to none.
     """
 
-    def __init__(self, first: Copies, has: Has) -> None:
-        self._finder = Finder(StandInLoader(first), has)
+    def __init__(self, first: Instance, has: Has) -> None:
+        self._first = first
+        self._finder = Finder(first, has)
         self._changed: list[tuple[Any, str, Any, Any]] = []
 
     def change(self) -> None:
         """Begins with it."""
         sys.meta_path.insert(0, self._finder)
-        start = threading.Thread.start
-        reload = importlib.reload
+        self._put(_bootstrap, "_find_and_load", self._finding_and_loading)
+        self._put(_bootstrap, "_lock_unlock_module", self._waiting)
+        self._put(importlib, "reload", reloading)
+        self._put(threading.Thread, "start", starting)
+        self._put(ThreadPoolExecutor, "submit", submitting)
 
-        def start_following(self: threading.Thread) -> None:
-            follow(self)
-            start(self)
-
-        def reload_copy(module: ModuleType) -> ModuleType:
-            # Only what stands in sys.modules can be reloaded, and by one thread at a time.
-            name = module.__name__
-            stand_in = sys.modules.get(name)
-            with module_lock(name):
-                return reload(stand_in if type(stand_in) is StandIn else module)
-
-        self._changed = [
-            (threading.Thread, "start", start, start_following),
-            (importlib, "reload", reload, reload_copy),
-        ]
-        for owner, name, _, ours in self._changed:
-            setattr(owner, name, ours)
+    def _put(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+        """Puts what `make` makes of a function in its place."""
+        before = getattr(owner, name)
+        ours = make(before)
+        self._changed.append((owner, name, before, ours))
+        setattr(owner, name, ours)
 
     def restore(self) -> None:
         """Ends it, except for what somebody else has wrapped meanwhile."""
@@ -60,13 +59,89 @@ class ImportSystem:
         for owner, name, before, ours in self._changed:
             if getattr(owner, name) is ours:
                 setattr(owner, name, before)
+        self._changed.clear()
+
+    def _finding_and_loading(self, before: Callable[..., ModuleType]) -> Callable[..., ModuleType]:
+        """What imports a module that is not in `sys.modules`, and whatever `importlib` is asked for."""
+
+        def find_and_load(name: str, import_: Any) -> ModuleType:
+            copies: Any = asker(0) or self._first
+            package = name.rpartition(".")[0]
+            if package and (package not in sys.modules or type(sys.modules[package]) is StandIn):
+                # Or it would be executed under the lock for the module.
+                find_and_load_as(copies, package, import_)
+            return find_and_load_as(copies, name, import_)
+
+        def find_and_load_as(copies: Any, name: str, import_: Any) -> ModuleType:
+            if name not in sys.modules:
+                copies.forget(name)
+            module = before(name, import_)
+            if type(module) is StandIn:
+                copies.imported(name)
+            return module
+
+        return find_and_load
+
+    def _waiting(self, before: Callable[[str], None]) -> Callable[[str], None]:
+        """What waits for a module that is in `sys.modules` and says that it is being imported."""
+
+        def lock_unlock_module(name: str) -> None:
+            module = sys.modules.get(name)
+            # Where somebody else's import has failed meanwhile, this one is to fail as well.
+            if type(module) is StandIn or (module is None and name in self._finder.found):
+                (asker(0) or self._first).imported(name)
+            else:
+                before(name)
+
+        return lock_unlock_module
+
+
+def reloading(before: Callable[[ModuleType], ModuleType]) -> Callable[[ModuleType], ModuleType]:
+    """What reloads a module: it must be what stands in `sys.modules`, and on one thread at a time."""
+
+    def reload(module: ModuleType) -> ModuleType:
+        name = module.__name__
+        stand_in = sys.modules.get(name)
+        with _bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
+            return before(stand_in if type(stand_in) is StandIn else module)
+
+    return reload
+
+
+def starting(before: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    """What starts a thread."""
+
+    def start(self: threading.Thread) -> None:
+        follow(self, asker(0))
+        before(self)
+
+    return start
+
+
+def submitting(before: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
+    """What gives a call to an executor, whose threads were perhaps started by another instance."""
+
+    def submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        copies = asker(0)
+        if copies is None:
+            return before(self, fn, *args, **kwargs)
+        return before(self, call_as, copies, fn, *args, **kwargs)
+
+    return submit
+
+
+def call_as(copies: Copies, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Makes a call on behalf of an instance."""
+    with lent_to(copies):
+        return fn(*args, **kwargs)
 
 
 class Finder(MetaPathFinder, SearchedByUs):
-    """Finds, before the other finders, modules that nobody has imported so far."""
+    """Finds, before the other finders, modules that nobody has imported so far. `found` are those of a project."""
 
-    def __init__(self, loader: Loader, has: Has) -> None:
-        self._loader = loader
+    def __init__(self, first: Copies, has: Has) -> None:
+        self.found: set[str] = set()
+        self._first = first
         self._has = has
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -74,27 +149,27 @@ class Finder(MetaPathFinder, SearchedByUs):
 
         None for a module that is reloaded: a copy stays a copy.
         """
-        spec = find_spec(name, path) if target is None else None
-        return StandInSpec(name, self._loader) if spec is not None and self._has(name, spec) else spec
+        spec = search(name, path) if target is None else None
+        if spec is None or not self._has(name, spec):
+            return spec
+        self.found.add(name)
+        return StandInSpec(spec, StandInLoader(spec.loader, self._first))
 
 
 class StandInLoader(Loader):
-    """Loads the copy of whoever imports a module, with a stand-in in its place."""
+    """Loads a stand-in, and answers what the module's own loader is asked for: its source, its files."""
 
-    def __init__(self, first: Copies) -> None:
+    def __init__(self, loader: Loader | None, first: Copies) -> None:
+        self._loader = loader
         self._first = first
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Returns the stand-in, which is in `sys.modules` already while the copy is executed."""
-        stand_in = sys.modules[spec.name] = StandIn(spec.name, self._first)
-        try:
-            (asker() or self._first).load(spec.name)
-        except BaseException as error:
-            sys.modules.pop(spec.name, None)
-            if isinstance(error, CopyError) and error.__cause__ is not None:
-                raise error.__cause__ from None
-            raise
-        return stand_in
+        """Returns the stand-in."""
+        assert isinstance(spec, StandInSpec)
+        return StandIn(spec, self._first)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Does nothing more."""
+        """Does nothing: a copy is executed for whoever imports the module."""
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._loader, attribute)

@@ -1,12 +1,12 @@
-"""One instance's copies of the project's modules, each loaded when it is first asked for.
+"""One instance's copies of the project's modules, each loaded when it is first imported.
 
-Whichever thread asks first loads a copy, under the import system's own lock for that module, so that others wait for it
-as for any import. An instance owns its copies; it changes `sys.modules` in nothing that others see.
+Whichever thread asks first loads a copy, under a lock of the instance for that module, so that others of that instance
+wait for it as for any import. An instance owns its copies; it changes `sys.modules` in nothing that others see.
 """
 
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import _bootstrap, import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
@@ -16,13 +16,10 @@ from typing import Any
 from threadserve.instances.asking import asking_as, owners
 from threadserve.instances.stand_in import StandIn, name_of
 
-# Before 3.13 an import passes over what is raised where it asks a module in sys.modules for its specification.
-LOSES_ERRORS = sys.version_info < (3, 13)
-
 
 class CopyError(ImportError):
-    """A module's code has raised an AttributeError, by which the import system would take the module for one without
-    a specification. `__cause__` is that error."""
+    """A module's code has raised an AttributeError where the module was asked for an attribute, by which it would be
+    taken for one without that attribute. `__cause__` is that error."""
 
 
 class SearchedByUs:
@@ -34,7 +31,16 @@ class Instance:
 
     def __init__(self) -> None:
         self._copies: dict[str, ModuleType] = {}
-        self._lost: BaseException | None = None
+        self._loading: set[str] = set()
+        self._locks: dict[str, Any] = {}
+        # Of all copies, also of those that have been replaced: their code asks as this instance.
+        self._globals: dict[int, dict[str, Any]] = {}
+        self._is_released = False
+
+    @property
+    def modules(self) -> int:
+        """How many modules it has copies of."""
+        return len(self._copies)
 
     def known(self, name: str) -> ModuleType | None:
         """See `Copies.known`."""
@@ -46,82 +52,111 @@ class Instance:
         if copy is not None:
             return copy
         try:
-            return self.load(name)
-        except BaseException as error:
-            self._lost = error if LOSES_ERRORS else None
-            raise
+            return self.imported(name)
+        except AttributeError as error:
+            raise CopyError(f"{name}: {error}", name=name) from error
+
+    def imported(self, name: str) -> ModuleType:
+        """See `Copies.imported`. As in any import: a module's package first, and one thread for all that want it."""
+        copy = self._copies.get(name)
+        if copy is not None and name not in self._loading:
+            return copy
+        package = name.rpartition(".")[0]
+        holder = self._in_use(package) if package else None
+        with asking_as(self), self._alone_with(name):
+            if name not in self._copies:
+                self._load(name, holder)
+        return self._copies[name]
 
     def adopt(self, name: str, module: ModuleType) -> None:
-        """Takes a module that has been imported for its copy."""
+        """Takes a module for its copy."""
         self._copies[name] = module
-        owners[id(vars(module))] = self
+        own = getattr(module, "__dict__", None)
+        if isinstance(own, dict):
+            self._globals[id(own)] = own
+            owners[id(own)] = self
+            if self._is_released:
+                self.release()
+
+    def forget(self, name: str) -> None:
+        """Has a module that somebody has taken out of `sys.modules` loaded anew for who imports it again."""
+        self._copies.pop(name, None)
 
     def release(self) -> None:
         """Has code of the copies, which may still run, ask as the thread's instance and no longer as this one."""
-        for module in list(self._copies.values()):
-            owners.pop(id(vars(module)), None)
+        self._is_released = True
+        for identity in list(self._globals):
+            owners.pop(identity, None)
 
-    def __len__(self) -> int:
-        return len(self._copies)
-
-    def load(self, name: str) -> ModuleType:
-        """See `Copies.load`. As importlib does it: a module's package first, and one thread for all that want it."""
-        package = name.rpartition(".")[0]
-        holder = self._in_use(package) if package else None
-        with asking_as(self), module_lock(name):
+    @contextmanager
+    def _alone_with(self, name: str) -> Iterator[None]:
+        """One thread at a time, by the import system's kind of lock: it detects threads that wait for each other."""
+        lock: Any = self._locks.setdefault(name, _bootstrap._ModuleLock(name))  # type: ignore[attr-defined]
+        try:
+            lock.acquire()
+        except _bootstrap._DeadlockError:  # type: ignore[attr-defined]
             if name not in self._copies:
-                try:
-                    self._import(name, holder)
-                except AttributeError as error:
-                    raise CopyError(f"{name}: {error}", name=name) from error
-            return self._copies[name]
-
-    def _import(self, name: str, holder: ModuleType | None) -> None:
-        if name not in sys.modules:
-            # Another thread's import has failed while this one waited for it.
-            import_module(name)
+                raise
+            # It is being loaded by a thread that waits for this one. As in any import, what there is of it has to do.
+            yield
             return
-        copy = self._execute(name, holder.__path__ if holder is not None else None)
-        if holder is not None:
-            setattr(holder, name.rpartition(".")[2], copy)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _in_use(self, name: str) -> ModuleType:
         """The module that code of this instance gets by a name."""
-        module = sys.modules[name]
-        return self.copy_of(name) if type(module) is StandIn else module
+        module = sys.modules.get(name) or import_module(name)
+        return self.imported(name) if type(module) is StandIn else module
 
-    def _execute(self, name: str, path: Sequence[str] | None) -> ModuleType:
-        spec: Any = find_spec(name, path)
+    def _load(self, name: str, holder: ModuleType | None) -> None:
+        stand_in = sys.modules.get(name)
+        if type(stand_in) is not StandIn:
+            # Nobody's import has succeeded, or somebody has put something else there, while this thread waited.
+            self._copies.setdefault(name, import_module(name))
+            return
+        self._loading.add(name)
+        try:
+            copy = self._execute(name, stand_in, holder)
+        finally:
+            self._loading.discard(name)
+        if holder is not None:
+            is_copied = type(sys.modules.get(holder.__name__)) is StandIn
+            setattr(holder, name.rpartition(".")[2], copy if is_copied else stand_in)
+
+    def _execute(self, name: str, stand_in: StandIn, holder: ModuleType | None) -> ModuleType:
+        spec: Any = find_spec(name, holder)
         if spec is None:
+            drop(stand_in)
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        copy, stand_in = module_from_spec(spec), sys.modules[name]
+        copy = module_from_spec(spec)
         add_shared_submodules(copy)
-        self.adopt(name, copy)
         # Who imports the module meanwhile waits for it, except on this thread.
         spec._initializing = True
+        self.adopt(name, copy)
         try:
             spec.loader.exec_module(copy)
-            self._raise_lost()
         except BaseException:
-            self._forget(name)
+            self._copies.pop(name, None)
+            self._globals.pop(id(vars(copy)), None)
+            owners.pop(id(vars(copy)), None)
+            drop(stand_in)
             raise
         finally:
             spec._initializing = False
-            put, sys.modules[name] = sys.modules.get(name, copy), stand_in
         self._bind(copy)
-        if put is not stand_in:
-            # The module has put something else in its own place.
-            self._copies[name] = copy = put
+        return self._put_in_its_place(name, copy, stand_in)
+
+    def _put_in_its_place(self, name: str, copy: ModuleType, stand_in: StandIn) -> ModuleType:
+        """Takes for the copy what a module has put in its own place, if it has."""
+        put = sys.modules.get(name)
+        if type(put) is not StandIn:
+            sys.modules[name] = stand_in
+            if put is not None:
+                self.adopt(name, put)
+                return put
         return copy
-
-    def _raise_lost(self) -> None:
-        """Raises what has kept a copy that was imported just now from being loaded, if the import has not."""
-        lost, self._lost = self._lost, None
-        if lost is not None:
-            raise lost
-
-    def _forget(self, name: str) -> None:
-        owners.pop(id(vars(self._copies.pop(name))), None)
 
     def _bind(self, copy: ModuleType) -> None:
         """Gives a copy the copies of what it has imported, in place of what stands for them: attributes are quicker."""
@@ -130,17 +165,20 @@ class Instance:
                 setattr(copy, attribute, meant)
 
 
-def module_lock(name: str) -> AbstractContextManager[None]:
-    """The import system's own lock for a module, by which it has one thread at a time load it.
-
-    It detects the deadlock of two threads that import two modules which import each other.
-    """
-    lock: AbstractContextManager[None] = _bootstrap._ModuleLockManager(name)  # type: ignore[attr-defined]
-    return lock
+def drop(stand_in: StandIn) -> None:
+    """Has a module imported as if it never had been, after a failure, unless some instance has a copy."""
+    name = name_of(stand_in)
+    if sys.modules.get(name) is stand_in and not any(copies.known(name) for copies in set(owners.values())):
+        sys.modules.pop(name, None)
 
 
-def find_spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    """Finds a module as the import system would without us."""
+def find_spec(name: str, holder: ModuleType | None) -> ModuleSpec | None:
+    """Finds a module, in its package if that is given, as the import system would without us."""
+    return search(name, holder.__path__ if holder is not None else None)
+
+
+def search(name: str, path: Any) -> ModuleSpec | None:
+    """The same, in the folders of a path."""
     for finder in list(sys.meta_path):
         if not isinstance(finder, SearchedByUs):
             spec = finder.find_spec(name, path, None)

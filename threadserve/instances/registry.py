@@ -6,14 +6,14 @@ were imported, and the stand-ins in `sys.modules`, for as long as somebody serve
 
 import sys
 import threading
-from collections.abc import Iterable
 from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 from threadserve.instances.asking import forget_all
-from threadserve.instances.import_system import ImportSystem
+from threadserve.instances.import_system import ImportSystem, StandInLoader
 from threadserve.instances.instance import Instance
-from threadserve.instances.project import Project
-from threadserve.instances.stand_in import StandIn, name_of
+from threadserve.instances.project import NEVER_COPIED, Project
+from threadserve.instances.stand_in import StandIn, StandInSpec, name_of
 
 
 class Registry:
@@ -36,10 +36,28 @@ class Registry:
                 self._import_system = ImportSystem(self.first, self._has)
                 self._import_system.change()
             self._projects.append(project)
-            for name, module in list(sys.modules.items()):
-                if type(module) is not StandIn and project.has(name, getattr(module, "__spec__", None)):
-                    self.first.adopt(name, module)
-                    sys.modules[name] = StandIn(name, self.first)
+            self._adopt()
+
+    def _adopt(self) -> None:
+        """Puts stand-ins in the places of the modules that have been imported, other names for them included."""
+        stand_ins: dict[int, StandIn] = {}
+        for name, module in list(sys.modules.items()):
+            spec = spec_of(module)
+            if spec is not None and self._has(name, spec):
+                self.first.adopt(name, module)
+                stand_ins[id(module)] = StandIn(StandInSpec(spec, StandInLoader(spec.loader, self.first)), self.first)
+        for name, module in list(sys.modules.items()):
+            if name not in NEVER_COPIED and (stand_in := stand_ins.get(id(module))) is not None:
+                sys.modules[name] = stand_in
+        self._put_into_packages()
+
+    def _put_into_packages(self) -> None:
+        """Gives a package that is there once, in which the project has a part, what stands for that."""
+        for name, module in list(sys.modules.items()):
+            package, _, child = name.rpartition(".")
+            holder = sys.modules.get(package)
+            if type(module) is StandIn and type(holder) is ModuleType:
+                setattr(holder, child, module)
 
     def uninstall(self, project: Project) -> None:
         """Leaves one copy of a project's modules, the first, once nobody has any project installed."""
@@ -48,24 +66,36 @@ class Registry:
             if self._projects:
                 return
             self._import_system.restore()
-            for name in stand_ins():
-                module = self.first.known(name)
-                if module is None:
-                    # Another instance alone has imported it.
-                    del sys.modules[name]
-                else:
-                    sys.modules[name] = module
+            for name, module in list(sys.modules.items()):
+                if type(module) is StandIn:
+                    self._restore(name, module)
             self.first.release()
             forget_all()
+
+    def _restore(self, name: str, stand_in: StandIn) -> None:
+        """Leaves the first copy of a module, or nothing where another instance alone has imported it."""
+        module = self.first.known(name_of(stand_in))
+        package, _, child = name.rpartition(".")
+        holder = sys.modules.get(package)
+        if module is None:
+            del sys.modules[name]
+            return
+        sys.modules[name] = module
+        if type(holder) is ModuleType and vars(holder).get(child) is stand_in:
+            setattr(holder, child, module)
 
     def _has(self, name: str, spec: ModuleSpec) -> bool:
         """Whether a module is to be there for each instance."""
         return any(project.has(name, spec) for project in list(self._projects))
 
 
-def stand_ins() -> Iterable[str]:
-    """The names of the modules that have a stand-in."""
-    return [name_of(module) for module in list(sys.modules.values()) if type(module) is StandIn]
+def spec_of(module: ModuleType) -> ModuleSpec | None:
+    """What a module was loaded by; nothing for a stand-in, and for what objects else there may be in its place."""
+    try:
+        spec = None if type(module) is StandIn else module.__spec__
+    except Exception:
+        return None
+    return spec if isinstance(spec, ModuleSpec) else None
 
 
 registry = Registry()

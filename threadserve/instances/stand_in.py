@@ -3,36 +3,63 @@
 Used on every thread. It owns no module: whatever is asked of it, the copy of the instance that asks answers.
 """
 
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 from threadserve.instances.asking import Copies, asker
 
-# What all copies have alike: who goes through `sys.modules` and looks at these has nothing loaded by that.
-ALIKE = frozenset({"__class__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__"})
-
 
 class StandInSpec(ModuleSpec):
-    """By what a module is loaded that gets a stand-in."""
+    """What is known of a module of which the instance that asks has no copy so far."""
+
+    def __init__(self, spec: ModuleSpec, loader: Loader) -> None:
+        super().__init__(spec.name, loader, origin=spec.origin, loader_state=spec.loader_state)
+        self.submodule_search_locations = spec.submodule_search_locations
+        self.cached = spec.cached
+        self._set_fileattr = spec.has_location
+
+    @property
+    def _initializing(self) -> bool:
+        """Has whoever imports the module wait for it, which is when its copy is loaded."""
+        return True
+
+    @_initializing.setter
+    def _initializing(self, value: bool) -> None:
+        pass
 
 
 class StandIn(ModuleType):
     """Stands for a module's copies. `first` answers whoever belongs to no instance."""
 
-    def __init__(self, name: str, first: Copies) -> None:
-        super().__init__(name)
-        object.__setattr__(self, "_threadserve", (name, first))
+    def __init__(self, spec: StandInSpec, first: Copies) -> None:
+        super().__init__(spec.name)
+        own: dict[str, Any] = {"__spec__": spec, "__loader__": spec.loader, "__package__": spec.parent}
+        own["_threadserve"] = first
+        if spec.submodule_search_locations is not None:
+            own["__path__"] = spec.submodule_search_locations
+        if spec.has_location:
+            own |= {"__file__": spec.origin, "__cached__": spec.cached}
+        object.__getattribute__(self, "__dict__").update(own)
 
     def __getattribute__(self, attribute: str) -> Any:
-        module = known_copy(self) if attribute in ALIKE else None
-        return getattr(copy_for_asker(self) if module is None else module, attribute)
+        if attribute[:2] == "__" and attribute != "__dict__":
+            # Whoever goes through sys.modules and looks at these has nothing loaded by that.
+            copy = known_copy(self)
+            return getattr(copy, attribute) if copy is not None else object.__getattribute__(self, attribute)
+        return getattr(copy_for_asker(self), attribute)
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         if type(value) is StandInSpec:
             # By the import system, which has found a module for us. The copy has its own.
             return
-        setattr(copy_for_asker(self), attribute, copy_for_asker(value) if type(value) is StandIn else value)
+        if type(value) is StandIn:
+            value = known_copy(value)
+            if value is None:
+                # By the import system too, which gives it to its package. Whoever loads a copy gives that.
+                return
+        setattr(copy_for_asker(self), attribute, value)
 
     def __delattr__(self, attribute: str) -> None:
         delattr(copy_for_asker(self), attribute)
@@ -46,19 +73,20 @@ class StandIn(ModuleType):
 
 def name_of(stand_in: StandIn) -> str:
     """The name of the module that it stands for."""
-    name: str = object.__getattribute__(stand_in, "_threadserve")[0]
+    name: str = object.__getattribute__(stand_in, "__name__")
     return name
 
 
 def copy_for_asker(stand_in: StandIn) -> ModuleType:
     """The copy that is meant by the code that has called the caller, loaded if need be."""
-    name, first = object.__getattribute__(stand_in, "_threadserve")
-    copies: Copies = asker() or first
-    return copies.copy_of(name)
+    return (asker(1) or _first(stand_in)).copy_of(name_of(stand_in))
 
 
 def known_copy(stand_in: StandIn) -> ModuleType | None:
-    """The copy that is meant by the code that has called the caller, or else the first, if one of them is loaded."""
-    name, first = object.__getattribute__(stand_in, "_threadserve")
-    copies: Copies = asker() or first
-    return copies.known(name) or first.known(name)
+    """The copy that is meant by the code that has called the caller, if it is loaded."""
+    return (asker(1) or _first(stand_in)).known(name_of(stand_in))
+
+
+def _first(stand_in: StandIn) -> Copies:
+    first: Copies = object.__getattribute__(stand_in, "_threadserve")
+    return first

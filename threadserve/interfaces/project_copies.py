@@ -89,14 +89,14 @@ class ProjectCopies:
         instance = self._instances[number] = Instance()
         enter(instance)
         try:
-            app = make(walk(instance.copy_of(self._module), attribute))
+            app = make(walk(instance.imported(self._module), attribute))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             wrapped = isinstance(error, (CopyError, AppImportFailed)) and error.__cause__ is not None
             cause = error.__cause__ if wrapped else error
             raise AppLoadError(self._complaint(cause)) from cause
-        self.modules = len(instance)
+        self.modules = instance.modules
         return app
 
     def end(self) -> None:

@@ -1,0 +1,43 @@
+"""What applications have in common whose module answers `probe()` on each thread that has an instance of them."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from support.waiting import DEADLINE
+
+from threadserve.interfaces.loading import AppSource
+
+THREADS = 3
+Probe = Callable[[AppSource], list[Any]]
+
+APP = """
+class App:
+    async def __call__(self, scope, receive, send): pass
+    def probe(self): return probe()
+
+app = App()
+"""
+
+
+def probe_all(source: AppSource) -> list[Any]:
+    """Loads on three threads, and calls `app.probe()` on each when all have loaded; returns what they have returned."""
+    barrier = threading.Barrier(THREADS)
+
+    async def load_and_probe(number: int) -> Any:
+        app: Any = source.load_threadsafe(number)
+        barrier.wait(DEADLINE)
+        result = app.probe()
+        return await result if asyncio.iscoroutine(result) else result
+
+    def run(number: int) -> Any:
+        try:
+            return asyncio.run(load_and_probe(number))
+        except BaseException:
+            barrier.abort()
+            raise
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(run, range(1, THREADS + 1)))
