@@ -3,6 +3,7 @@
 import importlib
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 from pathlib import Path
@@ -90,6 +91,44 @@ def test_installed_beside_the_project(folder: Path) -> None:
     assert not PROJECT.has("vendored", spec_of(folder, "vendored"))
     assert not PROJECT.has("single", spec_of(folder, "single"))
     assert PROJECT.has("pkg", spec_of(folder, "pkg"))
+
+
+def test_installed_in_a_zip_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "app.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("inside_zip.py", "library_in_zip/__init__.py"):
+            archive.writestr(name, "")
+        archive.writestr("library_in_zip-1.dist-info/METADATA", "Name: library_in_zip\nVersion: 1\n")
+        archive.writestr("library_in_zip-1.dist-info/RECORD", "library_in_zip/__init__.py,,\n")
+    monkeypatch.syspath_prepend(file)
+    assert PROJECT.has("inside_zip", spec_of(file, "inside_zip"))
+    assert not PROJECT.has("library_in_zip", spec_of(file, "library_in_zip"))
+
+
+def test_namespace_with_parts_of_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("src/parts/mine.py", "site-packages/parts/library.py", "site-packages/parts/app/__init__.py"):
+        write(tmp_path / place)
+        monkeypatch.syspath_prepend(tmp_path / place.partition("/")[0])
+    path = [str(tmp_path / folder / "parts") for folder in ("src", "site-packages")]
+    specs = {name: PathFinder.find_spec(f"parts.{name}", path) for name in ("mine", "library", "app")}
+    project = Project("parts.app")
+    assert [name for name, spec in specs.items() if project.has(f"parts.{name}", spec)] == ["mine", "app"]
+    assert not project.has("parts", PathFinder.find_spec("parts"))
+
+
+@pytest.mark.parametrize(
+    "place", ["site-packages-of-mine", "lib/python3.11", "lib/python3.13", "dist-packages.old", "my/lib"]
+)
+def test_folders_with_names_like_those_of_installers(tmp_path: Path, place: str) -> None:
+    write(tmp_path / place / "pkg/__init__.py")
+    assert PROJECT.has("pkg", spec_of(tmp_path / place, "pkg"))
+
+
+def test_links(tmp_path: Path) -> None:
+    """What lies where an installer has put it does so by the name that the path has for it."""
+    write(tmp_path / "real/pkg/__init__.py")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert PROJECT.has("pkg", spec_of(tmp_path / "link", "pkg"))
 
 
 def test_extension_modules(folder: Path) -> None:

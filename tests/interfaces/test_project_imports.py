@@ -278,27 +278,25 @@ async def probe():
 
 
 def test_part_of_a_namespace_that_libraries_share(project: Any, probe_all: Probe) -> None:
-    project.write("space/mine.py", "import main\n")
-    project.write("site-packages/space/library.py", "value = []\n")
-    source = """
-import sys
-sys.path.append(__file__.replace("main.py", "site-packages"))
-import space.mine, space.library
-def probe():
-    import space.late
-    module = sys.modules["space"]
-    return [
-        space.mine.main.app is app,
-        module.mine.main.app is app,
-        module.late.main.app is app,
-        id(space.library.value),
-    ]
-"""
-    project.write("space/late.py", "import main\n")
-    project.write("main.py", source + APP)
-    seen = probe_all(project.source("main:app", threads=THREADS))
-    assert [each[:3] for each in seen] == [[True] * 3] * THREADS
-    assert len({library for *_, library in seen}) == 1
+    for name in ("app", "late"):
+        project.write(f"space/{name}/__init__.py", "kept = []\n")
+    project.write("site-packages/space/library/__init__.py", "kept = []\n")
+    project.write(
+        "space/app/main.py",
+        """
+        import sys
+        sys.path.append(__file__.replace("space/app/main.py", "site-packages"))
+        import space.app, space.library
+        def probe():
+            import space.late
+            parts = [(module.app, module.late, module.library) for module in (space, sys.modules["space"])]
+            return [[id(part.kept) for part in each] for each in parts]
+        """
+        + APP.replace("\n", "\n        "),
+    )
+    seen = probe_all(project.source("space.app.main:app", threads=THREADS))
+    assert all(direct == named for direct, named in seen)
+    assert [len({direct[number] for direct, _ in seen}) for number in range(3)] == [THREADS, THREADS, 1]
 
 
 def test_many_threads_import_modules_that_import_each_other(project: Any, probe_all: Probe) -> None:

@@ -1,6 +1,6 @@
 """Which modules are the project's, and so are there once for each instance of the application, and which a library's.
 
-Runs on whichever thread imports. It owns nothing but what it remembers of folders, and imports nothing.
+Runs on whichever thread imports. It owns nothing but what it remembers of folders, and imports nothing of the project.
 """
 
 import csv
@@ -21,8 +21,8 @@ NEVER_COPIED = frozenset({__name__.partition(".")[0], "__main__", "__mp_main__"}
 class Project:
     """The modules of an application: its own package, wherever that lies, and all that lies in no library's place.
 
-    `package` is the top-level package or module of the application. Modules in `shared`, and those within them, are
-    there once.
+    `package` is the outermost package or module of the application, except for namespaces, in which libraries may have
+    parts as well. Modules in `shared`, and those within them, are there once.
     """
 
     package: str
@@ -30,10 +30,9 @@ class Project:
 
     def has(self, name: str, spec: ModuleSpec | None) -> bool:
         """Whether a module is to be there for each instance; `spec` is what it was or is to be loaded by."""
-        top = name.partition(".")[0]
-        if spec is None or spec.name != name or top in NEVER_COPIED or is_within(name, self.shared):
+        if spec is None or spec.name != name or is_within(name, (*NEVER_COPIED, *self.shared)):
             return False
-        return can_be_copied(spec) and (top == self.package or not is_library(name, spec))
+        return can_be_copied(spec) and (is_within(name, [self.package]) or not is_library(name, spec))
 
 
 def is_within(name: str, packages: Sequence[str]) -> bool:
@@ -77,9 +76,12 @@ def is_library_folder(folder: Path, package: str) -> bool:
 
 @cache
 def installed_in(folder: Path) -> frozenset[str]:
-    """The top-level names that installers have recorded in a folder (PEP 376), as `pip install --target` does."""
+    """The top-level names that installers have recorded in a folder or a zip file, as `pip install --target` does."""
+    # Here, because it takes longer to import than all of the server's rooms do that one thread is served without.
+    from importlib.metadata import distributions
+
     names: set[str] = set()
-    for record in folder.glob("*.dist-info/RECORD"):
-        with record.open(encoding="utf-8", newline="") as file:
-            names.update(row[0].partition("/")[0].removesuffix(".py") for row in csv.reader(file) if row)
+    for distribution in distributions(path=[str(folder)]):
+        rows = csv.reader((distribution.read_text("RECORD") or "").splitlines())
+        names.update(row[0].partition("/")[0].removesuffix(".py") for row in rows if row)
     return frozenset(names)

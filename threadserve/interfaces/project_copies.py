@@ -6,6 +6,7 @@ Runs on the loop thread that loads, under the lock of `loading`. It owns the ins
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from itertools import accumulate
 from typing import Any
 
 from threadserve.errors import AppImportFailed, AppLoadError
@@ -30,8 +31,10 @@ def can_be_copied(module: str) -> bool:
 
 
 def project_of(module: str, shared: Sequence[str] = ()) -> Project:
-    """The project of the application in a module."""
-    return Project(module.partition(".")[0], tuple(shared))
+    """The project of the application in a module that has been imported."""
+    packages = accumulate(module.split("."), "{}.{}".format)
+    with_code = (name for name in packages if getattr(sys.modules.get(name), "__file__", None))
+    return Project(next(with_code, module), tuple(shared))
 
 
 def why_shared(module: str, shared: Sequence[str]) -> str:
