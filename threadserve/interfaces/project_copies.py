@@ -93,9 +93,8 @@ class ProjectCopies:
         enter(instance)
         try:
             app = make(walk(instance.imported(self._module), attribute))
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
+            # KeyboardInterrupt as well: the user's is raised on the main thread, which loads the first copy if any.
             wrapped = isinstance(error, (CopyError, AppImportFailed)) and error.__cause__ is not None
             cause = error.__cause__ if wrapped else error
             raise AppLoadError(self._complaint(cause)) from cause
@@ -109,6 +108,11 @@ class ProjectCopies:
         registry.uninstall(self._project)
 
     def _complaint(self, error: Any) -> str:
+        if has_changed(error):
+            return (
+                f"{self._app} cannot be loaded once per thread: its files have changed since it was imported first "
+                f"({one_line(error)}). Start the server again"
+            )
         module = module_at_fault(error)
         if module is None or module == self._module:
             return (
@@ -119,6 +123,12 @@ class ProjectCopies:
             f"{self._app} cannot be loaded once per thread: the module {module} can be executed only once "
             f"({one_line(error)}). Keep it in one copy with --app-shared {module}; {LAST_RESORT}"
         )
+
+
+def has_changed(error: BaseException) -> bool:
+    """Whether an error shows that a file of the project is no longer what it was when the first copy was imported."""
+    is_gone = isinstance(error, ModuleNotFoundError) and registry.first.known(error.name or "") is not None
+    return is_gone or isinstance(error, SyntaxError)
 
 
 def module_at_fault(error: BaseException) -> str | None:
