@@ -100,6 +100,56 @@ def probe():
     assert probe_all(loaded) == [(True, True)] * THREADS
 
 
+def test_imported_by_hand(project: Any, probe_all: Probe) -> None:
+    """By the recipes in the documentation of `importlib`: at once, lazily, and from a file."""
+    for name in ("direct", "lazy", "direct_file"):
+        project.write(f"{name}.py", "import main\nowner = main.app\n")
+    source = """
+import importlib.util, sys
+
+def imported(name, make_loader=lambda loader: loader):
+    spec = importlib.util.find_spec(name)
+    loader = spec.loader = make_loader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    loader.exec_module(module)
+    return module
+
+def from_file(name):
+    spec = importlib.util.spec_from_file_location(name, __file__.replace("main", name))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+def probe():
+    modules = imported("direct"), imported("lazy", importlib.util.LazyLoader), from_file("direct_file")
+    return [module.owner is app for module in modules]
+"""
+    check(project, probe_all, source, [True] * 3)
+
+
+def test_module_equals_what_stands_for_it(project: Any, probe_all: Probe) -> None:
+    project.write("conf.py")
+    source = """
+import inspect, sys
+import conf
+def probe():
+    import late
+    stands = sys.modules["conf"]
+    return [
+        stands == conf == stands,
+        stands != sys.modules["late"],
+        conf in list(sys.modules.values()),
+        {conf: 1}[stands] == {stands: 1}[conf] == 1,
+        inspect.getmodule(probe) == sys.modules[__name__],
+        late in {sys.modules["late"]},
+        stands != None,
+    ]
+"""
+    project.write("late.py")
+    check(project, probe_all, source, [True] * 7)
+
+
 def test_taken_out_of_sys_modules_and_imported_again(project: Any, probe_all: Probe) -> None:
     """On one thread after the other: there is one `sys.modules`."""
     project.write("pkg/__init__.py")
@@ -113,9 +163,9 @@ def probe():
     with turns.lock:
         del sys.modules["pkg.state"]
         import pkg.state as after
-    after.seen.append(2)
-    import pkg.state as again
-    return before.seen, after.seen, again.seen, sys.modules["pkg.state"].seen
+        after.seen.append(2)
+        import pkg.state as again
+        return before.seen, after.seen, again.seen, sys.modules["pkg.state"].seen
 """
     project.write("main.py", source + APP)
     seen = probe_all(project.source("main:app", threads=THREADS, app_shared="turns"))

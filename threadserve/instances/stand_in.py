@@ -5,6 +5,7 @@ Used on every thread. It owns no module: whatever is asked of it, the copy of th
 
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
+from importlib.util import _LazyModule  # type: ignore[attr-defined]
 from types import ModuleType
 from typing import Any
 
@@ -51,8 +52,8 @@ class StandIn(ModuleType):
         return getattr(copy_for_asker(self), attribute)
 
     def __setattr__(self, attribute: str, value: Any) -> None:
-        if type(value) is StandInSpec:
-            # By the import system, which has found a module for us. The copy has its own.
+        if type(value) is StandInSpec or value is _LazyModule:
+            # By the import system, which has found a module for us. The copy has its own, and is no lazier.
             return
         if type(value) is StandIn:
             value = known_copy(value)
@@ -66,6 +67,13 @@ class StandIn(ModuleType):
 
     def __dir__(self) -> list[str]:
         return dir(copy_for_asker(self))
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or (other is not None and other is known_copy(self))
+
+    def __hash__(self) -> int:
+        copy = known_copy(self)
+        return object.__hash__(self) if copy is None else hash(copy)
 
     def __repr__(self) -> str:
         return f"<module {name_of(self)!r}, a copy for each thread>"
