@@ -50,6 +50,10 @@ def test_consumers_know_who_has_logged_in(server: ServerProcess) -> None:
         assert at_once(clients, visit) == expected
 
 
+def test_is_one_for_all_threads(server: ServerProcess) -> None:
+    server.wait_for_line(r"4 threads, 1 app instance \(shared: it has set up Django")
+
+
 def test_visitor_without_a_login_is_nobody(server: ServerProcess) -> None:
     with open_socket(server, "/ws/who") as socket:
         socket.send("hello")

@@ -141,6 +141,30 @@ def test_error_in_a_module_that_is_imported_only_while_it_serves(project: Any, p
     assert "broken" not in sys.modules
 
 
+def test_late_module_that_can_be_executed_only_once_is_named(project: Any, probe_all: Probe) -> None:
+    project.write("late.py", "from pathlib import Path\nPath('once').touch(exist_ok=False)\n")
+    project.write(
+        "main.py",
+        """
+        import traceback
+        from threadserve.interfaces.hints import hint_for, hint_in
+
+        def probe():
+            try:
+                import late
+                late.Path
+            except FileExistsError as error:
+                return hint_for(error), hint_in(traceback.format_exc())
+            return None, None
+        """
+        + APP.replace("\n", "\n        "),
+    )
+    hints = probe_all(project.source("main:app", threads=THREADS))
+    assert len([each for each in hints if each == (None, None)]) == 1
+    for each in hints:
+        assert each == (None, None) or {"--app-shared late." in hint for hint in each} == {True}
+
+
 def test_helper_threads_ask_for_who_started_them(project: Any, probe_all: Probe) -> None:
     """`pickle`, `typing` and the like ask on threads of executors, with and without a context."""
     project.write(
@@ -299,6 +323,15 @@ class TestInOneCopy:
             "is already). Keep it in one copy with --app-shared models; or share the whole application with "
             "--app-instance shared: what it makes for one event loop then fails on others"
         )
+
+    def test_is_named_with_those_that_are_in_one_copy_already(self, project: Any, load: Callable[..., Any]) -> None:
+        project.write("models.py", self.REGISTERS)
+        project.write("metrics.py", self.REGISTERS.replace("hero", "counter"))
+        project.write("main.py", "import metrics, models\n" + APP)
+        source = project.source("main:app", app_shared=["metrics"])
+        load(source)
+        with pytest.raises(AppLoadError, match=r"in one copy with --app-shared metrics --app-shared models; or"):
+            load(source)
 
     @pytest.mark.parametrize(
         "source", [REGISTERS + APP, "def create_app():\n    from library import register; register('x')\n" + APP]

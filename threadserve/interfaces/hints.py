@@ -1,10 +1,12 @@
-"""What to do about an object that belongs to the event loop of another thread.
+"""What to do about an object of another thread's event loop, and about a module that can be executed only once.
 
 Runs on whichever thread logs an application's error, and only then. It owns nothing; of an error it changes the notes.
 """
 
 from contextlib import suppress
 from typing import TypeVar
+
+from threadserve.interfaces.executed_again import module_at_fault, module_at_fault_in
 
 # How asyncio words it, in order: tasks, its locks and queues, gather() and ensure_future(), and its debug mode.
 OTHER_LOOP = (
@@ -17,12 +19,16 @@ HINT = (
     "Hint: an object that belongs to the event loop of one thread was used on another. Make it in the lifespan (yield "
     "{...}, request.state), leave out --app-instance shared and --app-shared if they are there, or use --threads 1."
 )
+ONLY_ONCE = (
+    "Hint: the module {0} was executed before for another thread. If it can be executed only once, keep it in one copy "
+    "with --app-shared {0}."
+)
 
 Error = TypeVar("Error", bound=BaseException)
 
 
 def with_hint(error: Error) -> Error:
-    """The error, whose traceback ends with the hint if an object bound to another loop is behind it."""
+    """The error, whose traceback ends with a hint if one is known that helps."""
     hint = hint_for(error)
     # Some errors refuse attributes, those that are frozen dataclasses for one.
     with suppress(AttributeError, TypeError):
@@ -32,7 +38,7 @@ def with_hint(error: Error) -> Error:
 
 
 def hint_for(error: BaseException) -> str | None:
-    """Returns one line with the remedies if an object bound to another loop is behind an error, else None.
+    """Returns one line with the remedies if an object or a module of another thread is behind an error, else None.
 
     Looks at causes, contexts and the members of exception groups too, because frameworks wrap what they catch.
     """
@@ -44,6 +50,8 @@ def hint_for(error: BaseException) -> str | None:
             continue
         if any(isinstance(arg, str) and hint_in(arg) for arg in current.args):
             return HINT
+        if (module := module_at_fault(current)) is not None:
+            return ONLY_ONCE.format(module)
         seen.add(id(current))
         members = current.exceptions if isinstance(current, BaseExceptionGroup) else ()
         waiting += [current.__cause__, current.__context__, *members]
@@ -52,4 +60,7 @@ def hint_for(error: BaseException) -> str | None:
 
 def hint_in(text: str) -> str | None:
     """The same for an error of which only the text is left, such as the message of a failed lifespan."""
-    return HINT if any(phrase in text for phrase in OTHER_LOOP) else None
+    if any(phrase in text for phrase in OTHER_LOOP):
+        return HINT
+    module = module_at_fault_in(text)
+    return None if module is None else ONLY_ONCE.format(module)

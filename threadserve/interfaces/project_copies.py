@@ -16,6 +16,7 @@ from threadserve.instances.project import Project, is_within
 from threadserve.instances.registry import registry
 from threadserve.instances.stand_in import StandIn
 from threadserve.interfaces.app_errors import one_line
+from threadserve.interfaces.executed_again import module_at_fault
 from threadserve.interfaces.import_string import walk
 from threadserve.interfaces.near_misses import imported_hint
 
@@ -119,9 +120,10 @@ class ProjectCopies:
                 f"{self._app} cannot be loaded once per thread: {one_line(error)}. Move what can be done only once "
                 f"into a module of its own, and keep that in one copy with --app-shared MODULE; {LAST_RESORT}"
             )
+        options = " ".join(f"--app-shared {name}" for name in (*self._project.shared, module))
         return (
             f"{self._app} cannot be loaded once per thread: the module {module} can be executed only once "
-            f"({one_line(error)}). Keep it in one copy with --app-shared {module}; {LAST_RESORT}"
+            f"({one_line(error)}). Keep it in one copy with {options}; {LAST_RESORT}"
         )
 
 
@@ -129,16 +131,3 @@ def has_changed(error: BaseException) -> bool:
     """Whether an error shows that a file of the project is no longer what it was when the first copy was imported."""
     is_gone = isinstance(error, ModuleNotFoundError) and registry.first.known(error.name or "") is not None
     return is_gone or isinstance(error, SyntaxError)
-
-
-def module_at_fault(error: BaseException) -> str | None:
-    """The innermost module of the project that was being executed when something was raised."""
-    found = None
-    traceback = error.__traceback__
-    while traceback is not None:
-        frame = traceback.tb_frame
-        name = frame.f_globals.get("__name__", "")
-        if frame.f_code.co_name == "<module>" and type(sys.modules.get(name)) is StandIn:
-            found = name
-        traceback = traceback.tb_next
-    return found

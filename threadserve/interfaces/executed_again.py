@@ -1,0 +1,34 @@
+"""Which module of a project was being executed when something was raised, where it had been executed before.
+
+Runs on whichever thread reports an error, and only then. It owns nothing, and loads nothing.
+"""
+
+import re
+import sys
+
+from threadserve.instances.stand_in import StandIn
+
+EXECUTED = re.compile(r'^ *File "(.+)", line \d+, in <module>$', re.MULTILINE)
+
+
+def module_at_fault(error: BaseException) -> str | None:
+    """The innermost module of which there are copies and which was being executed when this was raised, or None."""
+    found = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        name = frame.f_globals.get("__name__", "")
+        if frame.f_code.co_name == "<module>" and type(sys.modules.get(name)) is StandIn:
+            found = name
+        traceback = traceback.tb_next
+    return found
+
+
+def module_at_fault_in(text: str) -> str | None:
+    """The same for an error of which only the traceback's text is left."""
+    files = EXECUTED.findall(text)
+    if not files:
+        return None
+    loaded = list(sys.modules.items())
+    names = {getattr(module, "__file__", None): name for name, module in loaded if type(module) is StandIn}
+    return next((names[file] for file in reversed(files) if file in names), None)
