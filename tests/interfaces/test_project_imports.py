@@ -383,3 +383,23 @@ def probe():
             imports = "".join(f"{pause}import {other}{number}\n" for other in others)
             project.write(f"{name}{number}.py", f"import main\nowner = main.app\n{imports}is_whole = True\n")
     check(project, probe_all, source, [])
+
+
+def test_many_threads_import_modules_that_fail(project: Any, probe_all: Probe) -> None:
+    """Every import raises what its module has raised, also where that of another instance has just failed."""
+    for number in range(20):
+        project.write(f"broken{number}.py", "None.attribute\n")
+    source = """
+import importlib
+def probe():
+    errors = set()
+    for number in range(20):
+        for how in (importlib.import_module, __import__, lambda name: exec(f"import {name}")):
+            try:
+                how(f"broken{number}")
+                errors.add("none")
+            except Exception as error:
+                errors.add(repr(error))
+    return errors
+"""
+    check(project, probe_all, source, {"AttributeError(\"'NoneType' object has no attribute 'attribute'\")"})

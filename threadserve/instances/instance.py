@@ -168,7 +168,9 @@ class Instance:
 def drop(stand_in: StandIn) -> None:
     """Has a module imported as if it never had been, after a failure, unless some instance has a copy."""
     name = name_of(stand_in)
-    if sys.modules.get(name) is stand_in and not any(copies.known(name) for copies in set(owners.values())):
+    # A set could not be made of values that change on another thread; a list of a dictionary's is made at once.
+    instances = list(owners.values())
+    if sys.modules.get(name) is stand_in and not any(copies.known(name) for copies in instances):
         sys.modules.pop(name, None)
 
 
