@@ -141,6 +141,15 @@ def test_litestars_controllers(tmp_path: Path) -> None:
         )
 
 
+def test_blacksheeps_default_router(tmp_path: Path) -> None:
+    """There is one for the whole process, and so of the application."""
+    need("blacksheep")
+    with serving("blacksheep_controllers", "main:app", tmp_path, copies=1) as site:
+        site.server.wait_for_line(r"4 threads, 1 app instance \(shared: its code is registered in blacksheep\.")
+        site.assert_everywhere("INSTANCE", "GET", "/books/same")
+        site.assert_everywhere("hello you", "GET", "/hello/you")
+
+
 def test_socketios_events_in_modules(tmp_path: Path) -> None:
     need("socketio")
     with serving("socketio_events", "main:app", tmp_path) as site:

@@ -372,6 +372,43 @@ class TestInOneCopy:
             load(project.source("main:app", app_shared=[name]))
         assert str(caught.value) == line
 
+    @pytest.mark.parametrize("own", [False, True])
+    def test_framework_that_keeps_an_applications_code_itself(
+        self, project: Any, load: Callable[..., Any], caplog: pytest.LogCaptureFixture, own: bool
+    ) -> None:
+        """As long as the application is content with the framework's default router."""
+        project.write(
+            "vendor/framework.py",
+            """
+            class Router:
+                def __init__(self): self.routes = {}
+                def get(self, path): return lambda view: self.routes.setdefault(path, [view]) and view
+            default_router = Router()
+            settings = Router()
+            class Application:
+                def __init__(self, router=None): self.router, self.settings = router or default_router, settings
+                async def __call__(self, scope, receive, send): pass
+            """,
+        )
+        project.write("vendor/framework-1.dist-info/RECORD", "framework.py,,\n")
+        router = "Router()" if own else ""
+        project.write(
+            "main.py",
+            f"""
+            from framework import Application, Router
+            app = Application({router})
+            @app.router.get("/")
+            async def index(): pass
+            """,
+        )
+        source = project.source("main:app")
+        with caplog.at_level(logging.WARNING):
+            first, second = load(source), load(source)
+        assert (first is second) is not own
+        reason = "its code is registered in framework.default_router, of which there is one"
+        assert source.shared_because == ("" if own else reason)
+        assert caplog.messages == ([] if own else [f"main:app is shared by all 2 threads, because {reason}."])
+
     def test_everything_is_undone(self, project: Any, load: Callable[..., Any]) -> None:
         project.write("models.py", self.REGISTERS)
         project.write("main.py", "import logging\nimport models\n" + APP)

@@ -28,8 +28,9 @@ from threadserve.interfaces.detection import (
 )
 from threadserve.interfaces.import_string import ImportString, import_first, parse
 from threadserve.interfaces.importing import Imported
+from threadserve.interfaces.kept_by_framework import kept_by_framework
 from threadserve.interfaces.log_handlers import of_first_instance_only
-from threadserve.interfaces.project_copies import ProjectCopies, can_be_copied, mistake_in, why_shared
+from threadserve.interfaces.project_copies import ProjectCopies, can_be_copied, mistake_in, project_of, why_shared
 from threadserve.interfaces.wsgi.bridge import WSGIBridge
 from threadserve.types import ASGIApp
 
@@ -186,7 +187,11 @@ class AppSource:
             self._share(f"the module {module} can be executed only once")
             return
         self.shared_because = why_shared(module, shared)
-        if not self.shared_because:
+        if self.shared_because:
+            return
+        if (kept := kept_by_framework(self._first, project_of(module, shared))) is not None:
+            self._share(f"its code is registered in {kept}, of which there is one")
+        else:
             self._copies = ProjectCopies(self._name, module, shared)
 
     def _load_next(self, number: int) -> Any:
