@@ -1,6 +1,8 @@
 """The language's own ways to modules, in a project of which each thread has a copy: as if it were the only one."""
 
 import _thread
+import importlib.util
+import shutil
 import sys
 from typing import Any
 
@@ -347,6 +349,23 @@ def test_part_of_a_namespace_that_libraries_share(project: Any, probe_all: Probe
     seen = probe_all(project.source("space.app.main:app", threads=THREADS))
     assert all(direct == named for direct, named in seen)
     assert [len({direct[number] for direct, _ in seen}) for number in range(3)] == [THREADS, THREADS, 1]
+
+
+@pytest.mark.parametrize("kind", ["kept in one copy", "compiled"])
+def test_module_that_is_there_once_in_a_package_that_is_not(project: Any, probe_all: Probe, kind: str) -> None:
+    """Imported by a request, and found as the package's attribute by all."""
+    project.write("pkg/__init__.py")
+    project.write("main.py", "import pkg\ndef probe():\n    import pkg._bisect\n    return id(pkg._bisect)\n" + APP)
+    extension = importlib.util.find_spec("_bisect")
+    if kind == "kept in one copy":
+        project.write("pkg/_bisect.py")
+    elif extension is not None and extension.has_location:
+        assert extension.origin
+        shutil.copy(extension.origin, project.folder / "pkg")
+    else:
+        pytest.skip("this build of Python has no extension modules in files")
+    shared = "pkg._bisect" if kind == "kept in one copy" else None
+    assert len(set(probe_all(project.source("main:app", threads=THREADS, app_shared=shared)))) == 1
 
 
 def test_many_threads_import_modules_that_import_each_other(project: Any, probe_all: Probe) -> None:

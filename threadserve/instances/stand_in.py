@@ -3,13 +3,14 @@
 Used on every thread. It owns no module: whatever is asked of it, the copy of the instance that asks answers.
 """
 
+import sys
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.util import _LazyModule  # type: ignore[attr-defined]
 from types import ModuleType
 from typing import Any
 
-from threadserve.instances.asking import Copies, asker
+from threadserve.instances.asking import Copies, asker, owners
 
 
 class StandInSpec(ModuleSpec):
@@ -49,7 +50,14 @@ class StandIn(ModuleType):
             # Whoever goes through sys.modules and looks at these has nothing loaded by that.
             copy = known_copy(self)
             return getattr(copy, attribute) if copy is not None else object.__getattribute__(self, attribute)
-        return getattr(copy_for_asker(self), attribute)
+        try:
+            return getattr(copy_for_asker(self), attribute)
+        except AttributeError:
+            # One that is there once may have been imported just now, on another thread, which is about to set it.
+            module = sys.modules.get(f"{name_of(self)}.{attribute}")
+            if module is None or type(module) is StandIn:
+                raise
+            return module
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         if type(value) is StandInSpec or value is _LazyModule:
@@ -61,6 +69,11 @@ class StandIn(ModuleType):
                 # By the import system too, which gives it to its package. Whoever loads a copy gives that.
                 return
         setattr(copy_for_asker(self), attribute, value)
+        if isinstance(value, ModuleType) and sys.modules.get(f"{name_of(self)}.{attribute}") is value:
+            # A module within this one of which there is one: the import system gives it to a package only once.
+            for copies in list(owners.values()):
+                if (copy := copies.known(name_of(self))) is not None:
+                    setattr(copy, attribute, value)
 
     def __delattr__(self, attribute: str) -> None:
         delattr(copy_for_asker(self), attribute)
