@@ -255,6 +255,29 @@ def probe():
     check(project, probe_all, source, expected)
 
 
+def test_traceback_shows_the_modules_and_not_what_loads_them(project: Any, probe_all: Probe) -> None:
+    project.write("outer.py", "\nimport inner\n")
+    project.write("inner.py", "\n\nraise ValueError\n")
+    source = """
+import traceback
+def probe():
+    try:
+        import outer
+    except ValueError as error:
+        seen = [(frame.filename.rpartition("/")[2], frame.lineno, frame.line) for frame in
+                traceback.extract_tb(error.__traceback__)]
+        return [seen[0], *seen[-2:], sum("/instances/" in frame.filename for frame in
+                traceback.extract_tb(error.__traceback__)) <= 4]
+"""
+    expected = [
+        ("main.py", 5, "import outer"),
+        ("outer.py", 2, "import inner"),
+        ("inner.py", 3, "raise ValueError"),
+        True,
+    ]
+    check(project, probe_all, source, expected)
+
+
 def test_failure_in_one_instance_alone(project: Any, probe_all: Probe) -> None:
     """What an import raises is what the module has raised, and the application may go on with something else."""
     project.write("once.py", "import library\nlibrary.first_time()\nvalue = 'once'\n")

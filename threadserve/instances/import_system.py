@@ -8,6 +8,7 @@ import system's lock for a module is one for all instances, and those that impor
 each other would wait for each other.
 """
 
+import contextlib
 import importlib
 import sys
 import threading
@@ -16,7 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import _bootstrap
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, TracebackType
 from typing import Any
 
 from threadserve.instances.asking import Copies, asker, follow, lent_to
@@ -24,6 +26,8 @@ from threadserve.instances.instance import Instance, SearchedByUs, search
 from threadserve.instances.stand_in import StandIn, StandInSpec
 
 Has = Callable[[str, ModuleSpec], bool]
+# Where the frames are that stand between an import and the code of the module.
+LOADING = (str(Path(__file__).parent), importlib.__file__, "<frozen importlib", contextlib.__file__)
 
 
 class ImportSystem:
@@ -77,7 +81,7 @@ class ImportSystem:
                 copies.forget(name)
             module = before(name, import_)
             if type(module) is StandIn:
-                copies.imported(name)
+                load_for(copies, name)
             return module
 
         return find_and_load
@@ -89,11 +93,30 @@ class ImportSystem:
             module = sys.modules.get(name)
             # Where somebody else's import has failed meanwhile, this one is to fail as well.
             if type(module) is StandIn or (module is None and name in self._finder.found):
-                (asker(0) or self._first).imported(name)
+                load_for(asker(0) or self._first, name)
             else:
                 before(name)
 
         return lock_unlock_module
+
+
+def load_for(copies: Copies, name: str) -> None:
+    """Loads a copy. What is raised has no frames of what loads, as the import system leaves out its own."""
+    try:
+        copies.imported(name)
+    except BaseException as error:
+        error.__traceback__ = without_loading(error.__traceback__)
+        raise
+
+
+def without_loading(traceback: TracebackType | None) -> TracebackType | None:
+    """The frames of a traceback that are not those of imports."""
+    if traceback is None:
+        return None
+    rest = without_loading(traceback.tb_next)
+    if traceback.tb_frame.f_code.co_filename.startswith(LOADING):
+        return rest
+    return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
 
 
 def reloading(before: Callable[[ModuleType], ModuleType]) -> Callable[[ModuleType], ModuleType]:
