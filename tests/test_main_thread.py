@@ -255,3 +255,22 @@ def test_ctrl_c_that_the_server_does_not_handle_stops_it_and_reaches_the_program
     assert server.stdout.split()[-1] == "interrupted"
     assert blocked or "down" in server.stdout
     assert "running on" in server.stderr
+
+
+ONE_THREAD = r"Python lets the main thread alone .* --threads 1"
+
+
+def test_with_more_threads_a_handler_at_import_is_one_line_with_the_remedy(start: Start) -> None:
+    server = start("--threads", "2", at_import="signal.signal(signal.SIGTERM, leave)", wait=False)
+    assert server.wait() == 1
+    assert re.search(rf"^Error: site_app:app cannot be imported: ValueError: .*{ONE_THREAD}", server.stderr, re.M)
+
+
+@LOOPS
+@pytest.mark.parametrize("how", ADD)
+def test_with_more_threads_a_handler_in_the_lifespan_stops_the_start(start: Start, loop: str, how: str) -> None:
+    server = start("--threads", "2", "--loop", loop, in_start_up=ADD[how], wait=False)
+    assert server.wait() == 3
+    assert re.search(ONE_THREAD, server.stderr)
+    assert "unsupported" not in server.stderr
+    assert re.search("^Error: the application's startup failed: ", server.stderr, re.M)
