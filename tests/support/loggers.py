@@ -7,6 +7,7 @@ from typing import Any
 
 from threadserve import Config
 from threadserve.log_config import configure_logging
+from threadserve.logging.formatters import every_logger
 
 parent = logging.getLogger("threadserve")
 error = logging.getLogger("threadserve.error")
@@ -15,13 +16,16 @@ access = logging.getLogger("threadserve.access")
 
 @contextmanager
 def restored_loggers() -> Iterator[None]:
-    """Puts everything that a test can change on the loggers back."""
+    """Puts everything that a test can change on the loggers back; a configuration may disable any that there are."""
+    disabled = {logger: logger.disabled for logger in every_logger()}
     loggers = [logging.getLogger(), parent, error, access]
     before = [(logger, {**vars(logger), "handlers": logger.handlers[:], "filters": []}) for logger in loggers]
     yield
     for logger, attributes in before:
         vars(logger).update(attributes)
         logger.setLevel(attributes["level"])
+    for logger, was_disabled in disabled.items():
+        logger.disabled = was_disabled
 
 
 def configured(**settings: Any) -> None:

@@ -21,16 +21,6 @@ from threadserve.types import Receive, Scope, Send
 Future = asyncio.Future[Any]
 
 
-@pytest.fixture(autouse=True)
-def asyncios_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """asyncio's logger as it is in a new process, whatever logging was configured to be before."""
-    logger = logging.getLogger("asyncio")
-    monkeypatch.setattr(logger, "disabled", False)
-    monkeypatch.setattr(logger, "propagate", True)
-    monkeypatch.setattr(logger, "level", logging.NOTSET)
-    monkeypatch.setattr(logger, "_cache", {})
-
-
 @pytest.fixture
 def loops(serve: Serve, loop: str) -> Loops:
     """Two loops of a server."""
