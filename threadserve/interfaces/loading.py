@@ -189,10 +189,11 @@ class AppSource:
         self.shared_because = why_shared(module, shared)
         if self.shared_because:
             return
-        if (kept := kept_by_framework(self._first, project_of(module, shared))) is not None:
+        project = project_of(module, shared)
+        if (kept := kept_by_framework(self._first, project)) is not None:
             self._share(f"its code is registered in {kept}, of which there is one")
         else:
-            self._copies = ProjectCopies(self._name, module, shared)
+            self._copies = ProjectCopies(self._name, module, project)
 
     def _load_next(self, number: int) -> Any:
         """Loads for a further thread, or for one that takes the place of another."""

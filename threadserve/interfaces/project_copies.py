@@ -28,10 +28,10 @@ LAST_RESORT = (
 def can_be_copied(module: str) -> bool:
     """Whether a module that has been imported can be executed once more."""
     stands = sys.modules[module]
-    return type(stands) is StandIn or project_of(module).has(module, getattr(stands, "__spec__", None))
+    return type(stands) is StandIn or project_of(module, ()).has(module, getattr(stands, "__spec__", None))
 
 
-def project_of(module: str, shared: Sequence[str] = ()) -> Project:
+def project_of(module: str, shared: Sequence[str]) -> Project:
     """The project of the application in a module that has been imported."""
     packages = accumulate(module.split("."), "{}.{}".format)
     with_code = (name for name in packages if getattr(sys.modules.get(name), "__file__", None))
@@ -73,10 +73,10 @@ class ProjectCopies:
     `modules` is how many modules the last copy has that was loaded.
     """
 
-    def __init__(self, app: str, module: str, shared: Sequence[str]) -> None:
+    def __init__(self, app: str, module: str, project: Project) -> None:
         self._app = app
         self._module = module
-        self._project = project_of(module, shared)
+        self._project = project
         self._instances: dict[int, Instance] = {}
         self.modules = 0
         registry.install(self._project)
