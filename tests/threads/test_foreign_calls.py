@@ -2,7 +2,9 @@
 
 import asyncio
 import concurrent.futures
+import importlib
 import logging
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -190,17 +192,23 @@ def test_a_call_that_fails_goes_to_the_loops_exception_handler(loops: Loops) -> 
     assert isinstance(context.get()["exception"], ValueError)
 
 
-def test_a_library_is_named_with_the_place_that_called_it(loops: Loops, warnings: Warnings, tmp_path: Path) -> None:
-    file = tmp_path / "site-packages" / "library.py"
-    library: dict[str, Any] = {}
-    exec(compile("def call(act):\n    act()\n", file, "exec"), library)
+def test_a_library_is_named_with_the_place_that_called_it(
+    loops: Loops, warnings: Warnings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "site-packages" / "a_library_that_calls.py"
+    file.parent.mkdir()
+    file.write_text("def call(act):\n    act()\n")
+    monkeypatch.syspath_prepend(file.parent)
+    library = importlib.import_module(file.stem)
+    # To be forgotten after the test.
+    monkeypatch.setitem(sys.modules, file.stem, sys.modules.pop(file.stem))
 
     def soon_by_a_library() -> tuple[Awaitable[Any], Act]:
         future = asyncio.get_running_loop().create_future()
         return future, partial(future.set_result, 1)
 
     waiting, act = waiting_on(loops, soon_by_a_library)
-    library["call"](act)
+    library.call(act)
     waiting.result(DEADLINE)
     (warning,) = warnings()
     assert f"in {file}, line 2" in warning

@@ -4,6 +4,7 @@ Runs on whichever thread imports. It owns nothing but what it remembers of folde
 """
 
 import csv
+import sys
 import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,6 +54,12 @@ def is_library(name: str, spec: ModuleSpec) -> bool:
     """Whether a module lies where the interpreter or an installer has put it."""
     folders = folders_of(name, spec)
     return not folders or any(is_library_folder(folder, name.partition(".")[0]) for folder in folders)
+
+
+def is_library_module(name: str) -> bool:
+    """The same of a module by its name, as classes and frames know it; one that is not loaded is none."""
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return spec is not None and is_library(name, spec)
 
 
 def folders_of(name: str, spec: ModuleSpec) -> list[Path]:

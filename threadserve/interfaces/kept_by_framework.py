@@ -8,8 +8,8 @@ import sys
 from types import FunctionType, ModuleType
 from typing import Any
 
-from threadserve.instances.project import Project
-from threadserve.interfaces.shared_state import chain_of, is_of_library, look_up
+from threadserve.instances.project import Project, is_library_module
+from threadserve.interfaces.shared_state import chain_of, look_up
 
 # Beyond that it is no list of routes.
 MOST_OBJECTS = 20_000
@@ -21,7 +21,7 @@ def kept_by_framework(app: Any, project: Project) -> str | None:
     A copy of the application would use the same one, and its code would replace another's, or stand beside it.
     """
     for link in chain_of(app):
-        packages = {top_level(cls) for cls in type(link).__mro__ if is_of_library(cls)}
+        packages = {top_level(cls) for cls in type(link).__mro__ if is_library_module(cls.__module__)}
         # As long as nobody has asked for it, an object with attributes has no dict that would hold them.
         held = (*gc.get_referents(link), *(look_up(link, "__dict__") or {}).values())
         for value in held:

@@ -6,7 +6,6 @@ meanwhile. It owns nothing and changes nothing.
 
 import dis
 import inspect
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from types import CodeType, MethodType, SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from threadserve.instances.project import is_library
+from threadserve.instances.project import is_library_module
 
 # What those that wrap an application call it: Starlette and most others, Socket.IO, Channels, and some of one's own.
 INNER = ("app", "other_asgi_app", "inner", "application")
@@ -82,7 +81,7 @@ def is_noted_by_framework(attribute: Attribute) -> bool:
     """Whether it is a framework that sets the attribute on its own application, such as Quart's `shutdown_event`."""
     if attribute.owner is None:
         return False
-    libraries = [cls for cls in attribute.owner.__mro__ if is_of_library(cls)]
+    libraries = [cls for cls in attribute.owner.__mro__ if is_library_module(cls.__module__)]
     return any(attribute.name in vars(cls) or attribute.name in set_by_methods(cls) for cls in libraries)
 
 
@@ -144,12 +143,6 @@ def entries_of(name: str, value: Any) -> dict[str, Any]:
         inner = members.get("_state")
         return {f".{key}": entry for key, entry in (inner.copy() if isinstance(inner, dict) else members).items()}
     return {}
-
-
-def is_of_library(cls: type) -> bool:
-    """Whether a class is not the application's author's."""
-    spec = getattr(sys.modules.get(cls.__module__), "__spec__", None)
-    return spec is not None and is_library(cls.__module__, spec)
 
 
 def set_by_methods(cls: type) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from threadserve.instances.project import is_library_folder
+from threadserve.instances.project import is_library_module
 
 logger = logging.getLogger("threadserve.error")
 
@@ -98,7 +98,7 @@ def is_runner(frame: FrameType) -> bool:
 
 def is_librarys(frame: FrameType) -> bool:
     """Whether a frame's code lies where libraries do."""
-    return is_library_folder(Path(frame.f_code.co_filename).parent, "")
+    return is_library_module(frame.f_globals.get("__name__", ""))
 
 
 def is_in(frame: FrameType, *folders: str) -> bool:
