@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import _bootstrap
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -159,7 +158,7 @@ def call_as(copies: Copies, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
         return fn(*args, **kwargs)
 
 
-class Finder(MetaPathFinder, SearchedByUs):
+class Finder(SearchedByUs):
     """Finds, before the other finders, modules that nobody has imported so far. `found` are those of a project."""
 
     def __init__(self, first: Copies, has: Has) -> None:
@@ -179,10 +178,10 @@ class Finder(MetaPathFinder, SearchedByUs):
         return StandInSpec(spec, StandInLoader(spec.loader, self._first))
 
 
-class StandInLoader(Loader):
+class StandInLoader:
     """Loads a stand-in, and answers what the module's own loader is asked for: its source, its files."""
 
-    def __init__(self, loader: Loader | None, first: Copies) -> None:
+    def __init__(self, loader: Any, first: Copies) -> None:
         self._loader = loader
         self._first = first
 

@@ -4,7 +4,6 @@ Used on every thread. It owns no module: whatever is asked of it, the copy of th
 """
 
 import sys
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.util import _LazyModule  # type: ignore[attr-defined]
 from types import ModuleType
@@ -16,7 +15,7 @@ from threadserve.instances.asking import Copies, asker, owners
 class StandInSpec(ModuleSpec):
     """What is known of a module of which the instance that asks has no copy so far."""
 
-    def __init__(self, spec: ModuleSpec, loader: Loader) -> None:
+    def __init__(self, spec: ModuleSpec, loader: Any) -> None:
         super().__init__(spec.name, loader, origin=spec.origin, loader_state=spec.loader_state)
         self.submodule_search_locations = spec.submodule_search_locations
         self.cached = spec.cached
