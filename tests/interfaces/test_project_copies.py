@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.probed_app import APP, THREADS, Probe
+from support.probed_app import APP, THREADS, Probe, with_app
 from support.waiting import DEADLINE
 
 from threadserve.errors import AppLoadError
@@ -76,27 +76,24 @@ def test_modules_are_kept_themselves_and_not_what_stands_for_them(project: Any, 
 
 def test_attributes_of_a_module_that_is_named(project: Any, probe_all: Probe) -> None:
     project.write("settings.py", "debug = True\nextra = 1\n")
-    project.write(
-        "main.py",
-        """
-        import importlib, sys, unittest.mock
-        import settings
+    source = """
+    import importlib, sys, unittest.mock
+    import settings
 
-        def probe():
-            module = sys.modules["settings"]
-            module.debug = me = object()
-            del module.extra
-            seen = [settings.debug is me, hasattr(settings, "extra")]
-            with unittest.mock.patch("settings.debug", "patched"):
-                seen.append(settings.debug)
-            seen.append(settings.debug is me)
-            seen.append(importlib.reload(settings).debug)
-            seen.append(importlib.reload(sys.modules["settings"]).debug)
+    def probe():
+        module = sys.modules["settings"]
+        module.debug = me = object()
+        del module.extra
+        seen = [settings.debug is me, hasattr(settings, "extra")]
+        with unittest.mock.patch("settings.debug", "patched"):
             seen.append(settings.debug)
-            return seen
-        """
-        + APP.replace("\n", "\n        "),
-    )
+        seen.append(settings.debug is me)
+        seen.append(importlib.reload(settings).debug)
+        seen.append(importlib.reload(sys.modules["settings"]).debug)
+        seen.append(settings.debug)
+        return seen
+    """
+    project.write("main.py", with_app(source))
     expected = [True, False, "patched", True, True, True, True]
     assert probe_all(project.source("main:app", threads=THREADS)) == [expected] * THREADS
 
@@ -105,37 +102,31 @@ def test_imported_only_while_it_serves(project: Any, probe_all: Probe) -> None:
     project.write("late/__init__.py", "from .inner import owner\n")
     project.write("late/inner.py", "import main\nowner = main.app\n")
     project.write("late/third.py", "import late\nowner = late.owner\n")
-    project.write(
-        "main.py",
-        """
-        import threading
-        def probe():
-            import late
-            import late.third
-            from late import inner
-            return [late.owner is app, inner.owner is app, late.third.owner is app]
-        """
-        + APP.replace("\n", "\n        "),
-    )
+    source = """
+    import threading
+    def probe():
+        import late
+        import late.third
+        from late import inner
+        return [late.owner is app, inner.owner is app, late.third.owner is app]
+    """
+    project.write("main.py", with_app(source))
     assert probe_all(project.source("main:app", threads=THREADS)) == [[True] * 3] * THREADS
 
 
 def test_error_in_a_module_that_is_imported_only_while_it_serves(project: Any, probe_all: Probe) -> None:
     project.write("broken.py", "None.attribute\n")
-    project.write(
-        "main.py",
-        """
-        def probe():
-            errors = []
-            for _ in range(2):
-                try:
-                    import broken
-                except Exception as error:
-                    errors.append(repr(error.__cause__ or error))
-            return errors
-        """
-        + APP.replace("\n", "\n        "),
-    )
+    source = """
+    def probe():
+        errors = []
+        for _ in range(2):
+            try:
+                import broken
+            except Exception as error:
+                errors.append(repr(error.__cause__ or error))
+        return errors
+    """
+    project.write("main.py", with_app(source))
     expected = ["AttributeError(\"'NoneType' object has no attribute 'attribute'\")"] * 2
     assert probe_all(project.source("main:app", threads=THREADS)) == [expected] * THREADS
     assert "broken" not in sys.modules
@@ -143,22 +134,19 @@ def test_error_in_a_module_that_is_imported_only_while_it_serves(project: Any, p
 
 def test_late_module_that_can_be_executed_only_once_is_named(project: Any, probe_all: Probe) -> None:
     project.write("late.py", "from pathlib import Path\nPath('once').touch(exist_ok=False)\n")
-    project.write(
-        "main.py",
-        """
-        import traceback
-        from threadserve.interfaces.hints import hint_for, hint_in
+    source = """
+    import traceback
+    from threadserve.interfaces.hints import hint_for, hint_in
 
-        def probe():
-            try:
-                import late
-                late.Path
-            except FileExistsError as error:
-                return hint_for(error), hint_in(traceback.format_exc())
-            return None, None
-        """
-        + APP.replace("\n", "\n        "),
-    )
+    def probe():
+        try:
+            import late
+            late.Path
+        except FileExistsError as error:
+            return hint_for(error), hint_in(traceback.format_exc())
+        return None, None
+    """
+    project.write("main.py", with_app(source))
     hints = probe_all(project.source("main:app", threads=THREADS))
     assert len([each for each in hints if each == (None, None)]) == 1
     for each in hints:
@@ -167,60 +155,54 @@ def test_late_module_that_can_be_executed_only_once_is_named(project: Any, probe
 
 def test_helper_threads_ask_for_who_started_them(project: Any, probe_all: Probe) -> None:
     """`pickle`, `typing` and the like ask on threads of executors, with and without a context."""
-    project.write(
-        "main.py",
-        """
-        import asyncio, contextvars, pickle, threading
-        import anyio.to_thread
+    source = """
+    import asyncio, contextvars, pickle, threading
+    import anyio.to_thread
 
-        class Item: pass
+    class Item: pass
 
-        def pickled():
-            return type(pickle.loads(pickle.dumps(Item()))) is Item
+    def pickled():
+        return type(pickle.loads(pickle.dumps(Item()))) is Item
 
-        def in_empty_context(dumps=pickle.dumps):
-            return contextvars.Context().run(dumps, Item())
+    def in_empty_context(dumps=pickle.dumps):
+        return contextvars.Context().run(dumps, Item())
 
-        def on_a_thread():
-            result = []
-            thread = threading.Thread(target=lambda: result.append(pickled()))
-            thread.start()
-            thread.join()
-            return result[0]
+    def on_a_thread():
+        result = []
+        thread = threading.Thread(target=lambda: result.append(pickled()))
+        thread.start()
+        thread.join()
+        return result[0]
 
-        async def probe():
-            loop = asyncio.get_running_loop()
-            return [
-                pickled(),
-                on_a_thread(),
-                await asyncio.to_thread(pickled),
-                await asyncio.to_thread(on_a_thread),
-                await loop.run_in_executor(None, pickled),
-                await anyio.to_thread.run_sync(pickled),
-                bool(in_empty_context()),
-            ]
-        """
-        + APP.replace("\n", "\n        "),
-    )
+    async def probe():
+        loop = asyncio.get_running_loop()
+        return [
+            pickled(),
+            on_a_thread(),
+            await asyncio.to_thread(pickled),
+            await asyncio.to_thread(on_a_thread),
+            await loop.run_in_executor(None, pickled),
+            await anyio.to_thread.run_sync(pickled),
+            bool(in_empty_context()),
+        ]
+    """
+    project.write("main.py", with_app(source))
     assert probe_all(project.source("main:app", threads=THREADS)) == [[True] * 7] * THREADS
 
 
 def test_process_pool(project: Any, probe_all: Probe) -> None:
     """Its feeder, a thread without the application's context, pickles functions by their names."""
     project.write("jobs.py", "def double(n):\n    return 2 * n\n")
-    project.write(
-        "main.py",
-        """
-        import asyncio, concurrent.futures, multiprocessing
-        import jobs
+    source = """
+    import asyncio, concurrent.futures, multiprocessing
+    import jobs
 
-        async def probe():
-            spawn = multiprocessing.get_context("spawn")
-            with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
-                return await asyncio.get_running_loop().run_in_executor(pool, jobs.double, 21)
-        """
-        + APP.replace("\n", "\n        "),
-    )
+    async def probe():
+        spawn = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            return await asyncio.get_running_loop().run_in_executor(pool, jobs.double, 21)
+    """
+    project.write("main.py", with_app(source))
     assert probe_all(project.source("main:app", threads=THREADS)) == [42] * THREADS
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from support.probed_app import APP, THREADS, Probe
+from support.probed_app import APP, THREADS, Probe, with_app
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.instances.asking import owners
@@ -358,7 +358,8 @@ def test_part_of_a_namespace_that_libraries_share(project: Any, probe_all: Probe
     project.write("site-packages/space/library/__init__.py", "kept = []\n")
     project.write(
         "space/app/main.py",
-        """
+        with_app(
+            """
         import sys
         sys.path.append(__file__.replace("space/app/main.py", "site-packages"))
         import space.app, space.library
@@ -367,7 +368,7 @@ def test_part_of_a_namespace_that_libraries_share(project: Any, probe_all: Probe
             parts = [(module.app, module.late, module.library) for module in (space, sys.modules["space"])]
             return [[id(part.kept) for part in each] for each in parts]
         """
-        + APP.replace("\n", "\n        "),
+        ),
     )
     seen = probe_all(project.source("space.app.main:app", threads=THREADS))
     assert all(direct == named for direct, named in seen)

@@ -1,6 +1,7 @@
 """What applications have in common whose module answers `probe()` on each thread that has an instance of them."""
 
 import asyncio
+import textwrap
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,11 @@ class App:
 
 app = App()
 """
+
+
+def with_app(source: str) -> str:
+    """A module that has a `probe`, with the application that calls it."""
+    return textwrap.dedent(source) + APP
 
 
 def probe_all(source: AppSource) -> list[Any]:
