@@ -356,23 +356,31 @@ def test_part_of_a_namespace_that_libraries_share(project: Any, probe_all: Probe
     for name in ("app", "late"):
         project.write(f"space/{name}/__init__.py", "kept = []\n")
     project.write("site-packages/space/library/__init__.py", "kept = []\n")
-    project.write(
-        "space/app/main.py",
-        with_app(
-            """
-        import sys
-        sys.path.append(__file__.replace("space/app/main.py", "site-packages"))
-        import space.app, space.library
-        def probe():
-            import space.late
-            parts = [(module.app, module.late, module.library) for module in (space, sys.modules["space"])]
-            return [[id(part.kept) for part in each] for each in parts]
-        """
-        ),
-    )
+    source = """
+    import sys
+    sys.path.append(__file__.replace("space/app/main.py", "site-packages"))
+    import space.app, space.library
+    def probe():
+        import space.late
+        parts = [(module.app, module.late, module.library) for module in (space, sys.modules["space"])]
+        return [[id(part.kept) for part in each] for each in parts]
+    """
+    project.write("space/app/main.py", with_app(source))
     seen = probe_all(project.source("space.app.main:app", threads=THREADS))
     assert all(direct == named for direct, named in seen)
     assert [len({direct[number] for direct, _ in seen}) for number in range(3)] == [THREADS, THREADS, 1]
+
+
+def test_part_that_is_taken_from_such_a_namespace(project: Any, probe_all: Probe) -> None:
+    """The namespace has it as an attribute since the first instance imported it, so that no other imports it."""
+    project.write("space/part.py", "kept = []\n")
+    project.write("site-packages/space/library/__init__.py", "kept = []\n")
+    project.write(
+        "main.py", "from space import library, part\ndef probe(): return id(library.kept), id(part.kept)\n" + APP
+    )
+    sys.path.append(str(project.folder / "site-packages"))
+    seen = probe_all(project.source("main:app", threads=THREADS))
+    assert [len(set(each)) for each in zip(*seen, strict=True)] == [1, THREADS]
 
 
 @pytest.mark.parametrize("kind", ["kept in one copy", "compiled"])
