@@ -216,11 +216,12 @@ def test_what_is_waited_for_is_told_in_the_meantime(start: Start, connect: Conne
     assert server.stop() == 128 + signal.SIGTERM
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
 @BOTH_SIGNALS
 def test_a_second_signal_ends_it_at_once_and_tells_what_it_cuts_off(
-    start: Start, connect: Connect, number: int
+    start: Start, connect: Connect, number: int, threads: str
 ) -> None:
-    server = start()
+    server = start("--threads", threads)
     streaming = connect(server)
     begin_upload(streaming, "/stream")
     while not streaming.reader.buffer:
@@ -229,8 +230,8 @@ def test_a_second_signal_ends_it_at_once_and_tells_what_it_cuts_off(
     server.wait_for_line("stuck", "stdout")
     begin_stopping(server, number)
     assert server.stop(number) == 128 + number
-    told = "\n".join(re.findall(r"ERROR: +Cut off 1 request at once: (.*)", server.stderr))
-    assert sorted(re.findall(r"[^,\n]+(?= \(\d+ s\))", told)) == ["GET /stuck", "POST /stream"]
+    told = "\n".join(re.findall(r"ERROR: +Cut off \d requests? at once: (.*)", server.stderr))
+    assert sorted(re.findall(r"[A-Z]+ /\w+(?= \(\d+ s\))", told)) == ["GET /stuck", "POST /stream"]
     assert sorted(re.findall(r'"(POST /stream|GET /stuck) HTTP/1.1" (\d+)', server.stdout)) == [
         ("GET /stuck", "499"),
         ("POST /stream", "200"),
@@ -238,11 +239,12 @@ def test_a_second_signal_ends_it_at_once_and_tells_what_it_cuts_off(
     assert "Traceback" not in server.stderr
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
 @BOTH_SIGNALS
 def test_a_second_signal_ends_it_at_once_though_its_thread_is_blocked(
-    start: Start, connect: Connect, number: int
+    start: Start, connect: Connect, number: int, threads: str
 ) -> None:
-    server = start()
+    server = start("--threads", threads)
     connect(server).send(request("GET", "/block"))
     server.wait_for_line("blocking", "stdout")
     begin_stopping(server, number)
@@ -251,7 +253,7 @@ def test_a_second_signal_ends_it_at_once_though_its_thread_is_blocked(
     assert "Traceback" not in server.stderr
 
 
-@pytest.mark.parametrize("options", [(), ("--workers", "1")], ids=["single", "worker"])
+@pytest.mark.parametrize("options", [(), ("--threads", "1"), ("--workers", "1")], ids=["two", "one", "worker"])
 def test_a_signal_lets_the_start_up_end(start: Start, tmp_path: Path, options: tuple[str, ...]) -> None:
     started = tmp_path / "started"
     server = start(*options, wait=False, STEERED_STARTUP=str(started))
@@ -266,11 +268,11 @@ def test_a_signal_lets_the_start_up_end(start: Start, tmp_path: Path, options: t
     assert "Traceback" not in server.stderr
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
 @BOTH_SIGNALS
-def test_a_start_up_that_never_ends_is_cancelled(start: Start, number: int) -> None:
-    server = start(
-        "--timeout-graceful-shutdown", "0.3", wait=False, STEERED_STARTUP="hang", STEERED_GRACE=str(DEADLINE)
-    )
+def test_a_start_up_that_never_ends_is_cancelled(start: Start, number: int, threads: str) -> None:
+    options = ("--threads", threads, "--timeout-graceful-shutdown", "0.3")
+    server = start(*options, wait=False, STEERED_STARTUP="hang", STEERED_GRACE=str(DEADLINE))
     server.wait_for_line("starting", "stdout")
     assert server.stop(number) == 128 + number
     assert "start-up cancelled" in server.stdout
@@ -278,9 +280,10 @@ def test_a_start_up_that_never_ends_is_cancelled(start: Start, number: int) -> N
     assert "Traceback" not in server.stderr
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
 @pytest.mark.parametrize("how", ["hang", "block"])
-def test_a_second_signal_ends_the_start_up_at_once(start: Start, how: str) -> None:
-    server = start(wait=False, STEERED_STARTUP=how)
+def test_a_second_signal_ends_the_start_up_at_once(start: Start, how: str, threads: str) -> None:
+    server = start("--threads", threads, wait=False, STEERED_STARTUP=how)
     server.wait_for_line("starting", "stdout")
     begin_stopping(server, signal.SIGINT)
     assert server.stop(signal.SIGINT) == 128 + signal.SIGINT
@@ -316,23 +319,25 @@ def test_a_shutdown_has_what_is_left_of_the_grace(start: Start) -> None:
     assert 0 < seconds <= 2
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
 @pytest.mark.parametrize("how", ["hang", "block"])
-def test_a_second_signal_ends_the_shutdown_at_once(start: Start, how: str) -> None:
-    server = start(STEERED_SHUTDOWN=how)
+def test_a_second_signal_ends_the_shutdown_at_once(start: Start, how: str, threads: str) -> None:
+    server = start("--threads", threads, STEERED_SHUTDOWN=how)
     server.send_signal()
     server.wait_for_line("shutting down", "stdout")
     assert server.stop() == 128 + signal.SIGTERM
     assert "Traceback" not in server.stderr
 
 
-def test_a_request_that_blocks_its_thread_is_given_up(start: Start, connect: Connect) -> None:
-    server = start("--timeout-graceful-shutdown", "0.2")
+@pytest.mark.parametrize(("threads", "how"), [(2, "sleep"), (1, "sleep"), (1, "spin"), (1, "wait")])
+def test_a_request_that_blocks_its_thread_is_given_up(start: Start, connect: Connect, threads: int, how: str) -> None:
+    server = start("--threads", str(threads), "--timeout-graceful-shutdown", "0.2", STEERED_BLOCK=how)
     connect(server).send(request("GET", "/block"))
     server.wait_for_line("blocking", "stdout")
     assert server.stop() == 0
     assert re.search(r"Loop thread \d does not end: a request blocks it\. Exiting without it\.", server.stderr)
     # The other one ends in order.
-    assert server.stdout.split().count("down") == 1
+    assert server.stdout.split().count("down") == threads - 1
 
 
 @pytest.mark.parametrize("distribute", ["least-busy", "kernel"])
@@ -346,6 +351,13 @@ def test_nothing_is_lost_under_load(start: Start, distribute: str, number: int) 
     load.join()
     assert "Traceback" not in server.stderr
     assert "Cut off" not in server.stderr
+
+
+def test_a_blocked_thread_does_not_keep_a_server_that_has_reached_its_limit(start: Start, connect: Connect) -> None:
+    server = start("--threads", "1", "--limit-max-requests", "1", "--timeout-graceful-shutdown", "0.2")
+    connect(server).send(request("GET", "/block"))
+    assert server.wait() == 0
+    server.wait_for_line(r"Loop thread 1 does not end: a request blocks it\. Exiting without it\. Cut off 1 request\.$")
 
 
 def test_the_last_of_the_allowed_requests_stops_the_server(start: Start) -> None:

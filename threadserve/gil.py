@@ -1,8 +1,8 @@
 """Finds out when the GIL is on where it should be off, and which module turned it on.
 
 Importing an extension module that does not declare that it runs without the GIL (PEP 703) turns the GIL on for the
-whole process, for good, and any thread may do the importing. `GilGuard` belongs to the main thread; only its warnings
-hook runs on the thread that imports, and appends to a deque. Nothing here changes whether the GIL is on.
+whole process, for good, and any thread may do the importing. `GilGuard` belongs to the server's thread; only its
+warnings hook runs on the thread that imports, and appends to a deque. Nothing here changes whether the GIL is on.
 """
 
 import logging
@@ -30,7 +30,7 @@ def gil_is_enabled() -> bool:
 class GilGuard:
     """Warns once, on the logger `threadserve.error`, when the GIL is on on a free-threaded build, and says why.
 
-    Every method runs on the main thread. On a build with the GIL they do nothing.
+    Every method runs on the server's thread. On a build with the GIL they do nothing.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Serving inside Gunicorn's workers: `gunicorn APP -k threadserve.gunicorn.ThreadserveWorker`.
 
-Gunicorn's arbiter makes a worker and forks; all else runs in the worker's process, on its main thread, which is the
-server's thread there. It owns that process's server; the sockets are the arbiter's and shared by all workers. It never
-touches a connection. This is the only module that needs Gunicorn.
+Gunicorn's arbiter makes a worker and forks; all else runs in the worker's process: signal handlers on its main thread,
+which a lone loop has, and what `Observer` declares on the server's thread. It owns that process's server; the sockets
+are the arbiter's and shared by all workers. It never touches a connection. This is the only module that needs Gunicorn.
 
 Each worker runs `--threads` loop threads, and as many that call a WSGI application. Gunicorn's default, 1, is one loop
 thread, and for a WSGI application our default pool: one thread would answer one request at a time. Every loop has an
@@ -75,6 +75,7 @@ class ThreadserveWorker(Worker, Observer):
         super().__init__(*args, **kwargs)
         self.config = self.make_config(self.cfg)
         self._server: Server | None = None
+        self._abortion: SystemExit | None = None
 
     def run(self) -> None:
         """Serves until the arbiter's signal, a limit or a failure."""
@@ -90,6 +91,8 @@ class ThreadserveWorker(Worker, Observer):
             # This code has the arbiter give up, where it would otherwise start workers without end. One that has
             # served is replaced, whatever its own code means to the arbiter.
             sys.exit(ThreadserveError.exit_code if server.started else Arbiter.WORKER_BOOT_ERROR)
+        if self._abortion is not None:
+            raise self._abortion
 
     def on_tick(self, *, has_moved: bool) -> None:
         """Gives the arbiter a sign of life, and stops when it is gone or Gunicorn's reloader has seen a change."""
@@ -124,7 +127,13 @@ class ThreadserveWorker(Worker, Observer):
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT comes when there was no sign of life for too long, and a second before SIGKILL."""
         self._stop(at_once=True)
-        super().handle_abort(sig, frame)
+        try:
+            super().handle_abort(sig, frame)
+        except SystemExit as error:
+            # It would kill the loop that runs on this thread, to be raised when the server has stopped.
+            if self._server is None:
+                raise
+            self._abortion = error
 
     def _stop(self, *, at_once: bool = False) -> None:
         if self._server is not None:

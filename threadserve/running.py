@@ -39,6 +39,7 @@ def serve(config: Config, settings: Mapping[str, Any]) -> None:
     server: Server | Reloader | Supervisor
     if not (config.use_subprocess or is_to_be_supervised(config)):
         server = Server(config)
+        server.owns_process = True
     else:
         check_processes(config)
         server = (Reloader if config.reload else Supervisor)(config, open_listeners(config))

@@ -1,7 +1,8 @@
 """What programs use: `Server`, with the surface that Uvicorn's has.
 
-Runs on the thread that calls it, which is the main thread for the command line. It owns the signal handlers while it
-serves; everything else belongs to the `Serving` that it starts.
+Runs on the thread that calls it, which is the main thread for the command line. With one thread that is where the loop
+runs, and the `Serving` has a thread of its own. It owns the signal handlers while it serves; everything else belongs to
+the `Serving` that it starts.
 """
 
 import asyncio
@@ -17,18 +18,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from threadserve.config import Config
+from threadserve.errors import ThreadserveError
 from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.tcp import Listeners
 from threadserve.log_config import configure_logging
-from threadserve.serving import Observer, Serving, StopFlags
-from threadserve.signals import call_claimants, handled, raise_again, unclaimed
+from threadserve.loops import LoopFactory
+from threadserve.nudging import nudging
+from threadserve.serving import Observer, Serving, StopFlags, nothing
+from threadserve.signals import (
+    call_claimants,
+    handled,
+    interrupts_deferred,
+    is_claimed_beside,
+    raise_again,
+    unclaimed,
+)
 from threadserve.threads.group import MakeHost
 from threadserve.threads.guarded_loops import serving_loops
-from threadserve.threads.hosts import BorrowedLoop, Host, LoopThread, Outcome
+from threadserve.threads.hosts import BorrowedLoop, CallingThread, Host, LoopThread, Outcome
 from threadserve.threads.loop_server import LoopServer
+
+logger = logging.getLogger("threadserve.error")
+
+T = TypeVar("T")
 
 # What a subclass may do in its own way, in their order within the first.
 STEPS = ("serve", "startup", "main_loop", "on_tick", "shutdown")
@@ -46,10 +61,13 @@ class Server:
 
     `started` tells that it serves. Setting `should_exit` stops it in order, and `force_exit` at once. `addresses` are
     those of the listeners, as `socket.getsockname` gives them. An `observer` is told how the server is.
+    `owns_process` says that the process is there for this server alone: the application is imported before a loop runs,
+    and when it keeps the main thread for good the process ends without it.
     """
 
     def __init__(self, config: Config, *, observer: Observer | None = None) -> None:
         self.config = config
+        self.owns_process = False
         self.started = False
         self.lifespan: Any = None
         self._should_exit = False
@@ -59,6 +77,8 @@ class Server:
         self._flags = StopFlags()
         self._serving: Serving | None = None
         self._signals: list[int] = []
+        self._take_signals: Callable[[], object] = nothing
+        self._exit: BaseException | None = None
         self._startup: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._ended: asyncio.Future[Any]
         configure_logging(config)
@@ -110,22 +130,66 @@ class Server:
         if any(getattr(type(self), step) is not getattr(Server, step) for step in STEPS):
             with asyncio.Runner(loop_factory=factory) as runner:
                 return runner.run(self.serve(sockets))
+        is_alone = self.config.thread_count == 1 and not is_loop_running()
+        self._startup = self._exit = None
+        with self.capture_signals(), freezing() as freeze:
+            ended = (self._run_here if is_alone else self._run_threads)(factory, sockets, freeze)
+        if self._exit is not None:
+            raise self._exit
+        if self._signals and (self._is_cut_off or not ended):
+            exit_now(self._exit_code, clean=ended)
+        call_claimants(self._signals)
+        return None
+
+    def _run_threads(self, factory: LoopFactory, sockets: Listeners | None, on_ready: Callable[[], None]) -> bool:
+        """Serves with a thread for each loop. Returns whether all of them ended."""
 
         def make_host(server: LoopServer, on_end: Outcome) -> Host:
             return LoopThread(server, factory, on_end)
 
-        owns_process = threading.current_thread() is threading.main_thread()
-        self._startup = None
-        with self.capture_signals(), freezing() as freeze:
-            serving = self._prepare(self.config, make_host, sockets)
-            if owns_process:
-                serving.on_ready = freeze
-            ended = serving.run()
-        is_cut_off = self.force_exit or serving.has_cut_off_start
-        if self._signals and (is_cut_off or not ended):
-            exit_now(128 + self._signals[-1] if is_cut_off else 0, clean=ended)
-        call_claimants(self._signals)
-        return None
+        serving = self._prepare(self.config, make_host, sockets)
+        serving.on_ready = on_ready
+        return serving.run()
+
+    def _run_here(self, factory: LoopFactory, sockets: Listeners | None, on_ready: Callable[[], None]) -> bool:
+        """Serves with the loop on this thread, and everything else on another. Returns whether the loop ended."""
+
+        def prepare() -> None:
+            listen()
+            if self.owns_process:
+                serving.import_threadsafe()
+
+        def on_loaded() -> None:
+            self._take_signals()
+            listen()
+
+        def serve() -> bool:
+            try:
+                ended = serving.run()
+            except ThreadserveError as error:
+                if self._is_stuck(thread):
+                    logger.critical("%s", error)
+                    exit_now(error.exit_code, clean=False)
+                raise
+            else:
+                if self._is_stuck(thread):
+                    exit_now(self._exit_code, clean=False)
+                return ended
+            finally:
+                thread.let_go_threadsafe()
+
+        def on_interrupt() -> None:
+            self._exit = KeyboardInterrupt()
+            self._on_stop_request()
+
+        thread = CallingThread(factory, prepare, self._is_exit)
+        serving = self._prepare(self.config, thread.host, sockets)
+        serving.on_ready = on_ready
+        serving.on_loaded = on_loaded
+        with interrupts_deferred(on_interrupt), nudging() as listen:
+            outcome = beside(serve)
+            thread.run()
+        return outcome.result()
 
     async def serve(self, sockets: Listeners | None = None) -> None:
         """Serves as `run` does, with the first app instance on the running loop, and by default with that one only.
@@ -152,7 +216,7 @@ class Server:
         self._startup = loop, started
         self.started = self._is_stopped = False
         self._flags.should_exit = self.should_exit
-        self._ended = beside(lambda: self._prepare(config, make_host, sockets).run())
+        self._ended = asyncio.wrap_future(beside(lambda: self._prepare(config, make_host, sockets).run()))
         self._ended.add_done_callback(lambda ended: started.set())
         await self._wait_for(asyncio.ensure_future(started.wait()))
         if self._ended.done():
@@ -197,7 +261,7 @@ class Server:
         """Has `handle_exit` called for signals, on the main thread. Programs that handle them override it."""
         self._signals.clear()
         with (
-            handled(self.handle_exit, self._observer.stop_signals),
+            handled(self.handle_exit, self._observer.stop_signals) as self._take_signals,
             handled(self.handle_upkeep, self._upkeep_signals),
         ):
             yield
@@ -208,6 +272,30 @@ class Server:
         self._serving = Serving(config, make_host, sockets, self._flags, self._observer)
         self._serving.on_started = self._on_started
         return self._serving
+
+    @property
+    def _is_cut_off(self) -> bool:
+        return self.force_exit or (self._serving is not None and self._serving.has_cut_off_start)
+
+    @property
+    def _exit_code(self) -> int:
+        return 128 + self._signals[-1] if self._signals and self._is_cut_off else 0
+
+    def _is_stuck(self, thread: CallingThread) -> bool:
+        """Whether the thread that is to end the process never will, for the application keeps it."""
+        has_to_end = bool(self._signals) or self.owns_process or self._observer.is_supervised
+        return has_to_end and thread.is_held_up_threadsafe()
+
+    def _is_exit(self, error: BaseException) -> bool:
+        """Whether what has come out of a loop is how a handler of somebody else's asks for the end, which begins then.
+
+        What an application raises by itself only kills the loop.
+        """
+        if not isinstance(error, (SystemExit, KeyboardInterrupt)) or not is_claimed_beside((self, self._observer)):
+            return False
+        self._exit = error
+        self._on_stop_request()
+        return True
 
     def _on_started(self) -> None:
         self.started = True
@@ -245,14 +333,19 @@ class Server:
 
 @contextmanager
 def freezing() -> Iterator[Callable[[], None]]:
-    """Gives a function that takes every object there is out of later garbage collections; the end brings them back."""
+    """Gives a function that takes every object there is out of later garbage collections; the end brings them back.
+
+    On another thread than the main one, which serves beside other things, that function does nothing.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
     frozen = False
 
     def freeze() -> None:
         nonlocal frozen
-        frozen = True
-        gc.collect()
-        gc.freeze()
+        if is_main:
+            frozen = True
+            gc.collect()
+            gc.freeze()
 
     try:
         yield freeze
@@ -261,15 +354,24 @@ def freezing() -> Iterator[Callable[[], None]]:
             gc.unfreeze()
 
 
-def beside(call: Callable[[], object]) -> "asyncio.Future[Any]":
-    """Makes a call on a thread of its own while the running loop goes on; the future gets its outcome."""
-    outcome: concurrent.futures.Future[object] = concurrent.futures.Future()
+def is_loop_running() -> bool:
+    """Whether the calling thread runs a loop already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def beside(call: Callable[[], T]) -> "concurrent.futures.Future[T]":
+    """Makes a call on a thread of its own while the calling one goes on; the future gets its outcome."""
+    outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
     run = contextvars.copy_context().run
     threading.Thread(target=run, args=(settle, outcome, call), name="threadserve-acceptor", daemon=True).start()
-    return asyncio.wrap_future(outcome)
+    return outcome
 
 
-def settle(outcome: "concurrent.futures.Future[object]", call: Callable[[], object]) -> None:
+def settle(outcome: "concurrent.futures.Future[T]", call: Callable[[], T]) -> None:
     """Makes a call and keeps what becomes of it."""
     try:
         outcome.set_result(call())

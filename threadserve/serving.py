@@ -1,8 +1,9 @@
 """The story of one process: start, serve, drain, stop.
 
-Runs on the main thread, or on a thread of its own where the server is embedded in a running loop. It owns the acceptor,
-the group of loops, the listeners and the access-log writer; it never runs application code and never touches a
-connection. The flags and methods that other threads may use are named.
+Runs on the server's thread: one of its own where a loop has the thread that called, which is so with one thread and
+where the server is embedded in a running loop, and else that thread. It owns the acceptor, the group of loops, the
+listeners and the access-log writer; it never runs application code and never touches a connection. The flags and
+methods that other threads may use are named.
 """
 
 import logging
@@ -74,8 +75,9 @@ class Observer:
 class Serving:
     """One run of a server. The public attributes may be read from any thread.
 
-    `on_ready` is called once, when the application is ready on every loop and before the first connection is accepted,
-    and `on_started` once the server serves. Raises `ThreadserveError` when a setting or an address cannot be used.
+    `on_loaded` is called on each loop's thread when it has the application, `on_ready` once, when the application is
+    ready on every loop and before the first connection is accepted, and `on_started` once the server serves. Raises
+    `ThreadserveError` when a setting or an address cannot be used.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Serving:
     ) -> None:
         self.started = False
         self.addresses: list[Any] = []
+        self.on_loaded: Callable[[], object] = nothing
         self.on_ready: Callable[[], object] = nothing
         self.on_started: Callable[[], object] = nothing
         thread_count = config.thread_count
@@ -108,8 +111,13 @@ class Serving:
             self._log_writer if config.access_log else None,
             ConcurrencyLimit(config.limit_concurrency) if config.limit_concurrency else None,
             self._certificates,
+            lambda: self.on_loaded(),
         )
         self._group = LoopGroup(shared, thread_count, make_host, self._acceptor)
+
+    def import_threadsafe(self) -> None:
+        """Imports the application on the calling thread. What is wrong with it is raised when a loop loads it."""
+        self._source.import_threadsafe()
 
     @property
     def has_cut_off_start(self) -> bool:

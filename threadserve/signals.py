@@ -6,9 +6,10 @@ handlers while it is entered and puts back those it found.
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 # Certificates and log files are opened anew, or log files alone.
@@ -26,6 +27,18 @@ def unclaimed(numbers: Iterable[int]) -> tuple[int, ...]:
 def is_claimed(number: int) -> bool:
     """Whether the program around the server handles a signal itself."""
     return signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, survive)
+
+
+def is_claimed_beside(owners: Collection[object]) -> bool:
+    """Whether somebody else than these, whose methods are handlers, handles one of the signals that stop the server."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    return any(is_claimed(number) and owner_of(signal.getsignal(number)) not in owners for number in STOPPING)
+
+
+def owner_of(handler: object) -> object:
+    """The object whose method a handler is, or None."""
+    return getattr(handler, "__self__", None)
 
 
 def raise_again(came: Sequence[int]) -> None:
@@ -64,14 +77,41 @@ def captured(on_signal: Callable[[], object], numbers: Iterable[int] = STOPPING)
 
 
 @contextmanager
-def handled(handler: Handler, numbers: Iterable[int] = STOPPING) -> Iterator[None]:
-    """Has these signals handled, and puts back the handlers that it found."""
+def interrupts_deferred(on_interrupt: Callable[[], object]) -> Iterator[None]:
+    """Calls `on_interrupt` for each Ctrl+C that would raise KeyboardInterrupt; all but the first raise that as well."""
+    has_come = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal has_come
+        is_first, has_come = not has_come, True
+        on_interrupt()
+        if not is_first:
+            raise KeyboardInterrupt
+
+    with handled(handle, [signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else []):
+        yield
+
+
+@contextmanager
+def handled(handler: Handler, numbers: Iterable[int] = STOPPING) -> Iterator[Callable[[], None]]:
+    """Has these signals handled, and puts back the handlers that it found.
+
+    Gives a function that takes the signals again from whoever has set a handler meanwhile, who finds it in the end.
+    """
+    found: dict[int, Any] = {}
+
+    def take() -> None:
+        for number in numbers:
+            before = signal.signal(number, handler)
+            if before != handler:
+                found[number] = before
+
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
-    found = {number: signal.signal(number, handler) for number in numbers}
+    take()
     try:
-        yield
+        yield take
     finally:
         for number, before in found.items():
             signal.signal(number, before)

@@ -51,7 +51,9 @@ def kind_of(event: Event) -> str:
 def reason_of(entry: Entry, events: Sequence[Event]) -> str:
     """Why there is this entry in the log, or ""."""
     if (dead := DEAD_THREAD.match(entry.text)) is not None and LAST_WORDS in entry.text:
-        return logged(entry, f"{entry.pid} threadserve-{dead[1]}", events)
+        # A lone loop runs on the main thread.
+        names = (f"threadserve-{dead[1]}", "MainThread")
+        return next(filter(None, (logged(entry, f"{entry.pid} {name}", events) for name in names)), "")
     if (dead := DEAD_WORKER.match(entry.text)) is not None:
         return logged(entry, dead[1], events)
     if CUT_OFF.match(entry.text) is not None:

@@ -11,7 +11,7 @@ import pytest
 from loadtests.errors import LoadTestError
 from loadtests.soak import flatness, idling, serverlog
 from loadtests.soak.events import CONSEQUENCES, Event, Failure
-from loadtests.soak.explaining import Judged, judge
+from loadtests.soak.explaining import Judged, judge, reason_of
 from loadtests.soak.load import Load, take_in_told
 from loadtests.soak.plan import Plan
 from loadtests.soak.sampling import Sample, Usage
@@ -75,6 +75,13 @@ def test_nothing_explains_other_failures(failure: Failure) -> None:
 )
 def test_what_the_log_may_say(logged: serverlog.Entry) -> None:
     assert not unexplained(entries=(logged,))
+
+
+def test_a_lone_thread_that_dies_is_the_main_one() -> None:
+    event = Event(100.0, "thread", 11, "MainThread")
+    died = entry(100.1, "Loop thread 1 died.\nTraceback ...\nSystemExit: made to die", "CRITICAL")
+    assert reason_of(died, [event])
+    assert not reason_of(died, [replace(event, thread="threadserve-2")])
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,16 @@ class Numbered:
 """
 
 
+@pytest.mark.parametrize(("threads", "name"), [("1", "MainThread"), ("2", r"threadserve-\d")])
 @pytest.mark.parametrize("format", [(), ("--access-log-format", "%(m)s")], ids=["default", "formatted"])
-def test_access_records_are_of_the_thread_and_context_of_their_request(tmp_path: Path, format: tuple[str, ...]) -> None:
+def test_access_records_are_of_the_thread_and_context_of_their_request(
+    tmp_path: Path, format: tuple[str, ...], threads: str, name: str
+) -> None:
     decorated = APP.replace("async def app", "@Numbered\nasync def app")
-    with logged(tmp_path, CORRELATED, *format, "--lifespan", "off", app=decorated) as server:
-        assert re.fullmatch(r"threadserve-1 seven (127\..*|GET)\n", server.stdout)
+    # A further instance would add the filter another time.
+    options = ("--lifespan", "off", "--threads", threads, "--app-instance", "shared")
+    with logged(tmp_path, CORRELATED, *format, *options, app=decorated) as server:
+        assert re.fullmatch(rf"{name} seven (127\..*|GET)\n", server.stdout)
 
 
 def test_the_log_goes_to_the_roots_handlers_where_that_is_asked_for(tmp_path: Path) -> None:

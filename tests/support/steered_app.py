@@ -2,13 +2,16 @@
 
 It runs in the process that is tested. `STEERED_STARTUP` in its environment is how its start-up goes, `STEERED_SHUTDOWN`
 how its shutdown does, and `STEERED_GRACE` how many seconds the server that stops gives idle clients, and loops that it
-abandons, in place of one. With `STEERED_LIFESPAN_GRACE` that is the least that it gives the shutdown.
+abandons, in place of one. With `STEERED_LIFESPAN_GRACE` that is the least that it gives the shutdown. `STEERED_BLOCK`
+is what a thread that is blocked does.
 """
 
 import asyncio
 import os
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from support.apps import body, read_body, respond, start
@@ -22,6 +25,21 @@ if "STEERED_GRACE" in os.environ:
     loop_state.IDLE_GRACE = group.ABANDON_GRACE = float(os.environ["STEERED_GRACE"])
 if "STEERED_LIFESPAN_GRACE" in os.environ:
     loop_server.LIFESPAN_GRACE = float(os.environ["STEERED_LIFESPAN_GRACE"])
+
+
+def spin() -> None:
+    """Keeps the thread at work."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        pass
+
+
+BLOCKS: dict[str, Callable[[], object]] = {
+    "sleep": lambda: time.sleep(60),
+    "spin": spin,
+    "wait": lambda: threading.Event().wait(60),
+}
+block_thread = BLOCKS[os.environ.get("STEERED_BLOCK", "sleep")]
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +83,7 @@ async def start_up(how: str) -> None:
     if how == "fail":
         raise ValueError("the database is away")
     if how == "block":
-        time.sleep(60)  # noqa: ASYNC251
+        block_thread()
     if how == "hang":
         await asyncio.Event().wait()
     await asyncio.to_thread(wait_until, Path(how).exists, "the file of the test", 2 * DEADLINE)
@@ -78,7 +96,7 @@ async def shut_down(how: str) -> None:
     if how == "hang":
         await asyncio.Event().wait()
     if how == "block":
-        time.sleep(60)  # noqa: ASYNC251
+        block_thread()
     if how == "leave":
         asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
 
@@ -129,7 +147,7 @@ async def stuck(receive: Receive, send: Send) -> None:
 async def block(receive: Receive, send: Send) -> None:
     """Keeps its thread."""
     tell("blocking")
-    time.sleep(60)  # noqa: ASYNC251
+    block_thread()
 
 
 PATHS = {"/": hello, "/pid": pid, "/upload": upload, "/stream": stream, "/stuck": stuck, "/block": block}

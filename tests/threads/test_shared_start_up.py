@@ -250,7 +250,7 @@ def test_the_only_loop_sets_anew_what_belonged_to_the_dead_one(
     serve: Serve, connect: Connect, error_log: ErrorLog, warnings: Callable[[], list[str]]
 ) -> None:
     server = serve(App(set_client), threads=1)
-    kill_loop("threadserve-1", server, connect, error_log)
-    wait_until(lambda: answers("threadserve-1", server, connect), "the successor to serve")
+    kill_loop("embedded-server", server, connect, error_log)
+    wait_until(lambda: answers("embedded-server", server, connect), "the successor to serve")
     assert warnings() == []
     error_log.claim_all()

@@ -11,6 +11,7 @@ from pathlib import Path
 from traceback import StackSummary, TracebackException
 
 from threadserve.errors import AppImportFailed, AppLoadError
+from threadserve.interfaces.hints import MAIN_THREAD, hint_for
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -29,7 +30,8 @@ def application_code(sentence: str, hint: Callable[[BaseException], str] = lambd
     except (AppLoadError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise AppImportFailed(f"{sentence}: {one_line(error)}{hint(error)}") from error
+        ending = f". {MAIN_THREAD}" if hint_for(error) == MAIN_THREAD else ""
+        raise AppImportFailed(f"{sentence}: {one_line(error)}{hint(error)}{ending}") from error
 
 
 def one_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What to do about an object of another thread's event loop, and about a module that can be executed only once.
+"""What to do about an object of another thread's loop, what only the main thread may do, and modules executed twice.
 
 Runs on whichever thread logs an application's error, and only then. It owns nothing; of an error it changes the notes.
 """
@@ -19,6 +19,13 @@ HINT = (
     "Hint: an object that belongs to the event loop of one thread was used on another. Make it in the lifespan (yield "
     "{...}, request.state), leave out --app-instance shared and --app-shared if they are there, or use --threads 1."
 )
+# How Python words it, asyncio with it, and uvloop.
+OTHER_THREAD = ("only works in main thread", "can only be called from the main thread")
+MAIN_THREAD = (
+    "Hint: Python lets the main thread alone handle signals. The application runs there with --threads 1, and "
+    "elsewhere with more."
+)
+WORDS = ((OTHER_LOOP, HINT), (OTHER_THREAD, MAIN_THREAD))
 ONLY_ONCE = (
     "Hint: the module {0} was executed before for another thread. If it can be executed only once, keep it in one copy "
     "with --app-shared {0}."
@@ -48,8 +55,8 @@ def hint_for(error: BaseException) -> str | None:
         current = waiting.pop()
         if current is None or id(current) in seen:
             continue
-        if any(isinstance(arg, str) and hint_in(arg) for arg in current.args):
-            return HINT
+        if hints := [hint for arg in current.args if isinstance(arg, str) and (hint := hint_in(arg)) is not None]:
+            return hints[0]
         if (module := module_at_fault(current)) is not None:
             return ONLY_ONCE.format(module)
         seen.add(id(current))
@@ -60,7 +67,8 @@ def hint_for(error: BaseException) -> str | None:
 
 def hint_in(text: str) -> str | None:
     """The same for an error of which only the text is left, such as the message of a failed lifespan."""
-    if any(phrase in text for phrase in OTHER_LOOP):
-        return HINT
+    for phrases, hint in WORDS:
+        if any(phrase in text for phrase in phrases):
+            return hint
     module = module_at_fault_in(text)
     return None if module is None else ONLY_ONCE.format(module)

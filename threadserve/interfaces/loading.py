@@ -1,8 +1,8 @@
 """Where the loop threads get their application from.
 
 One `AppSource` serves all loop threads: each calls `load_threadsafe` on its own thread, in its running loop, so that
-what the application makes while it is imported belongs to that loop. It owns the decision how many instances there
-are; it never calls an instance.
+what the application makes while it is imported belongs to that loop, unless it is imported before. It owns the decision
+how many instances there are; it never calls an instance.
 """
 
 import inspect
@@ -85,6 +85,14 @@ class AppSource:
         if self._copies is not None:
             self._copies.end()
         return self.bridge is None or self.bridge.stop(timeout)
+
+    def import_threadsafe(self) -> None:
+        """Imports the application before it is loaded, which then raises what is wrong with it."""
+        with self._loading_lock, self._imported.by_this_thread():
+            try:
+                self._find()
+            except AppLoadError as error:
+                self._failure = error
 
     def load_threadsafe(self, number: int) -> ASGIApp:
         """Returns the application for the calling thread: an instance of its own, or the one that all share.

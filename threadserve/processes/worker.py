@@ -1,7 +1,8 @@
 """What a child process runs: one server, which tells the process that started it how it is.
 
-Runs on the child's main thread, which is its server's thread. It owns the child's end of the connection and nothing of
-what is served; it never opens a listener of its own but takes the ones that it is given.
+Runs on the child's main thread, which a lone loop has, but for the `Teller`, whose methods of `Observer` run on the
+server's thread. It owns the child's end of the connection and nothing of what is served; it never opens a listener of
+its own but takes the ones that it is given.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The acceptor: takes connections from every listening socket and hands each to a loop thread.
 
-Runs on the main thread, or on a thread of its own where the server is embedded in a running loop. It owns the
+Runs on the server's thread: one of its own where a loop has the thread that called, or else that one. It owns the
 listeners, the selector and the wake-up sockets; `wake_threadsafe` alone may be called from elsewhere, signal handlers
 included. It never reads from a connection and never runs application code.
 """

@@ -1,7 +1,7 @@
 """The loops of one process: started together, watched, replaced when they die, stopped together.
 
-Runs on the server's thread (the main thread, or the acceptor's where the server is embedded). It owns the hosts and the
-list of receivers in the acceptor; loops report to it through a queue, the only thing here that other threads touch.
+Runs on the server's thread (one of its own where a loop has the thread that called). It owns the hosts and the list of
+receivers in the acceptor; loops report to it through a queue, the only thing here that other threads touch.
 """
 
 import logging

@@ -2,7 +2,7 @@
 
 Everything but the methods named `*_threadsafe` runs on the loop's own thread, which owns the app instance, the loop
 state and, where the loop accepts for itself, its listeners. It never touches another loop's objects; what it has to say
-to the main thread goes out through `report`.
+to the server's thread goes out through `report`.
 """
 
 import asyncio
@@ -65,7 +65,10 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Shared:
-    """What all loops are made with. Every part of it may be used from any thread."""
+    """What all loops are made with. Every part of it may be used from any thread.
+
+    `on_loaded` is called on each loop's thread when the application is loaded.
+    """
 
     config: Config
     source: AppSource
@@ -73,13 +76,14 @@ class Shared:
     access_log: AccessLogWriter | None
     limit: ConcurrencyLimit | None
     certificates: Certificates | None
+    on_loaded: Callable[[], object]
 
 
 Report = Callable[["LoopServer", Phase, BaseException | None], None]
 
 
 class LoopServer:
-    """Serves on one loop. Made by the main thread; `main` is then run by the loop's thread."""
+    """Serves on one loop. Made by the server's thread; `main` is then run by the loop's thread."""
 
     def __init__(self, shared: Shared, number: int, report: Report) -> None:
         self.number = number
@@ -171,6 +175,7 @@ class LoopServer:
     async def _serve(self) -> None:
         shared = self._shared
         app = shared.source.load_threadsafe(self.number)
+        shared.on_loaded()
         is_wsgi = shared.source.interface == "wsgi"
         traced = MessageTrace(app) if trace_logger.isEnabledFor(TRACE_LOG_LEVEL) else app
         lifespan = Lifespan(traced, "off" if is_wsgi else shared.config.lifespan, {}, quiet=self.number > 1)
