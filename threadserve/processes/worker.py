@@ -79,10 +79,11 @@ class WorkerServer(Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """See `Server.handle_exit`."""
+        # A signal may interrupt the handling of another at any line, so that what is done twice does nothing more.
+        self._signals = self._signals[:1] or [sig]
+        self.should_exit = True
         if sig == HURRY:
             self.force_exit = True
-        if not self.should_exit:
-            super().handle_exit(sig, frame)
 
 
 class Teller(Observer):
