@@ -10,6 +10,7 @@ from textwrap import indent
 
 import pytest
 from support.editable_site import environment
+from support.processes import wait_for_sleep
 from support.raw_client import RawClient, clients
 from support.server_process import ServerProcess
 from support.steered_app import BLOCKS
@@ -209,6 +210,8 @@ def test_an_import_that_blocks_is_cut_off(start: Start, block: str, options: tup
     at_import = f"tell('importing')\nfrom support.steered_app import BLOCKS\nBLOCKS[{block!r}]()"
     server = start(*options, at_import=at_import, wait=False)
     server.wait_for_line("importing", "stdout")
+    if block != "spin":
+        wait_for_sleep(server.pid)
     assert server.stop(deadline=15) == 128 + signal.SIGTERM
     server.wait_for_line("Loop thread 1 does not end: the application's import goes on. Exiting without it.$")
     assert "Traceback" not in server.stderr

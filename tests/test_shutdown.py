@@ -14,6 +14,7 @@ import pytest
 from support.apps import hello
 from support.embedded_server import EmbeddedServer, servers
 from support.load import Load
+from support.processes import wait_for_sleep
 from support.raw_client import Connect, RawClient, clients, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
@@ -334,6 +335,8 @@ def test_a_request_that_blocks_its_thread_is_given_up(start: Start, connect: Con
     server = start("--threads", str(threads), "--timeout-graceful-shutdown", "0.2", STEERED_BLOCK=how)
     connect(server).send(request("GET", "/block"))
     server.wait_for_line("blocking", "stdout")
+    if how != "spin":
+        wait_for_sleep(server.pid)
     assert server.stop() == 0
     assert re.search(r"Loop thread \d does not end: a request blocks it\. Exiting without it\.", server.stderr)
     # The other one ends in order.

@@ -26,7 +26,6 @@ from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.tcp import Listeners
 from threadserve.log_config import configure_logging
 from threadserve.loops import LoopFactory
-from threadserve.nudging import nudging
 from threadserve.serving import Observer, Serving, StopFlags, nothing
 from threadserve.signals import (
     call_claimants,
@@ -155,13 +154,8 @@ class Server:
         """Serves with the loop on this thread, and everything else on another. Returns whether the loop ended."""
 
         def prepare() -> None:
-            listen()
             if self.owns_process:
                 serving.import_threadsafe()
-
-        def on_loaded() -> None:
-            self._take_signals()
-            listen()
 
         def serve() -> bool:
             try:
@@ -185,8 +179,8 @@ class Server:
         thread = CallingThread(factory, prepare, self._is_exit)
         serving = self._prepare(self.config, thread.host, sockets)
         serving.on_ready = on_ready
-        serving.on_loaded = on_loaded
-        with interrupts_deferred(on_interrupt), nudging() as listen:
+        serving.on_loaded = self._take_signals
+        with interrupts_deferred(on_interrupt):
             outcome = beside(serve)
             thread.run()
         return outcome.result()

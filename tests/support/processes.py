@@ -22,6 +22,16 @@ def halt(pid: int) -> None:
     wait_until(lambda: set(thread_states(pid)) <= {"T"}, "all threads to stop")
 
 
+def wait_for_sleep(pid: int) -> None:
+    """Returns when the main threads of a process and of its children sleep.
+
+    Python handles a signal that comes when a thread is about to wait for a lock only after that. A free-threaded build
+    first spins for the lock, which takes long on a busy machine.
+    """
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    wait_until(lambda: all(each.status() == psutil.STATUS_SLEEPING for each in family), "the main threads to sleep")
+
+
 def thread_states(pid: int) -> list[str]:
     """The letter for the state of each thread: proc_pid_stat(5). None where the system does not have that."""
     stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
