@@ -1,12 +1,12 @@
 """The `websockets` library as the client, over plain and encrypted connections; Starlette and FastAPI behind them."""
 
 import asyncio
-import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import websockets.asyncio.client
 from starlette.exceptions import WebSocketException
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -15,6 +15,8 @@ from support.certificates import Authority, needs_openssl
 from support.embedded_server import EmbeddedServer, Serve
 from support.waiting import DEADLINE
 from support.websocket_client import echo
+from websockets.asyncio.client import ClientConnection as AsyncConnection
+from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -26,6 +28,11 @@ CONTENTS: list[str | bytes] = ["", "hello", "grüße " * 1000, b"", b"\x00\xff" 
 def url(server: EmbeddedServer, path: str = "/") -> str:
     """The URL of a WebSocket."""
     return f"ws://{server.host}:{server.port}{path}"
+
+
+def tls_url(server: EmbeddedServer) -> str:
+    """The URL of an encrypted WebSocket."""
+    return f"wss://localhost:{server.port}"
 
 
 def open_client(server: EmbeddedServer, path: str = "/", **options: Any) -> ClientConnection:
@@ -42,20 +49,35 @@ def compression(request: pytest.FixtureRequest) -> str | None:
     return None if request.param == "none" else str(request.param)
 
 
-def talk(client: ClientConnection) -> None:
+@asynccontextmanager
+async def async_client(address: str, **options: Any) -> AsyncIterator[AsyncConnection]:
+    """A client on an event loop, with a deadline for all that is said.
+
+    Over TLS only this one will do: the other reads in a thread of its own, and OpenSSL is not made for two threads on
+    one connection. One that reads a session ticket meanwhile (TLS 1.3) may lose what the other sends.
+    """
+    async with (
+        asyncio.timeout(3 * DEADLINE),
+        connect_async(address, max_size=None, open_timeout=DEADLINE, close_timeout=DEADLINE, **options) as client,
+    ):
+        yield client
+
+
+async def talk(address: str, **options: Any) -> AsyncConnection:
     """Sends messages of all kinds, whole and in fragments, and reads them back."""
-    for content in CONTENTS:
-        client.send(content)
-        assert client.recv(DEADLINE) == content
-    client.send(["one ", "two ", "thrée"])
-    assert client.recv(DEADLINE) == "one two thrée"
-    assert client.ping().wait(DEADLINE)
+    async with async_client(address, **options) as client:
+        for content in CONTENTS:
+            await client.send(content)
+            assert await client.recv() == content
+        await client.send(["one ", "two ", "thrée"])
+        assert await client.recv() == "one two thrée"
+        await (await client.ping())
+    return client
 
 
 @pytest.mark.parametrize("ws", ["auto", "wsproto", "websockets", "websockets-sansio"])
 def test_a_conversation(serve: Serve, loop: str, compression: str | None, ws: str) -> None:
-    with open_client(serve(echo, loop=loop, ws=ws), compression=compression) as client:
-        talk(client)
+    client = asyncio.run(talk(url(serve(echo, loop=loop, ws=ws)), compression=compression))
     assert (client.close_code, client.close_reason) == (1000, "")
 
 
@@ -69,15 +91,7 @@ def test_a_conversation_over_tls(serve: Serve, loop: str, compression: str | Non
 
     authority = Authority(tmp_path)
     server = serve(app, loop=loop, **authority.sign("server").settings)
-    context: ssl.SSLContext = authority.client_context()
-    with connect(
-        f"wss://localhost:{server.port}",
-        ssl=context,
-        compression=compression,
-        open_timeout=DEADLINE,
-        max_size=None,
-    ) as client:
-        talk(client)
+    client = asyncio.run(talk(tls_url(server), ssl=authority.client_context(), compression=compression))
     assert client.close_code == 1000
     assert seen.get() == ("wss", True)
 
@@ -86,24 +100,28 @@ def test_a_conversation_over_tls(serve: Serve, loop: str, compression: str | Non
 def test_faults_and_the_shutdown_over_tls(serve: Serve, loop: str, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     server = serve(echo, loop=loop, ws_max_size=10, **authority.sign("server").settings)
-    address, context = f"wss://localhost:{server.port}", authority.client_context()
-    with connect(address, ssl=context, open_timeout=DEADLINE) as client:
-        client.send("much longer than it may be")
-        with pytest.raises(ConnectionClosed):
-            client.recv(DEADLINE)
-        assert client.close_code == 1009
-    with connect(address, ssl=context, open_timeout=DEADLINE) as client:
-        server.server.should_exit = True
-        with pytest.raises(ConnectionClosed):
-            client.recv(DEADLINE)
-        assert client.close_code == 1012
+    address, context = tls_url(server), authority.client_context()
+
+    async def go_wrong() -> None:
+        async with async_client(address, ssl=context) as client:
+            await client.send("much longer than it may be")
+            with pytest.raises(ConnectionClosed):
+                await client.recv()
+            assert client.close_code == 1009
+        async with async_client(address, ssl=context) as client:
+            server.server.should_exit = True
+            with pytest.raises(ConnectionClosed):
+                await client.recv()
+            assert client.close_code == 1012
+
+    asyncio.run(go_wrong())
 
 
 def test_many_clients_at_once(serve: Serve) -> None:
     server = serve(echo, threads=2, app_instance="shared")
 
     async def one(number: int) -> None:
-        async with websockets.asyncio.client.connect(url(server), open_timeout=3 * DEADLINE) as client:
+        async with connect_async(url(server), open_timeout=3 * DEADLINE) as client:
             for turn in range(20):
                 await client.send(f"{number} {turn}")
                 assert await client.recv() == f"{number} {turn}"
