@@ -10,7 +10,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import JsonResponse, StreamingHttpResponse
 from django.urls import path
 
-from .waiting import ended, events, events_of_a_thread
+from .waiting import events, events_of_a_thread, noted
 
 settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="not secret", USE_TZ=True, DEBUG=False)
 django.setup()
@@ -25,7 +25,7 @@ def stream_of_a_thread(request: Any) -> Any:
 
 
 def log(request: Any) -> Any:
-    return JsonResponse({"ended": ended})
+    return JsonResponse(noted())
 
 
 urlpatterns = [path("stream", stream), path("thread", stream_of_a_thread), path("log", log)]

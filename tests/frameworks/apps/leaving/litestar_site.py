@@ -5,7 +5,7 @@ from litestar import Litestar, get
 from litestar.params import FromQuery
 from litestar.response import ServerSentEvent, Stream
 
-from .waiting import ended, events
+from .waiting import events, noted
 
 
 @get("/stream")
@@ -20,7 +20,7 @@ async def sse(name: FromQuery[str]) -> ServerSentEvent:
 
 @get("/log")
 async def log() -> dict[str, list[str]]:
-    return {"ended": ended}
+    return noted()
 
 
 app = Litestar([stream, sse, log])

@@ -5,7 +5,7 @@ from typing import Any
 
 from quart import Quart, Response, abort, make_response, request
 
-from .waiting import ended, events
+from .waiting import events, noted
 
 app = Quart(__name__)
 
@@ -27,4 +27,4 @@ async def sse() -> Any:
 
 @app.get("/log")
 async def log() -> dict[str, list[str]]:
-    return {"ended": ended}
+    return noted()

@@ -18,7 +18,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .waiting import behind, ended, events
+from .waiting import behind, ended, events, noted
+
+# What requests wait for that are answered when they are told to be.
+may_answer: dict[str, asyncio.Event] = {}
 
 
 async def stream(request: Request) -> Response:
@@ -32,13 +35,19 @@ async def sse(request: Request) -> Response:
 
 async def large(request: Request) -> Response:
     name = request.query_params["name"]
+    may_answer[name] = asyncio.Event()
     ended.append(name)
-    await asyncio.sleep(0.3)
+    await may_answer[name].wait()
     return PlainTextResponse("x" * 1_000_000, background=BackgroundTask(behind.append, name))
 
 
+async def answer(request: Request) -> Response:
+    may_answer[request.query_params["name"]].set()
+    return Response()
+
+
 async def log(request: Request) -> Response:
-    return JSONResponse({"ended": ended, "behind": behind})
+    return JSONResponse(noted())
 
 
 class Base(BaseHTTPMiddleware):
@@ -72,6 +81,7 @@ app = Starlette(
         *routes,
         Mount("/base", Starlette(routes=routes, middleware=[Middleware(Base)])),
         Mount("/plain", Starlette(routes=routes, middleware=[Middleware(Plain)])),
+        Route("/answer", answer),
         Route("/log", log),
     ]
 )
