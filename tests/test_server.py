@@ -23,6 +23,7 @@ from support.waiting import DEADLINE, wait_until
 import threadserve
 from threadserve import Config, Server
 from threadserve.errors import BindError, ConfigError
+from threadserve.server import settle
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
 ROOT = Path(__file__).parents[1]
@@ -314,6 +315,15 @@ def test_the_signal_that_stopped_serve_reaches_the_program(loop: str, number: si
         assert (told, code) == (["up", "down", "served", "interrupted"], 0)
     else:
         assert (told, code) == (["up", "down"], -signal.SIGTERM)
+
+
+def test_run_leaves_no_thread_behind(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def settle_slowly(*arguments: Any) -> None:
+        settle(*arguments)
+        threading.Event().wait(0.2)
+
+    monkeypatch.setattr("threadserve.server.settle", settle_slowly)
+    serve(hello, threads=1).stop()
 
 
 def test_a_port_can_be_served_again_at_once() -> None:

@@ -181,8 +181,9 @@ class Server:
         serving.on_ready = on_ready
         serving.on_loaded = self._take_signals
         with interrupts_deferred(on_interrupt):
-            outcome = beside(serve)
+            outcome, acceptor = beside(serve)
             thread.run()
+            acceptor.join()
         return outcome.result()
 
     async def serve(self, sockets: Listeners | None = None) -> None:
@@ -210,7 +211,8 @@ class Server:
         self._startup = loop, started
         self.started = self._is_stopped = False
         self._flags.should_exit = self.should_exit
-        self._ended = asyncio.wrap_future(beside(lambda: self._prepare(config, make_host, sockets).run()))
+        outcome, _ = beside(lambda: self._prepare(config, make_host, sockets).run())
+        self._ended = asyncio.wrap_future(outcome)
         self._ended.add_done_callback(lambda ended: started.set())
         await self._wait_for(asyncio.ensure_future(started.wait()))
         if self._ended.done():
@@ -357,12 +359,13 @@ def is_loop_running() -> bool:
     return True
 
 
-def beside(call: Callable[[], T]) -> "concurrent.futures.Future[T]":
+def beside(call: Callable[[], T]) -> tuple["concurrent.futures.Future[T]", threading.Thread]:
     """Makes a call on a thread of its own while the calling one goes on; the future gets its outcome."""
     outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
     run = contextvars.copy_context().run
-    threading.Thread(target=run, args=(settle, outcome, call), name="threadserve-acceptor", daemon=True).start()
-    return outcome
+    thread = threading.Thread(target=run, args=(settle, outcome, call), name="threadserve-acceptor", daemon=True)
+    thread.start()
+    return outcome, thread
 
 
 def settle(outcome: "concurrent.futures.Future[T]", call: Callable[[], T]) -> None:
