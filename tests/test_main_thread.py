@@ -10,7 +10,7 @@ from textwrap import indent
 
 import pytest
 from support.editable_site import environment
-from support.processes import wait_for_sleep
+from support.processes import has_ended, wait_for_sleep
 from support.raw_client import RawClient, clients
 from support.server_process import ServerProcess
 from support.steered_app import BLOCKS
@@ -175,6 +175,32 @@ return f"{out.decode().strip()} {process.returncode}"
     server = start("--loop", loop, in_request=run)
     assert get(server) == "of a child 0"
     assert server.stop() == 0
+
+
+FORK = """
+import multiprocessing, time, warnings
+
+def child():
+    tell("child")
+    time.sleep(60)
+
+warnings.simplefilter("ignore")  # that others of its threads are not in the child
+process = multiprocessing.get_context("fork").Process(target=child, daemon=True)
+process.start()
+return process.pid
+"""
+
+
+@LOOPS
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_forked_process_can_be_ended(start: Start, loop: str, threads: str) -> None:
+    server = start("--loop", loop, "--threads", threads, in_request=FORK)
+    pid = int(get(server))
+    server.wait_for_line("child", "stdout")
+    # Which ends its children.
+    assert server.stop() == 0
+    assert has_ended(pid)
+    assert server.stderr.count("Shutting down") == 1
 
 
 DIE = """

@@ -1,12 +1,13 @@
 """The signals that stop the server, and those that have it look after what it has open.
 
 Runs on the main thread, the only one that Python delivers signals to; elsewhere it installs nothing. It owns the
-handlers while it is entered and puts back those it found.
+handlers while it is entered and puts back those it found, also in a process that the application forks.
 """
 
+import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -17,6 +18,9 @@ UPKEEP = (signal.SIGHUP, signal.SIGUSR1)
 
 
 Handler = Callable[[int, FrameType | None], object]
+
+# The handlers that each `handled` which is entered has found, the outermost first.
+_found: list[dict[int, Any]] = []
 
 
 def unclaimed(numbers: Iterable[int]) -> tuple[int, ...]:
@@ -109,9 +113,29 @@ def handled(handler: Handler, numbers: Iterable[int] = STOPPING) -> Iterator[Cal
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
+    _found.append(found)
     take()
     try:
         yield take
     finally:
-        for number, before in found.items():
-            signal.signal(number, before)
+        _found[:] = [each for each in _found if each is not found]
+        put_back(found)
+
+
+def put_back(found: Mapping[int, Any]) -> None:
+    """Installs handlers as they were found."""
+    for number, before in found.items():
+        signal.signal(number, before)
+
+
+def put_back_in_fork() -> None:
+    """Leaves a forked process, which does not serve, to the signals: its starter could not end it otherwise."""
+    if _found:
+        # The loop's, which is the starter's.
+        signal.set_wakeup_fd(-1)
+    while _found:
+        put_back(_found.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=put_back_in_fork)
