@@ -134,7 +134,7 @@ def test_a_handler_that_is_set_at_import_is_called_when_the_server_has_stopped(
     server = start(*options, at_import="signal.signal(signal.SIGTERM, leave)")
     assert get(server) == "True"
     assert server.stop() == code
-    assert re.search(r"down\n(.*\n)*leaving because of 15\n", server.stdout)
+    assert re.search(r"down\n(.*\n)*leaving because of 15\n", server.stdout), server.stderr + server.stdout
     assert "Traceback" not in server.stderr
 
 

@@ -10,9 +10,7 @@ import concurrent.futures
 import contextvars
 import gc
 import logging
-import os
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from threadserve.config import Config
 from threadserve.errors import ThreadserveError
+from threadserve.exiting import exit_now
 from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.tcp import Listeners
 from threadserve.log_config import configure_logging
@@ -374,13 +373,3 @@ def settle(outcome: "concurrent.futures.Future[T]", call: Callable[[], T]) -> No
         outcome.set_result(call())
     except BaseException as error:
         outcome.set_exception(error)
-
-
-def exit_now(code: int, *, clean: bool) -> None:
-    """Ends the process with this code; without `clean`, past threads that never end and that exiting would wait for."""
-    if clean:
-        sys.exit(code)
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

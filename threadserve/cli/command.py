@@ -19,6 +19,7 @@ from threadserve.config import groups, settings
 from threadserve.config.build import free_threaded_build
 from threadserve.config.config_file import find_config_file, read_config_file
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
+from threadserve.exiting import exits_in_time
 from threadserve.interfaces.app_errors import application_traceback
 from threadserve.logging.formatters import handlers_reached
 from threadserve.running import run
@@ -33,6 +34,11 @@ INTERRUPTED = 130  # 128 and the number of SIGINT, as a shell counts.
 
 class Command(click.Command):
     """The command, with one line for a mistake and a heading for each group of options."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the command and ends the process, whatever the application keeps at work."""
+        with exits_in_time():
+            return super().__call__(*args, **kwargs)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the command, which no signal for a server ends before there is one."""

@@ -17,6 +17,7 @@ from types import FrameType
 
 from threadserve.config import Config
 from threadserve.errors import AppImportFailed, ThreadserveError
+from threadserve.exiting import exits_in_time
 from threadserve.interfaces.app_errors import application_traceback
 from threadserve.listening.tcp import SharedListener
 from threadserve.server import Server
@@ -62,13 +63,14 @@ def serve(config: Config, listeners: list[socket], connection: Connection) -> No
         # It was inheritable to get here. A program that an application starts must not keep it open.
         os.set_inheritable(descriptor, False)
     teller = Teller(connection, config.timeout_worker_healthcheck / BEATS)
-    try:
-        server = WorkerServer(config, observer=teller)
-        teller.server = server
-        server.run([SharedListener(fileno=listener.detach()) for listener in listeners])
-    except ThreadserveError as error:
-        teller.tell(failure(error))
-        sys.exit(error.exit_code)
+    with exits_in_time():
+        try:
+            server = WorkerServer(config, observer=teller)
+            teller.server = server
+            server.run([SharedListener(fileno=listener.detach()) for listener in listeners])
+        except ThreadserveError as error:
+            teller.tell(failure(error))
+            sys.exit(error.exit_code)
 
 
 class WorkerServer(Server):
