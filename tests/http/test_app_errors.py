@@ -56,6 +56,22 @@ def test_exception_before_the_response(serve: Serve, connect: Connect, error_log
     assert record.name == "threadserve.error"
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_generator_exit(serve: Serve, connect: Connect, error_log: ErrorLog, waits: bool) -> None:
+    """An error like any other: nobody closes the coroutine of an application that runs."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise GeneratorExit("of the application's own")
+
+    client = connect(serve(failing(app)))
+    response = client.get()
+    assert_plain_500(response)
+    assert_next_is_answered_or_closed(client, response)
+    error_log.expect(GeneratorExit, "of the application's own")
+
+
 def test_exception_with_a_body_unread(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise Mistake

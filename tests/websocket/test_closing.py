@@ -104,15 +104,18 @@ def test_the_app_returns_without_closing(serve: Serve, connect: ConnectWebSocket
     assert client.read_close() == (1000, "")
 
 
-def test_the_app_raises(serve: Serve, connect: ConnectWebSocket, error_log: ErrorLog) -> None:
+@pytest.mark.parametrize("error", [LookupError, GeneratorExit])
+def test_the_app_raises(
+    serve: Serve, connect: ConnectWebSocket, error_log: ErrorLog, error: type[BaseException]
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.accept"})
-        raise LookupError("nothing there")
+        raise error("nothing there")
 
     client = connect(serve(app))
     client.open()
     assert client.read_close() == (1011, "")
-    error_log.expect(LookupError, "nothing there")
+    error_log.expect(error, "nothing there")
     client.send(close(1011))
     assert client.is_closed()
 

@@ -164,6 +164,7 @@ def started_twice(environ: Environ, start_response: StartResponse) -> list[bytes
         (raising(ValueError("broken")), ValueError),
         (raising(SystemExit(3)), SystemExit),
         (raising(KeyboardInterrupt()), KeyboardInterrupt),
+        (raising(GeneratorExit()), GeneratorExit),
         (without_start, AssertionError),
         (started_twice, AssertionError),
         (with_start("200 OK", PLAIN, ["text"]), TypeError),

@@ -16,6 +16,7 @@ from threadserve.http.request_side import RequestSide
 from threadserve.http.response_side import COMPLETE, HELD
 from threadserve.http.rules import MessageRules
 from threadserve.http.scope import target_of
+from threadserve.interfaces.app_errors import comes_of_closing
 from threadserve.logging.access_log import Entry
 
 logger = logging.getLogger("threadserve.error")
@@ -46,9 +47,9 @@ class Exchange(RequestSide, AppCall):
             await state.app(self.scope, self.receive, self.send)
             if self.phase < COMPLETE:
                 self._on_early_return()
-        except GeneratorExit:
-            raise
         except BaseException as error:
+            if comes_of_closing(error, self.task):
+                raise
             self._on_app_error(error)
         self._end()
 

@@ -3,12 +3,14 @@
 Runs on whichever loop thread the application raised on. It owns nothing; it never logs.
 """
 
+import asyncio
 import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import StackSummary, TracebackException
+from typing import Any
 
 from threadserve.errors import AppImportFailed, AppLoadError
 from threadserve.interfaces.hints import MAIN_THREAD, hint_for
@@ -32,6 +34,16 @@ def application_code(sentence: str, hint: Callable[[BaseException], str] = lambd
     except BaseException as error:
         ending = f". {MAIN_THREAD}" if hint_for(error) == MAIN_THREAD else ""
         raise AppImportFailed(f"{sentence}: {one_line(error)}{hint(error)}{ending}") from error
+
+
+def comes_of_closing(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+    """Whether an error is that a coroutine is closed, which its task, None in its first step, will not go on with.
+
+    An application that raises GeneratorExit does so while its task runs.
+    """
+    if not isinstance(error, GeneratorExit) or task is None:
+        return False
+    return asyncio.current_task(task.get_loop()) is not task
 
 
 def one_line(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from threadserve.http.response_fields import own_bytes
 from threadserve.http.response_side import COMPLETE, HELD
 from threadserve.http.response_side import GONE as DENIAL_GONE
 from threadserve.http.scope import target_of
+from threadserve.interfaces.app_errors import comes_of_closing
 from threadserve.types import Message
 from threadserve.websocket.deflate import negotiate
 from threadserve.websocket.denial import Denial
@@ -70,9 +71,9 @@ class WebSocketExchange(AppCall):
             if self.phase <= DENYING:
                 logger.error("ASGI callable returned without completing the handshake.")
             self._finish(NORMAL)
-        except GeneratorExit:
-            raise
         except BaseException as error:
+            if comes_of_closing(error, self.task):
+                raise
             self._report(error)
             self._finish(INTERNAL_ERROR)
         self._end()
