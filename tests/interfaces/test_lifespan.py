@@ -24,6 +24,7 @@ SHUTDOWN_FAILED = "Application shutdown failed. Exiting."
 
 UP = {"type": "lifespan.startup.complete"}
 DOWN = {"type": "lifespan.shutdown.complete"}
+EXITS = [SystemExit(1), KeyboardInterrupt("odd"), GeneratorExit("odd")]
 OTHER_LOOP = "<asyncio.locks.Lock object> is bound to a different event loop"
 
 
@@ -154,7 +155,7 @@ def test_one_task_with_one_context(log: pytest.LogCaptureFixture) -> None:
 class TestUnsupported:
     """Applications without the protocol."""
 
-    @pytest.mark.parametrize("error", [AssertionError("http only"), SystemExit(1), BaseException("odd")], ids=repr)
+    @pytest.mark.parametrize("error", [AssertionError("http only"), *EXITS, BaseException("odd")], ids=repr)
     def test_auto_goes_on(self, error: BaseException, log: pytest.LogCaptureFixture) -> None:
         run(up_and_down(Lifespan(app_of(error), "auto", {})))
         assert [message.startswith(UNSUPPORTED) for message in log.messages] == [False, True, False]
@@ -194,7 +195,7 @@ class TestFailedStartup:
         assert log.records[1].exc_info is not None
         assert log.records[1].exc_info[1] is error
 
-    @pytest.mark.parametrize("error", [SystemExit(1), BaseExceptionGroup("both", [SystemExit(1)])], ids=repr)
+    @pytest.mark.parametrize("error", [*EXITS, BaseExceptionGroup("both", [SystemExit(1)])], ids=repr)
     def test_exit_when_on(self, error: BaseException, log: pytest.LogCaptureFixture) -> None:
         async def script() -> None:
             assert type(error).__name__ in await fail_to_start(Lifespan(app_of(error), "on", {}))
@@ -281,13 +282,30 @@ class TestBetween:
         asyncio.run(Lifespan(app_of(..., UP, ...), "on", {}).startup())
         assert log.messages == [WAITING_STARTUP, STARTED]
 
+    def test_coroutine_that_is_closed(self, log: pytest.LogCaptureFixture) -> None:
+        tasks: list[Any] = []
+
+        async def note() -> None:
+            tasks.append(asyncio.current_task())
+            tasks[0]._log_destroy_pending = False
+
+        async def close() -> None:
+            tasks[0].get_coro().close()
+
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(Lifespan(app_of(note(), ..., UP, ...), "on", {}).startup())
+        loop.run_until_complete(close())
+        loop.close()
+        assert log.messages == [WAITING_STARTUP, STARTED]
+
 
 class TestFailedShutdown:
     """Shutdowns that do not go well, which never keeps the server from ending."""
 
+    @pytest.mark.parametrize("error", [ValueError("stuck"), *EXITS], ids=repr)
     @pytest.mark.parametrize("mode", ["auto", "on"])
-    def test_exception(self, mode: Any, log: pytest.LogCaptureFixture) -> None:
-        run(up_and_down(Lifespan(app_of(..., UP, ..., ValueError("stuck")), mode, {})))
+    def test_exception(self, mode: Any, error: BaseException, log: pytest.LogCaptureFixture) -> None:
+        run(up_and_down(Lifespan(app_of(..., UP, ..., error), mode, {})))
         assert log.messages == [WAITING_STARTUP, STARTED, WAITING_SHUTDOWN, EXCEPTION, SHUTDOWN_FAILED]
 
     def test_answer_of_failure(self, log: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import logging
 from typing import Any, Literal
 
 from threadserve.errors import LifespanFailed
-from threadserve.interfaces.app_errors import one_line
+from threadserve.interfaces.app_errors import comes_of_closing, comes_of_signal, one_line
 from threadserve.interfaces.hints import hint_for, hint_in, with_hint
 from threadserve.types import ASGIApp, Message
 
@@ -127,9 +127,9 @@ class Lifespan:
                 self._startup_failure = self._startup_failure or "it was cancelled"
             else:
                 self._on_app_error(error)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
         except BaseException as error:
+            if comes_of_closing(error, self._task) or comes_of_signal(error):
+                raise
             self._on_app_error(error)
         finally:
             self._startup_over.set()
