@@ -158,6 +158,33 @@ def test_a_module_that_raises_shows_its_own_traceback(fail: Fail, tmp_path: Path
     assert set(files) == {str(tmp_path / "broken_app.py")}
 
 
+@pytest.mark.parametrize("threads", ["1", "4"])
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "GeneratorExit"])
+def test_a_module_that_interrupts_itself_is_one_line(fail: Fail, tmp_path: Path, error: str, threads: str) -> None:
+    (tmp_path / "broken_app.py").write_text(f"raise {error}")
+    code, told = fail("broken_app:app", "--app-dir", str(tmp_path), "--threads", threads)
+    assert code == 1
+    assert told.splitlines()[-1] == f"Error: broken_app:app cannot be imported: {error}"
+    assert set(re.findall(r'File "(.+?)"', told)) == {str(tmp_path / "broken_app.py")}
+
+
+INTERRUPTED = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_a_start_up_that_interrupts_itself_fails(fail: Fail, tmp_path: Path, threads: str) -> None:
+    (tmp_path / "interrupted_app.py").write_text(INTERRUPTED)
+    options = ("--app-dir", str(tmp_path), "--lifespan", "on", "--threads", threads)
+    code, told = fail("interrupted_app:app", *options)
+    assert code == 3
+    assert told.splitlines()[-1] == "Error: the application's startup failed: KeyboardInterrupt"
+    assert "died" not in told
+
+
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_a_start_up_that_fails_shows_the_traceback_and_one_line(fail: Fail, threads: str) -> None:
     code, told = fail(STEERED, "--lifespan", "on", "--threads", threads, STEERED_STARTUP="fail")

@@ -1,7 +1,9 @@
 """Names of applications that lead nowhere: each gives one line that says what is wrong and what to type."""
 
+import signal
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from threadserve.errors import AppImportFailed, AppLoadError
 from threadserve.interfaces.import_string import ImportString, parse
+from threadserve.signals import handled
 
 APP = "async def app(scope, receive, send): pass\n"
 
@@ -234,6 +237,7 @@ def test_hidden_by_another_module(project: Any) -> None:
         ("from os import no_such_name", ImportError, "cannot import name 'no_such_name'"),
         ("raise SystemExit('no settings')", SystemExit, "no settings"),
         ("raise ValueError('first line\\nsecond line')", ValueError, "first line"),
+        ("raise KeyboardInterrupt", KeyboardInterrupt, "KeyboardInterrupt"),
         ("class Quiet(BaseException): pass\nraise Quiet", BaseException, "Quiet"),
         ("def app(:", SyntaxError, "invalid syntax (main.py, line 1)"),
         ("raise ModuleNotFoundError('without a name')", ModuleNotFoundError, "without a name"),
@@ -258,10 +262,20 @@ def test_missing_submodule_of_another_package_is_the_applications_mistake(projec
     assert "No module named 'pkg.helpers'" in str(failure(project, "pkg.main:app"))
 
 
-def test_keyboard_interrupt_is_the_users(project: Any) -> None:
-    project.write("main.py", "raise KeyboardInterrupt")
-    with pytest.raises(KeyboardInterrupt):
-        project.load("main:app")
+def interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+class CallableHandler:
+    def __call__(self, number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, interrupt, partial(interrupt), CallableHandler()])
+def test_keyboard_interrupt_of_a_signal_is_the_users(project: Any, handler: Any) -> None:
+    project.write("main.py", "import signal\nsignal.raise_signal(signal.SIGINT)")
+    with handled(handler, [signal.SIGINT]), pytest.raises(KeyboardInterrupt):
+        project.source("main:app").import_threadsafe()
 
 
 def test_lazy_attribute_raises(project: Any) -> None:

@@ -28,13 +28,15 @@ LOADING = (f"{PACKAGE}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "
 def application_code(sentence: str, hint: Callable[[BaseException], str] = lambda error: "") -> Iterator[None]:
     """Around code of the application: turns what it raises into `AppImportFailed`, "sentence: the error in one line".
 
-    `hint` returns what that line ends with. KeyboardInterrupt is the user's and goes through.
+    `hint` returns what that line ends with. The KeyboardInterrupt of a handler of a signal goes through.
     """
     try:
         yield
-    except (AppLoadError, KeyboardInterrupt):
+    except AppLoadError:
         raise
     except BaseException as error:
+        if comes_of_signal(error):
+            raise
         ending = f". {MAIN_THREAD}" if hint_for(error) == MAIN_THREAD else ""
         raise AppImportFailed(f"{sentence}: {one_line(error)}{hint(error)}{ending}") from error
 
