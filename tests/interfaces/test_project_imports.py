@@ -4,6 +4,7 @@ import _thread
 import importlib.util
 import shutil
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from support.probed_app import APP, THREADS, Probe, with_app
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.instances.asking import owners
+from threadserve.instances.instance import Instance
 from threadserve.instances.registry import registry
 from threadserve.instances.stand_in import StandIn
 
@@ -434,6 +436,44 @@ def probe():
             imports = "".join(f"{pause}import {other}{number}\n" for other in others)
             project.write(f"{name}{number}.py", f"import main\nowner = main.app\n{imports}is_whole = True\n")
     check(project, probe_all, source, [])
+
+
+def test_two_threads_of_an_instance_import_a_module_at_once(
+    project: Any, probe_all: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has seen that nobody has imported it, and goes on when the other has imported it if it may."""
+    project.write(
+        "turns.py", f"from threading import *\nbarrier, arrived, imported = Barrier({THREADS}), Event(), Event()\n"
+    )
+    forget = Instance.forget
+
+    def forget_late(self: Instance, name: str) -> None:
+        if threading.current_thread().name == "late":
+            sys.modules["turns"].arrived.set()
+            sys.modules["turns"].imported.wait(0.5)
+        forget(self, name)
+
+    monkeypatch.setattr(Instance, "forget", forget_late)
+    project.write("part.py", "import main\nmain.executed.append(1)\n")
+    source = """
+import threading, turns
+executed = []
+def probe():
+    if turns.barrier.wait(30):
+        return executed
+    def run():
+        import part
+    thread = threading.Thread(target=run, name="late")
+    thread.start()
+    turns.arrived.wait(30)
+    import part
+    turns.imported.set()
+    thread.join(30)
+    return executed
+"""
+    project.write("main.py", source + APP)
+    seen = probe_all(project.source("main:app", threads=THREADS, app_shared="turns"))
+    assert sorted(seen) == [[]] * (THREADS - 1) + [[1]]
 
 
 def test_many_threads_import_modules_that_fail(project: Any, probe_all: Probe) -> None:

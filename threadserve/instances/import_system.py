@@ -77,7 +77,10 @@ class ImportSystem:
 
         def find_and_load_as(copies: Any, name: str, import_: Any) -> ModuleType:
             if name not in sys.modules:
-                copies.forget(name)
+                with _bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
+                    # Nor has another thread imported it meanwhile.
+                    if name not in sys.modules:
+                        copies.forget(name)
             module = before(name, import_)
             if type(module) is StandIn:
                 load_for(copies, name)

@@ -64,9 +64,8 @@ class Instance:
         package = name.rpartition(".")[0]
         holder = self._in_use(package) if package else None
         with asking_as(self), self._alone_with(name):
-            if name not in self._copies:
-                self._load(name, holder)
-        return self._copies[name]
+            copy = self._copies.get(name)
+            return self._load(name, holder) if copy is None else copy
 
     def adopt(self, name: str, module: ModuleType) -> None:
         """Takes a module for its copy."""
@@ -110,12 +109,11 @@ class Instance:
         module = sys.modules.get(name) or import_module(name)
         return self.imported(name) if type(module) is StandIn else module
 
-    def _load(self, name: str, holder: ModuleType | None) -> None:
+    def _load(self, name: str, holder: ModuleType | None) -> ModuleType:
         stand_in = sys.modules.get(name)
         if type(stand_in) is not StandIn:
             # Nobody's import has succeeded, or somebody has put something else there, while this thread waited.
-            self._copies.setdefault(name, import_module(name))
-            return
+            return self._copies.setdefault(name, import_module(name))
         self._loading.add(name)
         try:
             copy = self._execute(name, stand_in, holder)
@@ -124,6 +122,7 @@ class Instance:
         if holder is not None:
             is_copied = type(sys.modules.get(holder.__name__)) is StandIn
             setattr(holder, name.rpartition(".")[2], copy if is_copied else stand_in)
+        return copy
 
     def _execute(self, name: str, stand_in: StandIn, holder: ModuleType | None) -> ModuleType:
         spec: Any = find_spec(name, holder)
