@@ -1,5 +1,6 @@
 """The end of a process whose application has left something at work that Python waits for."""
 
+import os
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -81,6 +82,17 @@ def test_a_thread_that_ends_in_time_is_waited_for(start: Start, options: tuple[s
     assert server.stop() == 0
     assert "at its end" in server.stdout
     assert "Exiting without" not in server.stderr
+
+
+def test_a_worker_that_ends_leaves_ctrl_c_to_the_supervisor(start: Start) -> None:
+    server = start("--workers", "1", left="thread", grace=1)
+    worker = int(server.wait_for_line(r"Started server process \[(\d+)\]")[1])
+    server.send_signal()
+    server.wait_for_line("Finished server process")
+    wait_for_sleep(worker)
+    os.kill(worker, signal.SIGINT)
+    assert server.wait() == 0
+    assert re.search(STRAY, server.stderr, re.M)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["sigint", "sigterm"])

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -25,8 +25,8 @@ HURRIED_GRACE = 0.5
 
 
 @contextmanager
-def exits_in_time() -> Iterator[None]:
-    """Ends the process a while after the server that runs within, whatever goes on, and at once at another signal."""
+def exits_in_time(at_once: Iterable[int] = STOPPING) -> Iterator[None]:
+    """Ends the process a while after the server that runs within, whatever goes on, and at once at these signals."""
     code = 0
     try:
         yield
@@ -37,7 +37,7 @@ def exits_in_time() -> Iterator[None]:
         code = 1
         raise
     finally:
-        for number in unclaimed(STOPPING):
+        for number in unclaimed(at_once):
             signal.signal(number, exit_by_signal)
         threading.Thread(target=exit_later, args=(code,), name="threadserve-exit", daemon=True).start()
 

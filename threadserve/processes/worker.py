@@ -63,7 +63,7 @@ def serve(config: Config, listeners: list[socket], connection: Connection) -> No
         # It was inheritable to get here. A program that an application starts must not keep it open.
         os.set_inheritable(descriptor, False)
     teller = Teller(connection, config.timeout_worker_healthcheck / BEATS)
-    with exits_in_time():
+    with exits_in_time(at_once=(HURRY,)):
         try:
             server = WorkerServer(config, observer=teller)
             teller.server = server
