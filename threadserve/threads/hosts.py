@@ -33,6 +33,19 @@ class Host(Protocol):
         ...
 
 
+def first_only(on_end: Outcome) -> Outcome:
+    """Passes on the first outcome alone: a loop that was killed ends once more when it is closed."""
+    has_ended = False
+
+    def end(error: BaseException | None) -> None:
+        nonlocal has_ended
+        if not has_ended:
+            has_ended = True
+            on_end(error)
+
+    return end
+
+
 class LoopThread:
     """A thread that runs a loop server on a loop of its own, and calls `on_end` with what killed it, or None.
 
@@ -42,8 +55,7 @@ class LoopThread:
     def __init__(self, server: LoopServer, factory: LoopFactory, on_end: Outcome) -> None:
         self._server = server
         self._factory = factory
-        self._on_end = on_end
-        self._has_ended = False
+        self._end = first_only(on_end)
         self._is_closed = False
         # A daemon, because a handler that never returns would otherwise keep the process from ending.
         # In the context of the program, as on a loop of its own; not every build has a thread inherit its starter's.
@@ -82,11 +94,6 @@ class LoopThread:
             # Before the runner waits for what is left of the loop's tasks and executor, and takes up nothing more.
             self._server.release()
             self._end(error)
-
-    def _end(self, error: BaseException | None) -> None:
-        if not self._has_ended:
-            self._has_ended = True
-            self._on_end(error)
 
 
 class CallingThread:
@@ -144,9 +151,8 @@ class Turn:
     def __init__(self, thread: CallingThread, server: LoopServer, on_end: Outcome) -> None:
         self._thread = thread
         self._server = server
-        self._on_end = on_end
+        self._end = first_only(on_end)
         self._has_begun = False
-        self._has_ended = False
         self._is_closed = threading.Event()
 
     def start(self) -> None:
@@ -190,11 +196,6 @@ class Turn:
                 self._end(error)
                 return False
             return True
-
-    def _end(self, error: BaseException | None) -> None:
-        if not self._has_ended:
-            self._has_ended = True
-            self._on_end(error)
 
 
 def close_soon(loop: asyncio.AbstractEventLoop) -> None:
