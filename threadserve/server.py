@@ -31,6 +31,7 @@ from threadserve.signals import (
     handled,
     interrupts_deferred,
     is_claimed_beside,
+    is_main_thread,
     raise_again,
     unclaimed,
 )
@@ -332,7 +333,7 @@ def freezing() -> Iterator[Callable[[], None]]:
 
     On another thread than the main one, which serves beside other things, that function does nothing.
     """
-    is_main = threading.current_thread() is threading.main_thread()
+    is_main = is_main_thread()
     frozen = False
 
     def freeze() -> None:

@@ -9,6 +9,8 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from traceback import walk_tb
 from types import FrameType
 from typing import Any
 
@@ -23,6 +25,11 @@ Handler = Callable[[int, FrameType | None], object]
 _found: list[dict[int, Any]] = []
 
 
+def is_main_thread() -> bool:
+    """Whether this is the thread on which signals are handled."""
+    return threading.current_thread() is threading.main_thread()
+
+
 def unclaimed(numbers: Iterable[int]) -> tuple[int, ...]:
     """Those of these signals that the program around the server does not handle itself."""
     return tuple(number for number in numbers if not is_claimed(number))
@@ -35,7 +42,7 @@ def is_claimed(number: int) -> bool:
 
 def is_claimed_beside(owners: Collection[object]) -> bool:
     """Whether somebody else than these, whose methods are handlers, handles one of the signals that stop the server."""
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         return False
     return any(is_claimed(number) and owner_of(signal.getsignal(number)) not in owners for number in STOPPING)
 
@@ -43,6 +50,25 @@ def is_claimed_beside(owners: Collection[object]) -> bool:
 def owner_of(handler: object) -> object:
     """The object whose method a handler is, or None."""
     return getattr(handler, "__self__", None)
+
+
+def comes_of_signal(error: BaseException) -> bool:
+    """Whether an error is a KeyboardInterrupt by which a handler of a signal has interrupted the application."""
+    if not isinstance(error, KeyboardInterrupt) or not is_main_thread():
+        return False
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # It is in C, and so in no traceback.
+        return True
+    codes = {code_of(signal.getsignal(number)) for number in signal.valid_signals()}
+    return any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
+
+
+def code_of(handler: Any) -> Any:
+    """What a traceback shows of a handler, or None."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    function = handler if hasattr(handler, "__code__") or not callable(handler) else type(handler).__call__
+    return getattr(function, "__code__", None)
 
 
 def raise_again(came: Sequence[int]) -> None:
@@ -110,7 +136,7 @@ def handled(handler: Handler, numbers: Iterable[int] = STOPPING) -> Iterator[Cal
             if before != handler:
                 found[number] = before
 
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         yield lambda: None
         return
     _found.append(found)

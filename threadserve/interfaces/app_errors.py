@@ -6,17 +6,15 @@ Runs on whichever loop thread the application raised on. It owns nothing; it nev
 import asyncio
 import importlib
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from traceback import StackSummary, TracebackException, walk_tb
+from traceback import StackSummary, TracebackException
 from typing import Any
 
 from threadserve.errors import AppImportFailed, AppLoadError
 from threadserve.interfaces.hints import MAIN_THREAD, hint_for
+from threadserve.signals import comes_of_signal
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -49,25 +47,6 @@ def comes_of_closing(error: BaseException, task: asyncio.Task[Any] | None) -> bo
     if not isinstance(error, GeneratorExit) or task is None:
         return False
     return asyncio.current_task(task.get_loop()) is not task
-
-
-def comes_of_signal(error: BaseException) -> bool:
-    """Whether an error is a KeyboardInterrupt by which a handler of a signal has interrupted the application."""
-    if not isinstance(error, KeyboardInterrupt) or threading.current_thread() is not threading.main_thread():
-        return False
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # It is in C, and so in no traceback.
-        return True
-    codes = {code_of(signal.getsignal(number)) for number in signal.valid_signals()}
-    return any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
-
-
-def code_of(handler: Any) -> Any:
-    """What a traceback shows of a handler, or None."""
-    while isinstance(handler, partial):
-        handler = handler.func
-    function = handler if hasattr(handler, "__code__") or not callable(handler) else type(handler).__call__
-    return getattr(function, "__code__", None)
 
 
 def one_line(error: BaseException) -> str:

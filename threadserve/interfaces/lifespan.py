@@ -9,8 +9,9 @@ import logging
 from typing import Any, Literal
 
 from threadserve.errors import LifespanFailed
-from threadserve.interfaces.app_errors import comes_of_closing, comes_of_signal, one_line
+from threadserve.interfaces.app_errors import comes_of_closing, one_line
 from threadserve.interfaces.hints import hint_for, hint_in, with_hint
+from threadserve.signals import comes_of_signal
 from threadserve.types import ASGIApp, Message
 
 logger = logging.getLogger("threadserve.error")
