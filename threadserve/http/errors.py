@@ -1,0 +1,22 @@
+"""The error that refuses a request, whatever version of HTTP it came in.
+
+Raised on the connection's loop thread; owns nothing and never touches a transport.
+"""
+
+
+class HTTPError(Exception):
+    """A request that is refused: `status` is the HTTP status and `reason` one line that names the fault.
+
+    `fields` are the complete lines of headers that this answer carries beyond those of every response.
+    """
+
+    def __init__(self, status: int, reason: str, fields: bytes = b"") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.fields = fields
+
+
+def bad_request(reason: str) -> HTTPError:
+    """The error with 400 (RFC 9110 section 15.5.1)."""
+    return HTTPError(400, reason)

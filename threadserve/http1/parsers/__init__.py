@@ -1,0 +1,47 @@
+"""The HTTP/1.1 parsers that can be chosen in place of our own reading, behind one small surface.
+
+A parser belongs to one connection and runs on its loop thread. It is handed exactly one message at a time, of which the
+grammar has accepted the head and the decoder of chunks the body's bytes; it never sees what lies behind the message.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Protocol, cast
+
+from threadserve.types import Headers
+
+# Where each is made: httptools may not be installed, so a parser's module is imported when it is chosen.
+PARSERS = {
+    "h11": ("threadserve.http1.parsers.h11_parser", "H11Parser"),
+    "httptools": ("threadserve.http1.parsers.httptools_parser", "HttptoolsParser"),
+}
+
+
+class Parser(Protocol):
+    """Reads requests, one after the other. What it has read of a head stays until it reads the next."""
+
+    method: str
+    target: bytes
+    headers: Headers
+
+    def head(self, data: bytes) -> None:
+        """Reads a whole head, and no byte more. Raises `ParserError`.
+
+        `headers` are then all its fields, names in lower case and values without white space around them.
+        """
+        ...
+
+    def body(self, data: bytes) -> bytes:
+        """Reads the next bytes of the message and returns what they hold of the body. Raises `ParserError`."""
+        ...
+
+
+def parser_maker(name: str) -> Callable[[], Parser] | None:
+    """What makes the parser of this name; None where `auto` leaves the reading to us.
+
+    Raises `ImportError` where the library that it rests on is not installed.
+    """
+    if name == "auto":
+        return None
+    module, maker = PARSERS[name]
+    return cast("Callable[[], Parser]", getattr(import_module(module), maker))

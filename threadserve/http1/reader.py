@@ -1,0 +1,214 @@
+"""The reading of HTTP/1.1 requests, without I/O: bytes go in, heads and parts of bodies come out.
+
+A reader belongs to one connection and runs on its loop's thread. It owns the bytes that have arrived and are not taken
+yet; it never looks at those behind the message that it is asked for.
+"""
+
+from threadserve.errors import ParserError
+from threadserve.http.errors import bad_request
+from threadserve.http.head import RequestHead
+from threadserve.http1.chunked import ChunkedDecoder
+from threadserve.http1.grammar import explain_head, too_large
+from threadserve.http1.parsers import Parser
+from threadserve.http1.rules import DECISIVE, MessageRules
+from threadserve.http1.scan import Scanner
+from threadserve.types import Headers
+
+CRLF = b"\r\n"
+BLANK_LINE = b"\r\n\r\n"
+
+
+class Reader:
+    """Reads requests, one after the other: a head, then parts of its body until `body_complete`.
+
+    The strict grammar decides what is a request. Where there is a `parser`, it then reads the same bytes, and what it
+    reads is what is used. `head_begun` tells that a part of a head is here.
+    """
+
+    __slots__ = (
+        "_checked",
+        "_chunk_line_limit",
+        "_data",
+        "_decisive",
+        "_decoder",
+        "_field_limit",
+        "_head_limit",
+        "_is_http11",
+        "_parser",
+        "_position",
+        "_remaining",
+        "_rules",
+        "_scanner",
+        "_special",
+        "_trailers_limit",
+        "body_complete",
+        "head_begun",
+    )
+
+    def __init__(
+        self,
+        head_limit: int,
+        field_limit: int,
+        chunk_line_limit: int,
+        trailers_limit: int,
+        scanner: Scanner,
+        parser: Parser | None = None,
+    ) -> None:
+        self._head_limit = head_limit
+        self._field_limit = field_limit
+        self._chunk_line_limit = chunk_line_limit
+        self._trailers_limit = trailers_limit
+        self._scanner = scanner
+        self._parser = parser
+        self._data = b""
+        self._position = 0
+        self._checked = 0
+        self._remaining = 0
+        self._decoder: ChunkedDecoder | None = None
+        self._rules: MessageRules | None = None
+        self._special: Headers | None = None
+        self._decisive: Headers | None = None
+        self._is_http11 = True
+        self.body_complete = True
+        self.head_begun = False
+
+    @property
+    def unread(self) -> int:
+        """How many bytes have been fed and not taken."""
+        return len(self._data) - self._position
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes that have arrived."""
+        position = self._position
+        if position < len(self._data):
+            data = self._data[position:] + data
+            self._checked -= position
+        self._data = data
+        self._position = 0
+
+    def discard(self) -> None:
+        """Forgets everything unread; nothing more is expected."""
+        self._data = b""
+        self._position = 0
+        self._decoder = None
+        self._remaining = 0
+        self.body_complete = True
+        self.head_begun = False
+
+    def take_rest(self) -> bytes:
+        """Everything unread, which is another protocol's from here on."""
+        rest = self._data[self._position :]
+        self.discard()
+        return rest
+
+    def read_head(self) -> RequestHead | None:
+        """The next request's head; None where more bytes are wanted.
+
+        Raises `HTTPError` as soon as no further byte can make these an acceptable head.
+        """
+        data = self._data
+        position = self._position
+        scanned = None
+        if not self.head_begun or data.find(BLANK_LINE, max(position, self._checked - len(CRLF))) >= 0:
+            scanned = self._scanner.scan(data, position)
+        if scanned is None:
+            return self._read_partial_head()
+        end, method, target, is_http11, headers, special = scanned
+        if end - position > self._head_limit or len(headers) > self._field_limit:
+            raise too_large(data, position, end, self._head_limit, self._field_limit)
+        rules = self._rules
+        # Most requests on a connection repeat these fields, and then mean the same.
+        if rules is None or is_http11 != self._is_http11 or special != self._special:
+            rules = self._learn_rules(special, is_http11)
+        parser = self._parser
+        if parser is not None:
+            read_again(parser, data[position:end])
+            method, target, headers = parser.method, parser.target, parser.headers
+        self._position = end
+        self.head_begun = False
+        if rules.has_body:
+            self._expect_body(rules)
+        return RequestHead(
+            method,
+            target,
+            headers,
+            special,
+            "1.1" if is_http11 else "1.0",
+            rules.content_length,
+            rules.chunked,
+            rules.keep_alive,
+            rules.expects_continue,
+            rules.wants_websocket,
+            rules.has_body,
+        )
+
+    def read_body(self) -> bytes:
+        """The next part of the current request's body, empty where none has arrived. Sets `body_complete`."""
+        data = self._data
+        position = self._position
+        decoder = self._decoder
+        if decoder is not None:
+            part = decoder.decode(data, position)
+            after = decoder.position
+            self.body_complete = decoder.complete
+        else:
+            after = min(position + self._remaining, len(data))
+            part = data if after - position == len(data) else data[position:after]
+            self._remaining -= after - position
+            self.body_complete = self._remaining == 0
+        self._position = after
+        if self.body_complete:
+            self._decoder = None
+        return part if self._parser is None or not part else read_part_again(self._parser, part)
+
+    def _read_partial_head(self) -> RequestHead | None:
+        data = self._data
+        position = begin = self._position
+        # RFC 9112 section 2.2: an empty line before the request line is ignored.
+        while data.startswith(CRLF, position):
+            position += len(CRLF)
+        if position != begin:
+            self._position = position
+            self.head_begun = False
+            return self.read_head()
+        if position < len(data):
+            # Lines that have been looked at are not again, however small the pieces are that the rest comes in.
+            unchecked = self._checked if self.head_begun else position
+            self.head_begun = True
+            self._checked = explain_head(data, position, unchecked, self._head_limit)
+        return None
+
+    def _learn_rules(self, special: Headers, is_http11: bool) -> MessageRules:
+        """What fields mean that are not those of the last request. Behind a proxy often only the client is another."""
+        decisive = [field for field in special if field[0] in DECISIVE]
+        rules = self._rules
+        if rules is None or is_http11 != self._is_http11 or decisive != self._decisive:
+            rules = MessageRules(decisive, is_http11)
+        self._rules = rules
+        self._special = special
+        self._decisive = decisive
+        self._is_http11 = is_http11
+        return rules
+
+    def _expect_body(self, rules: MessageRules) -> None:
+        self.body_complete = False
+        if rules.chunked:
+            self._decoder = ChunkedDecoder(self._chunk_line_limit, self._trailers_limit, self._parser is not None)
+        else:
+            self._remaining = rules.content_length
+
+
+def read_again(parser: Parser, head: bytes) -> None:
+    """Has a parser read a head that is acceptable."""
+    try:
+        parser.head(head)
+    except ParserError:
+        raise bad_request("malformed request") from None
+
+
+def read_part_again(parser: Parser, part: bytes) -> bytes:
+    """Has a parser read a part of a body that is well framed; returns what it holds of the body."""
+    try:
+        return parser.body(part)
+    except ParserError as error:
+        raise bad_request("malformed body") from error

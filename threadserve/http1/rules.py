@@ -1,0 +1,93 @@
+"""What the header fields of a request mean for the message itself (RFC 9112 sections 3.2, 6 and 9.3).
+
+Runs on the connection's loop thread, on the fields that the scan has found; keeps no state. The verdict is ours alone,
+so it is the same over every parser.
+"""
+
+import re
+
+from threadserve.http.errors import HTTPError, bad_request
+from threadserve.http1.grammar import TOKEN, readable
+from threadserve.proxies.forwarded import FIELDS as FORWARDED_FIELDS
+from threadserve.types import Headers
+
+DECISIVE = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
+SPECIAL = DECISIVE | FORWARDED_FIELDS
+
+_digits = re.compile(rb"[0-9]{1,18}")
+_tokens = re.compile(TOKEN + rb"++(?:[\t ]*,[\t ]*" + TOKEN + rb"++)*+")
+_host = re.compile(
+    rb"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+|\[[0-9A-Fa-f:.]{2,}+\]|\[v[0-9A-Fa-f]+\.[^\]/@?#]+\])(?::[0-9]{0,5})?"
+)
+
+
+class MessageRules:
+    """What a head says about its message: its body, and what becomes of the connection."""
+
+    __slots__ = ("chunked", "content_length", "expects_continue", "has_body", "keep_alive", "wants_websocket")
+
+    def __init__(self, special: Headers, is_http11: bool) -> None:
+        """Reads these fields of a request of HTTP/1.1 or 1.0; raises `HTTPError` where they are dangerous."""
+        check_host([value for name, value in special if name == b"host"], is_http11)
+        lengths = [value for name, value in special if name == b"content-length"]
+        codings = [value for name, value in special if name == b"transfer-encoding"]
+        self.chunked = bool(codings) and check_codings(codings, is_http11)
+        if self.chunked and lengths:
+            raise bad_request("both Content-Length and Transfer-Encoding")
+        self.content_length = check_length(lengths)
+        self.has_body = self.chunked or self.content_length > 0
+        self.keep_alive = wants_keep_alive(special, is_http11)
+        expects = [value for name, value in special if name == b"expect" and value.lower() == b"100-continue"]
+        self.expects_continue = is_http11 and bool(expects)
+        self.wants_websocket = is_http11 and not self.has_body and wants_websocket(special)
+
+
+def check_host(hosts: list[bytes], is_http11: bool) -> None:
+    """Raises `HTTPError` unless there is one well-formed Host (RFC 9112 section 3.2); HTTP/1.0 may do without."""
+    if len(hosts) > 1:
+        raise bad_request("more than one Host")
+    if not hosts:
+        if is_http11:
+            raise bad_request("no Host")
+    elif not _host.fullmatch(hosts[0]):
+        raise bad_request(f"malformed Host: {readable(hosts[0])}")
+
+
+def check_length(lengths: list[bytes]) -> int:
+    """Returns the Content-Length, 0 where there is none; raises `HTTPError` unless it is one plain decimal number."""
+    if not lengths:
+        return 0
+    if len(lengths) > 1:
+        raise bad_request("more than one Content-Length")
+    if not _digits.fullmatch(lengths[0]):
+        raise bad_request(f"malformed Content-Length: {readable(lengths[0])}")
+    return int(lengths[0])
+
+
+def check_codings(codings: list[bytes], is_http11: bool) -> bool:
+    """Returns True for a single `chunked`; raises `HTTPError` for every other transfer coding (RFC 9112 6.1)."""
+    value = b",".join(codings).lower()
+    if not is_http11:
+        raise bad_request("Transfer-Encoding in an HTTP/1.0 request")
+    if value == b"chunked":
+        return True
+    tokens = [token.strip(b"\t ") for token in value.split(b",")]
+    if not _tokens.fullmatch(value) or tokens.count(b"chunked") > 1 or b"chunked" in tokens[:-1]:
+        raise bad_request(f"malformed Transfer-Encoding: {readable(value)}")
+    raise HTTPError(501, f"transfer coding not implemented: {readable(value)}")
+
+
+def wants_keep_alive(special: Headers, is_http11: bool) -> bool:
+    """Whether the client means to keep the connection (RFC 9112 section 9.3)."""
+    tokens = tokens_of(special, b"connection")
+    return b"close" not in tokens and (is_http11 or b"keep-alive" in tokens)
+
+
+def wants_websocket(special: Headers) -> bool:
+    """Whether the client means to go on with the WebSocket protocol (RFC 6455 section 4.2.1)."""
+    return b"websocket" in tokens_of(special, b"upgrade") and b"upgrade" in tokens_of(special, b"connection")
+
+
+def tokens_of(special: Headers, name: bytes) -> set[bytes]:
+    """The elements of a field that is a list, in lower case."""
+    return {token.strip(b"\t ") for field, value in special if field == name for token in value.lower().split(b",")}
