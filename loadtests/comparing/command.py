@@ -27,7 +27,7 @@ RESULTS = "results.json"
 # Seconds that a sample takes beyond its load.
 START_AND_STOP = 3
 # Peers that claim to support free-threaded Python.
-FREE_THREADED_PEERS = ("granian", "gunicorn")
+FREE_THREADED_PEERS = ("granian", "h2corn", "gunicorn")
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def publish(results: Results, folder: Path) -> None:
     "--free-threaded-peer",
     type=click.Choice(PEER_NAMES),
     multiple=True,
-    help="Peers that run on a free-threaded --server-python as well.  [default: granian and gunicorn, if installed]",
+    help="Peers that run on a free-threaded --server-python as well.  [default: those that claim to, if installed]",
 )
 @click.option(
     "--load",

@@ -64,6 +64,7 @@ PEERS = (
         "asgi",
         lambda wanted: commands.granian(wanted.threads, build=wanted.build, ws=wanted.websockets),
     ),
+    Contestant("h2corn", "h2corn", "asgi", lambda wanted: commands.h2corn(wanted.build, workers=wanted.threads)),
     Contestant(
         "hypercorn",
         "Hypercorn",

@@ -65,7 +65,7 @@ def plan(scenarios: Sequence[Scenario], lineup: Lineup, threads: Sequence[int]) 
             if contestant.interface != scenario.interface:
                 continue
             found = [case_of(scenario, contestant, interpreter, count) for count in sorted(set(threads))]
-            lacks = interpreter.missing({*found[0].server.requires, found[0].server.module, *scenario.requires})
+            lacks = interpreter.missing({*found[0].server.requires, *scenario.requires})
             if lacks:
                 left_out.append(f"{scenario.name}: {found[0].name} is left out: {lacks}")
             else:

@@ -12,7 +12,7 @@ from loadtests.servers.interpreters import Interpreter
 
 def required(figure: Figure, server: Server) -> set[str]:
     """The packages that a server and the figure's app need on the server's interpreter."""
-    return {server.module, *server.requires, *figure.app_requires}
+    return {*server.requires, *figure.app_requires}
 
 
 def needs(figures: Iterable[Figure], build: Build) -> set[str]:

@@ -28,6 +28,7 @@ PRODUCTS = {
     OURS: Product("#d1440c", "#ff8147", "o"),
     "uvicorn": Product("#396df3", "#5b94ff", "s"),
     "granian": Product("#2ab373", "#3fe0b0", "^"),
+    "h2corn": Product("#a8174f", "#ffb3c7", "p"),
     "hypercorn": Product("#d044b9", "#e083ee", "D"),
     "daphne": Product("#3d3213", "#efe54f", "P"),
     "gunicorn": Product("#110670", "#8a63ff", "v"),

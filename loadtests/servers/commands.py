@@ -1,7 +1,7 @@
 """The command lines of the servers that are compared.
 
-Every server gets the same event loop and parser where it has the choice, and serves WebSockets only where a figure is
-about them.
+Every server gets the same event loop where it has the choice, the parser that is its fastest, and serves WebSockets
+only where a figure is about them.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,8 @@ HOST_AND_PORT = ("--host", "127.0.0.1", "--port", "{port}")
 class Server:
     """How one server is started; the application, host and port are added then.
 
-    `ready_line` is in its log once for each of its `workers` that has started; "" where the first answer says it.
+    `requires` are the packages that it is made of. `ready_line` is in its log once for each of its `workers` that has
+    started; "" where the first answer says it.
     """
 
     label: str
@@ -60,12 +61,12 @@ def threadserve(
         build=build,
         module="threadserve",
         options=(
-            *("--threads", str(threads), "--distribute", distribute, "--loop", "uvloop", "--http", "httptools"),
+            *("--threads", str(threads), "--distribute", distribute, "--loop", "uvloop"),
             *(("--interface", "wsgi", *pool) if interface == "wsgi" else ()),
             *("--ws", ws, *options),
             access_log_option(access_log),
         ),
-        requires=("click", "h11", "httptools", "uvloop", *websocket_packages(ws)),
+        requires=("threadserve", "click", "h11", "uvloop", *websocket_packages(ws)),
     )
 
 
@@ -102,6 +103,19 @@ def granian(
         ),
         requires=("granian", "uvloop"),
         ready_line="Started worker-",
+        workers=workers,
+    )
+
+
+def h2corn(build: Build, *, workers: int) -> Server:
+    """h2corn, which reads and writes in Rust. It serves WebSockets whether it should or not."""
+    return Server(
+        label=f"h2corn, {counted(workers, 'worker')}",
+        build=build,
+        module="h2corn",
+        options=("--loop", "uvloop", "--workers", str(workers), "--no-access-log"),
+        requires=("h2corn", "uvloop"),
+        ready_line="Started worker [",
         workers=workers,
     )
 

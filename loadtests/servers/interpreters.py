@@ -22,11 +22,11 @@ DEFAULTS: dict[Build, Path] = {
 }
 # The versions that the figures are about.
 EXPECTED: dict[Build, dict[str, str]] = {
-    "ordinary": {"python": "3.13.", "uvicorn": "0.54.", "granian": "2.8."},
-    "free-threaded": {"python": "3.13.", "granian": "2.7.9"},
+    "ordinary": {"python": "3.13.", "uvicorn": "0.54.", "granian": "2.8.", "h2corn": "1.5.1"},
+    "free-threaded": {"python": "3.13.", "granian": "2.7.9", "h2corn": "1.5.1"},
 }
 HIDDEN_SETTINGS = (
-    *("PYTHON", "THREADSERVE_", "UVICORN_", "GRANIAN_", "GUNICORN_", "LOCUST_"),
+    *("PYTHON", "THREADSERVE_", "UVICORN_", "GRANIAN_", "H2CORN_", "GUNICORN_", "LOCUST_"),
     *("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"),
 )
 
@@ -37,9 +37,9 @@ PROBE_SECONDS = 180
 PROBE = """
 import importlib, importlib.metadata, json, sys, sysconfig
 packages = {}
-for name in ("threadserve", "uvicorn", "granian", "hypercorn", "daphne", "gunicorn", "waitress", "cheroot", "uvloop",
-             "httptools", "h11", "gunicorn_h1c", "twisted", "click", "wsproto", "websockets", "fastapi", "starlette",
-             "pydantic", "pydantic_core", "flask", "werkzeug", "django", "jinja2"):
+for name in ("threadserve", "uvicorn", "granian", "h2corn", "hypercorn", "daphne", "gunicorn", "waitress", "cheroot",
+             "uvloop", "httptools", "h11", "gunicorn_h1c", "twisted", "click", "wsproto", "websockets", "fastapi",
+             "starlette", "pydantic", "pydantic_core", "flask", "werkzeug", "django", "jinja2"):
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError:

@@ -42,6 +42,7 @@ def test_every_server_takes_part_that_can() -> None:
         "threadserve on 3.14t",
         "Uvicorn on 3.13",
         "Granian on 3.13",
+        "h2corn on 3.13",
         "Hypercorn on 3.13",
         "Daphne (1 process) on 3.13",
         "Gunicorn ASGI on 3.13",
@@ -119,8 +120,9 @@ def test_nobody_serves_websockets_or_writes_an_access_log_unasked() -> None:
         cases, _ = plan([scenario], lineup(), [1])
         for case in cases:
             options = " ".join(case.server.options)
-            if case.server.module in ("threadserve", "uvicorn", "granian"):
+            if case.server.module in ("threadserve", "uvicorn", "granian", "h2corn"):
                 assert "--no-access-log" in options
+            if case.server.module in ("threadserve", "uvicorn", "granian"):
                 assert ("--ws none" in options or "--no-ws" in options) != scenario.websockets
             assert "--access-log" not in options
 
@@ -130,7 +132,10 @@ def test_event_loop_and_build_are_as_wanted() -> None:
     assert {case.server.module for case in cases} == {"threadserve", *PEER_NAMES}
     for case in cases:
         assert case.server.build == ("free-threaded" if case.name.endswith("3.14t") else "ordinary")
-        assert case.server.module not in ("threadserve", "uvicorn", "hypercorn") or "uvloop" in case.server.options
+        assert (
+            case.server.module not in ("threadserve", "uvicorn", "h2corn", "hypercorn")
+            or "uvloop" in case.server.options
+        )
 
 
 def test_names_of_scenarios_are_unique() -> None:
