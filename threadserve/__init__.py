@@ -1,5 +1,9 @@
 """threadserve: an ASGI and WSGI server for free-threaded Python, one event loop per thread."""
 
+from threadserve.forms import choose_form
+
+choose_form()
+
 from threadserve.cli import main
 from threadserve.config import Config
 from threadserve.running import run

@@ -6,6 +6,7 @@ import platform
 from threadserve.config import Config
 from threadserve.config.build import free_threaded_build
 from threadserve.config.cpus import usable_cpus
+from threadserve.forms import form
 from threadserve.gil import gil_is_enabled
 from threadserve.http.parsers import parser_name
 from threadserve.interfaces.loading import AppSource
@@ -31,6 +32,7 @@ def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
         loop_name(config.loop),
         parser_name(config.http),
     )
+    log_form()
     if config.thread_count > 1 and not free_threaded_build():
         logger.warning(
             "This build of Python has the GIL: the threads take turns. Free-threaded Python runs them at once."
@@ -61,9 +63,16 @@ def log_workers_start(config: Config, listeners: Listeners) -> None:
         counted(config.worker_count, "process", "processes"),
         counted(config.thread_count, "thread"),
     )
+    log_form()
     if config.interface != "wsgi":
         log_idle_cpus(config)
     log_addresses(config, listeners)
+
+
+def log_form() -> None:
+    """Logs which form of the server runs."""
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("threadserve's own modules are %s.", form())
 
 
 def log_idle_cpus(config: Config) -> None:

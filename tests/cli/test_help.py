@@ -13,6 +13,7 @@ from support.command_line import invoke, option_of, run_module
 import threadserve
 from threadserve.cli import main
 from threadserve.config import groups, settings
+from threadserve.forms import form
 
 
 def sections(text: str) -> dict[str, str]:
@@ -31,7 +32,8 @@ def test_the_version_says_what_runs() -> None:
     result = invoke("--version")
     build = "free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else "with the GIL"
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    expected = f"threadserve {threadserve.__version__}, {python} ({build}), {platform.system()}\n"
+    version = f"threadserve {threadserve.__version__} ({form()})"
+    expected = f"{version}, {python} ({build}), {platform.system()}\n"
     assert (result.exit_code, result.stdout, result.stderr) == (0, expected, "")
 
 

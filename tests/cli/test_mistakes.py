@@ -263,11 +263,11 @@ def test_variables_by_uvicorns_names_are_told_of(
     assert (result.exit_code, served) == (0, [(APP, {"host": "::1"})])
 
 
-def test_variables_of_options_and_of_the_command_are_known(
+def test_variables_of_options_of_the_command_and_of_the_forms_are_known(
     served: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("settings.toml").write_text("port = 80")
-    result = invoke(APP=APP, CONFIG="settings.toml", THREADS="2")
+    result = invoke(APP=APP, CONFIG="settings.toml", THREADS="2", PURE="1", BUILD="pure")
     assert (result.exit_code, result.stderr) == (0, "")
     assert served == [(APP, {"port": 80, "threads": 2})]

@@ -20,6 +20,7 @@ from threadserve.config.build import free_threaded_build
 from threadserve.config.config_file import find_config_file, read_config_file
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.exiting import exits_in_time
+from threadserve.forms import form
 from threadserve.interfaces.app_errors import application_traceback
 from threadserve.logging.formatters import handlers_reached
 from threadserve.running import run
@@ -72,7 +73,7 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
     if wanted and not ctx.resilient_parsing:
         build = "free-threaded" if free_threaded_build() else "with the GIL"
         python = f"{platform.python_implementation()} {platform.python_version()}"
-        click.echo(f"threadserve {__version__}, {python} ({build}), {platform.system()}")
+        click.echo(f"threadserve {__version__} ({form()}), {python} ({build}), {platform.system()}")
         ctx.exit()
 
 

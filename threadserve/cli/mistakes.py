@@ -8,11 +8,14 @@ from difflib import get_close_matches
 
 import click
 
+from threadserve import forms
 from threadserve.cli.elsewhere import ELSEWHERE, NEEDLESS
 from threadserve.cli.options import PREFIX
 from threadserve.errors import ConfigError
 
 UVICORNS = "UVICORN_"
+# What asks for a form of the server, to be run and to be built, and is no option's.
+FORMS = (forms.VARIABLE, "THREADSERVE_BUILD")
 
 
 def unknown_option(name: str, command: click.Command) -> str:
@@ -26,7 +29,7 @@ def unknown_option(name: str, command: click.Command) -> str:
 
 def unknown_variables(environ: Mapping[str, str], command: click.Command) -> list[str]:
     """A line for each environment variable that looks like an option's and is none's, with what may have been meant."""
-    known = [str(parameter.envvar) for parameter in command.params if parameter.envvar]
+    known = [*FORMS, *(str(parameter.envvar) for parameter in command.params if parameter.envvar)]
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
     return [
         f"There is no option for the environment variable {name}."
