@@ -18,16 +18,16 @@ METHODS = (
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # Without "#": a fragment is no part of a request target (RFC 9112 section 3.2).
 TARGET = rb"[\x21\x22\x24-\x7e]"
-FIELD_LINE = TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n"
+VALUE = rb"[\t\x20-\x7e\x80-\xff]"
+FIELD_LINE = TOKEN + rb"++:%b*+\r\n" % VALUE
 # Three groups: the method, the target, and the digit of HTTP/1.0.
 REQUEST_LINE = (
     rb"(%b) (/%b*+|[Hh][Tt][Tt][Pp][Ss]?://%b++|(?<=OPTIONS )\*) HTTP/1\.(?:1|(0))\r\n"
     % (b"|".join(METHODS), TARGET, TARGET)
 )  # fmt: skip
 HEAD = REQUEST_LINE + b"(?:" + FIELD_LINE + rb")*+\r\n"
-FIELD_PARTS = b"(" + TOKEN + rb"++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)\r\n"
 
-FIELD = re.compile(FIELD_PARTS)
+FIELD = re.compile(b"(" + TOKEN + rb"++):[\t ]*+(%b*+)\r\n" % VALUE)
 TRAILER_LINES = re.compile(b"(?:" + FIELD_LINE + rb")*+\r\n")
 QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 # White space around ";" and "=" is taken, but not behind the size or an extension (RFC 9112 section 7.1.1).
@@ -40,12 +40,12 @@ CHUNK_SIZE_DIGITS = 15
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,%d})(?:%b)*+\r\n" % (CHUNK_SIZE_DIGITS, CHUNK_EXTENSION))
 
 _request_line_bytes = re.compile(rb"[\x20-\x7e]*+(?:\r\n?+)?")
-_field_line_bytes = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+(?:\r\n?+)?")
+_field_line_bytes = re.compile(VALUE + rb"*+(?:\r\n?+)?")
 # As much of a chunk's line as is good: its size, whole extensions, and the beginning of one that is not whole.
 _chunk_line = re.compile(rb"([0-9A-Fa-f]*+)(?:%b(?=[\t ]*+;|\r))*+(%b)?" % (CHUNK_EXTENSION, BEGUN_EXTENSION))
 _token = re.compile(TOKEN + rb"++")
 _version = re.compile(rb"HTTP/[0-9]\.[0-9]")
-_target = re.compile(rb"[\x21\x22\x24-\x7e]++")
+_target = re.compile(TARGET + b"++")
 
 
 def explain_head(data: bytes, start: int, unchecked: int, limit: int) -> int:

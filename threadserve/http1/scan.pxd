@@ -1,0 +1,4 @@
+cdef class Scanner:
+    cdef tuple _methods
+
+    cpdef tuple scan(self, bytes data, Py_ssize_t position)
