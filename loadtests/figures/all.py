@@ -1,9 +1,26 @@
 """The figures to reach: what is measured, of which server, against which peers, and the result wanted."""
 
+from loadtests.figures.figure import Figure
 from loadtests.figures.http import HTTP_FIGURES
+from loadtests.figures.request_path import REQUEST_PATH_FIGURES
 from loadtests.figures.websocket import WEBSOCKET_FIGURES
 from loadtests.figures.wsgi import WSGI_FIGURES
 
-__all__ = ["FIGURES"]
+# By a name for all of them.
+GROUPS: dict[str, tuple[Figure, ...]] = {
+    "request-path": REQUEST_PATH_FIGURES,
+    "http": HTTP_FIGURES,
+    "wsgi": WSGI_FIGURES,
+    "websockets": WEBSOCKET_FIGURES,
+}
+FIGURES = tuple(figure for figures in GROUPS.values() for figure in figures)
 
-FIGURES = (*HTTP_FIGURES, *WSGI_FIGURES, *WEBSOCKET_FIGURES)
+
+def chosen(names: tuple[str, ...]) -> list[Figure]:
+    """The figures of these names, and of groups of these names, in the order of the table; without any name all."""
+    return [
+        figure
+        for group, figures in GROUPS.items()
+        for figure in figures
+        if not names or group in names or figure.name in names
+    ]

@@ -10,16 +10,15 @@ import click
 from loadtests.clients import idle
 from loadtests.errors import INTERRUPTED
 from loadtests.figures import facts, rounds
-from loadtests.figures.all import FIGURES
+from loadtests.figures.all import FIGURES, GROUPS, chosen
 from loadtests.figures.measuring import Effort
 from loadtests.figures.planning import needs, outcomes_of
-from loadtests.figures.report import Outcome, Sample, all_reached, markdown, write_json
+from loadtests.figures.report import Outcome, all_reached, markdown, write_json
 from loadtests.generators import wrk
-from loadtests.results.medians import short
 from loadtests.servers.commands import Build
 from loadtests.servers.interpreters import INTERPRETER, ROOT, find
 
-NAMES = [figure.name for figure in FIGURES]
+NAMES = [*GROUPS, *(figure.name for figure in FIGURES)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Given:
 
 def prepare(given: Given) -> tuple[list[Outcome], rounds.Bench]:
     """The figures asked for and what measures them; raises LoadTestError where something is missing."""
-    figures = [figure for figure in FIGURES if not given.figure or figure.name in given.figure]
+    figures = chosen(given.figure)
     builds = {server.build for figure in figures for server in figure.servers}
     paths: dict[Build, Path | None] = {"ordinary": given.ordinary_python, "free-threaded": given.free_threaded_python}
     found = {build: find(build, paths[build]) for build in sorted(builds)}
@@ -62,9 +61,8 @@ def run(outcomes: list[Outcome], bench: rounds.Bench, output: Path, told: dict[s
         for outcome in outcomes:
             print(f"== {outcome.figure.name}: {outcome.figure.title}", file=sys.stderr)
 
-            def progress(sample: Sample) -> None:
-                values = ", ".join(f"{short(number)} {name}" for name, number in sample.values.items())
-                print("; ".join([f"{sample.round} {sample.server}: {values}", *sample.problems]), file=sys.stderr)
+            def progress(line: str) -> None:
+                print(line, file=sys.stderr)
                 write_json(output, told, outcomes)
 
             rounds.measure(bench, outcome, progress)
@@ -77,13 +75,13 @@ def run(outcomes: list[Outcome], bench: rounds.Bench, output: Path, told: dict[s
     return code or (0 if all_reached(outcomes) else 1)
 
 
-@click.command(name="figures")
+@click.command(name="figures", epilog=f"Groups of figures: {', '.join(GROUPS)}.")
 @click.argument("figure", nargs=-1, type=click.Choice(NAMES), metavar="[FIGURE]...")
 @click.option("--ordinary-python", type=INTERPRETER, help="CPython 3.13.  [default: build/loadtests/3.13]")
 @click.option("--free-threaded-python", type=INTERPRETER, help="3.13t.  [default: build/loadtests/3.13t]")
 @click.option("--rounds", type=click.IntRange(1, 50), default=5, show_default=True, help="Of all servers in turn.")
-@click.option("--duration", type=click.IntRange(1, 60), default=5, show_default=True, help="Seconds measured.")
-@click.option("--warm-up", type=click.IntRange(1, 60), default=2, show_default=True, help="Seconds before that.")
+@click.option("--duration", type=click.IntRange(1, 60), default=2, show_default=True, help="Seconds measured.")
+@click.option("--warm-up", type=click.IntRange(1, 60), default=1, show_default=True, help="Seconds before that.")
 @click.option("--threads", type=click.IntRange(1, 16), default=2, show_default=True, help="Of wrk.")
 @click.option("--connections", type=click.IntRange(1, 1000), default=64, show_default=True, help="Of wrk.")
 @click.option(
@@ -95,7 +93,7 @@ def run(outcomes: list[Outcome], bench: rounds.Bench, output: Path, told: dict[s
 )
 @click.option("--output", type=click.Path(path_type=Path), help="JSON.  [default: build/loadtests/DATE.json]")
 def figures(**options: Any) -> int:
-    """Measures the figures that have a target: all, or those named.
+    """Measures the figures that have a target: all, or those named by themselves or by their group.
 
     The exit code is 0 if every target is reached, 1 if not, 2 if nothing can be measured, 130 after SIGINT or SIGTERM.
     """

@@ -12,7 +12,7 @@ Bound = Literal["at least", "at most"]
 
 @dataclass(frozen=True)
 class Goal:
-    """A value and what is wanted of it: of the ratio of medians, ours to each peer's, or of our median `itself`.
+    """A value and what is wanted of it: of the ratio of medians, ours to a peer's, or of our median alone.
 
     Without a target the value is only shown.
     """
@@ -20,23 +20,37 @@ class Goal:
     value: str
     bound: Bound = "at least"
     target: float | None = None
-    itself: bool = False
 
     def __str__(self) -> str:
         return f"{self.bound} {self.target:g}"
 
     def is_reached(self, number: float) -> bool:
-        """Whether a ratio, or the value itself, is as wanted; there has to be a target."""
+        """Whether a ratio, or the value alone, is as wanted; there has to be a target."""
         assert self.target is not None
         return number >= self.target if self.bound == "at least" else number <= self.target
+
+    def best(self, medians: dict[str, float]) -> str:
+        """Whose median is the best: the greatest of what ours has to exceed, the least of what it must not."""
+        return (max if self.bound == "at least" else min)(medians, key=lambda server: medians[server])
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Whom ours is compared with, and what is wanted of the ratios.
+
+    Where there are several ways to run it, all of them are measured, and the best counts: maybe another for each value.
+    """
+
+    ways: tuple[Server, ...]
+    goals: tuple[Goal, ...]
 
 
 @dataclass(frozen=True)
 class Figure:
     """Some lines of the table.
 
-    The goals have to be reached against every one of `peers`; `others` are measured in the same rounds for comparison.
-    `message_size` is that of WebSocket messages, in bytes.
+    What is wanted of ours alone is in `alone`; every one of `peers` has its own goals. `message_size` is that of
+    WebSocket messages, in bytes.
     """
 
     name: str
@@ -44,9 +58,8 @@ class Figure:
     measure: Measure
     app: str
     ours: Server
-    goals: tuple[Goal, ...]
-    peers: tuple[Server, ...] = ()
-    others: tuple[Server, ...] = ()
+    peers: tuple[Peer, ...] = ()
+    alone: tuple[Goal, ...] = ()
     request: Request = GET_ROOT
     message_size: int = 0
     access_log: bool = False
@@ -55,12 +68,23 @@ class Figure:
     @property
     def servers(self) -> tuple[Server, ...]:
         """In the order of a round."""
-        return (self.ours, *self.peers, *self.others)
+        return (self.ours, *(way for peer in self.peers for way in peer.ways))
+
+    @property
+    def values(self) -> list[str]:
+        """The names of all values that are of interest."""
+        goals = [*self.alone, *(goal for peer in self.peers for goal in peer.goals)]
+        return list(dict.fromkeys(goal.value for goal in goals))
 
 
-def requests_per_second(target: float) -> tuple[Goal, ...]:
-    """What a figure of the measure `rate` wants: at least this ratio."""
-    return (Goal("requests/s", "at least", target),)
+def against(*ways: Server, requests: float) -> Peer:
+    """A peer whose best requests per second ours has to exceed so many times."""
+    return Peer(ways, (Goal("requests/s", "at least", requests),))
+
+
+def echoing(*ways: Server, messages: float) -> Peer:
+    """A peer whose best messages per second ours has to exceed so many times."""
+    return Peer(ways, (Goal("messages/s", "at least", messages),))
 
 
 def memory(target: float) -> tuple[Goal, ...]:

@@ -9,10 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from loadtests.clients import echo, idle, latency, streaming
+from loadtests.errors import LoadTestError
 from loadtests.figures.figure import Figure, Measure
 from loadtests.generators import wrk
-from loadtests.servers import memory
+from loadtests.servers import memory, usage
 from loadtests.servers.processes import Running
 
 # After the load, connections are closed and freed before memory is read.
@@ -44,7 +47,10 @@ class Subject:
 
 def measured(subject: Subject) -> Measured:
     """What the figure is about; raises LoadTestError where it cannot be measured."""
-    return MEASUREMENTS[subject.figure.measure](subject)
+    try:
+        return MEASUREMENTS[subject.figure.measure](subject)
+    except psutil.Error as error:
+        raise LoadTestError(f"the server's processes cannot be read: {error}") from None
 
 
 def warmed_up(subject: Subject) -> Measured:
@@ -56,11 +62,17 @@ def warmed_up(subject: Subject) -> Measured:
 
 
 def rate(subject: Subject) -> Measured:
-    """Requests per second, by wrk."""
+    """Requests per second, by wrk, and the CPU time that all the server's processes take for one."""
     details, problems = warmed_up(subject)
-    effort = subject.effort
-    result = wrk.run(effort.load, effort.seconds, subject.figure.request, subject.running.port, subject.folder)
-    details |= {"wrk": asdict(result), "requests/s": result.requests_per_second}
+    effort, running = subject.effort, subject.running
+    before = usage.cpu_seconds(running.pid)
+    result = wrk.run(effort.load, effort.seconds, subject.figure.request, running.port, subject.folder)
+    cpu = usage.cpu_seconds(running.pid) - before
+    details |= {
+        "wrk": asdict(result),
+        "requests/s": result.requests_per_second,
+        "CPU µs per request": 1_000_000 * cpu / result.requests,
+    }
     return details, [*problems, *(f"{count} {kind} errors" for kind, count in result.errors.items())]
 
 

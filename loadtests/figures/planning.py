@@ -1,6 +1,6 @@
 """What can be measured with what is installed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from loadtests.errors import LoadTestError
@@ -40,8 +40,5 @@ def outcome_of(figure: Figure, interpreters: Mapping[Build, Interpreter]) -> Out
         raise LoadTestError(lacks[figure.ours])
     left_out = [f"{server.label} is left out: {why}" for server, why in lacks.items() if why]
 
-    def present(servers: Sequence[Server]) -> tuple[Server, ...]:
-        return tuple(server for server in servers if not lacks[server])
-
-    kept = replace(figure, peers=present(figure.peers), others=present(figure.others))
-    return Outcome(kept, left_out=left_out)
+    present = [replace(peer, ways=tuple(way for way in peer.ways if not lacks[way])) for peer in figure.peers]
+    return Outcome(replace(figure, peers=tuple(peer for peer in present if peer.ways)), left_out=left_out)

@@ -7,9 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from loadtests.figures.figure import Figure, Goal
+from loadtests.figures.figure import Figure, Goal, Peer
 from loadtests.results.files import replace_text
-from loadtests.results.medians import Spread, spread
+from loadtests.results.medians import Spread, short, spread
+from loadtests.servers import certificates
 from loadtests.servers.commands import Server
 
 
@@ -23,6 +24,10 @@ class Sample:
     values: dict[str, float]
     details: dict[str, Any]
     problems: list[str]
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{short(number)} {name}" for name, number in self.values.items())
+        return "; ".join([f"{self.round} {self.server}: {values}", *self.problems])
 
 
 @dataclass
@@ -56,17 +61,10 @@ class Row:
 
 
 def rows(outcome: Outcome) -> list[Row]:
-    """What stands by itself, and every comparison of two servers that have been measured: peers before others."""
+    """What stands alone, and every comparison of two servers that have been measured."""
     figure = outcome.figure
-    alone = [row for goal in figure.goals if goal.itself for row in by_itself(outcome, goal)]
-    compared = [
-        row
-        for peer in (*figure.peers, *figure.others)
-        for goal in figure.goals
-        if not goal.itself
-        for row in against(outcome, peer, goal)
-    ]
-    return alone + compared
+    alone = [row for goal in figure.alone for row in by_itself(outcome, goal)]
+    return alone + [row for peer in figure.peers for goal in peer.goals for row in against(outcome, peer, goal)]
 
 
 def by_itself(outcome: Outcome, goal: Goal) -> list[Row]:
@@ -75,15 +73,23 @@ def by_itself(outcome: Outcome, goal: Goal) -> list[Row]:
     return [row_of(outcome.figure, goal, ours, median(ours))] if ours else []
 
 
-def against(outcome: Outcome, peer: Server, goal: Goal) -> list[Row]:
-    """The row of one comparison; none where one of the two servers was not measured."""
-    figure = outcome.figure
-    ours, theirs = values_of(outcome, figure.ours, goal.value), values_of(outcome, peer, goal.value)
-    if not ours or not theirs:
+def against(outcome: Outcome, peer: Peer, goal: Goal) -> list[Row]:
+    """The rows of one peer, one for each way that was measured; the goal is about the best of them."""
+    ours = values_of(outcome, outcome.figure.ours, goal.value)
+    measured = {way.label: values_of(outcome, way, goal.value) for way in peer.ways}
+    medians = {label: median(theirs) for label, theirs in measured.items() if theirs}
+    if not ours or not medians:
         return []
-    ratio = median(ours) / median(theirs)
-    judged = goal if peer in figure.peers else Goal(goal.value)
-    return [replace(row_of(figure, judged, ours, ratio), peer=peer.label, theirs=spread(theirs), ratio=ratio)]
+    best = goal.best(medians)
+    return [
+        replace(
+            row_of(outcome.figure, goal if label == best else Goal(goal.value), ours, ratio := median(ours) / theirs),
+            peer=label,
+            theirs=spread(measured[label]),
+            ratio=ratio,
+        )
+        for label, theirs in medians.items()
+    ]
 
 
 def row_of(figure: Figure, goal: Goal, ours: Sequence[float], number: float) -> Row:
@@ -106,7 +112,7 @@ def values_of(outcome: Outcome, server: Server, value: str) -> list[float]:
 
 
 def all_reached(outcomes: Sequence[Outcome]) -> bool:
-    """Whether every figure is complete, without problems, and reaches its target against every peer."""
+    """Whether every figure is complete, without problems, and reaches its targets against every peer's best."""
     return all(
         not outcome.failure
         and not outcome.left_out
@@ -154,8 +160,9 @@ def command_lines(outcome: Outcome) -> list[str]:
     """Each server's, once: with its kind of interpreter for the path, and PORT for a port that differs every time."""
     figure = outcome.figure
     measured = {sample.server for sample in outcome.samples}
+    certificate = certificates.ANY if figure.request.tls else None
     return [
-        " ".join(server.command(f"{server.build}-python", figure.app, "PORT"))
+        " ".join(server.command(f"{server.build}-python", figure.app, "PORT", certificate))
         for server in figure.servers
         if server.label in measured
     ]

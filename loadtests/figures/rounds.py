@@ -41,17 +41,28 @@ def calibrate(interpreter: Interpreter) -> int:
     return int(done.stdout)
 
 
-def measure(bench: Bench, outcome: Outcome, progress: Callable[[Sample], None]) -> None:
-    """All rounds of one figure, added to `outcome` one by one; a failure ends it and is noted there."""
+def measure(bench: Bench, outcome: Outcome, progress: Callable[[str], None]) -> None:
+    """All rounds of one figure, added to `outcome` one by one; `progress` is called with a line on each sample.
+
+    A failure of ours ends the figure, a peer that fails is left out from then on; either is noted in `outcome`.
+    """
     answers: dict[str, bytes] = {}
+    remaining = list(outcome.figure.servers)
     try:
         for number in range(1, bench.effort.rounds + 1):
-            for server in outcome.figure.servers:
-                sample = one_sample(bench, outcome.figure, server, number, answers)
-                outcome.samples.append(sample)
-                progress(sample)
+            for server in tuple(remaining):
+                try:
+                    outcome.samples.append(one_sample(bench, outcome.figure, server, number, answers))
+                    progress(str(outcome.samples[-1]))
+                except LoadTestError as error:
+                    if server == outcome.figure.ours:
+                        raise
+                    remaining.remove(server)
+                    outcome.left_out.append(f"{server.label} is left out from round {number} on: {error}")
+                    progress(outcome.left_out[-1])
     except LoadTestError as error:
         outcome.failure = str(error)
+        progress(outcome.failure)
     except KeyboardInterrupt:
         outcome.failure = "interrupted"
         raise
@@ -67,7 +78,7 @@ def one_sample(bench: Bench, figure: Figure, server: Server, number: int, answer
             details, problems = measured(Subject(bench.effort, figure, running, folder))
         if figure.access_log:
             problems += missing_lines(running, details)
-    values = {goal.value: details[goal.value] for goal in figure.goals}
+    values = {value: details[value] for value in figure.values}
     return Sample(
         server.label, number, portable(running.command), values, details | {"stopped_by": running.stopped_by}, problems
     )

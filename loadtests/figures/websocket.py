@@ -1,17 +1,11 @@
-"""The figures of WebSockets."""
+"""The figures of WebSockets on one thread of ordinary Python."""
 
-from loadtests.figures.figure import Figure, Goal
-from loadtests.servers.commands import granian, threadserve, uvicorn
+from loadtests.figures.figure import Figure, Goal, Peer, echoing
+from loadtests.figures.request_path import ECHO, LARGE, SMALL
+from loadtests.servers.commands import threadserve, uvicorn
 
-ECHO = "loadtests.apps.echo:app"
-SMALL = 100
-LARGE = 65_000
 OURS = threadserve("ordinary", 1, ws="auto")
 IDLE_OPTIONS = ("--ws-ping-interval", "2", "--timeout-keep-alive", "600")
-
-
-def messages_per_second(target: float) -> tuple[Goal, ...]:
-    return (Goal("messages/s", "at least", target),)
 
 
 WEBSOCKET_FIGURES = (
@@ -21,8 +15,7 @@ WEBSOCKET_FIGURES = (
         measure="echo",
         app=ECHO,
         ours=OURS,
-        goals=messages_per_second(1.25),
-        peers=(uvicorn(ws="wsproto"),),
+        peers=(echoing(uvicorn(ws="wsproto"), messages=1.25),),
         message_size=SMALL,
     ),
     Figure(
@@ -31,8 +24,7 @@ WEBSOCKET_FIGURES = (
         measure="echo",
         app=ECHO,
         ours=OURS,
-        goals=messages_per_second(1.0),
-        peers=(uvicorn(ws="websockets-sansio"),),
+        peers=(echoing(uvicorn(ws="websockets-sansio"), messages=1.0),),
         message_size=SMALL,
     ),
     Figure(
@@ -41,8 +33,7 @@ WEBSOCKET_FIGURES = (
         measure="echo",
         app=ECHO,
         ours=OURS,
-        goals=messages_per_second(1.5),
-        peers=(uvicorn(ws="wsproto"),),
+        peers=(echoing(uvicorn(ws="wsproto"), messages=1.5),),
         message_size=LARGE,
     ),
     Figure(
@@ -51,20 +42,11 @@ WEBSOCKET_FIGURES = (
         measure="echo",
         app=ECHO,
         ours=threadserve("ordinary", 1, ws="websockets"),
-        goals=messages_per_second(1.5),
-        peers=(uvicorn(ws="wsproto"),),
-        others=(uvicorn(ws="websockets-sansio"),),
+        peers=(
+            echoing(uvicorn(ws="wsproto"), messages=1.5),
+            Peer((uvicorn(ws="websockets-sansio"),), (Goal("messages/s"),)),
+        ),
         message_size=LARGE,
-    ),
-    Figure(
-        name="ws-threads",
-        title="WebSocket echo of 100 bytes, 2 threads on free-threaded Python",
-        measure="echo",
-        app=ECHO,
-        ours=threadserve("free-threaded", 2, ws="auto"),
-        goals=messages_per_second(1.2),
-        peers=(granian(2, ws=True), granian(2, "--runtime-mode", "st", ws=True)),
-        message_size=SMALL,
     ),
     Figure(
         name="ws-idle",
@@ -72,10 +54,6 @@ WEBSOCKET_FIGURES = (
         measure="idle",
         app=ECHO,
         ours=threadserve("ordinary", 1, *IDLE_OPTIONS, ws="auto"),
-        goals=(
-            Goal("kB beyond", "at most", 12, itself=True),
-            Goal("kB per WebSocket", itself=True),
-            Goal("kB per keep-alive connection", itself=True),
-        ),
+        alone=(Goal("kB beyond", "at most", 12), Goal("kB per WebSocket"), Goal("kB per keep-alive connection")),
     ),
 )

@@ -1,6 +1,6 @@
 """The figures of WSGI applications."""
 
-from loadtests.figures.figure import Figure, Goal, memory, requests_per_second
+from loadtests.figures.figure import Figure, Goal, Peer, against, memory
 from loadtests.servers.commands import granian, gunicorn, threadserve, waitress
 
 HELLO = "loadtests.apps.wsgi:hello"
@@ -14,8 +14,9 @@ WSGI_FIGURES = (
         measure="rate",
         app=HELLO,
         ours=HELLO_THREADS,
-        goals=requests_per_second(1.5),
-        peers=(granian(2, interface="wsgi"), granian(2, "--runtime-mode", "st", interface="wsgi")),
+        peers=(
+            against(granian(2, interface="wsgi"), granian(2, "--runtime-mode", "st", interface="wsgi"), requests=1.5),
+        ),
     ),
     Figure(
         name="wsgi-gunicorn",
@@ -23,8 +24,7 @@ WSGI_FIGURES = (
         measure="rate",
         app=HELLO,
         ours=HELLO_THREADS,
-        goals=requests_per_second(4),
-        peers=(gunicorn("free-threaded", workers=1, threads=8),),
+        peers=(against(gunicorn("free-threaded", workers=1, threads=8), requests=4),),
     ),
     Figure(
         name="wsgi-waitress",
@@ -32,8 +32,7 @@ WSGI_FIGURES = (
         measure="rate",
         app=HELLO,
         ours=HELLO_THREADS,
-        goals=requests_per_second(5),
-        peers=(waitress("free-threaded", threads=8),),
+        peers=(against(waitress("free-threaded", threads=8), requests=5),),
     ),
     Figure(
         name="wsgi-hello",
@@ -41,8 +40,7 @@ WSGI_FIGURES = (
         measure="rate",
         app=HELLO,
         ours=threadserve("ordinary", 1, interface="wsgi"),
-        goals=requests_per_second(0.9),
-        peers=(granian(1, build="ordinary", interface="wsgi"),),
+        peers=(against(granian(1, build="ordinary", interface="wsgi"), requests=0.9),),
     ),
     Figure(
         name="wsgi-flask",
@@ -50,8 +48,9 @@ WSGI_FIGURES = (
         measure="rate-and-memory",
         app="loadtests.apps.flask_json:app",
         ours=HELLO_THREADS,
-        goals=(*requests_per_second(1.2), *memory(0.6)),
-        peers=(gunicorn("ordinary", workers=2, threads=8),),
+        peers=(
+            Peer((gunicorn("ordinary", workers=2, threads=8),), (Goal("requests/s", "at least", 1.2), *memory(0.6))),
+        ),
         app_requires=("flask",),
     ),
     Figure(
@@ -60,8 +59,7 @@ WSGI_FIGURES = (
         measure="rate",
         app="loadtests.apps.wsgi:cpu_bound",
         ours=HELLO_THREADS,
-        goals=requests_per_second(1.7),
-        peers=(threadserve("free-threaded", 2, interface="wsgi", wsgi_threads=1),),
+        peers=(against(threadserve("free-threaded", 2, interface="wsgi", wsgi_threads=1), requests=1.7),),
     ),
     Figure(
         name="wsgi-streaming",
@@ -69,9 +67,6 @@ WSGI_FIGURES = (
         measure="streaming",
         app="loadtests.apps.wsgi_streaming:app",
         ours=HELLO_THREADS,
-        goals=(
-            Goal("MB grown by upload", "at most", 20, itself=True),
-            Goal("MB grown by download", "at most", 20, itself=True),
-        ),
+        alone=(Goal("MB grown by upload", "at most", 20), Goal("MB grown by download", "at most", 20)),
     ),
 )

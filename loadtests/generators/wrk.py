@@ -57,7 +57,7 @@ def command(load: Load, seconds: int, request: Request, port: int, script: Path)
     """The command line; `script` is the file that `script_for` fills."""
     headers = [part for name, value in request.headers.items() for part in ("--header", f"{name}: {value}")]
     numbers = ["--threads", str(load.threads), "--connections", str(load.connections), "--duration", f"{seconds}s"]
-    return ["wrk", *numbers, *headers, "--script", str(script), f"http://127.0.0.1:{port}{request.path}"]
+    return ["wrk", *numbers, *headers, "--script", str(script), request.url(port)]
 
 
 def script_for(request: Request) -> str:

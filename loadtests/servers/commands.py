@@ -7,6 +7,8 @@ only where a figure is about them.
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from loadtests.servers.certificates import Certificate
+
 Build = Literal["ordinary", "free-threaded"]
 Distribution = Literal["least-busy", "kernel"]
 Interface = Literal["asgi", "wsgi"]
@@ -20,7 +22,7 @@ class Server:
     """How one server is started; the application, host and port are added then.
 
     `requires` are the packages that it is made of. `ready_line` is in its log once for each of its `workers` that has
-    started; "" where the first answer says it.
+    started; "" where the first answer says it. `tls_options` take the files of a certificate and of its key.
     """
 
     label: str
@@ -31,11 +33,14 @@ class Server:
     ready_line: str = ""
     workers: int = 1
     address: tuple[str, ...] = HOST_AND_PORT
+    tls_options: tuple[str, str] = ("--ssl-certfile", "--ssl-keyfile")
 
-    def command(self, python: str, app: str, port: int | str) -> list[str]:
-        """The whole command line, for an application as module:attribute."""
+    def command(self, python: str, app: str, port: int | str, certificate: Certificate | None = None) -> list[str]:
+        """The whole command line, for an application as module:attribute; with a certificate over TLS."""
         address = [part.format(port=port) for part in self.address]
-        return [python, "-m", self.module, *address, *self.options, app]
+        files = (certificate.file, certificate.key) if certificate else ()
+        tls = [part for option, file in zip(self.tls_options, files, strict=False) for part in (option, file)]
+        return [python, "-m", self.module, *address, *self.options, *tls, app]
 
 
 def threadserve(
@@ -104,6 +109,7 @@ def granian(
         requires=("granian", "uvloop"),
         ready_line="Started worker-",
         workers=workers,
+        tls_options=("--ssl-certificate", "--ssl-keyfile"),
     )
 
 
@@ -117,6 +123,7 @@ def h2corn(build: Build, *, workers: int) -> Server:
         requires=("h2corn", "uvloop"),
         ready_line="Started worker [",
         workers=workers,
+        tls_options=("--certfile", "--keyfile"),
     )
 
 
@@ -190,6 +197,18 @@ def cheroot(build: Build, *, threads: int) -> Server:
         options=("--threads", str(threads)),
         requires=("cheroot",),
         address=("--bind", "127.0.0.1:{port}"),
+    )
+
+
+def fixed_bytes() -> Server:
+    """No server at all: the same bytes for whatever arrives, from one thread."""
+    return Server(
+        label="fixed bytes from an empty uvloop protocol",
+        build="free-threaded",
+        module="loadtests.servers.fixed_bytes",
+        options=(),
+        requires=("uvloop",),
+        address=("{port}",),
     )
 
 

@@ -3,6 +3,7 @@
 import http.client
 import secrets
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ from pathlib import Path
 from loadtests.errors import LoadTestError
 from loadtests.process_groups import process_group
 from loadtests.request import Request
+from loadtests.servers import certificates
 from loadtests.servers.commands import Server
 from loadtests.servers.interpreters import ROOT
 
 START_DEADLINE = 120.0
 STOP_DEADLINE = 30.0
+ANSWER_SECONDS = 10
 # Below those that Linux gives to clients, and to servers that want any.
 PORTS = range(10_000, 32_768)
 
@@ -51,7 +54,8 @@ def serving(
     block nor the load tests. Raises LoadTestError where it does not start, answer, or survive the block.
     """
     port = free_port()
-    command = server.command(python, app, port)
+    certificate = certificates.make(folder) if request.tls else None
+    command = server.command(python, app, port, certificate)
     log, access_log = folder / "stderr", folder / "stdout"
     with process_group() as group:
         with log.open("wb") as stderr, access_log.open("wb") as stdout:
@@ -96,7 +100,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], running: Running, server:
 
 def ask(port: int, request: Request) -> bytes | None:
     """One request as the load will be; None where nobody answers yet. Raises LoadTestError for a wrong answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = connection_for(request, port)
     try:
         connection.request("POST" if request.body else "GET", request.path, request.body or None, request.headers)
         response = connection.getresponse()
@@ -112,6 +116,14 @@ def ask(port: int, request: Request) -> bytes | None:
     if request.new_connection and not response.will_close:
         raise LoadTestError("the server keeps a connection open that the client asked it to close")
     return body
+
+
+def connection_for(request: Request, port: int) -> http.client.HTTPConnection:
+    """A connection that will be opened; over TLS any certificate does."""
+    if request.tls:
+        context = ssl._create_unverified_context()
+        return http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
 
 
 def require_same_answer(answers: dict[str, bytes], label: str, answer: bytes) -> None:

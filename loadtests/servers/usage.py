@@ -36,11 +36,21 @@ def read(pid: int) -> Reading:
     processes = memory.tree(pid)
     return Reading(
         at=time.time(),
-        cpu_seconds=sum(sum(process.cpu_times()[:4]) for process in processes),
+        cpu_seconds=cpu_of(processes),
         threads=sum(process.num_threads() for process in processes),
         processes=len(processes),
         memory=memory.of_processes(processes),
     )
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU seconds of all processes of the tree since they started; raises psutil.Error."""
+    return cpu_of(memory.tree(pid))
+
+
+def cpu_of(processes: Sequence[psutil.Process]) -> float:
+    """The CPU seconds of these, and of those of their children that have ended."""
+    return sum(sum(process.cpu_times()[:4]) for process in processes)
 
 
 @dataclass

@@ -1,0 +1,37 @@
+"""`python -m loadtests.servers.fixed_bytes PORT`: the least that a hello world can cost, on one thread with uvloop.
+
+An empty protocol writes the same response for whatever arrives. It reads no request, and runs no application.
+"""
+
+import asyncio
+import sys
+from typing import cast
+
+import uvloop
+
+from loadtests.apps.hello import BODY, HEADERS
+
+RESPONSE = b"HTTP/1.1 200 OK\r\n%b\r\n%b" % (b"".join(b"%b: %b\r\n" % field for field in HEADERS), BODY)
+# As many as threadserve lets wait.
+BACKLOG = 2048
+
+
+class FixedBytes(asyncio.Protocol):
+    """One connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._write = cast("asyncio.Transport", transport).write
+
+    def data_received(self, data: bytes) -> None:
+        self._write(RESPONSE)
+
+
+async def serve(port: int) -> None:
+    """Serves until the process is ended."""
+    server = await asyncio.get_running_loop().create_server(FixedBytes, "127.0.0.1", port, backlog=BACKLOG)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(int(sys.argv[1])))
