@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from support.refusals import HEADS
 from support.streams import DAMAGE, TOKEN, good_requests, streams
 
+from threadserve.http.errors import HTTPError
 from threadserve.http1 import scan
-from threadserve.http1.grammar import METHODS
+from threadserve.http1.grammar import METHODS, explain_head
 from threadserve.http1.rules import SPECIAL
 from threadserve.http1.scan import Scanner
 
@@ -23,7 +24,9 @@ FIELDS = [(b"host", b"x"), (b"x-a", b"b c"), (b"empty", b""), (b"forwarded", b"f
 # Bytes that mean something in a head, and neighbours of those that a name, a value or a target may have.
 some_bytes = st.sampled_from([*DAMAGE, b"h", b"H", b"HTTP/1.", b"*", b"{", b"@", b"[", b"`", b"\x1f", b"!", b'"', b"$"])
 methods = st.sampled_from([*METHODS, b"get", b"GETS", b"GE", b"OPTION", b"OPTIONSX", b""])
-targets = st.sampled_from([b"*", b"http://", b"http://x", b"HtTpS://x/a?b", b"https:/x", b"htt://x", b"h", b"", b"//"])
+targets = st.sampled_from(
+    [b"*", b"http://", b"http://x", b"HtTpS://x/a?b", b"https:/x", b"htt://x", b"http://x://", b"h", b"", b"//"]
+)
 target_text = st.binary(max_size=12).map(lambda text: b"/" + text)
 versions = st.sampled_from(
     [b" HTTP/1.1\r\n", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b" HTTP/1.2\r\n", b" HTTP/1.1\n", b""]
@@ -133,6 +136,20 @@ def test_part_of_a_head_is_none() -> None:
         assert scanner.scan(HEAD[:end], 0) is None
         assert scanner.scan(b"x" + HEAD[:end], 1) is None
     assert scanner.scan(HEAD, len(HEAD)) is None
+
+
+@settings(max_examples=500)
+@given(data=heads | changed_heads())
+def test_what_is_not_taken_can_be_explained_and_what_is_never_was(data: bytes) -> None:
+    data = data[: data.find(b"\r\n\r\n") + 4]
+    scanned = Scanner(1).scan(data, 0)
+    if scanned is None and data.endswith(b"\r\n\r\n") and not data.startswith(b"\r\n"):
+        with pytest.raises(HTTPError):
+            explain_head(data, 0, 0, len(data))
+    elif scanned is not None:
+        unchecked = 0
+        for end in range(scanned[0]):
+            unchecked = explain_head(data[:end], 0, unchecked, len(data))
 
 
 def both(twin: Any, data: bytes, position: int = 0) -> tuple[Any, ...] | None:

@@ -5,9 +5,25 @@ from dataclasses import dataclass
 
 from threadserve.http.errors import HTTPError
 from threadserve.http.head import RequestHead
+from threadserve.http1.parsers import parser_maker
 from threadserve.http1.reader import Reader
+from threadserve.http1.scan import Scanner
 
 NewReader = Callable[..., Reader]
+
+
+def reader_maker(parser_name: str) -> NewReader:
+    """What makes readers with this parser; their limits are those of a server unless given."""
+    scanner = Scanner(1)
+    make_parser = parser_maker(parser_name)
+
+    def make(
+        *, head_limit: int = 65536, field_limit: int = 100, chunk_line_limit: int = 1024, trailers_limit: int = 16384
+    ) -> Reader:
+        parser = make_parser() if make_parser is not None else None
+        return Reader(head_limit, field_limit, chunk_line_limit, trailers_limit, scanner, parser)
+
+    return make
 
 
 @dataclass
@@ -25,6 +41,11 @@ class Reading:
 
     messages: list[Message]
     error: HTTPError | None = None
+
+
+def in_pieces(data: bytes, step: int) -> list[bytes]:
+    """`data` in pieces of `step` bytes."""
+    return [data[at : at + step] for at in range(0, len(data), step)]
 
 
 def read(reader: Reader, pieces: Iterable[bytes]) -> Reading:

@@ -1,7 +1,7 @@
-"""The grammar of RFC 9112 as patterns: what may pass to a parser, and why the rest may not.
+"""The grammar of RFC 9112 as patterns: what may pass, and why the rest may not.
 
-One strict grammar stands before both parsers, so that neither decides alone what is a request. Runs on the connection's
-loop thread; keeps no state and never changes the bytes.
+One strict grammar decides what is a request, whatever reads it then. Runs on the connection's loop thread; keeps no
+state and never changes the bytes.
 """
 
 import re
@@ -17,17 +17,16 @@ METHODS = (
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # Without "#": a fragment is no part of a request target (RFC 9112 section 3.2).
-TARGET = rb"[\x21\x22\x24-\x7e]"
-VALUE = rb"[\t\x20-\x7e\x80-\xff]"
-FIELD_LINE = TOKEN + rb"++:%b*+\r\n" % VALUE
+TARGET_BYTE = rb"[\x21\x22\x24-\x7e]"
+VALUE_BYTE = rb"[\t\x20-\x7e\x80-\xff]"
+FIELD_LINE = TOKEN + rb"++:%b*+\r\n" % VALUE_BYTE
+# In origin-form and absolute-form (RFC 9112 section 3.2).
+TARGET = rb"/%b*+|[Hh][Tt][Tt][Pp][Ss]?://%b++" % (TARGET_BYTE, TARGET_BYTE)
 # Three groups: the method, the target, and the digit of HTTP/1.0.
-REQUEST_LINE = (
-    rb"(%b) (/%b*+|[Hh][Tt][Tt][Pp][Ss]?://%b++|(?<=OPTIONS )\*) HTTP/1\.(?:1|(0))\r\n"
-    % (b"|".join(METHODS), TARGET, TARGET)
-)  # fmt: skip
+REQUEST_LINE = rb"(%b) (%b|(?<=OPTIONS )\*) HTTP/1\.(?:1|(0))\r\n" % (b"|".join(METHODS), TARGET)
 HEAD = REQUEST_LINE + b"(?:" + FIELD_LINE + rb")*+\r\n"
 
-FIELD = re.compile(b"(" + TOKEN + rb"++):[\t ]*+(%b*+)\r\n" % VALUE)
+FIELD = re.compile(b"(" + TOKEN + rb"++):[\t ]*+(%b*+)\r\n" % VALUE_BYTE)
 TRAILER_LINES = re.compile(b"(?:" + FIELD_LINE + rb")*+\r\n")
 QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 # White space around ";" and "=" is taken, but not behind the size or an extension (RFC 9112 section 7.1.1).
@@ -40,12 +39,12 @@ CHUNK_SIZE_DIGITS = 15
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,%d})(?:%b)*+\r\n" % (CHUNK_SIZE_DIGITS, CHUNK_EXTENSION))
 
 _request_line_bytes = re.compile(rb"[\x20-\x7e]*+(?:\r\n?+)?")
-_field_line_bytes = re.compile(VALUE + rb"*+(?:\r\n?+)?")
+_field_line_bytes = re.compile(VALUE_BYTE + rb"*+(?:\r\n?+)?")
 # As much of a chunk's line as is good: its size, whole extensions, and the beginning of one that is not whole.
 _chunk_line = re.compile(rb"([0-9A-Fa-f]*+)(?:%b(?=[\t ]*+;|\r))*+(%b)?" % (CHUNK_EXTENSION, BEGUN_EXTENSION))
 _token = re.compile(TOKEN + rb"++")
 _version = re.compile(rb"HTTP/[0-9]\.[0-9]")
-_target = re.compile(TARGET + b"++")
+_target = re.compile(TARGET)
 
 
 def explain_head(data: bytes, start: int, unchecked: int, limit: int) -> int:
@@ -127,17 +126,8 @@ def check_request_line(line: bytes) -> None:
         raise bad_request(f"malformed method: {readable(method)}")
     if method not in METHODS:
         raise HTTPError(501, f"method not implemented: {readable(method)}")
-    if not _target.fullmatch(target) or not acceptable_form(method, target):
+    if not _target.fullmatch(target) and (target != b"*" or method != b"OPTIONS"):
         raise bad_request(f"malformed request target: {readable(target)}")
-
-
-def acceptable_form(method: bytes, target: bytes) -> bool:
-    """Whether a target is in origin-form, absolute-form or, for OPTIONS, asterisk-form (RFC 9112 section 3.2)."""
-    if target == b"*":
-        return method == b"OPTIONS"
-    return target.startswith(b"/") or (
-        target.lower().startswith((b"http://", b"https://")) and not target.endswith(b"://")
-    )
 
 
 def too_long(head: bytes, limit: int) -> HTTPError:

@@ -50,8 +50,8 @@ cdef int fill_texts(tuple values, Text *texts) except -1:
 cdef int fill_tables() except -1:
     for i in range(256):
         text = bytes((i,))
-        target_bytes[i] = re.fullmatch(grammar.TARGET, text) is not None
-        value_bytes[i] = re.fullmatch(grammar.VALUE, text) is not None
+        target_bytes[i] = re.fullmatch(grammar.TARGET_BYTE, text) is not None
+        value_bytes[i] = re.fullmatch(grammar.VALUE_BYTE, text) is not None
         name_bytes[i] = text.lower()[0] if re.fullmatch(grammar.TOKEN, text) else 0
         begins_special[i] = any([name.startswith(text) for name in SPECIAL])
     fill_texts(METHODS, methods)
