@@ -1,6 +1,7 @@
 """The configuration: defaults, types, checks and the one line that names what is wrong."""
 
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,24 @@ BAD = [
 @pytest.mark.parametrize(("name", "default"), UVICORN_DEFAULTS.items())
 def test_a_default_is_uvicorns(name: str, default: object) -> None:
     assert getattr(Config(APP), name) == default
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "library"),
+    [
+        ("http", "httptools", "httptools"),
+        ("ws", "websockets", "websockets"),
+        ("ws", "websockets-sansio", "websockets"),
+    ],
+)
+def test_what_a_value_needs_must_be_installed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: Any, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ConfigError) as refused:
+        Config(APP, **{name: value})
+    assert str(refused.value) == f"{name}: {value} needs the library {library}, which is not installed"
+    assert getattr(Config(APP), name) == "auto"
 
 
 @pytest.mark.parametrize(("name", "value"), GOOD)

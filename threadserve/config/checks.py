@@ -4,7 +4,8 @@ Runs on whichever thread makes a configuration. It owns nothing, keeps nothing a
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,18 @@ def loop_name(name: str) -> str | None:
     if name in LOOPS or ":" in name:
         return None
     return f"{name!r} is not one of {', '.join(LOOPS)}, or module:attribute"
+
+
+def installed(libraries: Mapping[str, str]) -> Check:
+    """A check that the library that a value needs is there."""
+
+    def check(value: str) -> str | None:
+        library = libraries.get(value)
+        if library is None or find_spec(library) is not None:
+            return None
+        return f"{value} needs the library {library}, which is not installed"
+
+    return check
 
 
 def octal_mode(mode: str | int) -> str | None:

@@ -7,8 +7,6 @@ references, and threads that share one wait for each other.
 import importlib.util
 from collections.abc import Callable
 
-from threadserve.errors import ConfigError
-
 Unmask = Callable[[bytes | bytearray, int, int], bytes | bytearray]
 
 # From this size on four translated slices are quicker than one exclusive or of two large numbers.
@@ -18,13 +16,10 @@ LARGE = 1500
 def unmasker(implementation: str) -> Unmask:
     """A function that returns the payload from `start` to `end` of some bytes, whose mask stands right before it.
 
-    With the implementation "websockets" that is that library's, where it has been compiled. Raises `ConfigError` where
-    it is not installed.
+    With the implementation "websockets" that is that library's, where it has been compiled.
     """
     if implementation not in ("websockets", "websockets-sansio"):
         return table_unmasker()
-    if importlib.util.find_spec("websockets") is None:
-        raise ConfigError("ws", f"{implementation} needs the library websockets, which is not installed")
     if importlib.util.find_spec("websockets.speedups") is None:
         return table_unmasker()
     from websockets.speedups import apply_mask

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from threadserve.config.build import threads_or_auto
-from threadserve.config.checks import at_least, between, hosts, loop_name, octal_mode, texts
+from threadserve.config.checks import at_least, between, hosts, installed, loop_name, octal_mode, texts
 from threadserve.config.declaring import setting
 
 
@@ -51,4 +51,6 @@ class Serving:
         check=loop_name,
         metavar="[auto|asyncio|uvloop]",
     )
-    http: Literal["auto", "h11", "httptools"] = setting("auto", "HTTP/1.1 parser; auto is httptools.")
+    http: Literal["auto", "h11", "httptools"] = setting(
+        "auto", "HTTP/1.1 parser; auto is httptools.", check=installed({"httptools": "httptools"})
+    )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from threadserve.config.checks import at_least, between
+from threadserve.config.checks import at_least, between, installed
 from threadserve.config.declaring import LONGEST_TIMEOUT, setting
 
 
@@ -14,7 +14,9 @@ class WebSockets:
     heading: ClassVar = "WebSockets"
 
     ws: Literal["auto", "wsproto", "websockets", "websockets-sansio", "none"] = setting(
-        "auto", "WebSocket implementation; auto is wsproto, and none serves no WebSockets."
+        "auto",
+        "WebSocket implementation; auto is wsproto, and none serves no WebSockets.",
+        check=installed({"websockets": "websockets", "websockets-sansio": "websockets"}),
     )
     ws_max_size: int = setting(
         16 * 1024 * 1024, "Largest message that a client may send.", check=at_least(1), metavar="BYTES"
