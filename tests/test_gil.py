@@ -239,6 +239,21 @@ def test_the_moment_of_an_import_is_no_alarm(build: Build, caplog: pytest.LogCap
     assert messages(caplog) == ["The GIL is on, so threads take turns: which module turned it on is not known"]
 
 
+def test_the_servers_own_modules_are_no_candidates(
+    build: Build, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = GilGuard()
+    guard.install()
+    for name in ("extension", "threadserve.compiled"):
+        module = ModuleType(name)
+        module.__file__ = f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
+        monkeypatch.setitem(sys.modules, name, module)
+    build.has_gil = True
+    guard.check()
+    guard.check()
+    assert messages(caplog) == ["The GIL is on, so threads take turns: one of these modules turned it on: extension"]
+
+
 def test_many_candidates_are_cut_short(
     build: Build, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

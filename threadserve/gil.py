@@ -111,10 +111,11 @@ def forced_by() -> str:
 
 
 def extension_modules() -> set[str]:
-    """The names of the loaded extension modules, without Python's own."""
+    """The names of the loaded extension modules, without Python's own and the server's."""
+    ready = {*sys.stdlib_module_names, __name__.partition(".")[0]}
     return {
         name
         for name, module in sys.modules.copy().items()
-        if name.partition(".")[0] not in sys.stdlib_module_names
+        if name.partition(".")[0] not in ready
         and str(getattr(module, "__file__", None)).endswith(tuple(EXTENSION_SUFFIXES))
     }
