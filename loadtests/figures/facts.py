@@ -41,4 +41,5 @@ def describe(told: dict[str, Any]) -> str:
 def versions(interpreter: dict[str, Any]) -> str:
     suffix = "t" if interpreter["free_threaded"] else ""
     packages = ", ".join(f"{name} {version}" for name, version in interpreter["packages"].items())
-    return f"CPython {interpreter['version'].split()[0]}{suffix} with {packages}"
+    form = f", {interpreter['form']}" if interpreter["form"] else ""
+    return f"CPython {interpreter['version'].split()[0]}{suffix} with {packages}{form}"

@@ -6,8 +6,10 @@ from typing import Literal
 from loadtests.request import GET_ROOT, Request
 from loadtests.servers.commands import Server
 
-Measure = Literal["rate", "rate-and-memory", "latency", "memory", "echo", "streaming", "idle"]
+Measure = Literal["rate", "rate-and-memory", "latency", "memory", "echo", "streaming", "idle", "instructions"]
 Bound = Literal["at least", "at most"]
+# The value of the measure of that name.
+INSTRUCTIONS = "instructions per request"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Figure:
     """Some lines of the table.
 
     What is wanted of ours alone is in `alone`; every one of `peers` has its own goals. `message_size` is that of
-    WebSocket messages, in bytes.
+    WebSocket messages, in bytes, and `benchmark` the one of `loadtests.micro` whose instructions are counted.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Figure:
     alone: tuple[Goal, ...] = ()
     request: Request = GET_ROOT
     message_size: int = 0
+    benchmark: str = ""
     access_log: bool = False
     app_requires: tuple[str, ...] = ()
 
@@ -69,6 +72,11 @@ class Figure:
     def servers(self) -> tuple[Server, ...]:
         """In the order of a round."""
         return (self.ours, *(way for peer in self.peers for way in peer.ways))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the same comes out each time, so that one round is enough."""
+        return self.measure == "instructions"
 
     @property
     def values(self) -> list[str]:

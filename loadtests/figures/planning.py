@@ -15,6 +15,13 @@ def required(figure: Figure, server: Server) -> set[str]:
     return {*server.requires, *figure.app_requires}
 
 
+def lacking(figure: Figure, server: Server, interpreter: Interpreter) -> str:
+    """Why the server cannot be measured on its interpreter, or ""."""
+    if server.interpreted and interpreter.form == "interpreted":
+        return f"{interpreter.path} has no other form of threadserve to compare it with"
+    return interpreter.missing(required(figure, server))
+
+
 def needs(figures: Iterable[Figure], build: Build) -> set[str]:
     """The packages that the servers and apps of these figures need on an interpreter of this build."""
     return {
@@ -35,7 +42,7 @@ def outcomes_of(figures: Iterable[Figure], interpreters: Mapping[Build, Interpre
 
 
 def outcome_of(figure: Figure, interpreters: Mapping[Build, Interpreter]) -> Outcome:
-    lacks = {server: interpreters[server.build].missing(required(figure, server)) for server in figure.servers}
+    lacks = {server: lacking(figure, server, interpreters[server.build]) for server in figure.servers}
     if lacks[figure.ours]:
         raise LoadTestError(lacks[figure.ours])
     left_out = [f"{server.label} is left out: {why}" for server, why in lacks.items() if why]

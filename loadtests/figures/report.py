@@ -1,6 +1,7 @@
 """What was measured: the samples, the medians and ratios made of them, and how both are written down."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -159,6 +160,8 @@ def complaints(outcome: Outcome) -> list[str]:
 def command_lines(outcome: Outcome) -> list[str]:
     """Each server's, once: with its kind of interpreter for the path, and PORT for a port that differs every time."""
     figure = outcome.figure
+    if figure.is_exact:
+        return [shlex.join(sample.command) for sample in outcome.samples]
     measured = {sample.server for sample in outcome.samples}
     certificate = certificates.ANY if figure.request.tls else None
     return [

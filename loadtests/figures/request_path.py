@@ -3,7 +3,7 @@
 On free-threaded Python ours has two threads, and counts against the best way of a peer, with one worker or two.
 """
 
-from loadtests.figures.figure import Figure, Goal, Peer, against, echoing
+from loadtests.figures.figure import INSTRUCTIONS, Figure, Goal, Peer, against, echoing
 from loadtests.request import Request
 from loadtests.servers.commands import fixed_bytes, granian, h2corn, threadserve, uvicorn
 
@@ -166,5 +166,15 @@ REQUEST_PATH_FIGURES = (
         ours=OURS_FOR_WEBSOCKETS,
         peers=(echoing(uvicorn(2, ws="websockets-sansio"), messages=1.0),),
         message_size=LARGE,
+    ),
+    Figure(
+        name="instructions",
+        title="a request and its response without sockets, free-threaded Python",
+        measure="instructions",
+        app=HELLO,
+        ours=threadserve("free-threaded", 1),
+        peers=(Peer((threadserve("free-threaded", 1, interpreted=True),), (Goal(INSTRUCTIONS, "at most"),)),),
+        alone=(Goal(INSTRUCTIONS),),
+        benchmark="get",
     ),
 )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.apps.cpu_bound import TURNS_VARIABLE
+from loadtests.counting import callgrind
 from loadtests.errors import LoadTestError
-from loadtests.figures.figure import Figure
+from loadtests.figures.figure import INSTRUCTIONS, Figure
 from loadtests.figures.measuring import Effort, Subject, measured
 from loadtests.figures.report import Outcome, Sample
 from loadtests.results.files import portable
@@ -49,7 +50,7 @@ def measure(bench: Bench, outcome: Outcome, progress: Callable[[str], None]) -> 
     answers: dict[str, bytes] = {}
     remaining = list(outcome.figure.servers)
     try:
-        for number in range(1, bench.effort.rounds + 1):
+        for number in range(1, (1 if outcome.figure.is_exact else bench.effort.rounds) + 1):
             for server in tuple(remaining):
                 try:
                     outcome.samples.append(one_sample(bench, outcome.figure, server, number, answers))
@@ -70,6 +71,8 @@ def measure(bench: Bench, outcome: Outcome, progress: Callable[[str], None]) -> 
 
 def one_sample(bench: Bench, figure: Figure, server: Server, number: int, answers: dict[str, bytes]) -> Sample:
     """Starts the server, warms it up, measures and stops it. Every server has to give the same answer."""
+    if figure.is_exact:
+        return instructions_of(bench, figure, server, number)
     python = bench.interpreters[server.build].path
     with tempfile.TemporaryDirectory(prefix="loadtests-") as name:
         folder = Path(name)
@@ -82,6 +85,16 @@ def one_sample(bench: Bench, figure: Figure, server: Server, number: int, answer
     return Sample(
         server.label, number, portable(running.command), values, details | {"stopped_by": running.stopped_by}, problems
     )
+
+
+def instructions_of(bench: Bench, figure: Figure, server: Server, number: int) -> Sample:
+    """Counts without a server; raises LoadTestError where it is not the form of threadserve that is wanted."""
+    python = bench.interpreters[server.build].path
+    counted = callgrind.count(python, figure.benchmark, bench.environment | server.variables)
+    if server.interpreted and counted.form != "interpreted":
+        raise LoadTestError(f"threadserve was {counted.form}, although {', '.join(server.variables)} was set")
+    values = {INSTRUCTIONS: counted.instructions}
+    return Sample(server.label, number, portable(counted.command), values, {"form": counted.form}, [])
 
 
 def missing_lines(running: Running, details: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadtests.servers.certificates import Certificate
+from threadserve import forms
 
 Build = Literal["ordinary", "free-threaded"]
 Distribution = Literal["least-busy", "kernel"]
@@ -22,7 +23,8 @@ class Server:
     """How one server is started; the application, host and port are added then.
 
     `requires` are the packages that it is made of. `ready_line` is in its log once for each of its `workers` that has
-    started; "" where the first answer says it. `tls_options` take the files of a certificate and of its key.
+    started; "" where the first answer says it. `tls_options` take the files of a certificate and of its key. An
+    `installed` module is not looked for in the working directory, and `interpreted` is threadserve in its Python form.
     """
 
     label: str
@@ -34,13 +36,21 @@ class Server:
     workers: int = 1
     address: tuple[str, ...] = HOST_AND_PORT
     tls_options: tuple[str, str] = ("--ssl-certfile", "--ssl-keyfile")
+    installed: bool = False
+    interpreted: bool = False
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What its environment needs beside what all servers have."""
+        return {forms.VARIABLE: "1"} if self.interpreted else {}
 
     def command(self, python: str, app: str, port: int | str, certificate: Certificate | None = None) -> list[str]:
         """The whole command line, for an application as module:attribute; with a certificate over TLS."""
         address = [part.format(port=port) for part in self.address]
         files = (certificate.file, certificate.key) if certificate else ()
         tls = [part for option, file in zip(self.tls_options, files, strict=False) for part in (option, file)]
-        return [python, "-m", self.module, *address, *self.options, *tls, app]
+        path = ("-P",) if self.installed else ()
+        return [python, *path, "-m", self.module, *address, *self.options, *tls, app]
 
 
 def threadserve(
@@ -52,14 +62,16 @@ def threadserve(
     wsgi_threads: int | None = None,
     ws: WebSockets = "none",
     access_log: bool = False,
+    interpreted: bool = False,
 ) -> Server:
-    """threadserve, one process; without `wsgi_threads` with its default pool."""
+    """threadserve as it is installed, one process; without `wsgi_threads` with its default pool."""
     pool = ("--wsgi-threads", str(wsgi_threads)) if wsgi_threads else ()
     label = [
         f"threadserve, {counted(threads, 'thread')}",
         *([distribute] if distribute != "least-busy" else []),
         *([" ".join(pool)] if pool else []),
         *([f"--ws {ws}"] if ws not in ("none", "auto") else []),
+        *(["interpreted"] if interpreted else []),
     ]
     return Server(
         label=", ".join(label),
@@ -72,6 +84,8 @@ def threadserve(
             access_log_option(access_log),
         ),
         requires=("threadserve", "click", "h11", "uvloop", *websocket_packages(ws)),
+        installed=True,
+        interpreted=interpreted,
     )
 
 

@@ -48,24 +48,27 @@ for name in ("threadserve", "uvicorn", "granian", "h2corn", "hypercorn", "daphne
         packages[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         packages[name] = getattr(module, "__version__", "unknown")
+form = importlib.import_module("threadserve.forms").form() if "threadserve" in packages else ""
 print(json.dumps({
     "version": sys.version,
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "gil_enabled": getattr(sys, "_is_gil_enabled", lambda: True)(),
     "packages": packages,
+    "form": form,
 }))
 """
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """One interpreter and the versions of what it has installed."""
+    """One interpreter and the versions of what it has installed; `form` is that of threadserve, "" without it."""
 
     path: str
     version: str
     free_threaded: bool
     gil_enabled: bool
     packages: dict[str, str]
+    form: str = ""
 
     def facts(self) -> dict[str, Any]:
         """All of it, as JSON takes it; the path within this clone where it is there."""
@@ -123,7 +126,12 @@ def probe(path: Path) -> Interpreter:
     """Asks an interpreter about itself; raises LoadTestError where it does not answer."""
     try:
         done = subprocess.run(
-            [path, "-c", PROBE], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PROBE_SECONDS
+            [path, "-P", "-c", PROBE],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LoadTestError(f"{path} does not run: {error}") from None

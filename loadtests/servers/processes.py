@@ -62,7 +62,7 @@ def serving(
             process = subprocess.Popen(
                 command,
                 cwd=working_directory,
-                env=environment,
+                env=environment | server.variables,
                 stdout=stdout,
                 stderr=stderr,
                 stdin=subprocess.DEVNULL,
