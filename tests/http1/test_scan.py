@@ -1,9 +1,6 @@
 """The scan of a head: what it takes, and that its two forms are the same byte for byte."""
 
 import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.refusals import HEADS
 from support.streams import DAMAGE, TOKEN, good_requests, streams
+from support.twins import twin_of
 
 from threadserve.http.errors import HTTPError
 from threadserve.http1 import scan
@@ -56,15 +54,7 @@ def changed_heads(draw: st.DrawFn) -> bytes:
 @pytest.fixture(scope="module")
 def twin() -> Any:
     """The Python form of the module of which the compiled form serves."""
-    source = Path(str(scan.__file__)).with_name("scan.py")
-    if Path(str(scan.__file__)) == source:
-        pytest.skip("only the Python form is here")
-    loader = SourceFileLoader("scan_twin", str(source))
-    spec = spec_from_loader("scan_twin", loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return twin_of(scan)
 
 
 def test_a_head_is_taken_apart() -> None:
