@@ -12,12 +12,15 @@ from typing import Any
 
 from wsproto.frame_protocol import CloseReason, ParseFailed
 
+from threadserve.http.flow import FlowControl
 from threadserve.http.loop_state import LoopState
 from threadserve.types import Message
+from threadserve.websocket.codec import frame_head, server_frame
 from threadserve.websocket.deflate import BoundedDeflate
 from threadserve.websocket.exchange import ABNORMAL, INTERNAL_ERROR, SERVICE_RESTART, WebSocketExchange
-from threadserve.websocket.frames import FrameReader, head_of
+from threadserve.websocket.frames import Close, Event, FrameReader, Ping, Pong, close_frame
 from threadserve.websocket.handshake import Handshake
+from threadserve.websocket.heads import FINAL, PING, PONG
 from threadserve.websocket.masking import Unmask
 from threadserve.websocket.scope import websocket_scope
 
@@ -27,11 +30,10 @@ OPEN = 1
 CLOSING = 2  # Our close frame is on its way, and the client's is awaited.
 ENDED = 3
 
-LARGE = 65536
 PING_SIZE = 4
 
 
-class WebSocketConnection(FrameReader, asyncio.Protocol):
+class WebSocketConnection(FlowControl, asyncio.Protocol):
     """One connection. The event loop calls it, and its exchange calls back."""
 
     __slots__ = (
@@ -40,15 +42,18 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
         "_ping",
         "_pong_due",
         "_queue_limit",
+        "_reader",
         "_state",
-        "compresses",
         "deadline",
+        "deflate",
         "is_stalled",
         "write",
     )
 
     def __init__(self, state: LoopState, transport: asyncio.Transport, unmask: Unmask) -> None:
-        super().__init__(state.ws_max_size, unmask)
+        super().__init__()
+        self._reader = FrameReader(state.ws_max_size, unmask)
+        self.deflate: BoundedDeflate | None = None
         self._state = state
         self._queue_limit = state.ws_max_queue
         self._exchange: WebSocketExchange | None = None
@@ -58,7 +63,6 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
         self.transport = transport
         self.write: Callable[[bytes | bytearray], None] = transport.write
         self.is_stalled = False
-        self.compresses = False
         self.deadline = inf
 
     def take_over(self, scope: dict[str, Any], handshake: Handshake, rest: bytes) -> None:
@@ -76,15 +80,35 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived: whole frames are taken up, and the rest is kept."""
+        if self._phase == ENDED:
+            return
+        self._reader.feed(data)
         if self._phase == CONNECTING or self.is_stalled:
-            self.keep(data)
             self.pause_reading()
-        elif self._phase != ENDED:
-            self._take_up(data)
+        else:
+            self._take_up()
 
-    def _take_up(self, data: bytes) -> None:
+    def _take_up(self) -> None:
+        """Takes up as many frames as are whole and wanted.
+
+        What comes when the application is done with the WebSocket is dropped.
+        """
+        reader = self._reader
         try:
-            self.read(data)
+            while (event := reader.next_event()) is not None:
+                if type(event) is str:
+                    message: Message = {"type": "websocket.receive", "text": event}
+                elif type(event) is bytes:
+                    message = {"type": "websocket.receive", "bytes": event}
+                elif self._take_control(event):
+                    continue
+                else:
+                    return
+                exchange = self._exchange
+                if exchange is not None and exchange.deliver(message) >= self._queue_limit:
+                    self.is_stalled = True
+                    self.pause_reading()
+                    return
         except ParseFailed as error:
             self._fail(error.code, str(error))
 
@@ -109,35 +133,32 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
         """The client has taken enough."""
         super().resume_writing()
         if self._pong_due is not None and self._phase != ENDED:
-            self.write(self._frames.pong(self._pong_due))
+            self.write(server_frame(FINAL | PONG, self._pong_due))
             self._pong_due = None
 
-    # Called while frames are read.
+    # Called while frames are taken up.
 
-    def on_message(self, message: Message) -> bool:
-        """See `FrameReader`. What comes when the application is done with the WebSocket is dropped."""
-        exchange = self._exchange
-        if exchange is None or exchange.deliver(message) < self._queue_limit:
-            return True
-        self.is_stalled = True
-        self.pause_reading()
-        return False
+    def _take_control(self, event: Event) -> bool:
+        """Takes up a control frame. Returns whether another frame may follow it."""
+        if isinstance(event, Close):
+            self._on_close(event.code, event.reason)
+            return False
+        if isinstance(event, Ping):
+            self._on_ping(event.payload)
+        elif isinstance(event, Pong) and event.payload == self._ping and self._phase == OPEN:
+            self._ping = b""
+            self.deadline = self._state.ping_deadline
+        return True
 
-    def on_ping(self, payload: bytes) -> None:
-        """See `FrameReader`. A client that does not read gets but the last of its pongs (RFC 6455 section 5.5.3)."""
+    def _on_ping(self, payload: bytes) -> None:
+        """Answers. A client that does not read gets but the last of its pongs (RFC 6455 section 5.5.3)."""
         if self.write_paused:
             self._pong_due = payload
         elif self._phase == OPEN:
-            self.write(self._frames.pong(payload))
+            self.write(server_frame(FINAL | PONG, payload))
 
-    def on_pong(self, payload: bytes) -> None:
-        """See `FrameReader`."""
-        if payload == self._ping and self._phase == OPEN:
-            self._ping = b""
-            self.deadline = self._state.ping_deadline
-
-    def on_close(self, code: int, reason: str) -> None:
-        """See `FrameReader`. It answers ours, or is answered (RFC 6455 section 5.5.1)."""
+    def _on_close(self, code: int, reason: str) -> None:
+        """Ends the WebSocket: the close frame answers ours, or is answered (RFC 6455 section 5.5.1)."""
         if self._phase == OPEN:
             self._write_close(code, reason)
         self._phase = ENDED
@@ -156,8 +177,9 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
     def open(self, answer: bytes, deflate: BoundedDeflate | None) -> None:
         """See `Line`."""
         self.write(answer)
-        self.start_frames(deflate)
-        self.compresses = deflate is not None
+        if deflate is not None:
+            self.deflate = deflate
+            self._reader.allow_deflate(deflate)
         self._phase = OPEN
         self.deadline = self._state.ping_deadline
         self._go_on()
@@ -172,20 +194,13 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
     def _go_on(self) -> None:
         """Takes up the frames that have been waiting for their turn, and then reads on."""
         self.is_stalled = False
-        self._take_up(b"")
+        self._take_up()
         if not self.is_stalled:
             self.resume_reading()
 
-    def write_long(self, first: int, payload: bytes) -> None:
-        """See `Line`. A large message is not copied to join it."""
-        if len(payload) < LARGE:
-            self.write(head_of(first, len(payload)) + payload)
-        else:
-            self.transport.writelines((head_of(first, len(payload)), payload))
-
-    def write_compressed(self, content: str | bytes) -> None:
+    def write_large(self, first: int, payload: bytes) -> None:
         """See `Line`."""
-        self.write(self._frames.send_data(content))
+        self.transport.writelines((frame_head(first, len(payload)), payload))
 
     def begin_close(self, code: int, reason: str) -> None:
         """See `Line`."""
@@ -198,8 +213,7 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
 
     def _write_close(self, code: int, reason: str) -> None:
         # RFC 6455 section 7.4.1: these codes say that there was no close frame with a code, so none is sent.
-        has_code = code not in LOCAL_CODES
-        self.write(self._frames.close(code if has_code else None, reason if has_code else None))
+        self.write(close_frame(None if code in LOCAL_CODES else code, reason))
 
     def on_response_complete(self, exchange: Any) -> None:
         """The response that denies the handshake is queued."""
@@ -243,7 +257,7 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
             self.transport.abort()
         elif not self._ping:
             self._send_ping()
-        elif self._reading_paused or self.is_amid_frame or self.takes_more():
+        elif self._reading_paused or self._reader.is_amid_frame or self.takes_more():
             # The pong may be waiting behind what is not taken up, or the ping behind what the client still takes.
             self.deadline = state.pong_deadline
         else:
@@ -253,7 +267,7 @@ class WebSocketConnection(FrameReader, asyncio.Protocol):
 
     def _send_ping(self) -> None:
         payload = os.urandom(PING_SIZE)
-        self.write(self._frames.ping(payload))
+        self.write(server_frame(FINAL | PING, payload))
         self._unwritten = self.transport.get_write_buffer_size()
         self.deadline = self._state.pong_deadline
         if self.deadline == inf:

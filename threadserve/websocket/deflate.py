@@ -11,6 +11,8 @@ from typing import Any
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, ParseFailed, RsvBits
 
+from threadserve.websocket.heads import PACKED_BINARY, PACKED_TEXT
+
 NAME = "permessage-deflate"
 TAIL = b"\x00\x00\xff\xff"
 
@@ -54,8 +56,29 @@ class BoundedDeflate(PerMessageDeflate):
 
     def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | None:
         """See wsproto."""
-        if not (fin and self._is_compressed and self._is_data):
-            return None
+        return self._inflate_end() if fin and self._is_compressed and self._is_data else None
+
+    def inflate_message(self, data: bytes) -> bytes:
+        """What a compressed message holds that comes in one frame. Raises `ParseFailed`."""
+        self._inflated = 0
+        return self._inflate(data) + self._inflate_end()
+
+    def deflate_message(self, content: str | bytes) -> tuple[int, bytes]:
+        """The first byte and the payload of the frame that is this message, compressed. Raises `UnicodeEncodeError`."""
+        if isinstance(content, str):
+            return PACKED_TEXT, self._deflated(content.encode())
+        return PACKED_BINARY, self._deflated(content)
+
+    def _deflated(self, data: bytes) -> bytes:
+        compressor = self._compressor
+        if compressor is None:
+            compressor = self._compressor = zlib.compressobj(wbits=-int(self.server_max_window_bits))
+        deflated = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        if self.server_no_context_takeover:
+            self._compressor = None
+        return deflated[: -len(TAIL)]
+
+    def _inflate_end(self) -> bytes:
         rest = self._inflate(TAIL)
         if self.client_no_context_takeover or (self._decompressor is not None and self._decompressor.eof):
             self._decompressor = None

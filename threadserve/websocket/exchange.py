@@ -20,10 +20,11 @@ from threadserve.http.response_side import GONE as DENIAL_GONE
 from threadserve.http.scope import target_of
 from threadserve.interfaces.app_errors import comes_of_closing
 from threadserve.types import Message
+from threadserve.websocket.codec import server_frame, text_frame
 from threadserve.websocket.deflate import negotiate
 from threadserve.websocket.denial import Denial
-from threadserve.websocket.frames import SHORT, WHOLE_BINARY, WHOLE_TEXT
 from threadserve.websocket.handshake import Handshake, accept_answer
+from threadserve.websocket.heads import WHOLE_BINARY, WHOLE_TEXT
 from threadserve.websocket.line import Line
 
 logger = logging.getLogger("threadserve.error")
@@ -41,6 +42,9 @@ WHEN = {
     OPEN: "after 'websocket.accept'",
     CLOSED: "after the application had closed the WebSocket",
 }
+
+# Below that, one copy into one piece costs less than two pieces do.
+LARGE = 65536
 
 NORMAL = 1000
 ABNORMAL = 1006
@@ -173,17 +177,20 @@ class WebSocketExchange(AppCall):
             await self._send_other(message)
             return
         text = message.get("text")
-        if line.compresses:
-            line.write_compressed(text if isinstance(text, str) else bytes_of(message))
+        if isinstance(text, str) and len(text) < LARGE and line.deflate is None:
+            line.write(text_frame(text))
             return
-        if isinstance(text, str):
-            first, payload = WHOLE_TEXT, text.encode()
+        content = text if isinstance(text, str) else bytes_of(message)
+        if line.deflate is not None:
+            first, payload = line.deflate.deflate_message(content)
+        elif isinstance(content, str):
+            first, payload = WHOLE_TEXT, content.encode()
         else:
-            first, payload = WHOLE_BINARY, bytes_of(message)
-        if len(payload) < SHORT:
-            line.write(bytes((first, len(payload))) + payload)
+            first, payload = WHOLE_BINARY, content
+        if len(payload) < LARGE:
+            line.write(server_frame(first, payload))
         else:
-            line.write_long(first, payload)
+            line.write_large(first, payload)
 
     async def _send_other(self, message: Message) -> None:
         """Takes every message but one to the client of an open WebSocket."""

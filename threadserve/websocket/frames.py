@@ -1,175 +1,168 @@
-"""Frames on their way in and out (RFC 6455 section 5).
+"""What a client sends, frame by frame, made into messages (RFC 6455 section 5).
 
-Runs on the connection's loop thread. A `FrameReader` owns the bytes that have arrived and are not taken up yet; it
-never writes. wsproto judges the frames, all but the most frequent kind: what arrives is cut into whole frames here, and
-one that is a whole message by itself is decoded at once.
+Runs on the connection's loop thread. A `FrameReader` belongs to one connection and owns the bytes that have arrived and
+are not taken up yet; it never writes. wsproto judges the frames, all but the most frequent kind: one that is a whole
+message by itself is decoded at once.
 """
 
-import struct
+import sys
 from io import BytesIO, StringIO
+from typing import NamedTuple
 
 from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, ParseFailed
 
-from threadserve.http.flow import FlowControl
-from threadserve.types import Message
+from threadserve.websocket.codec import FrameBuffer, server_frame
 from threadserve.websocket.deflate import BoundedDeflate, too_big
+from threadserve.websocket.heads import (
+    CLOSE,
+    COMPRESSED,
+    CONTROL,
+    FINAL,
+    LONGEST,
+    MAX_SHORT,
+    PACKED_BINARY,
+    PACKED_TEXT,
+    read_head,
+)
 from threadserve.websocket.masking import Unmask
-
-WHOLE_TEXT = 0x81
-WHOLE_BINARY = 0x82
-COMPRESSED = 0x40
-CONTROL = 0x08
-MASKED = 0x80
-SHORT = 126
-LONG = 127
-MAX_UINT16 = 0xFFFF
 
 # Deflate makes what cannot be compressed a little longer: the length of the frame alone does not show it yet.
 DEFLATE_SLACK = 1024
 
 
-class FrameReader(FlowControl):
-    """What a client sends, made into messages. `on_*` are called in the order of the frames."""
+class Ping(NamedTuple):
+    """A ping has arrived."""
 
-    __slots__ = ("_compressed", "_frames", "_kept", "_limit", "_needed", "_parts", "_size", "_unmask")
+    payload: bytes
 
-    _frames: FrameProtocol
+
+class Pong(NamedTuple):
+    """A pong has arrived."""
+
+    payload: bytes
+
+
+class Close(NamedTuple):
+    """A close frame has arrived, the last frame that counts."""
+
+    code: int
+    reason: str
+
+
+# Messages come as their contents.
+Event = str | bytes | Ping | Pong | Close
+
+
+class FrameReader:
+    """The frames of a client, in order, as far as its connection asks for them.
+
+    Bytes may be fed at any time; none is looked at before the connection asks for the next event.
+    """
+
+    __slots__ = ("_buffer", "_compressed", "_deflate", "_frames", "_limit", "_parts", "_size")
 
     def __init__(self, limit: int, unmask: Unmask) -> None:
-        super().__init__()
-        self._limit = limit
-        self._unmask = unmask
-        self._kept = bytearray()
-        self._needed = 0
+        # No length exceeds what the size of an object can be.
+        self._limit = min(limit, sys.maxsize // 2)
+        self._buffer = FrameBuffer(self._limit, unmask)
+        self._deflate: BoundedDeflate | None = None
+        self._frames: FrameProtocol | None = None
         self._parts: StringIO | BytesIO | None = None
         self._compressed = False
         self._size = 0
 
-    def start_frames(self, deflate: BoundedDeflate | None) -> None:
-        """The handshake is over: frames follow."""
-        self._frames = FrameProtocol(False, [] if deflate is None else [deflate])
+    def allow_deflate(self, deflate: BoundedDeflate) -> None:
+        """Messages may be compressed; comes before the first event is asked for."""
+        self._deflate = deflate
 
-    # What becomes of the frames.
-
-    def on_message(self, message: Message) -> bool:
-        """A whole message has arrived. Returns whether the next one may be taken up."""
-        raise NotImplementedError
-
-    def on_ping(self, payload: bytes) -> None:
-        """A ping has arrived."""
-        raise NotImplementedError
-
-    def on_pong(self, payload: bytes) -> None:
-        """A pong has arrived."""
-        raise NotImplementedError
-
-    def on_close(self, code: int, reason: str) -> None:
-        """A close frame has arrived, the last frame that counts."""
-        raise NotImplementedError
-
-    # Reading.
-
-    def keep(self, data: bytes) -> None:
-        """Keeps bytes whose turn has not come."""
-        self._kept += data
+    def feed(self, data: bytes) -> None:
+        """Takes bytes that have arrived."""
+        self._buffer.feed(data)
 
     @property
     def is_amid_frame(self) -> bool:
         """Whether bytes have arrived that are not taken up."""
-        return bool(self._kept)
+        return not self._buffer.is_empty()
 
-    def read(self, data: bytes | bytearray) -> None:
-        """Takes up as many frames as are whole and wanted, and keeps the rest. Raises `ParseFailed`.
+    def next_event(self) -> Event | None:
+        """The next message or control frame; None while that is incomplete. Raises `ParseFailed`."""
+        buffer = self._buffer
+        if not buffer.pending:
+            return None
+        if self._parts is None:
+            try:
+                message = buffer.take_message()
+            except UnicodeDecodeError as error:
+                raise not_utf8(error) from None
+            if message is not None:
+                return message
+        return self._read_on() if buffer.pending else None
 
-        Every message comes this way: what is rare is left to others.
-        """
-        if self._kept:
-            self._kept += data
-            if len(self._kept) < self._needed:
-                return
-            data = self._kept
-            self._kept = bytearray()
-        frames = self._frames
-        position, size = 0, len(data)
-        self._needed = 0
-        goes_on = True
-        while goes_on and position + 1 < size:
-            length = data[position + 1] - MASKED
-            start = position + 6
-            if not 0 <= length < SHORT:
-                start, length = self._read_length(data, position)
-            end = start + length
-            if end > size:
-                self._expect(data[position], length, end - position)
-                break
-            first = data[position]
-            if first == WHOLE_TEXT and self._parts is None and length <= self._limit:
-                text = decode(self._unmask(data, start, end))
-                goes_on = self.on_message({"type": "websocket.receive", "text": text})
-            elif first == WHOLE_BINARY and self._parts is None and length <= self._limit:
-                content = bytes(self._unmask(data, start, end))
-                goes_on = self.on_message({"type": "websocket.receive", "bytes": content})
-            else:
-                self._expect(first, length, 0)
-                goes_on = self._read_frame(frames, data[position:end], length)
-            position = end
-        if position < size:
-            self._kept += data[position:]
+    def _read_on(self) -> Event | None:
+        """Reads frames of every other kind, until one completes something."""
+        buffer = self._buffer
+        event: Event | None = None
+        while event is None:
+            head = read_head(buffer.peek(LONGEST))
+            if head is None:
+                return None
+            first, start, length = head
+            self._check_length(first, length)
+            if not buffer.require(start + length):
+                return None
+            if (first == PACKED_TEXT or first == PACKED_BINARY) and self._parts is None and self._deflate is not None:
+                return self._inflated(self._deflate, first, buffer.take_payload(start, length))
+            event = self._judged(first, buffer.take_payload(start, length))
+        return event
 
-    def _read_length(self, data: bytes | bytearray, position: int) -> tuple[int, int]:
-        """Where the payload of a frame begins that has a longer length, and that length; faults of the head go first.
-
-        As long as the head is incomplete, that is behind the end of the data.
-        """
-        second = data[position + 1]
-        if not second & MASKED:
-            raise ParseFailed("a frame is not masked")
-        if data[position] & CONTROL:
-            raise ParseFailed("a control frame is longer than 125 bytes")
-        is_short = second == MASKED | SHORT
-        start = position + (8 if is_short else 14)
-        if start > len(data):
-            return start, 0
-        length = int.from_bytes(data[position + 2 : start - 4], "big")
-        if length < SHORT or (not is_short and length <= MAX_UINT16):
-            raise ParseFailed("the length of a frame is written in more bytes than it needs")
-        return start, length
-
-    def _expect(self, first: int, length: int, needed: int) -> None:
-        """A frame with this head is, or will be, `needed` bytes long: refuses it before it is kept."""
+    def _check_length(self, first: int, length: int) -> None:
+        """Refuses a frame that is too long before it is kept."""
         limit = self._limit
         if self._compressed if self._parts is not None else first & COMPRESSED:
             limit += limit // 1000 + DEFLATE_SLACK
         if not first & CONTROL and self._size + length > limit:
             raise too_big(self._limit)
-        self._needed = needed
 
-    def _read_frame(self, frames: FrameProtocol, data: bytes | bytearray, length: int) -> bool:
-        """Has wsproto judge a whole frame, and takes it up. Returns whether the next one may be."""
-        if not data[0] & CONTROL:
+    def _inflated(self, deflate: BoundedDeflate, first: int, payload: bytes) -> str | bytes:
+        """The compressed message that is in one frame."""
+        content = deflate.inflate_message(payload)
+        if first == PACKED_BINARY:
+            return content
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise not_utf8(error) from None
+
+    def _judged(self, first: int, payload: bytes) -> Event | None:
+        """Has wsproto judge a whole frame. Returns what that completes.
+
+        It gets the frame without the mask, as it is used to by servers, so it is told to be a client.
+        """
+        frames = self._frames
+        if frames is None:
+            frames = self._frames = FrameProtocol(True, [] if self._deflate is None else [self._deflate])
+        if not first & CONTROL:
             if self._parts is None:
-                self._compressed = bool(data[0] & COMPRESSED)
-            self._size += length
-        frames.receive_bytes(bytes(data))
-        goes_on = True
+                self._compressed = bool(first & COMPRESSED)
+            self._size += len(payload)
+        frames.receive_bytes(server_frame(first, payload))
+        event: Event | None = None
         for frame in frames.received_frames():
-            goes_on = self._take(frame)
-        return goes_on
+            event = self._completed(frame)
+        return event
 
-    def _take(self, frame: Frame) -> bool:
+    def _completed(self, frame: Frame) -> Event | None:
         opcode, payload = frame.opcode, frame.payload
         if isinstance(payload, tuple):
-            self.on_close(int(payload[0]), payload[1])
-            return False
+            return Close(int(payload[0]), payload[1])
         if opcode is Opcode.PING and isinstance(payload, bytes):
-            self.on_ping(payload)
-        elif opcode is Opcode.PONG and isinstance(payload, bytes):
-            self.on_pong(payload)
-        else:
-            return self._collect(payload, is_last=frame.message_finished)
-        return True
+            return Ping(payload)
+        if opcode is Opcode.PONG and isinstance(payload, bytes):
+            return Pong(payload)
+        self._collect(payload)
+        return self._end_message() if frame.message_finished else None
 
-    def _collect(self, part: str | bytes, *, is_last: bool) -> bool:
+    def _collect(self, part: str | bytes) -> None:
         """Puts a message together, part by part."""
         parts = self._parts
         if isinstance(part, str):
@@ -180,28 +173,21 @@ class FrameReader(FlowControl):
             chunks = parts if isinstance(parts, BytesIO) else BytesIO()
             chunks.write(part)
             self._parts = chunks
-        return self._end_message() if is_last else True
 
-    def _end_message(self) -> bool:
+    def _end_message(self) -> str | bytes:
         parts, self._parts = self._parts, None
         self._size = 0
-        if isinstance(parts, StringIO):
-            return self.on_message({"type": "websocket.receive", "text": parts.getvalue()})
-        return self.on_message({"type": "websocket.receive", "bytes": parts.getvalue() if parts else b""})
+        return parts.getvalue() if parts is not None else b""
 
 
-def decode(payload: bytes | bytearray) -> str:
-    """The text of a message. Raises `ParseFailed` where it is not UTF-8 (RFC 6455 section 8.1)."""
-    try:
-        return payload.decode()
-    except UnicodeDecodeError as error:
-        raise ParseFailed(f"invalid UTF-8: {error.reason}", CloseReason.INVALID_FRAME_PAYLOAD_DATA) from None
+def not_utf8(error: UnicodeDecodeError) -> ParseFailed:
+    """The fault of a text that is not UTF-8 (RFC 6455 section 8.1)."""
+    return ParseFailed(f"invalid UTF-8: {error.reason}", CloseReason.INVALID_FRAME_PAYLOAD_DATA)
 
 
-def head_of(first: int, size: int) -> bytes:
-    """The head of a frame from the server: its first byte, and the length of its payload (RFC 6455 section 5.2)."""
-    if size < SHORT:
-        return bytes((first, size))
-    if size <= MAX_UINT16:
-        return struct.pack("!BBH", first, SHORT, size)
-    return struct.pack("!BBQ", first, LONG, size)
+def close_frame(code: int | None, reason: str) -> bytes:
+    """The server's close frame, with as much of the reason as it can have (RFC 6455 section 5.5.1)."""
+    if code is None:
+        return server_frame(FINAL | CLOSE, b"")
+    shortened = reason.encode()[: MAX_SHORT - 2].decode(errors="ignore")
+    return server_frame(FINAL | CLOSE, code.to_bytes(2, "big") + shortened.encode())

@@ -13,18 +13,14 @@ class Line(Outlet, Protocol):
     """The connection, seen from its exchange."""
 
     is_stalled: bool
-    compresses: bool
+    deflate: BoundedDeflate | None
 
     def open(self, answer: bytes, deflate: BoundedDeflate | None) -> None:
         """Sends the answer that accepts the handshake; frames follow, compressed where there is `deflate`."""
         ...
 
-    def write_long(self, first: int, payload: bytes) -> None:
-        """Queues a message of some length in one frame that begins with the byte `first`."""
-        ...
-
-    def write_compressed(self, content: str | bytes) -> None:
-        """Queues a message in one compressed frame."""
+    def write_large(self, first: int, payload: bytes) -> None:
+        """Queues a frame that begins with the byte `first`, without a copy to join its payload to the head."""
         ...
 
     def on_received(self, waiting: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 Unmask = Callable[[bytes | bytearray, int, int], bytes | bytearray]
 
-# From this size on four translated slices are quicker than one exclusive or of two large numbers.
+# Up to this size one exclusive or of two large numbers is quicker than what is here.
 LARGE = 1500
 
 
@@ -33,16 +33,8 @@ def unmasker(implementation: str) -> Unmask:
 def table_unmasker() -> Unmask:
     """The same with what Python itself has."""
     tables = [bytes(byte ^ mask for byte in range(256)) for mask in range(256)]
-    from_bytes = int.from_bytes
 
-    def unmask(data: bytes | bytearray, start: int, end: int) -> bytes | bytearray:
-        size = end - start
-        if size >= LARGE:
-            return unmask_large(data, start, end)
-        key = data[start - 4 : start] * (size // 4 + 1)
-        return (from_bytes(data[start:end], "little") ^ from_bytes(key[:size], "little")).to_bytes(size, "little")
-
-    def unmask_large(data: bytes | bytearray, start: int, end: int) -> bytearray:
+    def unmask(data: bytes | bytearray, start: int, end: int) -> bytearray:
         payload = bytearray(memoryview(data)[start:end])
         for offset, mask in enumerate(data[start - 4 : start]):
             payload[offset::4] = payload[offset::4].translate(tables[mask])
