@@ -6,11 +6,14 @@ Never blocks.
 
 import errno
 import logging
+import os
 import socket
 import struct
 import sys
 import time
 from array import array
+from collections.abc import Callable
+from typing import Any, cast
 
 from threadserve.listening.tcp import has_port, is_shared
 from threadserve.listening.unix import UnixListener
@@ -36,6 +39,10 @@ DROP_SYN = array(
     ),
 )
 
+# A socket that takes what is for other machines' addresses.
+IP_TRANSPARENT = 19
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
+
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -60,42 +67,88 @@ class ExhaustionLog:
         self._last = now
 
 
-def accept_batch(listener: socket.socket) -> list[socket.socket]:
-    """Returns the connections that wait now, a batch at most, non-blocking and without Nagle's delay.
+class Accepted(socket.socket):
+    """A connection that was accepted, and that nothing has been set on.
 
-    Raises `Exhausted` when there is none left to accept with; what was accepted before that is returned first.
+    `peername` is its client's address and `sockname` the server's, or None where accepting does not tell that one.
     """
-    accepted: list[socket.socket] = []
-    for _ in range(SHARED_BATCH if is_shared(listener) else BATCH):
+
+    __slots__ = ("peername", "sockname")
+
+    # Those of the C type. A frame of Python's and an enum's member for each look, or for the end, would together cost
+    # a third of what opening the connection does.
+    family = socket.SocketType.family  # type: ignore[assignment]
+    type = socket.SocketType.type  # type: ignore[assignment]
+    detach = socket.SocketType.detach
+
+    peername: object
+    sockname: object
+
+    def dup(self) -> "Accepted":
+        """The same connection by another descriptor. Raises `OSError`."""
+        again = Accepted(self.family, self.type, self.proto, os.dup(self.fileno()))
+        again.peername = self.peername
+        again.sockname = self.sockname
+        return again
+
+
+class AcceptQueue:
+    """The connections that wait in a listener. Belongs to the thread that accepts, as the listener does."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.listener = listener
+        # What `accept` is made of, without the socket that it makes.
+        self._accept: Callable[[], tuple[int, object]] = cast("Any", listener)._accept
+        self._kind = int(listener.family), int(listener.type), listener.proto
+        self._batch = SHARED_BATCH if is_shared(listener) else BATCH
+        self._sockname = address_of_all(listener)
+
+    def take_batch(self) -> list[Accepted]:
+        """Returns the connections that wait now, a batch at most.
+
+        Raises `Exhausted` when there is none left to accept with; what was accepted before that is returned first.
+        """
+        accepted: list[Accepted] = []
+        for _ in range(self._batch):
+            try:
+                descriptor, peername = self._accept()
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    if accepted:
+                        break
+                    raise Exhausted(error.strerror) from error
+                # The client gave up while it waited: the next one may still be there.
+                continue
+            connection = Accepted(*self._kind, descriptor)
+            connection.peername = peername
+            connection.sockname = self._sockname
+            accepted.append(connection)
+        return accepted
+
+    def drain_and_close(self) -> list[Accepted]:
+        """Closes the listener, and returns the connections that were waiting in it, which closing would have reset.
+
+        What waits in a shared one is for the other processes.
+        """
+        waiting: list[Accepted] = []
         try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, InterruptedError):
-            break
-        except OSError as error:
-            if error.errno in EXHAUSTED:
-                if accepted:
-                    break
-                raise Exhausted(error.strerror) from error
-            # The client gave up while it waited: the next one may still be there.
-            continue
-        connection.setblocking(False)
-        accepted.append(connection)
-    return accepted
+            while not is_shared(self.listener) and (batch := self.take_batch()):
+                waiting += batch
+        except Exhausted as error:
+            logger.warning("Connections that waited to be accepted are lost: %s", error)
+        self.listener.close()
+        return waiting
 
 
-def drain_and_close(listener: socket.socket) -> list[socket.socket]:
-    """Closes a listener, and returns the connections that were waiting in it, which closing would have reset.
-
-    What waits in a shared one is for the other processes.
-    """
-    waiting: list[socket.socket] = []
-    try:
-        while not is_shared(listener) and (batch := accept_batch(listener)):
-            waiting += batch
-    except Exhausted as error:
-        logger.warning("Connections that waited to be accepted are lost: %s", error)
-    listener.close()
-    return waiting
+def address_of_all(listener: socket.socket) -> object:
+    """The server's address of every connection that a listener accepts, or None where each has its own."""
+    name = listener.getsockname()
+    if not has_port(listener):
+        return name
+    is_transparent = sys.platform.startswith("linux") and listener.getsockopt(socket.IPPROTO_IP, IP_TRANSPARENT)
+    return None if name[0] in EVERY_ADDRESS or is_transparent else name
 
 
 def ignore_newcomers(listener: socket.socket) -> None:

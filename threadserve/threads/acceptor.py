@@ -9,17 +9,16 @@ import selectors
 import time
 from collections.abc import Callable, Sequence
 from socket import socket, socketpair
-from typing import Protocol, cast
+from typing import Protocol
 
 from threadserve.errors import MailboxClosed
 from threadserve.listening.tcp import is_shared
 from threadserve.threads.accepting import (
     HANDSHAKE,
     PAUSE,
+    AcceptQueue,
     Exhausted,
     ExhaustionLog,
-    accept_batch,
-    drain_and_close,
     ignore_newcomers,
 )
 from threadserve.threads.distribution import STALL, Taker, Target, all_late, stalled
@@ -47,7 +46,7 @@ class Acceptor:
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
-        self._listeners: list[socket] = []
+        self._queues: list[AcceptQueue] = []
         self._paused_until = 0.0
         self._exhaustion = ExhaustionLog()
         self._homeless: list[socket] = []
@@ -63,16 +62,16 @@ class Acceptor:
 
     def listen(self, listeners: list[socket]) -> None:
         """Accepts from these sockets, which listen already, and owns them."""
-        self._listeners += listeners
+        self._queues += map(AcceptQueue, listeners)
         self._watch()
 
     def step(self, timeout: float) -> None:
         """Waits for connections, a wake-up or `timeout` seconds, and hands over what has come."""
         for key, _ in self._selector.select(self._wait_time(timeout)):
-            if key.fileobj is self._wake_reader:
+            if key.data is None:
                 self._wake_reader.recv(4096)
             else:
-                self._accept(cast("socket", key.fileobj))
+                self._accept(key.data)
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._watch()
         self._redistribute()
@@ -88,22 +87,23 @@ class Acceptor:
 
         It takes up those connections before it finishes, whereas another may have finished already.
         """
-        for listener in self._listeners:
-            ignore_newcomers(listener)
+        for queue in self._queues:
+            ignore_newcomers(queue.listener)
         deadline = time.monotonic() + HANDSHAKE
-        while self._listeners and (left := deadline - time.monotonic()) > 0:
+        while self._queues and (left := deadline - time.monotonic()) > 0:
             self.step(left)
         self._stopped = True
         self._unwatch()
         self._paused_until = 0.0
-        for listener in self._listeners:
-            for connection in drain_and_close(listener):
+        for queue in self._queues:
+            for connection in queue.drain_and_close():
                 self._hand_over(connection)
-        self._listeners = []
+        self._queues = []
 
     def close(self) -> None:
         """Closes whatever the acceptor still owns."""
-        for owned in (*self._homeless, *self._listeners, self._wake_reader, self._wake_writer):
+        listeners = [queue.listener for queue in self._queues]
+        for owned in (*self._homeless, *listeners, self._wake_reader, self._wake_writer):
             owned.close()
         self._selector.close()
 
@@ -117,13 +117,13 @@ class Acceptor:
             return min(timeout, max(0.0, self._paused_until - time.monotonic()))
         return timeout
 
-    def _accept(self, listener: socket) -> None:
-        if is_shared(listener) and self.receivers and all_late(self.receivers):
+    def _accept(self, queue: AcceptQueue) -> None:
+        if is_shared(queue.listener) and self.receivers and all_late(self.receivers):
             # Another process may serve it at once.
             self._pause(STALL)
             return
         try:
-            connections = accept_batch(listener)
+            connections = queue.take_batch()
         except Exhausted as error:
             self._exhaustion.report(error)
             self._pause(PAUSE)
@@ -138,14 +138,14 @@ class Acceptor:
 
     def _watch(self) -> None:
         self._paused_until = 0.0
-        for listener in self._listeners:
-            if listener.fileno() not in self._selector.get_map():
-                self._selector.register(listener, selectors.EVENT_READ)
+        for queue in self._queues:
+            if queue.listener.fileno() not in self._selector.get_map():
+                self._selector.register(queue.listener, selectors.EVENT_READ, queue)
 
     def _unwatch(self) -> None:
-        for listener in self._listeners:
-            if listener.fileno() in self._selector.get_map():
-                self._selector.unregister(listener)
+        for queue in self._queues:
+            if queue.listener.fileno() in self._selector.get_map():
+                self._selector.unregister(queue.listener)
 
     def _hand_over(self, connection: socket) -> None:
         avoided = stalled(self.receivers)

@@ -65,7 +65,12 @@ class HandOver:
 
     def take_all(self) -> list[socket]:
         """Returns all the connections that nobody has taken."""
-        return list(iter(self.take, None))
+        taken: list[socket] = []
+        while self._waiting:
+            connection = self.take()
+            if connection is not None:
+                taken.append(connection)
+        return taken
 
     def take_back(self, connection: socket) -> bool:
         """Returns whether a connection that was given is still here, and then no longer."""

@@ -17,6 +17,7 @@ from typing import cast
 from threadserve.config import Config
 from threadserve.errors import MailboxClosed, ThreadserveError
 from threadserve.http.concurrency import ConcurrencyLimit
+from threadserve.http.connection import HttpConnection
 from threadserve.http.loop_state import LoopState
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
@@ -26,16 +27,8 @@ from threadserve.interfaces.start_ups import StartUps
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.wording import counted, listed
-from threadserve.threads.accepting import (
-    HANDSHAKE,
-    PAUSE,
-    Exhausted,
-    ExhaustionLog,
-    accept_batch,
-    drain_and_close,
-    ignore_newcomers,
-)
 from threadserve.threads.distribution import HandOver
+from threadserve.threads.intake import Intake
 from threadserve.threads.mailbox import Mailbox
 from threadserve.threads.notifying import notifying
 from threadserve.threads.opening import Opener
@@ -95,12 +88,8 @@ class LoopServer:
         self._may_start_up = asyncio.Event()
         self._lifespan: Lifespan | None = None
         self._state: LoopState | None = None
-        self._opener: Opener | None = None
+        self._intake: Intake | None = None
         self._main_task: asyncio.Task[None] | None = None
-        self._listeners: list[socket] = []
-        self._exhaustion = ExhaustionLog()
-        self._adopted: list[socket] = []
-        self._unopened: set[socket] = set()
         self._released = False
         self._abandoned = False
         self._has_told = False
@@ -109,9 +98,10 @@ class LoopServer:
 
     def load_threadsafe(self) -> tuple[int, int]:
         """Requests in flight and connections; both include the connections that are on their way to the loop."""
-        state, handed = self._state, len(self.handed) + len(self._adopted)
-        if state is None:
+        state, intake, handed = self._state, self._intake, len(self.handed)
+        if state is None or intake is None:
             return handed, handed
+        handed += intake.waiting_threadsafe()
         return len(state.exchanges) + state.starting + handed, len(state.connections) + len(state.opening) + handed
 
     def requests_threadsafe(self) -> int:
@@ -126,7 +116,7 @@ class LoopServer:
         """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
         self.handed.give(connection)
         try:
-            self._mailbox.post_threadsafe(self._adopt_handed)
+            self._mailbox.post_threadsafe(self._take_handed)
         except MailboxClosed:
             if self.handed.take_back(connection):
                 raise
@@ -188,7 +178,8 @@ class LoopServer:
         state = LoopState(shared.config, self.number, traced, lifespan.state, log, shared.limit, post)
         state.begin_websocket = None if is_wsgi else websocket_beginner(shared.config, state)
         state.start()
-        self._opener = Opener(state, shared.config, self._tls())
+        opener = Opener(state.loop, state, partial(HttpConnection, state), shared.config, self._tls())
+        self._intake = intake = Intake(state.loop, opener, self.handed)
         self._state = state
         self._report(self, Phase.READY, None)
         # Once in a process.
@@ -196,7 +187,7 @@ class LoopServer:
         with notifying(callback, shared.config.timeout_notify):
             await self._until_stopped()
         stopped_at, grace = state.loop.time(), shared.config.timeout_graceful_shutdown
-        await self._drain(state)
+        await self._drain(state, intake)
         self._report(self, Phase.DRAINED, None)
         elapsed = state.loop.time() - stopped_at
         await lifespan.shutdown(lifespan_grace(grace, elapsed) if grace is not None else None)
@@ -229,17 +220,9 @@ class LoopServer:
                 # order; an application that cancels tasks which are not its own stops nobody.
                 cast("asyncio.Task[None]", self._main_task).uncancel()
 
-    async def _drain(self, state: LoopState) -> None:
+    async def _drain(self, state: LoopState, intake: Intake) -> None:
         """Shuts the connections down in order: what is in flight may end, until the grace is over."""
-        if self._listeners:
-            for listener in self._listeners:
-                ignore_newcomers(listener)
-            await asyncio.sleep(HANDSHAKE)
-        for listener in self._listeners:
-            state.loop.remove_reader(listener)
-            self._adopted += drain_and_close(listener)
-        self._listeners = []
-        self._open_adopted()
+        await intake.stop_listening()
         state.begin_shutdown()
         timeout = self._shared.config.timeout_graceful_shutdown
         if not await within(timeout, state.drained):
@@ -277,12 +260,8 @@ class LoopServer:
             return
         state.stop()
         state.crossing.close()
-        for listener in self._listeners:
-            state.loop.remove_reader(listener)
-        self._listeners = []
-        self.handed.give_back((*self._adopted, *self._unopened))
-        self._adopted = []
-        self._unopened.clear()
+        if self._intake is not None:
+            self._intake.close()
         state.give_up_opening()
         self._tell_cut_off(state, "at once")
         state.cut_off()
@@ -301,67 +280,18 @@ class LoopServer:
         return certificates.of_loop_threadsafe(self.number) if certificates is not None else None
 
     def _renew_tls(self) -> None:
-        if self._opener is not None:
-            self._opener.tls = self._tls()
+        if self._intake is not None:
+            self._intake.opener.tls = self._tls()
 
     # Taking up connections.
 
+    def _take_handed(self) -> None:
+        if self._intake is not None:
+            self._intake.take_handed()
+
     def _listen(self, listeners: list[socket]) -> None:
-        if self._released:
-            return
-        self._listeners = listeners
-        for listener in listeners:
-            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
-
-    def _accept(self, listener: socket) -> None:
-        try:
-            connections = accept_batch(listener)
-        except Exhausted as error:
-            self._pause(error)
-            return
-        self._adopt(connections)
-
-    def _pause(self, error: Exhausted) -> None:
-        """Stops polling listeners that stay readable while nothing can be accepted from them."""
-        loop = asyncio.get_running_loop()
-        self._exhaustion.report(error)
-        for listener in self._listeners:
-            loop.remove_reader(listener)
-        loop.call_later(PAUSE, lambda: self._listen(self._listeners))
-
-    def _adopt_handed(self) -> None:
-        if self._released:
-            # The acceptor gives them to somebody else.
-            return
-        self.handed.begin_turn()
-        self._adopt(self.handed.take_all())
-
-    def _adopt(self, connections: list[socket]) -> None:
-        """Has connections opened two turns of the loop later: until then they can be given back.
-
-        What kills a loop ends asyncio's in the same turn and uvloop's in the next.
-        """
-        if not self._adopted:
-            asyncio.get_running_loop().call_soon(self._open_adopted)
-        self._adopted += connections
-
-    def _open_adopted(self) -> None:
-        state = cast("LoopState", self._state)
-        adopted, self._adopted = self._adopted, []
-        self._unopened.update(adopted)
-        for connection in adopted:
-            task = state.loop.create_task(self._open(connection))
-            state.opening.add(task)
-            task.add_done_callback(state.on_opened)
-
-    async def _open(self, connection: socket) -> None:
-        if connection not in self._unopened:
-            # The loop server ended before this began, and has given the connection back.
-            return
-        self._unopened.discard(connection)
-        transport = await cast("Opener", self._opener).open(connection)
-        if transport is not None and self._released:
-            transport.abort()
+        if self._intake is not None:
+            self._intake.listen(listeners)
 
 
 def lifespan_grace(grace: float, elapsed: float) -> float:

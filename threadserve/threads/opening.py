@@ -1,22 +1,25 @@
 """From an accepted socket to a served connection: the PROXY header, the TLS handshake, the HTTP connection.
 
 Runs on the loop's own thread, for one loop, and never blocks it: a client that stalls here keeps nobody waiting and is
-given up after its time. It owns a socket from `open` on until the loop's transport does.
+given up after its time. It owns a socket from the time when it takes it until the loop's transport does.
 """
 
 import asyncio
 import logging
 import socket
 import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 from threadserve.config import Config
-from threadserve.http.connection import HttpConnection
-from threadserve.http.loop_state import LoopState
 from threadserve.http.peer import address_of, label_of, local_address_of
 from threadserve.logging.wording import counted
 from threadserve.proxies.forwarded import TrustedHosts
 from threadserve.proxies.protocol import Announced, ProxyHeaderError, parse_proxy_header
+from threadserve.threads.accepting import Accepted
 from threadserve.tls.certificates import LoopTls
+from threadserve.types import LocalAddress
 
 logger = logging.getLogger("threadserve.error")
 
@@ -27,18 +30,182 @@ PEEK = 4096
 SAID = {"HTTP_REQUEST": "the client speaks plain HTTP"}
 
 
+# What serves a connection, from the addresses to use in place of the transport's and what encrypts it.
+MakeConnection = Callable[[Announced | None, LoopTls | None], Any]
+
+
+class Registry(Protocol):
+    """What a loop serves, as far as connections are concerned that are being opened; each of them can be cancelled."""
+
+    opening: set[Any]
+
+    def on_opened(self, opening: Any) -> None:
+        """A connection that was being opened is open, or has failed to."""
+        ...
+
+
+class Opening:
+    """A connection that is to be told of its transport in the loop's next turn, as the transport's first protocol.
+
+    It takes the place of a task, which costs more than all the rest: it makes the two steps of the coroutine
+    `connect_accepted_socket` itself, the second when what that waits for has happened.
+    """
+
+    __slots__ = ("_accepted", "_coroutine", "_is_over", "_make", "_registry", "_waiter")
+
+    def __init__(self, accepted: Accepted, make: Callable[[Accepted], Any], registry: Registry) -> None:
+        self._accepted = accepted
+        self._make = make
+        self._registry = registry
+        self._is_over = False
+
+    def __call__(self) -> "Opening":
+        """Itself, as the protocol that the transport is made with."""
+        return self
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Makes the transport. Raises what comes of a socket that the loop cannot use."""
+        self._coroutine = loop.connect_accepted_socket(cast("Any", self), self._accepted)
+        self._waiter: asyncio.Future[Any] = self._coroutine.send(None)
+        self._registry.opening.add(self)
+
+    def finish(self, _: object = None) -> None:
+        """Makes the coroutine's last step, now or when it is time for that."""
+        if not self._waiter.done():
+            self._waiter.add_done_callback(self.finish)
+            return
+        try:
+            self._waiter = self._coroutine.send(None)
+        except (StopIteration, OSError):
+            self._registry.on_opened(self)
+        else:
+            self.finish()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """The transport is about to read: for the connection, unless that was taken back."""
+        try:
+            if not self._is_over:
+                self._is_over = True
+                connection = self._make(self._accepted)
+                transport.set_protocol(connection)
+                connection.connection_made(transport)
+                return
+        except BaseException:
+            transport.abort()
+            raise
+        transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is closed, which had no connection."""
+
+    def take_back(self) -> Accepted | None:
+        """Returns the connection, of which nothing will have been read, unless that has been told of its transport.
+
+        The transport is closed when it would be told: closed earlier, uvloop's would break.
+        """
+        if self._is_over:
+            return None
+        self._is_over = True
+        try:
+            return self._accepted.dup()
+        except OSError as error:
+            logger.debug("A connection from %s is lost: %s", client_of(self._accepted), error)
+            return None
+
+    def cancel(self) -> None:
+        """Does nothing: it does not wait for the client."""
+
+
 class Opener:
     """Opens the connections of one loop. `tls` is what the next one is encrypted with, or None."""
 
-    def __init__(self, state: LoopState, config: Config, tls: LoopTls | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        registry: Registry,
+        make_connection: MakeConnection,
+        config: Config,
+        tls: LoopTls | None,
+    ) -> None:
         self.tls = tls
-        self._state = state
+        self._loop = loop
+        self._registry = registry
+        self._make_connection = make_connection
         self._trusted = TrustedHosts(config.forwarded_allow_ips) if config.proxy_protocol else None
         self._timeout_ssl_handshake = config.timeout_ssl_handshake
         self._timeout_proxy_header = config.timeout_ssl_handshake if tls else config.timeout_request_header
+        self._servers: dict[object, LocalAddress | None] = {}
+        self._begun: list[Opening] = []
+        self._unbegun: set[Accepted] = set()
+        self._is_closed = False
 
-    async def open(self, accepted: socket.socket) -> asyncio.WriteTransport | None:
-        """Has an accepted connection served; returns its transport, or None where it came to nothing."""
+    def open_all(self, accepted: deque[Accepted]) -> None:
+        """Has these connections served, and takes each out when that begins."""
+        while accepted:
+            if self.tls is None and self._trusted is None:
+                self._open_at_once(accepted.popleft())
+            else:
+                self._open_in_task(accepted.popleft())
+        if self._begun:
+            # Behind what tells each protocol of its connection: in the same turn of the loop.
+            self._loop.call_soon(self._finish_begun)
+
+    def close(self) -> list[Accepted]:
+        """Opens nothing further; returns the connections that no protocol knows of, and that nothing was read from."""
+        self._is_closed = True
+        unbegun, self._unbegun = self._unbegun, set()
+        begun, self._begun = self._begun, []
+        return [*unbegun, *[taken for opening in begun if (taken := opening.take_back()) is not None]]
+
+    # Where nothing has to be waited for.
+
+    def _open_at_once(self, accepted: Accepted) -> None:
+        opening = Opening(accepted, self._make_plain, self._registry)
+        try:
+            opening.begin(self._loop)
+        except StopIteration:
+            # It is open: a loop need not have the coroutine wait.
+            return
+        except OSError:
+            # The client is gone already.
+            accepted.close()
+        except Exception as error:
+            accepted.close()
+            self._loop.call_exception_handler({"message": "Opening a connection failed", "exception": error})
+        else:
+            self._begun.append(opening)
+
+    def _make_plain(self, accepted: Accepted) -> Any:
+        return self._make_connection(self._addresses_of(accepted), None)
+
+    def _finish_begun(self) -> None:
+        begun, self._begun = self._begun, []
+        for opening in begun:
+            opening.finish()
+
+    def _addresses_of(self, accepted: Accepted) -> Announced | None:
+        """The addresses that the accept told, or None where it did not tell the server's."""
+        sockname = accepted.sockname
+        if sockname is None:
+            return None
+        if sockname not in self._servers:
+            # The loop's own copy: the listener's name belongs to the thread that accepts.
+            self._servers[sockname] = unshared(local_address_of(sockname))
+        return Announced(address_of(accepted.peername), self._servers[sockname])
+
+    # With a PROXY header, or encrypted.
+
+    def _open_in_task(self, accepted: Accepted) -> None:
+        self._unbegun.add(accepted)
+        task = self._loop.create_task(self._open(accepted))
+        self._registry.opening.add(task)
+        task.add_done_callback(self._registry.on_opened)
+
+    async def _open(self, accepted: Accepted) -> None:
+        if accepted not in self._unbegun:
+            # The loop server ended before this began, and has given the connection back.
+            return
+        self._unbegun.discard(accepted)
         announced: Announced | None = None
         if self._trusted is not None:
             try:
@@ -47,16 +214,18 @@ class Opener:
                 level = logging.WARNING if isinstance(error, ProxyHeaderError) else logging.DEBUG
                 logger.log(level, "No PROXY header from %s: %s", client_of(accepted), error)
                 accepted.close()
-                return None
+                return
             except asyncio.CancelledError:
                 accepted.close()
                 raise
-        return await self._connect(accepted, announced)
+        transport = await self._connect(accepted, announced or self._addresses_of(accepted))
+        if transport is not None and self._is_closed:
+            transport.abort()
 
-    async def _connect(self, accepted: socket.socket, announced: Announced | None) -> asyncio.WriteTransport | None:
-        loop, tls = self._state.loop, self.tls
-        protocol = HttpConnection(self._state, announced, tls)
-        client = client_of(accepted) if tls is not None else ""
+    async def _connect(self, accepted: Accepted, announced: Announced | None) -> asyncio.WriteTransport | None:
+        """Returns the transport, or None where it came to nothing."""
+        loop, tls = self._loop, self.tls
+        protocol = self._make_connection(announced, tls)
         try:
             if tls is None:
                 transport, _ = await loop.connect_accepted_socket(lambda: protocol, accepted)
@@ -71,7 +240,7 @@ class Opener:
         except OSError as error:
             # The client is gone already, or its handshake has failed.
             if tls is not None:
-                log_failed_handshake(client, error)
+                log_failed_handshake(client_of(accepted), error)
             accepted.close()
             return None
         except asyncio.CancelledError:
@@ -80,13 +249,14 @@ class Opener:
             raise
         return transport
 
-    async def _read_announcement(self, accepted: socket.socket, trusted: TrustedHosts) -> Announced | None:
+    async def _read_announcement(self, accepted: Accepted, trusted: TrustedHosts) -> Announced | None:
         """What the PROXY header says. Raises `ProxyHeaderError`, `OSError`, `TimeoutError`."""
         if not trusted.trusts(peer_host(accepted)):
             raise ProxyHeaderError("--forwarded-allow-ips does not have this address")
+        accepted.setblocking(False)
         try:
             async with asyncio.timeout(self._timeout_proxy_header):
-                return await read_announcement(self._state.loop, accepted)
+                return await read_announcement(self._loop, accepted)
         except TimeoutError:
             raise ProxyHeaderError(f"it did not come within {counted(self._timeout_proxy_header, 'second')}") from None
 
@@ -130,15 +300,20 @@ def log_failed_handshake(client: str, error: OSError) -> None:
         logger.debug("TLS handshake with %s was not completed: %s", client, error or type(error).__name__)
 
 
-def peer_host(connection: socket.socket) -> str | None:
-    """The client of a socket, as `TrustedHosts` knows it: by its address, or by the Unix socket that it came to."""
-    address = address_of(connection.getpeername()) or local_address_of(connection.getsockname())
+def peer_host(accepted: Accepted) -> str | None:
+    """The client of a connection, as `TrustedHosts` knows it: by its address, or by the Unix socket that it came to."""
+    address = address_of(accepted.peername) or local_address_of(accepted.sockname)
     return address[0] if address else None
 
 
-def client_of(connection: socket.socket) -> str:
-    """The client of a socket, as a line about it names it."""
-    try:
-        return label_of(address_of(connection.getpeername())) or "a Unix socket"
-    except OSError:
-        return "a client that is gone"
+def client_of(accepted: Accepted) -> str:
+    """The client of a connection, as a line about it names it."""
+    return label_of(address_of(accepted.peername)) or "a Unix socket"
+
+
+def unshared(address: LocalAddress | None) -> LocalAddress | None:
+    """A copy of an address whose references no other thread counts."""
+    if address is None:
+        return None
+    host, port = address
+    return host[:1] + host[1:], port + 0 if port is not None else None
