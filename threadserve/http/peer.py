@@ -4,7 +4,6 @@ Made by the connection's loop thread when the connection opens, and read by it a
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 from threadserve.proxies.forwarded import TrustedHosts
@@ -13,7 +12,6 @@ from threadserve.tls.certificates import LoopTls
 from threadserve.types import Address, LocalAddress
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Peer:
     """Who is connected, to what, and how.
 
@@ -22,12 +20,17 @@ class Peer:
     headers of a proxy are believed when they come from there.
     """
 
-    client: Address | None
-    server: LocalAddress | None
-    label: str
-    scheme: str = "http"
-    tls: dict[str, Any] | None = None
-    is_trusted: bool = False
+    __slots__ = ("client", "is_trusted", "label", "scheme", "server", "tls")
+
+    def __init__(
+        self, client: Address | None, server: LocalAddress | None, tls: dict[str, Any] | None, is_trusted: bool
+    ) -> None:
+        self.client = client
+        self.server = server
+        self.label = label_of(client)
+        self.scheme = "http" if tls is None else "https"
+        self.tls = tls
+        self.is_trusted = is_trusted
 
 
 def peer_of(
@@ -38,14 +41,8 @@ def peer_of(
         address_of(transport.get_extra_info("peername")),
         local_address_of(transport.get_extra_info("sockname")),
     )
-    return Peer(
-        client,
-        server,
-        label_of(client),
-        "http" if tls is None else "https",
-        None if tls is None else tls.facts(transport.get_extra_info("ssl_object")),
-        is_trusted=trusted.trusts_peer(client, server),
-    )
+    facts = None if tls is None else tls.facts(transport.get_extra_info("ssl_object"))
+    return Peer(client, server, facts, trusted.trusts_peer(client, server))
 
 
 def label_of(client: Address | None) -> str:
