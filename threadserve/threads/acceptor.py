@@ -96,8 +96,7 @@ class Acceptor:
         self._unwatch()
         self._paused_until = 0.0
         for queue in self._queues:
-            for connection in queue.drain_and_close():
-                self._hand_over(connection)
+            self._hand_over(queue.drain_and_close())
         self._queues = []
 
     def close(self) -> None:
@@ -128,8 +127,7 @@ class Acceptor:
             self._exhaustion.report(error)
             self._pause(PAUSE)
             return
-        for connection in connections:
-            self._hand_over(connection)
+        self._hand_over(connections)
 
     def _pause(self, seconds: float) -> None:
         """Stops polling listeners that stay readable while nothing is accepted from them."""
@@ -147,10 +145,11 @@ class Acceptor:
             if queue.listener.fileno() in self._selector.get_map():
                 self._selector.unregister(queue.listener)
 
-    def _hand_over(self, connection: socket) -> None:
+    def _hand_over(self, connections: Sequence[socket]) -> None:
         avoided = stalled(self.receivers)
         candidates = [receiver for receiver in self.receivers if receiver not in avoided]
-        self._hand_to_one_of(candidates or self.receivers, connection)
+        for connection in connections:
+            self._hand_to_one_of(candidates or self.receivers, connection)
 
     def _hand_to_one_of(self, candidates: list[Receiver], connection: socket) -> None:
         while candidates:
@@ -168,9 +167,11 @@ class Acceptor:
         """Tries again what nobody would take, and gives what stalled loops have left lying to the others."""
         if not self.receivers or self._stopped:
             return
-        homeless, self._homeless = self._homeless, []
-        for connection in homeless:
-            self._hand_over(connection)
+        if self._homeless:
+            homeless, self._homeless = self._homeless, []
+            self._hand_over(homeless)
+        if not any(receiver.handed for receiver in self.receivers):
+            return
         if left := [receiver for receiver in stalled(self.receivers) if receiver.handed]:
             self._rescue_from(left)
 
