@@ -12,14 +12,13 @@ from typing import Any, cast
 
 import pytest
 from support.apps import hello
+from support.bounds import give_bounds
 from support.embedded_server import EmbeddedServer, servers
 from support.load import Load
 from support.processes import wait_for_sleep
 from support.raw_client import Connect, RawClient, clients, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
-
-from threadserve.http import loop_state
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 BOTH_SIGNALS = pytest.mark.parametrize("number", SIGNALS, ids=["sigterm", "sigint"])
@@ -95,7 +94,7 @@ def test_a_signal_stops_the_server_in_order(start: Start, number: int) -> None:
 
 
 def test_a_connection_that_has_been_idle_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_state, "IDLE_GRACE", 2 * DEADLINE)
+    give_bounds(monkeypatch, idle_grace_seconds=2 * DEADLINE)
     settings = {"threads": 1, "lifespan": "off", "timeout_keep_alive": 6 * DEADLINE}
     with servers(**settings) as serve, clients() as connect:
         server = serve(hello)
@@ -117,7 +116,7 @@ def connection_of(server: EmbeddedServer) -> Any:
     """The one connection to a server with one thread."""
     assert server.server._serving is not None
     [loop] = server.server._serving._acceptor.receivers
-    [connection] = cast("Any", loop)._state.connections
+    [connection] = cast("Any", loop)._context.registry.connections
     return connection
 
 

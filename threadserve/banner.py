@@ -8,7 +8,6 @@ from threadserve.config.build import free_threaded_build
 from threadserve.config.cpus import usable_cpus
 from threadserve.forms import form
 from threadserve.gil import gil_is_enabled
-from threadserve.http.parsers import parser_name
 from threadserve.interfaces.loading import AppSource
 from threadserve.listening.tcp import Listeners, places_of
 from threadserve.logging.formatters import log_emphasised
@@ -40,6 +39,11 @@ def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
     if source.bridge is None:
         log_idle_cpus(config)
     log_addresses(config, listeners)
+
+
+def parser_name(name: str) -> str:
+    """What reads HTTP/1.1, as the log calls it."""
+    return "own parser" if name == "auto" else name
 
 
 def instances(config: Config, source: AppSource) -> str:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 from threadserve.config import Config
 from threadserve.errors import ThreadserveError
 from threadserve.exiting import exit_now
+from threadserve.http.bounds import Bounds
 from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.tcp import Listeners
 from threadserve.log_config import configure_logging
@@ -63,6 +64,9 @@ class Server:
     `owns_process` says that the process is there for this server alone: the application is imported before a loop runs,
     and when it keeps the main thread for good the process ends without it.
     """
+
+    # What no setting decides.
+    bounds = Bounds()
 
     def __init__(self, config: Config, *, observer: Observer | None = None) -> None:
         self.config = config
@@ -265,7 +269,7 @@ class Server:
     def _prepare(self, config: Config, make_host: MakeHost, sockets: Listeners | None) -> Serving:
         self._serving = None
         self.started = False
-        self._serving = Serving(config, make_host, sockets, self._flags, self._observer)
+        self._serving = Serving(config, make_host, sockets, self._flags, self._observer, self.bounds)
         self._serving.on_started = self._on_started
         return self._serving
 

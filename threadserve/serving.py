@@ -18,6 +18,7 @@ from typing import Any
 from threadserve.banner import log_start
 from threadserve.config import Config
 from threadserve.gil import GilGuard
+from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.start_ups import StartUps
@@ -87,6 +88,7 @@ class Serving:
         sockets: Listeners | None,
         flags: StopFlags,
         observer: Observer,
+        bounds: Bounds,
     ) -> None:
         self.started = False
         self.addresses: list[Any] = []
@@ -111,6 +113,7 @@ class Serving:
             self._log_writer if config.access_log else None,
             ConcurrencyLimit(config.limit_concurrency) if config.limit_concurrency else None,
             self._certificates,
+            bounds,
             lambda: self.on_loaded(),
         )
         self._group = LoopGroup(shared, thread_count, make_host, self._acceptor)

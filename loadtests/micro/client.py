@@ -8,16 +8,18 @@ application's adapter are made as a loop of the server makes them.
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 from loadtests.errors import LoadTestError
 from threadserve.config import Config
-from threadserve.http.connection import HttpConnection
-from threadserve.http.loop_state import LoopState
+from threadserve.http.bounds import Bounds
+from threadserve.http.context import LoopContext, Serves
 from threadserve.interfaces.loading import AppSource
 from threadserve.logging.access_log import AccessLog
+from threadserve.threads.loop_parts import connection_maker
 from threadserve.threads.mailbox import Mailbox
-from threadserve.websocket.beginning import websocket_beginner
+from threadserve.threads.opening import MakeConnection
 
 # For how many seconds an answer is waited for before the measurement, and for the rest of one that has begun; then it
 # comes in microseconds.
@@ -31,10 +33,10 @@ ADDRESSES = {"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8000)}
 class Client(asyncio.Transport):
     """One connection, which belongs to the running loop."""
 
-    def __init__(self, state: LoopState) -> None:
+    def __init__(self, serving: "ServingLoop") -> None:
         super().__init__(ADDRESSES)
-        self._state = state
-        self._loop = state.loop
+        self._context = serving.context
+        self._loop = serving.context.loop
         self._kept: bytearray | None = None
         self._written = asyncio.Event()
         self._received = 0
@@ -42,7 +44,7 @@ class Client(asyncio.Transport):
         self._arrived: asyncio.Future[None] | None = None
         self._request = b""
         self._answer_size = 0
-        self._protocol: asyncio.Protocol = HttpConnection(state)
+        self._protocol: Any = serving.make_connection(None, None)
         self._protocol.connection_made(self)
 
     # What measures.
@@ -87,7 +89,7 @@ class Client(asyncio.Transport):
     async def leave(self) -> None:
         """Closes the connection, and returns when the application has noticed."""
         self._protocol.connection_lost(None)
-        await asyncio.gather(*(exchange.task for exchange in self._state.exchanges))
+        await asyncio.gather(*(call.task for call in self._context.registry.calls))
 
     # What the protocol calls.
 
@@ -104,8 +106,8 @@ class Client(asyncio.Transport):
         for data in list_of_data:
             self.write(data)
 
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._protocol = cast("asyncio.Protocol", protocol)
+    def set_protocol(self, protocol: Any) -> None:
+        self._protocol = protocol
 
     def pause_reading(self) -> None: ...
 
@@ -121,10 +123,19 @@ class Client(asyncio.Transport):
         return 0
 
 
-def loop_state(source: AppSource, config: Config, log: AccessLog | None = None) -> LoopState:
-    """The state of a loop that serves the application of a source, on the running loop."""
+@dataclass(frozen=True)
+class ServingLoop:
+    """What serves on the running loop, and what makes its connections."""
+
+    context: LoopContext
+    make_connection: MakeConnection
+
+
+def serving_loop(source: AppSource, config: Config, log: AccessLog | None = None) -> ServingLoop:
+    """A loop that serves the application of a source, on the running loop."""
     mailbox = Mailbox()
     mailbox.open()
-    state = LoopState(config, 1, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe)
-    state.begin_websocket = websocket_beginner(config, state)
-    return state
+    serves = Serves(config, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
+    context = LoopContext(serves)
+    websockets = source.interface != "wsgi"
+    return ServingLoop(context, connection_maker(serves, 1, context, websockets=websockets))

@@ -1,4 +1,4 @@
-"""What is done with the head of every request: the grammar that it has to pass, and the scope that is made of it."""
+"""What is done with the head of every request: the scan with its grammar, the rules, and the making of its scope."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,41 +6,66 @@ from contextlib import asynccontextmanager
 from loadtests.apps import hello
 from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat, repeated
-from loadtests.micro.client import Client, loop_state
+from loadtests.micro.client import Client, serving_loop
 from loadtests.micro.http import BROWSER
 from threadserve.config import Config
-from threadserve.http.grammar import head_pattern
-from threadserve.http.parsers import PARSERS
+from threadserve.http.bounds import Bounds
+from threadserve.http.head import RequestHead
 from threadserve.http.peer import peer_of
-from threadserve.http.scope import build_scope
+from threadserve.http1.lines import HeadLines
+from threadserve.http1.protocol import HTTP1
+from threadserve.http1.scan import Scanner
 from threadserve.interfaces.loading import AppSource
 
 
 @asynccontextmanager
-async def matched() -> AsyncIterator[Repeat]:
-    """The pattern of a loop's heads."""
-    match = head_pattern(1).match
-    found = match(BROWSER)
-    if found is None or found.end() != len(BROWSER):
+async def scanned() -> AsyncIterator[Repeat]:
+    """The scanner of a loop's heads."""
+    scanner = Scanner(1)
+    found = scanner.scan(BROWSER, 0)
+    if found is None or found[0] != len(BROWSER):
         raise LoadTestError("the grammar does not accept a browser's request")
-    yield repeated(lambda: match(BROWSER))
+    yield repeated(lambda: scanner.scan(BROWSER, 0))
+
+
+@asynccontextmanager
+async def read() -> AsyncIterator[Repeat]:
+    """A reader whose connection has sent such a head before."""
+    reader = http1().reader()
+
+    def read_head() -> RequestHead | None:
+        reader.feed(BROWSER)
+        return reader.read_head()
+
+    head = read_head()
+    if head is None or (head.method, head.target, len(head.headers)) != ("GET", b"/static/style.css?version=3", 14):
+        raise LoadTestError("a browser's request was read as another")
+    yield repeated(read_head)
 
 
 @asynccontextmanager
 async def scoped() -> AsyncIterator[Repeat]:
-    """A parser that has read a head."""
-    config = Config(hello.app)
-    state = loop_state(AppSource(config), config)
-    peer = peer_of(Client(state), None, state.trusted_proxies, None)
-    parser = PARSERS["httptools"]()
-    parser.head(BROWSER)
-    scope = build_scope(state, parser, "1.1", peer)
+    """A head that has been read."""
+    serving = serving_loop(AppSource(config := Config(hello.app)), config)
+    peer = peer_of(Client(serving), None, serving.context.trusted_proxies, None)
+    reader = http1().reader()
+    reader.feed(BROWSER)
+    head = reader.read_head()
+    if head is None:
+        raise LoadTestError("a browser's request was not read")
+    scope = serving.context.scopes.scope(head, peer)
     if (scope["path"], scope["query_string"], scope["client"]) != ("/static/style.css", b"version=3", peer.client):
         raise LoadTestError(f"the scope of a browser's request is {scope}")
-    yield repeated(lambda: build_scope(state, parser, "1.1", peer))
+    yield repeated(lambda: serving.context.scopes.scope(head, peer))
+
+
+def http1() -> HTTP1:
+    config = Config(hello.app)
+    return HTTP1(config, 1, Bounds(), HeadLines(config))
 
 
 BENCHMARKS = (
-    Benchmark("grammar", "matching of a browser's head with the grammar", 250, matched),
+    Benchmark("scan", "scanning of a browser's head", 250, scanned),
+    Benchmark("head", "reading of the same head", 250, read),
     Benchmark("scope", "making of its scope", 400, scoped),
 )

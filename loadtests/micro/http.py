@@ -1,5 +1,6 @@
 """From the bytes of a request to those of its response: parser, exchange, application."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from loadtests.apps import hello
 from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat
-from loadtests.micro.client import Client, loop_state
+from loadtests.micro.client import Client, serving_loop
 from threadserve.config import Config
 from threadserve.interfaces.loading import AppSource
 from threadserve.logging.access_log import AccessLog, AccessLogWriter, Entry, Moment
@@ -62,7 +63,7 @@ class Asked:
     request: bytes
     app: Callable[..., Awaitable[None]] = hello.app
     responses: int = 1
-    parser: Literal["httptools", "h11"] = "httptools"
+    parser: Literal["auto", "httptools", "h11"] = "auto"
     is_logged: bool = False
 
     def is_answered_by(self, answer: bytes) -> bool:
@@ -80,13 +81,12 @@ async def conversation(asked: Asked) -> AsyncIterator[Repeat]:
     """A connection that has answered once."""
     config = Config(asked.app, http=asked.parser)
     source = AppSource(config)
-    state = loop_state(source, config)
-    if asked.is_logged:
-        state.access_log = AccessLog(state.loop, writer := NoWriter())
-    client = Client(state)
+    writer = NoWriter()
+    log = AccessLog(asyncio.get_running_loop(), writer) if asked.is_logged else None
+    client = Client(serving_loop(source, config, log))
     await client.ask(asked.request, asked.is_answered_by)
-    if state.access_log is not None:
-        state.access_log.flush()
+    if log is not None:
+        log.flush()
         if writer.last != [ENTRY]:
             raise LoadTestError(f"the access log has {writer.last}")
     yield client.converse
@@ -99,6 +99,7 @@ def http(name: str, title: str, operations: int, asked: Asked) -> Benchmark:
 
 BENCHMARKS = (
     http("get", "GET hello world", 60, Asked(GET)),
+    http("get-httptools", "GET hello world with httptools", 40, Asked(GET, parser="httptools")),
     http("get-h11", "GET hello world with h11", 12, Asked(GET, parser="h11")),
     http("get-logged", "GET hello world with the access log", 60, Asked(GET, is_logged=True)),
     http("get-browser", "GET hello world with the 14 header fields of a browser", 40, Asked(BROWSER)),

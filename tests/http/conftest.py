@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.bounds import give_bounds
 from support.embedded_server import Serve, servers
 from support.error_log import ErrorLog
-
-from threadserve.http import loop_state
 
 # The clients of these tests may be slower to go on than real ones are, and yet get their answers.
 PATIENCE = 60
@@ -18,11 +17,11 @@ DEFAULTS: dict[str, Any] = {"threads": 1, "lifespan": "off", "timeout_keep_alive
 def _patient_lingering() -> Iterator[None]:
     """A client that still sends after its answer is not cut off while it does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop_state, "LINGER", PATIENCE)
+        give_bounds(patch, linger_seconds=PATIENCE)
         yield
 
 
-@pytest.fixture(scope="session", params=["h11", "httptools"])
+@pytest.fixture(scope="session", params=["auto", "h11", "httptools"])
 def parser(request: pytest.FixtureRequest) -> str:
     """The parser under test."""
     return str(request.param)

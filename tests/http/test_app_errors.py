@@ -13,7 +13,7 @@ from support.raw_client import Connect, RawClient, post, request
 from support.responses import Incomplete, Response
 
 from threadserve.errors import ClientDisconnected
-from threadserve.http.app_call import comes_of_leaving
+from threadserve.http.reporting import comes_of_leaving
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
 

@@ -1,6 +1,6 @@
-"""The same bytes, however they are split, make the same requests, bodies and rejections over both parsers.
+"""The same bytes, however they are split, make the same requests, bodies and rejections over every parser.
 
-There is no form that one parser takes and the other refuses: the list of such forms is empty.
+There is no form that one parser takes and another refuses: the list of such forms is empty.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from support.raw_client import RawClient
 from support.responses import parse_responses
 from support.streams import GoodRequest, cuts, good_requests, streams
 
-from threadserve.http import connection, request_side
+from threadserve.http.bounds import Bounds
 from threadserve.types import Receive, Scope, Send
 
-PARSERS = ("h11", "httptools")
+PARSERS = ("auto", "h11", "httptools")
 # How many examples are rejected over sockets depends on how fast either side is.
 QUICK = settings(
     suppress_health_check=[
@@ -72,12 +72,14 @@ def hold(parser: str, pieces: list[bytes]) -> Conversation:
 
 @QUICK
 @given(st.data())
-def test_both_parsers_and_all_splits_agree(data: st.DataObject) -> None:
+def test_all_parsers_and_all_splits_agree(data: st.DataObject) -> None:
     stream = data.draw(streams)
     pieces = data.draw(cuts(stream))
     expected = hold("h11", [stream])
+    assert hold("auto", [stream]) == expected
     assert hold("httptools", [stream]) == expected
     assert hold("h11", pieces) == expected
+    assert hold("auto", pieces) == expected
     assert hold("httptools", pieces) == expected
 
 
@@ -105,12 +107,9 @@ def test_good_requests_arrive_as_they_were_sent(parser_name: str, data: st.DataO
 @settings(QUICK, max_examples=300)
 @given(st.data())
 @pytest.mark.parametrize("parser_name", PARSERS)
-def test_nothing_stands_still_however_little_is_held(
-    parser_name: str, monkeypatch: pytest.MonkeyPatch, data: st.DataObject
-) -> None:
+def test_nothing_stands_still_however_little_is_held(parser_name: str, data: st.DataObject) -> None:
     """With so little room, reading pauses and goes on at every place of a request."""
-    monkeypatch.setattr(connection, "READ_AHEAD", data.draw(st.integers(0, 60)))
-    monkeypatch.setattr(request_side, "HIGH_WATER", data.draw(st.integers(0, 20)))
+    bounds = Bounds(read_ahead_bytes=data.draw(st.integers(0, 60)), body_bytes=data.draw(st.integers(0, 20)))
     turns = data.draw(st.integers(0, 2 * TURNS))
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,25 +121,25 @@ def test_nothing_stands_still_however_little_is_held(
     pieces = data.draw(cuts(b"".join(one.data for one in sent)))
     answered = 1 + next((at for at, one in enumerate(sent) if one.closes), len(sent) - 1)
     recorder = Recorder(slow)
-    got = conversation(recorder, asyncio.run(converse(recorder, parser_name, pieces)))
+    got = conversation(recorder, asyncio.run(converse(recorder, parser_name, pieces, bounds)))
     assert [request[-1] for request in got.requests] == [one.body for one in sent[:answered]]
     assert [status for status, _ in got.answers] == [200] * answered
 
 
 @pytest.fixture(scope="module")
-def both_servers(serve_shared: Serve) -> list[tuple[Recorder, EmbeddedServer]]:
+def all_servers(serve_shared: Serve) -> list[tuple[Recorder, EmbeddedServer]]:
     recorders = [Recorder(app) for _ in PARSERS]
     return [(recorder, serve_shared(recorder, http=name)) for recorder, name in zip(recorders, PARSERS, strict=True)]
 
 
 @settings(QUICK, max_examples=25)
 @given(st.data())
-def test_both_parsers_agree_over_sockets(
-    both_servers: list[tuple[Recorder, EmbeddedServer]], data: st.DataObject
+def test_all_parsers_agree_over_sockets(
+    all_servers: list[tuple[Recorder, EmbeddedServer]], data: st.DataObject
 ) -> None:
     pieces = data.draw(cuts(data.draw(streams)))
     outcomes = []
-    for recorder, server in both_servers:
+    for recorder, server in all_servers:
         recorder.clear()
         client = RawClient(server.host, server.port)
         try:
@@ -155,4 +154,4 @@ def test_both_parsers_agree_over_sockets(
             reject()
         finally:
             client.close()
-    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] == outcomes[1] == outcomes[2]

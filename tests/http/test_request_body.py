@@ -163,7 +163,7 @@ def test_trailers_never_frame_the_message(serve: Serve, connect: Connect, traile
             await echo_body(scope, receive, send)
 
     outcomes = []
-    for parser in ("h11", "httptools"):
+    for parser in ("auto", "h11", "httptools"):
         recorder = Recorder(app)
         client = connect(serve(recorder, http=parser))
         client.send(

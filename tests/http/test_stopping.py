@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from support.apps import body as send_body
 from support.apps import read_body, respond, start
+from support.bounds import give_bounds
 from support.embedded_server import EmbeddedServer, Serve
 from support.raw_client import Connect, RawClient, request
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.http import loop_state
 from threadserve.types import Receive, Scope, Send
 
 LONG = 20 * DEADLINE
@@ -20,8 +20,7 @@ PARTS = [HEAD[:1], HEAD[:9], HEAD[:-2], b"\r\n" + HEAD[:20]]
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that have begun something have less time than they have otherwise, so that tests take less."""
-    monkeypatch.setattr(loop_state, "BEGUN_GRACE", 0.3)
-    monkeypatch.setattr(loop_state, "LINGER", 0.1)
+    give_bounds(monkeypatch, begun_grace_seconds=0.3, linger_seconds=0.1)
 
 
 class Streaming:
@@ -57,7 +56,8 @@ def begin_to_stop(server: EmbeddedServer) -> None:
     assert server.server._serving is not None
     loops = list(server.server._serving._group._slots)
     wait_until(
-        lambda: all(slot.server._state is not None and slot.server._state.draining for slot in loops), "the stop"
+        lambda: all(slot.server._context is not None and slot.server._context.registry.is_draining for slot in loops),
+        "the stop",
     )
 
 
@@ -94,7 +94,7 @@ def test_part_of_a_head_does_not_hold_up_the_end(serve: Serve, connect: Connect)
 def test_a_head_that_begins_during_the_shutdown_has_its_time_too(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_state, "IDLE_GRACE", DEADLINE)
+    give_bounds(monkeypatch, idle_grace_seconds=DEADLINE)
     app = Streaming()
     server = patient(serve, app)
     late, whole = connect(server), connect(server)

@@ -191,7 +191,7 @@ def test_garbage_is_refused_at_once(
 
 @pytest.fixture(scope="module")
 def both_servers(serve_shared: Serve) -> list[EmbeddedServer]:
-    return [serve_shared(app, http=name) for name in ("h11", "httptools")]
+    return [serve_shared(app, http=name) for name in ("auto", "h11", "httptools")]
 
 
 @pytest.mark.parametrize("data", LEFT_OPEN)

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import psutil
 import pytest
 from support.apps import Gate, Recorder, echo_body, hello, respond
+from support.bounds import give_bounds
 from support.embedded_server import EmbeddedServer, Serve
 from support.raw_client import Connect, post, request
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.http import loop_state
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
 # Long enough for a deadline of 0.1 s that should not have been set, and two sweeps.
@@ -206,8 +206,7 @@ UNREAD = post("/", b"", "Connection: close").replace(b"Length: 0", b"Length: 1")
 def test_client_that_takes_nothing_of_its_answer_is_given_up(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, loop: str, asking: bytes
 ) -> None:
-    monkeypatch.setattr(loop_state, "UNTAKEN", 0.1)
-    monkeypatch.setattr(loop_state, "LINGER", 0.1)
+    give_bounds(monkeypatch, untaken_seconds=0.1, linger_seconds=0.1)
     server = serve(Large(), timeout_keep_alive=0.1, loop=loop)
     client = connect(server, receive_buffer=4096)
     client.send(asking)
@@ -219,8 +218,7 @@ def test_client_that_takes_nothing_of_its_answer_is_given_up(
 def test_client_that_is_slow_to_take_the_last_answer_gets_its_time(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, asking: bytes
 ) -> None:
-    monkeypatch.setattr(loop_state, "UNTAKEN", 2)
-    monkeypatch.setattr(loop_state, "LINGER", 2)
+    give_bounds(monkeypatch, untaken_seconds=2, linger_seconds=2)
     client = connect(serve(Large(), timeout_keep_alive=0.1), receive_buffer=65536)
     client.send(asking)
     began = time.monotonic()

@@ -165,7 +165,7 @@ def test_reason_is_told_with_the_byte_that_makes_it_certain(
 ) -> None:
     error = read(new_reader(), [data]).error
     assert error is not None
-    assert (error.status, error.reason, error.fields) == (status, reason, b"")
+    assert (error.status, error.reason, error.fields) == (status, reason, ())
     assert read(new_reader(), [data[:-1]]).error is None
 
 

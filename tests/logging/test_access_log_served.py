@@ -117,7 +117,7 @@ def logged(folder: Path, format: str, *options: str, app: str = "app") -> Iterat
         yield Logged(process, connect, folder)
 
 
-@pytest.fixture(scope="module", params=["h11", "httptools"])
+@pytest.fixture(scope="module", params=["auto", "h11", "httptools"])
 def atoms(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
     yield from logged(tmp_path_factory.mktemp("atoms"), ATOMS, "--http", request.param)
 

@@ -7,8 +7,9 @@ from typing import Any
 from support.waiting import DEADLINE
 
 from threadserve.config import Config
-from threadserve.http.connection import HttpConnection
-from threadserve.http.loop_state import LoopState
+from threadserve.http.bounds import Bounds
+from threadserve.http.context import LoopContext, Serves
+from threadserve.threads.loop_parts import connection_maker
 from threadserve.types import ASGIApp
 
 TURNS = 6
@@ -85,16 +86,21 @@ class MemoryTransport(asyncio.Transport):
         await self.closed.wait()
 
 
-async def converse(app: ASGIApp, parser: Any, pieces: Iterable[bytes]) -> bytes:
+def connect(config: Config, app: ASGIApp, bounds: Bounds, post: Any) -> tuple[LoopContext, Any]:
+    """What a loop shares, and a connection of its, on the running loop."""
+    context = LoopContext(serves := Serves(config, app, {}, None, None, post, bounds))
+    return context, connection_maker(serves, 0, context, websockets=True)(None, None)
+
+
+async def converse(app: ASGIApp, parser: Any, pieces: Iterable[bytes], bounds: Bounds | None = None) -> bytes:
     """What a connection with this parser writes when these pieces arrive one after the other, then a half-close."""
     post = asyncio.get_running_loop().call_soon_threadsafe
-    state = LoopState(Config(app, http=parser), 0, app, {}, None, None, post)
-    connection = HttpConnection(state)
+    context, connection = connect(Config(app, http=parser), app, bounds or Bounds(), post)
     transport = MemoryTransport(connection)
     async with asyncio.timeout(DEADLINE):
         connection.connection_made(transport)
         for piece in pieces:
             await transport.deliver(piece)
         await transport.deliver_eof()
-        await asyncio.gather(*(exchange.task for exchange in state.exchanges))
+        await asyncio.gather(*(call.task for call in context.registry.calls))
     return bytes(transport.written)

@@ -12,17 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from support.apps import body, read_body, respond, start
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.http import loop_state
+from threadserve import Server
 from threadserve.threads import group, loop_server
 from threadserve.types import Receive, Scope, Send
 
 if "STEERED_GRACE" in os.environ:
-    loop_state.IDLE_GRACE = group.ABANDON_GRACE = float(os.environ["STEERED_GRACE"])
+    group.ABANDON_GRACE = float(os.environ["STEERED_GRACE"])
+    Server.bounds = replace(Server.bounds, idle_grace_seconds=group.ABANDON_GRACE)
 if "STEERED_LIFESPAN_GRACE" in os.environ:
     loop_server.LIFESPAN_GRACE = float(os.environ["STEERED_LIFESPAN_GRACE"])
 

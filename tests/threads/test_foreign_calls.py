@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from support.apps import Outcome
+from support.bounds import give_bounds
 from support.embedded_server import Serve
 from support.loops import Loops
 from support.waiting import DEADLINE
 
 from threadserve.config import Config
-from threadserve.http import loop_state
 from threadserve.threads.guarded_loops import serving_loops
 
 Act = Callable[[], object]
@@ -37,7 +37,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Warnings:
 @pytest.fixture
 def loops(serve: Serve, loop: str, monkeypatch: pytest.MonkeyPatch) -> Loops:
     """Two loops of a server, that nothing wakes but what is called for."""
-    monkeypatch.setattr(loop_state, "TICK", 4 * DEADLINE)
+    give_bounds(monkeypatch, tick_seconds=4 * DEADLINE)
     app = Loops()
     serve(app, threads=2, loop=loop)
     return app

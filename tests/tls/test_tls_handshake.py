@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from support.apps import hello
+from support.bounds import give_bounds
 from support.certificates import Authority
 from support.embedded_server import Serve
 from support.raw_client import Connect, RawClient, request
 from support.tls_client import ConnectTls, encrypt, tls_socket
 from support.waiting import DEADLINE, wait_until
-
-from threadserve.http import loop_state
 
 LogLines = Callable[[], list[str]]
 
@@ -187,7 +186,7 @@ def test_stalled_handshakes_delay_no_shutdown(serve: Serve, connect: Connect) ->
 def test_a_handshake_that_is_under_way_at_the_shutdown_is_served(
     serve: Serve, connect: Connect, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_state, "BEGUN_GRACE", DEADLINE)
+    give_bounds(monkeypatch, begun_grace_seconds=DEADLINE)
     server = serve(hello)
     client = connect(server)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

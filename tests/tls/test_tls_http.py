@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 from support.apps import Gate, Outcome, body, echo_body, hello, read_body, respond, start
+from support.bounds import give_bounds
 from support.certificates import Authority
 from support.embedded_server import Serve
 from support.raw_client import post, request
 from support.tls_client import ConnectTls, tls_socket
 from support.waiting import DEADLINE
 
-from threadserve.http import loop_state
 from threadserve.threads import opening
 from threadserve.types import Receive, Scope, Send
 
@@ -131,7 +131,7 @@ def test_a_refused_request_is_answered(serve: Serve, connect_tls: ConnectTls) ->
 def test_a_refusal_reaches_a_client_that_still_sends(
     serve: Serve, connect_tls: ConnectTls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_state, "LINGER", DEADLINE)
+    give_bounds(monkeypatch, linger_seconds=DEADLINE)
     client = connect_tls(serve(hello))
     client.send(b"POST / HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 4000000\r\n\r\n")
     for _ in range(40):

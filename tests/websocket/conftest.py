@@ -11,7 +11,7 @@ from support.websocket_client import ConnectWebSocket, websocket_clients
 DEFAULTS: dict[str, Any] = {"threads": 1, "lifespan": "off"}
 
 
-@pytest.fixture(params=["h11", "httptools"])
+@pytest.fixture(params=["auto", "h11", "httptools"])
 def parser(request: pytest.FixtureRequest) -> str:
     """The HTTP parser, for tests of the handshake: `serve(app, http=parser)`."""
     return str(request.param)

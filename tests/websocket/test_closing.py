@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.apps import Gate, Outcome
+from support.bounds import give_bounds
 from support.embedded_server import Serve
 from support.error_log import ErrorLog
 from support.waiting import DEADLINE, wait_until
@@ -15,7 +16,6 @@ from support.websocket_client import CLOSE, PING, ConnectWebSocket, close, echo,
 from wsproto.frame_protocol import CloseReason
 
 from threadserve.errors import ClientDisconnected
-from threadserve.http import loop_state
 from threadserve.types import Receive, Scope, Send
 
 
@@ -204,7 +204,7 @@ def test_both_sides_close_at_once(serve: Serve, connect: ConnectWebSocket) -> No
 def test_a_client_that_does_not_answer_a_close_is_given_up(
     serve: Serve, connect: ConnectWebSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_state, "CLOSE", 0.1)
+    give_bounds(monkeypatch, close_seconds=0.1)
     client = connect(serve(sending({"type": "websocket.close"})))
     client.open()
     assert client.read_close() == (1000, "")
@@ -217,7 +217,7 @@ def test_a_client_that_does_not_answer_a_close_is_given_up(
 def test_a_client_that_stays_after_a_fault_is_given_up(
     serve: Serve, connect: ConnectWebSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_state, "LINGER", 0.1)
+    give_bounds(monkeypatch, linger_seconds=0.1)
     server = serve(Told())
     client = connect(server)
     client.open()
@@ -238,8 +238,7 @@ def test_a_client_that_stays_after_a_fault_is_given_up(
 def test_a_client_that_is_slow_to_take_what_is_left_gets_its_time(
     serve: Serve, connect: ConnectWebSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_state, "TICK", 0.02)
-    monkeypatch.setattr(loop_state, "CLOSE", 3.0)
+    give_bounds(monkeypatch, tick_seconds=0.02, close_seconds=3.0)
     size = 30_000_000
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

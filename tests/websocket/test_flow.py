@@ -6,12 +6,12 @@ from contextlib import suppress
 
 import pytest
 from support.apps import Gate, Outcome
+from support.bounds import give_bounds
 from support.embedded_server import Serve
 from support.waiting import wait_until
 from support.websocket_client import BINARY, PING, PONG, ConnectWebSocket, close, echo, frame, text
 
 from threadserve.errors import ClientDisconnected
-from threadserve.http import loop_state
 from threadserve.types import Receive, Scope, Send
 
 BUFFERS = 8 * 1024 * 1024
@@ -20,7 +20,7 @@ BUFFERS = 8 * 1024 * 1024
 @pytest.fixture
 def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines are looked at often."""
-    monkeypatch.setattr(loop_state, "TICK", 0.02)
+    give_bounds(monkeypatch, tick_seconds=0.02)
 
 
 def test_a_queue_that_is_full_stops_the_reading(serve: Serve, connect: ConnectWebSocket, loop: str) -> None:
@@ -175,7 +175,7 @@ def test_a_slow_app_is_no_silent_client(serve: Serve, connect: ConnectWebSocket,
 def test_a_client_that_never_reads_is_given_up(
     serve: Serve, connect: ConnectWebSocket, quick_ticks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop_state, "LINGER", 0.1)
+    give_bounds(monkeypatch, linger_seconds=0.1)
     told = Outcome()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from support.bounds import give_bounds
 from support.embedded_server import Serve
 from support.raw_client import Connect, request
 from support.waiting import DEADLINE
 from support.wsgi_apps import PLAIN, Environ, StartResponse, hello
 
-from threadserve.http import loop_state
 from threadserve.interfaces.wsgi import channel
 
 
@@ -17,8 +17,7 @@ from threadserve.interfaces.wsgi import channel
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls wait for a moment."""
     monkeypatch.setattr(channel, "PATIENCE", 0.3)
-    monkeypatch.setattr(loop_state, "UNTAKEN", 0.1)
-    monkeypatch.setattr(loop_state, "LINGER", 0.1)
+    give_bounds(monkeypatch, untaken_seconds=0.1, linger_seconds=0.1)
 
 
 def test_client_that_never_reads_frees_its_thread(serve: Serve, connect: Connect) -> None:

@@ -3,14 +3,18 @@
 Raised on the connection's loop thread; owns nothing and never touches a transport.
 """
 
+from collections.abc import Sequence
+
+from threadserve.types import Field
+
 
 class HTTPError(Exception):
     """A request that is refused: `status` is the HTTP status and `reason` one line that names the fault.
 
-    `fields` are the complete lines of headers that this answer carries beyond those of every response.
+    `fields` are headers that this answer carries beyond those of every response.
     """
 
-    def __init__(self, status: int, reason: str, fields: bytes = b"") -> None:
+    def __init__(self, status: int, reason: str, fields: Sequence[Field] = ()) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason

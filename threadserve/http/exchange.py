@@ -1,89 +1,519 @@
-"""One request and its response: the application's call.
+"""One request and its response, whichever version of HTTP carries them (ASGI HTTP spec 2.3).
 
-Belongs to its connection, on the connection's loop thread. It owns the task that runs the application; it never parses
-and never touches the transport.
+Belongs to its stream, on the connection's loop thread; `send` alone may be awaited on any other thread too. It owns
+what has arrived of the request's body and knows how far the response has come; it never parses, and never frames.
 """
 
 import asyncio
 import logging
-from typing import Any
+import reprlib
+from asyncio import get_running_loop, sleep
+from time import perf_counter, time
+from typing import Any, BinaryIO, Protocol
 
-from threadserve.http.app_call import AppCall
-from threadserve.http.loop_state import LoopState
-from threadserve.http.outlet import Outlet
-from threadserve.http.peer import Peer, label_of
-from threadserve.http.request_side import RequestSide
-from threadserve.http.response_side import COMPLETE, HELD
-from threadserve.http.rules import MessageRules
+from threadserve.errors import ClientDisconnected
+from threadserve.http.context import LoopContext
+from threadserve.http.fields import final_status, has_token, own_bytes, values_of
+from threadserve.http.files import open_regular
+from threadserve.http.head import RequestHead
+from threadserve.http.peer import label_of
+from threadserve.http.request_body import RequestBody
 from threadserve.http.scope import target_of
-from threadserve.interfaces.app_errors import comes_of_closing
+from threadserve.http.states import (
+    ABORTED,
+    BODY,
+    BODY_COMPLETE,
+    BODY_EXPECTED,
+    COMPLETE,
+    DISCARDING,
+    DISCONNECTED,
+    HEAD_HELD,
+    HEAD_SENT,
+    NOT_STARTED,
+    TRAILERS,
+)
+from threadserve.http.stream import Stream
+from threadserve.logging.access_format import ENVIRON, AccessFacts, AccessFormat
 from threadserve.logging.access_log import Entry
+from threadserve.types import Message
 
 logger = logging.getLogger("threadserve.error")
 
+WHEN = {
+    NOT_STARTED: "while awaiting 'http.response.start'",
+    HEAD_HELD: "after 'http.response.start'",
+    HEAD_SENT: "after 'http.response.start'",
+    BODY: "while awaiting 'http.response.body'",
+    TRAILERS: "while awaiting 'http.response.trailers'",
+    COMPLETE: "after the response was complete",
+}
+
+UNDECLARED = -1
+# Parts in a row for a client that has gone, before a stream that seems never to wait lets others have their turn.
+LET_GO_AT_ONCE = 100
 # In the access log, the status of a request that got no response: its client had left, or the server was stopping.
 NO_RESPONSE = 499
 
 
-class Exchange(RequestSide, AppCall):
-    """A request in flight, with both its sides."""
+class Listener(Protocol):
+    """Who else has to know what becomes of an exchange."""
 
-    def __init__(self, outlet: Outlet, state: LoopState, scope: dict[str, Any], rules: MessageRules) -> None:
-        self.outlet = outlet
-        self.state = state
+    def on_client_gone(self) -> None:
+        """The client takes nothing any more."""
+        ...
+
+    def on_cut_off(self) -> None:
+        """The server waits no longer for the application."""
+        ...
+
+
+class Exchange:
+    """A request in flight. The application gets its `receive` and its `send`; see `states` for how far either is.
+
+    `is_told` says that the application knows otherwise than by `send` when its client goes, `is_logged` whether the
+    access log is to have a line. `task` is what runs the application, once that has to wait.
+    """
+
+    __slots__ = (
+        "_bodyless",
+        "_changed",
+        "_discarded",
+        "_environ",
+        "_is_given",
+        "_is_late",
+        "_let_go",
+        "_loop",
+        "_remaining",
+        "_trails",
+        "_waiting",
+        "_wants_trailers",
+        "began",
+        "body",
+        "bytes_sent",
+        "context",
+        "expects_continue",
+        "head",
+        "is_cut_off",
+        "is_logged",
+        "is_told",
+        "listener",
+        "request_state",
+        "response_state",
+        "scope",
+        "status",
+        "stream",
+        "task",
+    )
+
+    def __init__(self, stream: Stream, context: LoopContext, head: RequestHead, scope: dict[str, Any]) -> None:
+        self.stream = stream
+        self.context = context
+        self.head = head
         self.scope = scope
-        self.keep_alive = rules.keep_alive
-        if scope["method"] == "HEAD":
-            self.is_head = True
-        if not rules.is_plain:
-            self.is_http11 = rules.is_http11
-            if rules.has_body:
-                self.expect_body(after_continue=rules.expects_continue)
+        self.task: asyncio.Task[None] | None = None
+        self.listener: Listener | None = None
+        self.body: RequestBody | None = None
+        self.request_state = BODY_COMPLETE
+        self.response_state = NOT_STARTED
+        self.status = 0
+        self.bytes_sent = 0
+        self.began = perf_counter()
+        self.expects_continue = False
+        self.is_cut_off = False
+        self.is_logged = True
+        self.is_told = False
+        self._loop = context.loop
+        self._is_given = False
+        self._changed: asyncio.Event | None = None
+        self._waiting = 0
+        self._discarded = 0
+        self._bodyless = False
+        self._remaining = UNDECLARED
+        self._wants_trailers = False
+        self._trails = False
+        self._is_late = False
+        self._let_go = 0
+        self._environ: tuple[bytes | None, ...] = ()
+        if head.has_body:
+            self.request_state = BODY_EXPECTED
+            self.body = RequestBody(context.bounds.body_bytes)
+            self.expects_continue = head.expects_continue
 
-    async def run(self) -> None:
-        """Calls the application, and sees to what it leaves undone."""
-        state = self.state
+    # Questions.
+
+    def can_still_answer(self) -> bool:
+        """Whether nothing of the response has been sent, so that another may take its place."""
+        return self.response_state == NOT_STARTED or self.response_state == HEAD_HELD
+
+    def is_over(self) -> bool:
+        """Whether the response is at its end, complete or not."""
+        return self.response_state == COMPLETE or self.response_state == ABORTED
+
+    # From the client to the application.
+
+    async def receive(self) -> Message:
+        """Returns the next part of the body, or `http.disconnect` once the client or the response is at its end."""
+        if not self._is_given:
+            body = self.body
+            if body is None:
+                self._is_given = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            if not body.size and not body.is_complete:
+                await self._wait_for_body(body)
+            if body.size or body.is_complete:
+                return self._take(body)
+        while self.request_state != DISCONNECTED and not self.is_over():
+            await self._wait()
+        if not self.is_over():
+            # A client that sends no more may still read. An application that asks is told all the same that it has
+            # gone, and from then on it has.
+            self.response_state = ABORTED
+            self.stream.reset()
+            # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
+            await sleep(0)
+        self.is_told = True
+        return {"type": "http.disconnect"}
+
+    def _take(self, body: RequestBody) -> Message:
+        self._is_given = body.is_complete
+        if not body.has_room():
+            self.stream.resume_reading()
+        return {"type": "http.request", "body": body.take(), "more_body": not self._is_given}
+
+    async def _wait_for_body(self, body: RequestBody) -> None:
+        if self.expects_continue and self.can_still_answer():
+            self.expects_continue = False
+            self.stream.send_informational(100, ())
+        while not body.size and not body.is_complete and self.request_state != DISCONNECTED and not self.is_over():
+            await self._wait()
+
+    async def _wait(self) -> None:
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        self._changed.clear()
+        self._waiting += 1
         try:
-            await state.app(self.scope, self.receive, self.send)
-            if self.phase < COMPLETE:
-                self._on_early_return()
-        except BaseException as error:
-            if comes_of_closing(error, self.task):
-                raise
-            self._on_app_error(error)
-        self._end()
+            await self._changed.wait()
+        finally:
+            self._waiting -= 1
 
-    def access_entry(self, peer: Peer) -> Entry:
-        """What the access log tells of this request, which came from `peer` or through it."""
-        scope = self.scope
-        label = peer.label if scope["client"] is peer.client else label_of(scope["client"])
-        return label, scope["method"], target_of(scope), scope["http_version"], self.status
+    def _wake(self) -> None:
+        """Lets a waiting `receive` look again."""
+        if self._changed is not None:
+            self._changed.set()
 
-    def break_off(self) -> None:
-        """The connection has ended before the response was complete: what the access log tells is what was sent."""
-        if self.phase <= HELD or not self.status:
-            self.status = NO_RESPONSE
-            self._lines = []
+    def feed(self, data: bytes, more: bool) -> bool:
+        """Takes a part of the request's body from the stream; `more` says whether the request goes on.
+
+        Returns False when too much of it has been thrown away because the response is complete already.
+        """
+        if self.request_state == DISCARDING:
+            self._discarded += len(data)
+            return self._discarded <= self.context.bounds.discard_bytes
+        body = self.body
+        if body is None:
+            return True
+        self.expects_continue = False
+        body.put(data, more)
+        if not more and self.request_state == BODY_EXPECTED:
+            self.request_state = BODY_COMPLETE
+        if not body.has_room():
+            self.stream.pause_reading()
+        self._wake()
+        return True
+
+    def discard_body(self) -> None:
+        """The response is complete: what is left of the request's body is read past."""
+        self.request_state = DISCARDING
+        if self.body is not None:
+            self.body.take()
+        self.stream.resume_reading()
+
+    def disconnect(self, *, gone: bool) -> None:
+        """The client sends no more; with `gone` it receives no more either."""
+        self.request_state = DISCONNECTED
+        if gone and self.response_state != COMPLETE:
+            self.response_state = ABORTED
+        self._wake()
+        if gone and self.listener is not None:
+            self.listener.on_client_gone()
+
+    # From the application to the client.
+
+    async def send(self, message: Message) -> None:
+        """Takes the application's next message and returns when the client has room for more; from any thread.
+
+        What comes once the client has gone is let go, see `_send_to_nobody`. Raises `RuntimeError` for a message out of
+        turn or a body that does not fit its content-length, `ValueError` and `TypeError` for headers that would break
+        the response, and `ClientDisconnected` to end a stream that would go on for ever.
+        """
+        if get_running_loop() is not self._loop:
+            await self.context.crossing.send_threadsafe(self.send, message)
+            return
+        kind = message["type"]
+        state = self.response_state
+        if kind == "http.response.body" and (state == HEAD_HELD or state == BODY or state == HEAD_SENT):
+            if state != HEAD_HELD and self.stream.is_closing():
+                # The loop has not had a turn to say so.
+                self.response_state = ABORTED
+                await self._send_to_nobody(message)
+                return
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                body = own_body(body)
+            self.send_part(body, message.get("more_body", False))
+        elif state == NOT_STARTED and kind == "http.response.start":
+            self.start(message)
+            if not self.context.ticker.awaits_bodies:
+                self.context.ticker.await_bodies()
+            return
+        elif state == ABORTED:
+            await self._send_to_nobody(message)
+        else:
+            await self._send_extension(kind, message)
+        if self.stream.flow.write_paused:
+            await self.stream.flow.drain()
+            if self.response_state == ABORTED:
+                await self._send_to_nobody(message)
+
+    def start(self, message: Message) -> None:
+        """Takes the head of the response, which is held for the first of the body."""
+        status = message["status"]
+        if type(status) is not int:
+            status = final_status(status)
+        # Not `get`, which takes microseconds in free-threaded 3.13 where another thread has made the message.
+        fields = message["headers"] if "headers" in message else ()  # noqa: SIM401
+        self._remaining = self.stream.prepare_response(status, fields)
+        self.status = status
+        self._bodyless = status == 204 or status == 304 or self.head.method == "HEAD"
+        self._wants_trailers = self._trails = False
+        if message.get("trailers"):
+            self._expect_trailers()
+        if ENVIRON in message:
+            self._environ = message[ENVIRON]
+        self.response_state = HEAD_HELD
+
+    def _expect_trailers(self) -> None:
+        """Trailers go to clients that say they take them (RFC 9110 section 6.5.1 and 10.1.4)."""
+        self._wants_trailers = True
+        if self.head.version != "1.0" and not self._bodyless and self._remaining < 0:
+            self._trails = has_token(self.head.headers, b"te", b"trailers")
+            if self._trails:
+                self.stream.announce_trailers()
+
+    def send_part(self, body: bytes, more: bool) -> None:
+        """Sends a part of the body, and the head with the first of them."""
+        if not self._bodyless:
+            if self._remaining >= 0:
+                self._count(len(body), more)
+            self.bytes_sent += len(body)
+        if self.response_state == HEAD_HELD:
+            self.stream.start_response(body, more)
+        else:
+            self.stream.send_body(body, more)
+        if more:
+            self.response_state = BODY
+        elif self._trails:
+            self.response_state = TRAILERS
+        else:
+            self._complete()
+
+    def _count(self, size: int, more: bool) -> None:
+        """Holds a body against its declared length, before any of it is written."""
+        if size > self._remaining:
+            raise RuntimeError("Response content longer than Content-Length")
+        if not more and size < self._remaining:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self._remaining -= size
+
+    def _complete(self) -> None:
+        self.response_state = COMPLETE
+        self.log_access()
+        self.stream.end_response()
+        self._wake()
+
+    def send_late_head(self) -> bool:
+        """Asked again and again: sends a head alone that was held the last time too; returns whether one is held.
+
+        Until its head comes, a client knows nothing of a stream whose first event may be long in coming.
+        """
+        if self.response_state != HEAD_HELD:
+            return False
+        if self._is_late:
+            self.stream.start_response(b"", True)
+            self.response_state = HEAD_SENT
+        self._is_late = True
+        return True
+
+    async def _send_to_nobody(self, message: Message) -> None:
+        """Lets a message go whose client has gone: most applications complete their response and go on (ASGI HTTP spec
+        2.3, "Disconnected Client").
+
+        Raises `ClientDisconnected` where nothing else can end the application: it sends part after part of a body
+        without a length, and does not hear of its client by `receive`.
+        """
+        kind = message["type"]
+        if kind == "http.response.start":
+            self.start(message)
+            self.response_state = ABORTED
+        elif kind == "http.response.body" and message.get("more_body", False):
+            # The first may be the whole of it: middlewares send such a body with an empty end behind.
+            if self._let_go and self._remaining < 0 and self._is_deaf():
+                raise ClientDisconnected("the client has disconnected")
+            self._let_go += 1
+            # Who cancels a stream is to meet it where it waits for its next part, which ends it: within `send`, it
+            # would be left to the garbage collector.
+            if self._let_go > LET_GO_AT_ONCE:
+                await sleep(0)
 
     def _is_deaf(self) -> bool:
-        """See `ResponseSide`. Who sends in a task of its own, and loses that, may wait for it for ever."""
+        """Whether the application can learn only by `send` that its client has gone.
+
+        Who sends in a task of its own, and loses that, may wait for it for ever.
+        """
         is_own_task = self.task is None or asyncio.current_task() is self.task
-        return is_own_task and not (self._waiting or self._is_told)
+        return is_own_task and not (self._waiting or self.is_told)
 
-    def _on_app_error(self, error: BaseException) -> None:
-        self._report(error)
-        self._fail()
+    # ASGI extensions.
 
-    def _on_early_return(self) -> None:
-        step = "completing" if self.phase >= HELD else "starting"
-        logger.error("ASGI callable returned without %s response.", step)
-        self._fail()
+    async def _send_extension(self, kind: str, message: Message) -> None:
+        state = self.response_state
+        if kind == "http.response.trailers" and state == TRAILERS:
+            self._send_trailers(message)
+        elif kind == "http.response.pathsend" and not self.context.pathsend:
+            raise RuntimeError(f"{kind!r} was sent, which is only for servers that offer it: see --pathsend.")
+        elif kind == "http.response.pathsend" and (state == HEAD_HELD or state == HEAD_SENT):
+            await self._send_path(message["path"])
+        elif kind == "http.response.early_hint":
+            self._send_early_hint(message["links"])
+        elif kind == "http.response.trailers" and state == COMPLETE and self._wants_trailers:
+            # There was no place for them, which the application need not know.
+            return
+        else:
+            raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {WHEN[state]}.")
 
-    def _fail(self) -> None:
+    def _send_trailers(self, message: Message) -> None:
+        """ASGI extension `http.response.trailers`, RFC 9112 section 7.1.2."""
+        more = message.get("more_trailers", False)
+        self.stream.send_trailers(message.get("headers", ()), more)
+        if not more:
+            self._complete()
+
+    def _send_early_hint(self, links: Any) -> None:
+        """ASGI extension `http.response.early_hint`, RFC 8297. A hint that comes too late is let go."""
+        fields = [(b"link", link) for link in links]
+        if self.can_still_answer():
+            self.stream.send_informational(103, fields)
+
+    async def _send_path(self, path: str) -> None:
+        """ASGI extension `http.response.pathsend`: the file is the whole body."""
+        file, size = await open_regular(self._loop, path)
+        with file:
+            try:
+                await self.send_file(file, 0, size)
+            except ClientDisconnected:
+                self.response_state = ABORTED
+
+    async def send_file(self, file: BinaryIO, offset: int, size: int) -> None:
+        """Sends the whole body, `size` bytes of a file from `offset` on. Raises `ClientDisconnected`."""
+        if self.response_state == ABORTED or self.stream.is_closing():
+            raise ClientDisconnected("the client has disconnected")
+        if not self._bodyless:
+            if self._remaining >= 0:
+                self._count(size, more=False)
+            self.bytes_sent = size
+        self._trails = False
+        await self._send_file_after_head(file, offset, size)
+
+    async def _send_file_after_head(self, file: BinaryIO, offset: int, size: int) -> None:
+        # From here on another response cannot take its place.
+        self.response_state = BODY
+        await self.stream.send_file(file, offset, size)
+        self._complete()
+
+    # The end.
+
+    def on_return(self) -> None:
+        """The application has returned."""
+        if not self.is_over():
+            step = "starting" if self.response_state == NOT_STARTED else "completing"
+            logger.error("ASGI callable returned without %s response.", step)
+            self.fail()
+
+    def fail(self) -> None:
         """Ends the exchange for the client: by a 500 while nothing has been written, else by the connection's end."""
         if self.is_cut_off:
             return
-        if self.phase <= HELD:
-            self.answer_error(b"Internal Server Error")
-        elif self.phase < COMPLETE:
-            self.outlet.close()
+        if self.can_still_answer():
+            self.answer(500, b"Internal Server Error")
+        elif not self.is_over():
+            self.stream.reset()
+
+    def answer(self, status: int, text: bytes) -> None:
+        """Answers with a text of our own, in place of what the application has, or has not, begun."""
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+        self.start({"status": status, "headers": headers})
+        self.send_part(text, more=False)
+
+    def cancel(self) -> None:
+        """Cuts the application off."""
+        self.is_cut_off = True
+        if self.task is not None:
+            self.task.cancel()
+        if self.listener is not None:
+            self.listener.on_cut_off()
+
+    def break_off(self) -> None:
+        """The stream has ended: what the access log tells of a response that was not complete is what was sent."""
+        if self.response_state != COMPLETE:
+            if self.can_still_answer() or not self.status:
+                self.status = NO_RESPONSE
+            self.log_access()
+        self.disconnect(gone=True)
+
+    # What is told of it.
+
+    def described(self) -> str:
+        """What the log calls it: by its method and target, and for how long it has gone on."""
+        return f"{self.head.method} {target_of(self.scope)} ({perf_counter() - self.began:.0f} s)"
+
+    def log_access(self) -> None:
+        """Has the access log tell of it, which is at its end."""
+        log = self.context.access_log
+        if log is not None and self.is_logged:
+            log.add(self._entry() if log.format is None else self._facts(log.format))
+
+    def _entry(self) -> Entry:
+        scope = self.scope
+        peer = self.stream.peer
+        label = peer.label if scope["client"] is peer.client else label_of(scope["client"])
+        return label, scope["method"], target_of(scope), scope["http_version"], self.status
+
+    def _facts(self, format: AccessFormat) -> AccessFacts:
+        scope = self.scope
+        client = scope["client"]
+        fields = self.stream.response_fields() if format.response_names and self.status != NO_RESPONSE else []
+        return AccessFacts(
+            label_of(client),
+            client[0] if client else "",
+            scope["method"],
+            scope["raw_path"],
+            scope["query_string"],
+            scope["http_version"],
+            scope["scheme"],
+            self.status,
+            self.bytes_sent,
+            perf_counter() - self.began,
+            time(),
+            values_of(format.request_names, scope["headers"]),
+            values_of(format.response_names, fields),
+            self._environ,
+        )
+
+
+def own_body(body: Any) -> bytes:
+    """A part of the body as bytes that nobody else can change while they wait for the client. Raises `TypeError`."""
+    try:
+        return own_bytes(body)
+    except TypeError:
+        raise TypeError(f"the body of a response is bytes, not {reprlib.repr(body)}") from None

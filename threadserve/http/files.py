@@ -7,13 +7,16 @@ stalls nobody else. Never holds more than one block of a file.
 import asyncio
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from threadserve.errors import ClientDisconnected
-from threadserve.http.outlet import Outlet
+from threadserve.http.flow import FlowControl
 
 BLOCK = 262144
+
+Write = Callable[[bytes], None]
 
 
 async def open_regular(loop: asyncio.AbstractEventLoop, path: str) -> tuple[BinaryIO, int]:
@@ -30,35 +33,50 @@ def _open_regular(path: str) -> tuple[BinaryIO, int]:
     return file, status.st_size
 
 
-async def send_file(loop: asyncio.AbstractEventLoop, outlet: Outlet, file: BinaryIO, offset: int, size: int) -> None:
-    """Sends `size` bytes of a file from `offset` on, by the kernel's sendfile where the loop has it.
+async def send_file(
+    loop: asyncio.AbstractEventLoop,
+    transport: asyncio.Transport,
+    flow: FlowControl,
+    write: Write,
+    file: BinaryIO,
+    offset: int,
+    size: int,
+) -> None:
+    """Sends `size` bytes of a file from `offset` on, by the kernel's sendfile where the loop has it, else by `write`.
 
     Raises `ClientDisconnected` when the client goes, `RuntimeError` when the file turns out to be shorter.
     """
     try:
-        if outlet.transport.get_extra_info("ssl_object") is not None:
+        if transport.get_extra_info("ssl_object") is not None:
             raise asyncio.SendfileNotAvailableError("the kernel does not encrypt")
-        sent = await loop.sendfile(outlet.transport, file, offset, size, fallback=False)
+        sent = await loop.sendfile(transport, file, offset, size, fallback=False)
     except (NotImplementedError, asyncio.SendfileNotAvailableError):
         file.seek(offset)
-        sent = await _copy(loop, outlet, file, size)
+        sent = await _copy(loop, transport, flow, write, file, size)
     except ConnectionError as error:
         # The kernel tells of an error once, so the transport would read an end, as of a client that takes its answer.
-        outlet.transport.abort()
+        transport.abort()
         raise ClientDisconnected("the client has disconnected") from error
-    if outlet.transport.is_closing():
+    if transport.is_closing():
         raise ClientDisconnected("the client has disconnected")
     if sent != size:
         raise RuntimeError(f"the file has become shorter: {file.name}")
 
 
-async def _copy(loop: asyncio.AbstractEventLoop, outlet: Outlet, file: BinaryIO, size: int) -> int:
+async def _copy(
+    loop: asyncio.AbstractEventLoop,
+    transport: asyncio.Transport,
+    flow: FlowControl,
+    write: Write,
+    file: BinaryIO,
+    size: int,
+) -> int:
     sent = 0
     while sent < size:
         block = await loop.run_in_executor(None, file.read, min(BLOCK, size - sent))
-        if not block or outlet.transport.is_closing():
+        if not block or transport.is_closing():
             break
-        outlet.write(block)
+        write(block)
         sent += len(block)
-        await outlet.drained()
+        await flow.drain()
     return sent

@@ -9,52 +9,63 @@ from math import inf
 
 
 class FlowControl:
-    """Pauses and resumes a transport, and lets writers wait for the client: a base for protocols.
+    """Pauses and resumes a transport, and lets writers wait for the client.
 
-    `write_paused` says that the client takes less than is written; `transport` is set by the protocol.
+    `write_paused` says that the client takes less than is written. `transport` is set when the connection is open.
     """
 
-    __slots__ = ("_drained", "_reading_paused", "_unwritten", "transport", "write_paused")
+    __slots__ = ("_drained", "_is_given_up", "_untaken", "reading_paused", "transport", "write_paused")
 
     transport: asyncio.Transport
 
     def __init__(self) -> None:
         self.write_paused = False
-        self._reading_paused = False
-        self._unwritten: float = inf
+        self.reading_paused = False
+        self._untaken: float = inf
         self._drained: asyncio.Event | None = None
+        self._is_given_up = False
 
-    def pause_writing(self) -> None:
-        """The client takes less than is written."""
-        self.write_paused = True
-
-    def resume_writing(self) -> None:
+    def on_taken(self) -> None:
         """The client has taken enough."""
         self.write_paused = False
         if self._drained is not None:
             self._drained.set()
 
-    async def drained(self) -> None:
+    def give_up(self) -> None:
+        """Nothing more is written: nobody has to wait for the client."""
+        self._is_given_up = True
+        if self._drained is not None:
+            self._drained.set()
+
+    async def drain(self) -> None:
         """Returns when the client has taken enough of what is queued, or is gone."""
-        while self.write_paused:
+        while self.write_paused and not self._is_given_up:
             if self._drained is None:
                 self._drained = asyncio.Event()
             self._drained.clear()
             await self._drained.wait()
 
+    def begin_taking(self) -> None:
+        """From now on it is watched whether the client takes what is queued."""
+        self._untaken = self.transport.get_write_buffer_size()
+
     def takes_more(self) -> bool:
-        """Whether the client has taken some of what is queued since this was asked, or `_unwritten` set, last."""
-        before, self._unwritten = self._unwritten, self.transport.get_write_buffer_size()
-        return self._unwritten < before
+        """Whether the client has taken some of what is queued since this, or `begin_taking`, was called last."""
+        before, self._untaken = self._untaken, self.transport.get_write_buffer_size()
+        return self._untaken < before
+
+    def forget_taking(self) -> None:
+        """The client has taken it: what it takes next is looked at afresh."""
+        self._untaken = inf
 
     def pause_reading(self) -> None:
         """Leaves further bytes of the client in the kernel."""
-        if not self._reading_paused and not self.transport.is_closing():
-            self._reading_paused = True
+        if not self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Reads on."""
-        if self._reading_paused and not self.transport.is_closing():
-            self._reading_paused = False
+        if self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = False
             self.transport.resume_reading()

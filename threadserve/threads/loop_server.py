@@ -16,9 +16,9 @@ from typing import cast
 
 from threadserve.config import Config
 from threadserve.errors import MailboxClosed, ThreadserveError
+from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
-from threadserve.http.connection import HttpConnection
-from threadserve.http.loop_state import LoopState
+from threadserve.http.context import LoopContext, Serves
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.message_trace import MessageTrace
@@ -29,12 +29,12 @@ from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.wording import counted, listed
 from threadserve.threads.distribution import HandOver
 from threadserve.threads.intake import Intake
+from threadserve.threads.loop_parts import connection_maker
 from threadserve.threads.mailbox import Mailbox
 from threadserve.threads.notifying import notifying
 from threadserve.threads.opening import Opener
 from threadserve.tls.certificates import Certificates, LoopTls
 from threadserve.types import ASGIApp
-from threadserve.websocket.beginning import websocket_beginner
 
 logger = logging.getLogger("threadserve.error")
 
@@ -69,6 +69,7 @@ class Shared:
     access_log: AccessLogWriter | None
     limit: ConcurrencyLimit | None
     certificates: Certificates | None
+    bounds: Bounds
     on_loaded: Callable[[], object]
 
 
@@ -87,7 +88,7 @@ class LoopServer:
         self._stop = asyncio.Event()
         self._may_start_up = asyncio.Event()
         self._lifespan: Lifespan | None = None
-        self._state: LoopState | None = None
+        self._context: LoopContext | None = None
         self._intake: Intake | None = None
         self._main_task: asyncio.Task[None] | None = None
         self._released = False
@@ -98,19 +99,21 @@ class LoopServer:
 
     def load_threadsafe(self) -> tuple[int, int]:
         """Requests in flight and connections; both include the connections that are on their way to the loop."""
-        state, intake, handed = self._state, self._intake, len(self.handed)
-        if state is None or intake is None:
+        context, intake, handed = self._context, self._intake, len(self.handed)
+        if context is None or intake is None:
             return handed, handed
         handed += intake.waiting_threadsafe()
-        return len(state.exchanges) + state.starting + handed, len(state.connections) + len(state.opening) + handed
+        registry = context.registry
+        connections = len(registry.connections) + len(registry.opening)
+        return len(registry.calls) + registry.starting + handed, connections + handed
 
     def requests_threadsafe(self) -> int:
         """How many requests the loop has taken up so far."""
-        return self._state.requests if self._state else 0
+        return self._context.registry.requests if self._context else 0
 
     def ticks_threadsafe(self) -> int:
         """How often the loop has ticked so far, about twice a second while nothing blocks it."""
-        return self._state.ticks if self._state else 0
+        return self._context.ticker.ticks if self._context else 0
 
     def hand_over_threadsafe(self, connection: socket) -> None:
         """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
@@ -175,21 +178,22 @@ class LoopServer:
         writer = shared.access_log
         log = AccessLog(asyncio.get_running_loop(), writer, shared.config.access_log_format) if writer else None
         post = self._mailbox.post_threadsafe
-        state = LoopState(shared.config, self.number, traced, lifespan.state, log, shared.limit, post)
-        state.begin_websocket = None if is_wsgi else websocket_beginner(shared.config, state)
-        state.start()
-        opener = Opener(state.loop, state, partial(HttpConnection, state), shared.config, self._tls())
-        self._intake = intake = Intake(state.loop, opener, self.handed)
-        self._state = state
+        serves = Serves(shared.config, traced, lifespan.state, log, shared.limit, post, shared.bounds)
+        context = LoopContext(serves)
+        make_connection = connection_maker(serves, self.number, context, websockets=not is_wsgi)
+        context.ticker.start()
+        opener = Opener(context.loop, context.registry, make_connection, shared.config, self._tls())
+        self._intake = intake = Intake(context.loop, opener, self.handed)
+        self._context = context
         self._report(self, Phase.READY, None)
         # Once in a process.
         callback = shared.config.callback_notify if self.number == 1 else None
         with notifying(callback, shared.config.timeout_notify):
             await self._until_stopped()
-        stopped_at, grace = state.loop.time(), shared.config.timeout_graceful_shutdown
-        await self._drain(state, intake)
+        stopped_at, grace = context.loop.time(), shared.config.timeout_graceful_shutdown
+        await self._drain(context, intake)
         self._report(self, Phase.DRAINED, None)
-        elapsed = state.loop.time() - stopped_at
+        elapsed = context.loop.time() - stopped_at
         await lifespan.shutdown(lifespan_grace(grace, elapsed) if grace is not None else None)
         self._report(self, Phase.SHUT_DOWN, None)
 
@@ -220,26 +224,26 @@ class LoopServer:
                 # order; an application that cancels tasks which are not its own stops nobody.
                 cast("asyncio.Task[None]", self._main_task).uncancel()
 
-    async def _drain(self, state: LoopState, intake: Intake) -> None:
+    async def _drain(self, context: LoopContext, intake: Intake) -> None:
         """Shuts the connections down in order: what is in flight may end, until the grace is over."""
         await intake.stop_listening()
-        state.begin_shutdown()
+        context.begin_shutdown()
         timeout = self._shared.config.timeout_graceful_shutdown
-        if not await within(timeout, state.drained):
-            await self._cut_off(state, timeout or 0)
+        if not await within(timeout, context.registry.drained):
+            await self._cut_off(context, timeout or 0)
 
-    async def _cut_off(self, state: LoopState, timeout: float) -> None:
-        self._tell_cut_off(state, f"still running after {counted(timeout, 'second')}")
-        state.give_up_opening()
-        for exchange in list(state.exchanges):
+    async def _cut_off(self, context: LoopContext, timeout: float) -> None:
+        self._tell_cut_off(context, f"still running after {counted(timeout, 'second')}")
+        context.registry.give_up_opening()
+        for exchange in list(context.registry.calls):
             exchange.disconnect(gone=False)
-        if not await within(CUT_OFF_GRACE, state.drained):
-            state.cut_off()
-            await within(CUT_OFF_GRACE, state.drained)
+        if not await within(CUT_OFF_GRACE, context.registry.drained):
+            context.registry.cut_off()
+            await within(CUT_OFF_GRACE, context.registry.drained)
 
-    def _tell_cut_off(self, state: LoopState, when: str) -> None:
+    def _tell_cut_off(self, context: LoopContext, when: str) -> None:
         """Names the requests that do not come to their end, once."""
-        described = [exchange.described() for exchange in state.exchanges]
+        described = [exchange.described() for exchange in context.registry.calls]
         if described and not self._has_told:
             self._has_told = True
             logger.error("Cut off %s %s: %s", counted(len(described), "request"), when, listed(described))
@@ -255,18 +259,18 @@ class LoopServer:
         self._mailbox.close()
         if self._lifespan is not None:
             self._lifespan.abandon()
-        state = self._state
-        if state is None:
+        context = self._context
+        if context is None:
             return
-        state.stop()
-        state.crossing.close()
+        context.ticker.stop()
+        context.crossing.close()
         if self._intake is not None:
             self._intake.close()
-        state.give_up_opening()
-        self._tell_cut_off(state, "at once")
-        state.cut_off()
-        if state.access_log is not None:
-            state.access_log.flush()
+        context.registry.give_up_opening()
+        self._tell_cut_off(context, "at once")
+        context.registry.cut_off()
+        if context.access_log is not None:
+            context.access_log.flush()
 
     def _abandon(self) -> None:
         self._abandoned = True

@@ -1,29 +1,31 @@
-"""How a connection goes on as a WebSocket.
+"""How an exchange whose request asks for a WebSocket goes on as one.
 
-Runs on the connection's loop thread, for one loop; keeps nothing but what takes off masks.
+Runs on the connection's loop thread, for one loop; keeps nothing but the loop's settings.
 """
 
-import asyncio
-from typing import Any
-
 from threadserve.config import Config
-from threadserve.http.loop_state import BeginWebSocket, LoopState
-from threadserve.websocket.connection import WebSocketConnection
+from threadserve.http.context import BeginWebSocket, LoopContext
+from threadserve.http.exchange import Exchange
 from threadserve.websocket.handshake import read_handshake
-from threadserve.websocket.masking import unmasker
+from threadserve.websocket.session import WebSocketSession
+from threadserve.websocket.settings import websocket_settings
 
 
-def websocket_beginner(config: Config, state: LoopState) -> BeginWebSocket | None:
-    """What hands connections over to WebSockets, or None where none are served. Raises `ConfigError`."""
+def websocket_beginner(config: Config, context: LoopContext) -> BeginWebSocket | None:
+    """What begins WebSockets, or None where none are served. Raises `ConfigError`."""
     if config.ws == "none":
         return None
-    unmask = unmasker(config.ws)
+    settings = websocket_settings(config)
 
-    def begin(transport: asyncio.Transport, scope: dict[str, Any], rest: bytes) -> WebSocketConnection:
-        handshake = read_handshake(scope["headers"])
-        connection = WebSocketConnection(state, transport, unmask)
-        transport.set_protocol(connection)
-        connection.take_over(scope, handshake, rest)
-        return connection
+    def begin(exchange: Exchange) -> None:
+        """Has the application called for a WebSocket. Raises `HTTPError` where the handshake is not RFC 6455's."""
+        handshake = read_handshake(exchange.scope["headers"])
+        session = WebSocketSession(exchange, context, handshake, settings)
+        exchange.listener = session
+        exchange.is_logged = False
+        # It hears of its client by a message.
+        exchange.is_told = True
+        if context.runner is not None:
+            context.runner.start(session)
 
     return begin

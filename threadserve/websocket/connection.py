@@ -1,80 +1,99 @@
 """A client's WebSocket connection: frames in and out, pings, and the closing handshake (RFC 6455).
 
-Belongs to the loop thread of the HTTP connection that it takes over from. It owns the transport from then on; it never
-looks into an application's messages.
+Belongs to the loop thread of the stream that it takes over from. It owns what carries that stream's bytes from then on;
+it never looks into an application's messages.
 """
 
 import asyncio
 import os
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Protocol
 
-from wsproto.frame_protocol import CloseReason, ParseFailed
+from wsproto.frame_protocol import ParseFailed
 
+from threadserve.http.context import LoopContext
 from threadserve.http.flow import FlowControl
-from threadserve.http.loop_state import LoopState
 from threadserve.types import Message
+from threadserve.websocket.closing import ABNORMAL, INTERNAL_ERROR, LOCAL_CODES, SERVICE_RESTART
 from threadserve.websocket.codec import frame_head, server_frame
 from threadserve.websocket.deflate import BoundedDeflate
-from threadserve.websocket.exchange import ABNORMAL, INTERNAL_ERROR, SERVICE_RESTART, WebSocketExchange
 from threadserve.websocket.frames import Close, Event, FrameReader, Ping, Pong, close_frame
-from threadserve.websocket.handshake import Handshake
 from threadserve.websocket.heads import FINAL, PING, PONG
-from threadserve.websocket.masking import Unmask
-from threadserve.websocket.scope import websocket_scope
+from threadserve.websocket.settings import WebSocketSettings
 
 # A connection's phases, in their order.
-CONNECTING = 0
-OPEN = 1
-CLOSING = 2  # Our close frame is on its way, and the client's is awaited.
-ENDED = 3
+OPEN = 0
+CLOSING = 1  # Our close frame is on its way, and the client's is awaited.
+ENDED = 2
 
 PING_SIZE = 4
 
 
-class WebSocketConnection(FlowControl, asyncio.Protocol):
-    """One connection. The event loop calls it, and its exchange calls back."""
+class Session(Protocol):
+    """What takes the messages."""
+
+    def deliver(self, message: Message) -> int:
+        """Takes a message. Returns how many wait now."""
+        ...
+
+    def on_gone(self, code: int, reason: str) -> None:
+        """The WebSocket is closed, or the connection gone."""
+        ...
+
+
+class WebSocketConnection:
+    """One connection. The event loop calls it, and its session calls back."""
 
     __slots__ = (
-        "_exchange",
+        "_context",
         "_phase",
         "_ping",
         "_pong_due",
         "_queue_limit",
         "_reader",
-        "_state",
+        "_session",
         "deadline",
         "deflate",
+        "flow",
         "is_stalled",
+        "transport",
         "write",
     )
 
-    def __init__(self, state: LoopState, transport: asyncio.Transport, unmask: Unmask) -> None:
-        super().__init__()
-        self._reader = FrameReader(state.ws_max_size, unmask)
+    flow: FlowControl
+    transport: asyncio.Transport
+    write: Callable[[bytes | bytearray], None]
+
+    def __init__(self, session: Session, context: LoopContext, settings: WebSocketSettings) -> None:
+        self._reader = FrameReader(settings.max_size, settings.unmask)
         self.deflate: BoundedDeflate | None = None
-        self._state = state
-        self._queue_limit = state.ws_max_queue
-        self._exchange: WebSocketExchange | None = None
-        self._phase = CONNECTING
+        self._context = context
+        self._queue_limit = settings.max_queue
+        self._session: Session | None = session
+        self._phase = OPEN
         self._ping = b""
         self._pong_due: bytes | None = None
-        self.transport = transport
-        self.write: Callable[[bytes | bytearray], None] = transport.write
         self.is_stalled = False
         self.deadline = inf
 
-    def take_over(self, scope: dict[str, Any], handshake: Handshake, rest: bytes) -> None:
-        """Begins with the request of an HTTP scope; `rest` is what has arrived behind its head."""
-        state = self._state
-        state.connections.add(self)
+    def take_over(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+        """Gets what carries the bytes, and what is known of how the client takes them."""
+        self.transport = transport
+        self.flow = flow
+        self.write = transport.write
+
+    def open(self, deflate: BoundedDeflate | None, rest: bytes) -> None:
+        """Frames follow, compressed where there is `deflate`; `rest` has arrived already."""
+        self._context.registry.connections.add(self)
+        if deflate is not None:
+            self.deflate = deflate
+            self._reader.allow_deflate(deflate)
+        self.deadline = self._context.deadlines.ping
         if rest:
             self.data_received(rest)
-        exchange = WebSocketExchange(self, state, websocket_scope(scope, handshake), handshake)
-        self._exchange = exchange
-        state.requests += 1
-        exchange.begin()
+        if self._context.registry.is_draining:
+            self.begin_shutdown()
 
     # Called by the event loop.
 
@@ -83,8 +102,8 @@ class WebSocketConnection(FlowControl, asyncio.Protocol):
         if self._phase == ENDED:
             return
         self._reader.feed(data)
-        if self._phase == CONNECTING or self.is_stalled:
-            self.pause_reading()
+        if self.is_stalled:
+            self.flow.pause_reading()
         else:
             self._take_up()
 
@@ -104,10 +123,10 @@ class WebSocketConnection(FlowControl, asyncio.Protocol):
                     continue
                 else:
                     return
-                exchange = self._exchange
-                if exchange is not None and exchange.deliver(message) >= self._queue_limit:
+                session = self._session
+                if session is not None and session.deliver(message) >= self._queue_limit:
                     self.is_stalled = True
-                    self.pause_reading()
+                    self.flow.pause_reading()
                     return
         except ParseFailed as error:
             self._fail(error.code, str(error))
@@ -116,22 +135,26 @@ class WebSocketConnection(FlowControl, asyncio.Protocol):
         """The client sends no more, which is the end of the connection, with or without a close frame."""
         if self._phase != ENDED:
             self._phase = ENDED
-            self.deadline = self._state.linger_deadline
+            self.deadline = self._context.deadlines.linger
             self._dismiss(ABNORMAL, "")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by whichever side."""
-        self._state.connections.discard(self)
+        self._context.registry.connections.discard(self)
         self.deadline = inf
         self._phase = ENDED
         self._dismiss(ABNORMAL, "")
-        super().resume_writing()
-        self._state.check_drained()
+        self.flow.on_taken()
+        self._context.registry.check_drained()
+
+    def pause_writing(self) -> None:
+        """The client takes less than is written."""
+        self.flow.write_paused = True
 
     def resume_writing(self) -> None:
         """The client has taken enough."""
-        super().resume_writing()
+        self.flow.on_taken()
         if self._pong_due is not None and self._phase != ENDED:
             self.write(server_frame(FINAL | PONG, self._pong_due))
             self._pong_due = None
@@ -147,12 +170,12 @@ class WebSocketConnection(FlowControl, asyncio.Protocol):
             self._on_ping(event.payload)
         elif isinstance(event, Pong) and event.payload == self._ping and self._phase == OPEN:
             self._ping = b""
-            self.deadline = self._state.ping_deadline
+            self.deadline = self._context.deadlines.ping
         return True
 
     def _on_ping(self, payload: bytes) -> None:
         """Answers. A client that does not read gets but the last of its pongs (RFC 6455 section 5.5.3)."""
-        if self.write_paused:
+        if self.flow.write_paused:
             self._pong_due = payload
         elif self._phase == OPEN:
             self.write(server_frame(FINAL | PONG, payload))
@@ -163,31 +186,19 @@ class WebSocketConnection(FlowControl, asyncio.Protocol):
             self._write_close(code, reason)
         self._phase = ENDED
         self._dismiss(code, reason)
-        self.deadline = self._state.linger_deadline
+        self.deadline = self._context.deadlines.linger
         self.transport.close()
 
     def _dismiss(self, code: int, reason: str) -> None:
         """Tells the application that the WebSocket is closed, unless it knows."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.on_gone(code, reason)
+        session, self._session = self._session, None
+        if session is not None:
+            session.on_gone(code, reason)
 
-    # Called by the exchange and by its response to a handshake that is denied.
-
-    def open(self, answer: bytes, deflate: BoundedDeflate | None) -> None:
-        """See `Line`."""
-        self.write(answer)
-        if deflate is not None:
-            self.deflate = deflate
-            self._reader.allow_deflate(deflate)
-        self._phase = OPEN
-        self.deadline = self._state.ping_deadline
-        self._go_on()
-        if self._state.draining:
-            self.begin_shutdown()
+    # Called by the session.
 
     def on_received(self, waiting: int) -> None:
-        """See `Line`."""
+        """A message has been taken, after so many waited that no more were taken up; `waiting` still do."""
         if waiting <= self._queue_limit // 2:
             self._go_on()
 
@@ -196,35 +207,23 @@ class WebSocketConnection(FlowControl, asyncio.Protocol):
         self.is_stalled = False
         self._take_up()
         if not self.is_stalled:
-            self.resume_reading()
+            self.flow.resume_reading()
 
     def write_large(self, first: int, payload: bytes) -> None:
-        """See `Line`."""
+        """Queues a frame that begins with the byte `first`, without a copy to join its payload to the head."""
         self.transport.writelines((frame_head(first, len(payload)), payload))
 
     def begin_close(self, code: int, reason: str) -> None:
-        """See `Line`."""
+        """Begins the closing handshake."""
         self._write_close(code, reason)
         self._phase = CLOSING
-        self._exchange = None
-        self._unwritten = self.transport.get_write_buffer_size()
-        self.deadline = self._state.close_deadline
+        self._session = None
+        self.flow.begin_taking()
+        self.deadline = self._context.deadlines.close
         self._go_on()
 
     def _write_close(self, code: int, reason: str) -> None:
-        # RFC 6455 section 7.4.1: these codes say that there was no close frame with a code, so none is sent.
         self.write(close_frame(None if code in LOCAL_CODES else code, reason))
-
-    def on_response_complete(self, exchange: Any) -> None:
-        """The response that denies the handshake is queued."""
-        if self._exchange is not None:
-            self._exchange.on_denied()
-        self._exchange = None
-        self._linger()
-
-    def close(self) -> None:
-        """Ends a denial that is incomplete."""
-        self._linger()
 
     def _fail(self, code: int, reason: str) -> None:
         """Fails the WebSocket for the client's fault (RFC 6455 section 7.1.7)."""
@@ -239,8 +238,8 @@ class WebSocketConnection(FlowControl, asyncio.Protocol):
         Closing with unread bytes would reset the connection, and what was written last could be lost.
         """
         self._phase = ENDED
-        self.deadline = self._state.linger_deadline
-        self.resume_reading()
+        self.deadline = self._context.deadlines.linger
+        self.flow.resume_reading()
         if not self.transport.can_write_eof():
             self.transport.close()
         elif not self.transport.is_closing():
@@ -250,16 +249,16 @@ class WebSocketConnection(FlowControl, asyncio.Protocol):
 
     def on_deadline(self) -> None:
         """A ping is due, or the client took too long: to answer one, to close, or to take the last bytes."""
-        state = self._state
-        if self._phase == CLOSING and self.takes_more():
-            self.deadline = state.close_deadline
+        deadlines = self._context.deadlines
+        if self._phase == CLOSING and self.flow.takes_more():
+            self.deadline = deadlines.close
         elif self._phase != OPEN:
             self.transport.abort()
         elif not self._ping:
             self._send_ping()
-        elif self._reading_paused or self._reader.is_amid_frame or self.takes_more():
+        elif self.flow.reading_paused or self._reader.is_amid_frame or self.flow.takes_more():
             # The pong may be waiting behind what is not taken up, or the ping behind what the client still takes.
-            self.deadline = state.pong_deadline
+            self.deadline = deadlines.pong
         else:
             self._write_close(INTERNAL_ERROR, "keepalive ping timeout")
             self._dismiss(ABNORMAL, "keepalive ping timeout")
@@ -268,25 +267,22 @@ class WebSocketConnection(FlowControl, asyncio.Protocol):
     def _send_ping(self) -> None:
         payload = os.urandom(PING_SIZE)
         self.write(server_frame(FINAL | PING, payload))
-        self._unwritten = self.transport.get_write_buffer_size()
-        self.deadline = self._state.pong_deadline
+        self.flow.begin_taking()
+        self.deadline = self._context.deadlines.pong
         if self.deadline == inf:
-            self.deadline = self._state.ping_deadline
+            self.deadline = self._context.deadlines.ping
         else:
             self._ping = payload
 
     def begin_shutdown(self) -> None:
-        """The server is stopping: a WebSocket is closed at once; an unanswered handshake, once it is accepted."""
+        """The server is stopping: a WebSocket is closed at once."""
         if self._phase == OPEN:
-            exchange = self._exchange
+            session = self._session
             self.begin_close(SERVICE_RESTART, "")
-            self.deadline = self._state.linger_deadline
-            if exchange is not None:
-                exchange.on_gone(SERVICE_RESTART, "")
+            self.deadline = self._context.deadlines.linger
+            if session is not None:
+                session.on_gone(SERVICE_RESTART, "")
 
     def abort(self) -> None:
         """Closes the connection at once, unwritten bytes and all."""
         self.transport.abort()
-
-
-LOCAL_CODES = frozenset({CloseReason.NO_STATUS_RCVD, CloseReason.ABNORMAL_CLOSURE, CloseReason.TLS_HANDSHAKE_FAILED})

@@ -9,13 +9,13 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from threadserve.http.refusal import CRLF, Refusal, bad_request, status_line
-from threadserve.http.response_fields import DATE, SERVER, field_line, own_field, without_field
-from threadserve.types import Headers
+from threadserve.http.errors import HTTPError, bad_request
+from threadserve.http.fields import checked_field
+from threadserve.types import Field, Headers
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 VERSION = b"13"
-UPGRADE_FIELDS = b"upgrade: websocket\r\nconnection: upgrade\r\n"
+UPGRADE_FIELDS = [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
 SUBPROTOCOL = b"sec-websocket-protocol"
 DECIDED_BY_HANDSHAKE = frozenset(
     {
@@ -38,11 +38,11 @@ class Handshake(NamedTuple):
 
 
 def read_handshake(headers: Headers) -> Handshake:
-    """Reads the headers of a request to upgrade. Raises `Refusal` where they are not RFC 6455's (section 4.2.1)."""
+    """Reads the headers of a request to upgrade. Raises `HTTPError` where they are not RFC 6455's (section 4.2.1)."""
     versions = values_of(headers, b"sec-websocket-version")
     if versions != [VERSION]:
-        fields = UPGRADE_FIELDS + field_line(b"sec-websocket-version", VERSION)
-        raise Refusal(426, "only version 13 of the WebSocket protocol is supported here", fields)
+        fields = [*UPGRADE_FIELDS, (b"sec-websocket-version", VERSION)]
+        raise HTTPError(426, "only version 13 of the WebSocket protocol is supported here", fields)
     keys = values_of(headers, b"sec-websocket-key")
     if len(keys) != 1 or not is_key(keys[0]):
         raise bad_request("no single Sec-WebSocket-Key of 16 bytes in base64")
@@ -72,44 +72,38 @@ def is_key(value: bytes) -> bool:
         return False
 
 
-def accept_answer(
-    handshake: Handshake,
-    default_fields: bytes,
-    subprotocol: str | None,
-    extensions: str | None,
-    headers: Iterable[Iterable[Any]],
-) -> bytes:
-    """The answer that opens the WebSocket, with the subprotocol, the extensions and the fields that it names.
+def accept_fields(
+    handshake: Handshake, subprotocol: str | None, extensions: str | None, headers: Iterable[Iterable[Any]]
+) -> list[Field]:
+    """The fields of the answer that opens the WebSocket, with the subprotocol, the extensions and those in `headers`.
 
     A field that names a subprotocol is as good as `subprotocol`. Raises `ValueError` for a subprotocol that the client
     has not offered, for a field that the handshake decides about or that would break the answer, and `TypeError` where
     names or values are no bytes.
     """
     digest = hashlib.sha1(handshake.key + GUID, usedforsecurity=False).digest()
-    lines = [status_line(101), UPGRADE_FIELDS, field_line(b"sec-websocket-accept", base64.b64encode(digest))]
+    fields = [*UPGRADE_FIELDS, (b"sec-websocket-accept", base64.b64encode(digest))]
     if extensions is not None:
-        lines.append(field_line(b"sec-websocket-extensions", extensions.encode("latin-1")))
+        fields.append((b"sec-websocket-extensions", extensions.encode("latin-1")))
     chosen = [subprotocol] if subprotocol else []
     for field in headers:
-        name, value = own_field(field)
+        name, value = own = checked_field(field)
         if name.lower() == SUBPROTOCOL:
             chosen.append(value.strip(b"\t ").decode("latin-1"))
             continue
-        lines.append(field_line(name, value))
         if name.lower() in DECIDED_BY_HANDSHAKE:
             raise ValueError(f"the header {name!r} is the handshake's to choose, not the application's")
-        if name.lower() in (DATE, SERVER):
-            default_fields = without_field(name.lower(), default_fields)
+        fields.append(own)
     if chosen:
-        lines.append(subprotocol_line(chosen, handshake.subprotocols))
-    return b"".join([*lines, default_fields, CRLF])
+        fields.append((SUBPROTOCOL, agreed_subprotocol(chosen, handshake.subprotocols)))
+    return fields
 
 
-def subprotocol_line(chosen: list[str], offered: list[str]) -> bytes:
-    """The field that names the subprotocol. Raises `ValueError` unless it is one that was offered (RFC 6455 4.2.2)."""
+def agreed_subprotocol(chosen: list[str], offered: list[str]) -> bytes:
+    """The subprotocol. Raises `ValueError` unless it is one that was offered (RFC 6455 section 4.2.2)."""
     for subprotocol in chosen:
         if subprotocol not in offered:
             raise ValueError(f"the subprotocol {subprotocol!r} is not among those that the client offers: {offered!r}")
         if subprotocol != chosen[0]:
             raise ValueError(f"two subprotocols for one WebSocket: {chosen[0]!r} and {subprotocol!r}")
-    return field_line(SUBPROTOCOL, chosen[0].encode("latin-1"))
+    return chosen[0].encode("latin-1")

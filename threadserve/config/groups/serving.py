@@ -52,5 +52,5 @@ class Serving:
         metavar="[auto|asyncio|uvloop]",
     )
     http: Literal["auto", "h11", "httptools"] = setting(
-        "auto", "HTTP/1.1 parser; auto is httptools.", check=installed({"httptools": "httptools"})
+        "auto", "HTTP/1.1 parser; auto is threadserve's own.", check=installed({"httptools": "httptools"})
     )

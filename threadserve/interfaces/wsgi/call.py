@@ -21,6 +21,7 @@ from threadserve.interfaces.wsgi.channel import Channel, Post
 from threadserve.interfaces.wsgi.environ import EnvironMaker, values_of
 from threadserve.interfaces.wsgi.fields import CONTENT_LENGTH, UNDECLARED, KnownFields
 from threadserve.interfaces.wsgi.file_wrapper import FileWrapper, OpenFile
+from threadserve.logging.access_format import ENVIRON
 from threadserve.types import Message, Scope
 
 logger = logging.getLogger("threadserve.error")
@@ -29,8 +30,6 @@ logger = logging.getLogger("threadserve.error")
 FINISHED_LIMIT = 1024 * 1024
 # No body is sent with these, nor to HEAD, whatever the application returns (RFC 9110 section 6.4.1).
 BODYLESS = frozenset({204, 304})
-# The key of a head for `values_of` the environ, which goes to threadserve's own exchanges only.
-ENVIRON = "threadserve.environ"
 
 WSGIApp = Callable[..., Iterable[bytes]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]

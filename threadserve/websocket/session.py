@@ -1,31 +1,32 @@
 """The application's call for one WebSocket: what its `receive` and its `send` do (ASGI WebSocket spec 2.4).
 
 Belongs to its connection, on the connection's loop thread; `send` alone may be awaited on any other thread too. It owns
-the messages that wait for the application; it never parses and never touches the transport.
+the messages that wait for the application; it never parses and never touches the transport. The handshake is an
+exchange of HTTP: a denial is its response, and with an acceptance a connection for frames takes over.
 """
 
 import asyncio
 import logging
 import reprlib
 from asyncio import get_running_loop
-from typing import Any
+from time import perf_counter
 
 from threadserve.errors import ClientDisconnected
-from threadserve.http.app_call import AppCall
-from threadserve.http.loop_state import LoopState
+from threadserve.http.context import LoopContext
+from threadserve.http.exchange import Exchange
+from threadserve.http.fields import own_bytes
 from threadserve.http.peer import label_of
-from threadserve.http.response_fields import own_bytes
-from threadserve.http.response_side import COMPLETE, HELD
-from threadserve.http.response_side import GONE as DENIAL_GONE
 from threadserve.http.scope import target_of
-from threadserve.interfaces.app_errors import comes_of_closing
+from threadserve.http.states import COMPLETE
 from threadserve.types import Message
+from threadserve.websocket.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, SERVICE_RESTART, close_code
 from threadserve.websocket.codec import server_frame, text_frame
+from threadserve.websocket.connection import WebSocketConnection
 from threadserve.websocket.deflate import negotiate
-from threadserve.websocket.denial import Denial
-from threadserve.websocket.handshake import Handshake, accept_answer
+from threadserve.websocket.handshake import Handshake, accept_fields
 from threadserve.websocket.heads import WHOLE_BINARY, WHOLE_TEXT
-from threadserve.websocket.line import Line
+from threadserve.websocket.scope import websocket_scope
+from threadserve.websocket.settings import WebSocketSettings
 
 logger = logging.getLogger("threadserve.error")
 
@@ -46,52 +47,74 @@ WHEN = {
 # Below that, one copy into one piece costs less than two pieces do.
 LARGE = 65536
 
-NORMAL = 1000
-ABNORMAL = 1006
-INTERNAL_ERROR = 1011
-SERVICE_RESTART = 1012
-# All that are defined, but 1004.
-CLOSE_CODES = (range(1000, 1004), range(1005, 1016), range(3000, 5000))
 
+class WebSocketSession:
+    """One WebSocket, as the application sees it. `task` is what runs the application, once that has to wait."""
 
-class WebSocketExchange(AppCall):
-    """One WebSocket, as the application sees it."""
-
-    def __init__(self, line: Line, state: LoopState, scope: dict[str, Any], handshake: Handshake) -> None:
-        self.state = state
-        self.scope = scope
+    def __init__(
+        self, exchange: Exchange, context: LoopContext, handshake: Handshake, settings: WebSocketSettings
+    ) -> None:
+        self.scope = websocket_scope(exchange.scope, handshake)
+        self.task: asyncio.Task[None] | None = None
+        self.is_cut_off = False
         self.phase = CONNECTING
-        self._line = line
+        self._began = perf_counter()
+        self._loop = context.loop
+        self._context = context
+        self._exchange = exchange
         self._handshake = handshake
-        self._denial: Denial | None = None
+        self._settings = settings
+        self._connection: WebSocketConnection | None = None
         self._inbox: list[Message] = [{"type": "websocket.connect"}]
         self._farewell: Message | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
-    async def run(self) -> None:
-        """Calls the application, and sees to what it leaves undone."""
-        try:
-            await self.state.app(self.scope, self.receive, self.send)
-            if self.phase <= DENYING:
-                logger.error("ASGI callable returned without completing the handshake.")
-            self._finish(NORMAL)
-        except BaseException as error:
-            if comes_of_closing(error, self.task):
-                raise
-            self._report(error)
-            self._finish(INTERNAL_ERROR)
-        self._end()
+    # Called by the runner and by the loop's housekeeping.
+
+    def on_return(self) -> None:
+        """The application has returned."""
+        if self.phase == CONNECTING or self.phase == DENYING:
+            logger.error("ASGI callable returned without completing the handshake.")
+        self._finish(NORMAL)
+
+    def fail(self) -> None:
+        """The application has raised."""
+        self._finish(INTERNAL_ERROR)
 
     def _finish(self, code: int) -> None:
         """Ends what the application has left open: by a 500 where the handshake is unanswered, else by this code."""
-        if self.phase <= DENYING:
-            denial = self._denial or self._begin_denial()
-            if denial.phase <= HELD:
-                denial.answer_error(b"Internal Server Error")
-            else:
-                self._line.close()
+        if self.phase == CONNECTING or self.phase == DENYING:
+            self._exchange.fail()
+            self._on_denied()
         elif self.phase == OPEN:
             self._close(code, "")
+
+    def cancel(self) -> None:
+        """Cuts the application off."""
+        self.is_cut_off = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def described(self) -> str:
+        """What the log calls it: by its target, and for how long it has gone on."""
+        return f"WebSocket {target_of(self.scope)} ({perf_counter() - self._began:.0f} s)"
+
+    def send_late_head(self) -> bool:
+        """Sends the head of a denial whose body is late; returns whether one is held."""
+        return self.phase == DENYING and self._exchange.send_late_head()
+
+    def disconnect(self, *, gone: bool) -> None:
+        """The server waits no longer: the application is told, whatever it is doing."""
+        self._part(SERVICE_RESTART, "")
+
+    # Called by the exchange of the handshake: see its `Listener`.
+
+    def on_client_gone(self) -> None:
+        """The client has gone before its handshake was answered."""
+        self.on_gone(ABNORMAL, "")
+
+    def on_cut_off(self) -> None:
+        """See `Listener`: the exchange of a handshake is no call of its own."""
 
     # From the client to the application.
 
@@ -103,12 +126,12 @@ class WebSocketExchange(AppCall):
                 return dict(self._farewell)
             await self._wait()
         message = inbox.pop(0)
-        if self._line.is_stalled:
-            self._line.on_received(len(inbox))
+        if self._connection is not None and self._connection.is_stalled:
+            self._connection.on_received(len(inbox))
         return message
 
     async def _wait(self) -> None:
-        waiter = self.state.loop.create_future()
+        waiter = self._loop.create_future()
         self._waiters.append(waiter)
         try:
             await waiter
@@ -136,13 +159,10 @@ class WebSocketExchange(AppCall):
 
     def on_gone(self, code: int, reason: str) -> None:
         """The WebSocket is closed, or the connection gone, by no doing of the application's."""
-        if self._denial is not None and self._denial.phase < COMPLETE:
-            self._denial.phase = DENIAL_GONE
         self.phase = GONE
         self._part(code, reason)
 
-    def on_denied(self) -> None:
-        """The response that denies the handshake is complete."""
+    def _on_denied(self) -> None:
         self.phase = CLOSED
         self._part(ABNORMAL, "")
 
@@ -155,10 +175,6 @@ class WebSocketExchange(AppCall):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def disconnect(self, *, gone: bool) -> None:
-        """The server waits no longer: the application is told, whatever it is doing."""
-        self._part(SERVICE_RESTART, "")
-
     # From the application to the client.
 
     async def send(self, message: Message) -> None:
@@ -167,103 +183,97 @@ class WebSocketExchange(AppCall):
         Raises `ClientDisconnected` for a `websocket.send` to a client that has gone, whereas anything else is let go
         then; `RuntimeError` for a message out of turn, `ValueError` and `TypeError` for one that cannot be sent.
         """
-        if get_running_loop() is not self.state.loop:
-            await self.state.crossing.send_threadsafe(self.send, message)
+        if get_running_loop() is not self._loop:
+            await self._context.crossing.send_threadsafe(self.send, message)
             return
-        line = self._line
-        if line.write_paused:
-            await line.drained()
-        if self.phase != OPEN or message["type"] != "websocket.send" or line.transport.is_closing():
-            await self._send_other(message)
+        connection = self._connection
+        if connection is None:
+            await self._answer_handshake(message)
+            return
+        if connection.flow.write_paused:
+            await connection.flow.drain()
+        if self.phase != OPEN or message["type"] != "websocket.send" or connection.transport.is_closing():
+            self._send_other(message, is_closing=connection.transport.is_closing())
             return
         text = message.get("text")
-        if isinstance(text, str) and len(text) < LARGE and line.deflate is None:
-            line.write(text_frame(text))
+        deflate = connection.deflate
+        if isinstance(text, str) and len(text) < LARGE and deflate is None:
+            connection.write(text_frame(text))
             return
         content = text if isinstance(text, str) else bytes_of(message)
-        if line.deflate is not None:
-            first, payload = line.deflate.deflate_message(content)
+        if deflate is not None:
+            first, payload = deflate.deflate_message(content)
         elif isinstance(content, str):
             first, payload = WHOLE_TEXT, content.encode()
         else:
             first, payload = WHOLE_BINARY, content
         if len(payload) < LARGE:
-            line.write(server_frame(first, payload))
+            connection.write(server_frame(first, payload))
         else:
-            line.write_large(first, payload)
+            connection.write_large(first, payload)
 
-    async def _send_other(self, message: Message) -> None:
-        """Takes every message but one to the client of an open WebSocket."""
+    async def _answer_handshake(self, message: Message) -> None:
+        """Takes messages before the WebSocket is open."""
         kind, phase = message["type"], self.phase
-        if phase == GONE or self._line.transport.is_closing():
-            if kind == "websocket.send":
-                raise ClientDisconnected("the client has disconnected")
-            return
-        if phase == CONNECTING and kind == "websocket.accept":
+        is_closing = self._exchange.stream.is_closing()
+        if not is_closing and phase == CONNECTING and kind == "websocket.accept":
             self._accept(message)
-        elif phase == CONNECTING and kind == "websocket.close":
+        elif not is_closing and phase == CONNECTING and kind == "websocket.close":
             await self._deny({"type": "websocket.http.response.start", "status": 403})
             await self._deny({"type": "websocket.http.response.body"})
-        elif (phase == CONNECTING and kind == "websocket.http.response.start") or (
-            phase == DENYING and kind == "websocket.http.response.body"
+        elif not is_closing and (
+            (phase == CONNECTING and kind == "websocket.http.response.start")
+            or (phase == DENYING and kind == "websocket.http.response.body")
         ):
             await self._deny(message)
+        else:
+            self._send_other(message, is_closing=is_closing)
+
+    def _send_other(self, message: Message, *, is_closing: bool) -> None:
+        """Takes every message but one to the client of an open WebSocket."""
+        kind, phase = message["type"], self.phase
+        if phase == GONE or is_closing:
+            if kind == "websocket.send":
+                raise ClientDisconnected("the client has disconnected")
         elif phase == OPEN and kind == "websocket.close":
             self._close(message.get("code"), message.get("reason") or "")
         else:
             raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {WHEN[phase]}.")
 
     def _accept(self, message: Message) -> None:
-        state, handshake = self.state, self._handshake
-        agreed = negotiate(handshake.extensions, state.ws_max_size) if state.ws_deflate else None
+        handshake, settings = self._handshake, self._settings
+        agreed = negotiate(handshake.extensions, settings.max_size) if settings.deflate else None
         deflate, extensions = agreed or (None, None)
-        answer = accept_answer(
-            handshake, state.default_fields, message.get("subprotocol"), extensions, message.get("headers", ())
-        )
+        fields = accept_fields(handshake, message.get("subprotocol"), extensions, message.get("headers", ()))
+        connection = WebSocketConnection(self, self._context, settings)
         self._log("[accepted]")
+        rest = self._exchange.stream.switch_protocols(fields, connection)
+        self._connection = connection
         self.phase = OPEN
-        self._line.open(answer, deflate)
+        connection.open(deflate, rest)
 
     def _close(self, code: int | None, reason: str) -> None:
         code = NORMAL if code is None else close_code(code)
         if not isinstance(reason, str):
             raise TypeError(f"the reason for a WebSocket's end is a str, not {reason!r}")
-        self._line.begin_close(code, reason)
+        if self._connection is not None:
+            self._connection.begin_close(code, reason)
         self.phase = CLOSED
         self._part(code, reason)
 
     async def _deny(self, message: Message) -> None:
-        denial = self._denial
-        if denial is None:
-            denial = self._begin_denial()
-            await denial.send_event(message)
-            self._log(denial.status)
-        else:
-            await denial.send_event(message)
-
-    def _begin_denial(self) -> Denial:
+        is_first = self.phase == CONNECTING
         self.phase = DENYING
-        self._denial = Denial(self._line, self.state, self.scope)
-        return self._denial
-
-    def send_late_head(self) -> bool:
-        """Sends the head of a denial whose body is late; returns whether one is held."""
-        return self._denial is not None and self._denial.send_late_head()
+        exchange = self._exchange
+        await exchange.send({**message, "type": message["type"].removeprefix("websocket.")})
+        if is_first:
+            self._log(exchange.status)
+        if exchange.response_state == COMPLETE:
+            self._on_denied()
 
     def _log(self, outcome: str | int) -> None:
         scope = self.scope
         logger.info('%s - "WebSocket %s" %s', label_of(scope["client"]), target_of(scope), outcome)
-
-
-def close_code(code: Any) -> int:
-    """A code to close with, whatever class it is of.
-
-    Raises `ValueError` where an application may not close with it (RFC 6455 section 7.4, and what IANA added).
-    """
-    for allowed in CLOSE_CODES:
-        if code in allowed:
-            return allowed[allowed.index(code)]
-    raise ValueError(f"invalid close code: {code!r}")
 
 
 def bytes_of(message: Message) -> bytes:

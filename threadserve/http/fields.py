@@ -1,13 +1,12 @@
-"""The status and the header fields that an application sends: checked, and turned into what is written.
+"""The status and the header fields that an application sends, checked before anything is written.
 
-Runs on the connection's loop thread. `FieldLines` belongs to one loop; nothing here writes to a transport.
+Runs on the connection's loop thread; keeps nothing.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from threadserve.http.grammar import TOKEN
 from threadserve.types import Field
 
 CONTENT_LENGTH = b"content-length"
@@ -15,37 +14,11 @@ TRANSFER_ENCODING = b"transfer-encoding"
 CONNECTION = b"connection"
 DATE = b"date"
 SERVER = b"server"
-DECIDED_HERE = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, DATE, SERVER})
 
 FINAL_STATUSES = range(200, 1000)
 
-KNOWN_LIMIT = 1024
-KNOWN_LENGTH = 256
-
-_name = re.compile(TOKEN + rb"++")
+_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 _value = re.compile(rb"[^\r\n\0]*+")
-
-
-class FieldLines:
-    """The lines of the fields that applications on one loop send again and again, each checked once.
-
-    `known` maps such a field to its line; its keys are tuples of bytes, made here. The names that `DECIDED_HERE` lists
-    are never in it, for what becomes of those depends on the response.
-    """
-
-    __slots__ = ("known",)
-
-    def __init__(self) -> None:
-        self.known: dict[Field, bytes] = {}
-
-    def learn(self, field: Field) -> bytes:
-        """Returns the line of a field that `own_field` returned and that is not known yet. Raises as `field_line`."""
-        line = field_line(*field)
-        if len(line) <= KNOWN_LENGTH:
-            if len(self.known) >= KNOWN_LIMIT:
-                self.known.clear()
-            self.known[field] = line
-        return line
 
 
 def final_status(status: Any) -> int:
@@ -76,22 +49,18 @@ def own_field(field: Iterable[Any]) -> Field:
         raise TypeError(f"a header's name and value are two bytes, not {field!r}") from None
 
 
-def field_line(name: bytes, value: bytes) -> bytes:
-    """The line of a field, CRLF included.
+def checked_field(field: Iterable[Any]) -> Field:
+    """A field as `own_field` returns it, if it may be sent.
 
     Raises `ValueError` for a name that is no token and for a value with a CR, LF or NUL, which could forge further
-    fields (RFC 9110 sections 5.1 and 5.5).
+    fields (RFC 9110 sections 5.1 and 5.5), and `TypeError` as `own_field` does.
     """
+    own = name, value = own_field(field)
     if not _name.fullmatch(name):
         raise ValueError(f"invalid header name in the response: {name!r}")
     if not _value.fullmatch(value):
         raise ValueError(f"CR, LF or NUL in the response's header {name.decode()}: {value!r}")
-    return b"%b: %b\r\n" % (name, value)
-
-
-def field_lines(headers: Iterable[Iterable[Any]]) -> bytes:
-    """The lines of an application's fields, CRLFs included. Raises as `own_field` and `field_line` do."""
-    return b"".join([field_line(*own_field(field)) for field in headers])
+    return own
 
 
 def length_of(value: bytes, declared: int) -> int:
@@ -110,6 +79,23 @@ def length_of(value: bytes, declared: int) -> int:
     return declared
 
 
-def without_field(name: bytes, lines: bytes) -> bytes:
-    """Lines less those of the field with this name, in lower case."""
-    return b"".join(line for line in lines.splitlines(keepends=True) if not line.lower().startswith(name + b":"))
+def values_of(names: Sequence[bytes], headers: Iterable[Field]) -> tuple[bytes | None, ...]:
+    """The values of header fields by these names, which are in lower case there too; None for one that is not there.
+
+    The values of a field that came several times are joined (RFC 9110 section 5.3).
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in names:
+            found[name] = b"%b, %b" % (found[name], value) if name in found else value
+    return tuple([found.get(name) for name in names])
+
+
+def has_token(headers: Iterable[Field], name: bytes, token: bytes) -> bool:
+    """Whether a field that is a list has an element, both in lower case, whatever parameters that carries."""
+    return any(
+        element.partition(b";")[0].strip(b"\t ") == token
+        for field, value in headers
+        if field == name
+        for element in value.lower().split(b",")
+    )

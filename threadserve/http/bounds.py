@@ -1,0 +1,35 @@
+"""How long clients and applications may take for what they have begun, and how much may wait for them.
+
+Read on each loop's thread, and never written: a test that wants others gives a server its own.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Seconds and bytes that no setting decides.
+
+    A tick renews the date and looks at deadlines; one that is set between two ticks counts from the next. A client may
+    take `linger_seconds` to end its side after the last answer, `close_seconds` to take that answer where the end has
+    to be told over TLS or in a WebSocket's frames, and `untaken_seconds` between two parts of it. While the server
+    stops, an idle client has `idle_grace_seconds` for a request that is under way, and one that has begun a handshake
+    or a head `begun_grace_seconds`. A response's head waits `head_patience_seconds` for its body.
+
+    `read_ahead_bytes` are kept of later requests, `body_bytes` of a body that the application has not asked for, and
+    `discard_bytes` are read past of one that it never did. A chunk's line and a body's trailers have limits too.
+    """
+
+    tick_seconds: float = 0.5
+    shutdown_tick_seconds: float = 0.1
+    linger_seconds: float = 2.0
+    close_seconds: float = 10.0
+    untaken_seconds: float = 60.0
+    idle_grace_seconds: float = 1.0
+    begun_grace_seconds: float = 2.0
+    head_patience_seconds: float = 0.1
+    read_ahead_bytes: int = 65536
+    body_bytes: int = 65536
+    discard_bytes: int = 4 * 1024 * 1024
+    chunk_line_bytes: int = 1024
+    trailers_bytes: int = 16384

@@ -1,0 +1,102 @@
+"""What the connections of one loop share: small objects, each with one job.
+
+Made, read and written by the loop's thread alone, except where a part says otherwise. It copies from the configuration
+what a request needs, so that no request touches an object of another thread.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from threadserve.config import Config
+from threadserve.contexts import unshared_copy
+from threadserve.http.bounds import Bounds
+from threadserve.http.concurrency import ConcurrencyLimit
+from threadserve.http.crossing import Crossing
+from threadserve.http.deadlines import Deadlines
+from threadserve.http.registry import Registry
+from threadserve.http.runner import task_starter
+from threadserve.http.scope import ScopeMaker
+from threadserve.http.ticker import Ticker
+from threadserve.logging.access_log import AccessLog
+from threadserve.proxies.forwarded import TrustedHosts, believed_fields
+from threadserve.types import ASGIApp
+
+
+class Runner(Protocol):
+    """What has the application called for an exchange."""
+
+    def start(self, exchange: Any) -> None:
+        """Begins the call."""
+        ...
+
+
+BeginWebSocket = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Serves:
+    """What a loop serves, and how much at once. `post_threadsafe` has a call made on the loop, for any thread."""
+
+    config: Config
+    app: ASGIApp
+    lifespan_state: dict[str, Any]
+    access_log: AccessLog | None
+    limit: ConcurrencyLimit | None
+    post_threadsafe: Callable[..., object]
+    bounds: Bounds
+
+
+class LoopContext:
+    """One loop's share of the configuration, its clock, its connections and its calls.
+
+    `runner` calls the application for requests. `begin_websocket` begins a WebSocket for an exchange whose request asks
+    for one, or raises `HTTPError`; it is None where none are served.
+    """
+
+    __slots__ = (
+        "access_log",
+        "begin_websocket",
+        "believed_fields",
+        "bounds",
+        "crossing",
+        "deadlines",
+        "loop",
+        "pathsend",
+        "post_threadsafe",
+        "registry",
+        "runner",
+        "scopes",
+        "start_task",
+        "ticker",
+        "trusted_proxies",
+    )
+
+    def __init__(self, serves: Serves) -> None:
+        config = serves.config
+        self.loop = asyncio.get_running_loop()
+        self.bounds = serves.bounds
+        self.post_threadsafe = serves.post_threadsafe
+        self.access_log = serves.access_log
+        self.pathsend = config.pathsend
+        self.deadlines = Deadlines(config, self.loop, self.bounds)
+        self.registry = Registry(serves.limit)
+        self.ticker = Ticker(self.loop, self.deadlines, self.registry, self.bounds)
+        self.scopes = ScopeMaker(config, serves.lifespan_state)
+        self.trusted_proxies = TrustedHosts(config.forwarded_allow_ips if config.proxy_headers else "")
+        self.believed_fields = believed_fields(config.forwarded_headers)
+        # The loop begins in the context that requests see: what the lifespan sets in its own task is not in it.
+        self.start_task = task_starter(
+            self.loop, contextvars.Context if config.reset_contextvars else unshared_copy().copy
+        )
+        self.crossing = Crossing(serves.post_threadsafe, self.start_task)
+        self.runner: Runner | None = None
+        self.begin_websocket: BeginWebSocket | None = None
+
+    def begin_shutdown(self) -> None:
+        """The server is stopping: see `Registry` and `Ticker`."""
+        self.registry.is_draining = True
+        self.ticker.begin_shutdown()
+        self.registry.begin_shutdown()

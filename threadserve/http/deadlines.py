@@ -1,0 +1,86 @@
+"""The time of a loop's deadlines, and when the usual ones fall due.
+
+Belongs to the loop's thread. It owns a clock that stands still while the loop is blocked, so that clients are not
+charged for that; it looks at no connection.
+"""
+
+import asyncio
+from math import inf
+
+from threadserve.config import Config
+from threadserve.http.bounds import Bounds
+
+
+class Deadlines:
+    """When something that is begun now has to be done, in the seconds of `now`.
+
+    `idle` is for the next request, `head` for the rest of a request's head, `linger` for the client's end, `close` for
+    taking the last bytes, `untaken` for taking more of them, `ping` for the next ping of a WebSocket, `pong` for its
+    answer.
+    """
+
+    __slots__ = (
+        "_bounds",
+        "_looked_at",
+        "_loop",
+        "_ping_interval",
+        "_ping_timeout",
+        "_timeout_keep_alive",
+        "_timeout_request_header",
+        "close",
+        "head",
+        "idle",
+        "is_draining",
+        "linger",
+        "now",
+        "ping",
+        "pong",
+        "tick_seconds",
+        "untaken",
+    )
+
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._loop = loop
+        self._ping_interval = config.ws_ping_interval or inf
+        self._ping_timeout = config.ws_ping_timeout or inf
+        self._timeout_keep_alive = config.timeout_keep_alive
+        self._timeout_request_header = config.timeout_request_header
+        self.is_draining = False
+        self.tick_seconds = bounds.tick_seconds
+        self.now = self._looked_at = loop.time()
+        self.renew()
+
+    def drain(self) -> None:
+        """The server is stopping: ticks come more often, and idle clients have less time."""
+        self.is_draining = True
+        self.renew()
+        self.tick_seconds = self._bounds.shutdown_tick_seconds
+
+    def renew(self) -> None:
+        """Looks at the time. Called at every tick."""
+        bounds = self._bounds
+        looked_at, self._looked_at = self._looked_at, self._loop.time()
+        self.now += min(self._looked_at - looked_at, self.tick_seconds)
+        # A deadline set between two ticks counts from the next one, however late that is, so that none comes early.
+        base = self.now + bounds.tick_seconds
+        self.idle = base + self._timeout_keep_alive
+        self.head = base + self._timeout_request_header
+        if self.is_draining:
+            self.idle = self.now + bounds.idle_grace_seconds
+            self.head = self.now + min(bounds.begun_grace_seconds, self._timeout_request_header)
+        self.linger = base + bounds.linger_seconds
+        self.close = base + bounds.close_seconds
+        self.untaken = base + bounds.untaken_seconds
+        self.ping = base + self._ping_interval
+        self.pong = base + self._ping_timeout
+
+    def of_idle_at_shutdown(self, idle: float) -> float:
+        """When an idle connection is closed by a shutdown, given when it would have been closed for idleness.
+
+        One that was used a moment ago may have its next request under way, so it is kept for that moment. When exactly
+        it was used is not known, but the deadline counts from a tick that came no earlier.
+        """
+        grace = self._bounds.idle_grace_seconds
+        idle_since = idle - self._timeout_keep_alive
+        return min(max(self.now, idle_since + grace), self.now + grace)

@@ -1,0 +1,105 @@
+"""The connections of a loop, and the calls of its application that are in flight.
+
+Made, read and written by the loop's thread alone, except for the sizes of its sets, `requests` and `starting`, which
+any thread may read. It owns no connection and no call: it knows of them, and tells them when the server stops.
+"""
+
+import asyncio
+from typing import Any, Protocol
+
+from threadserve.http.concurrency import ConcurrencyLimit
+
+
+class Connection(Protocol):
+    """A connection, as far as a loop's housekeeping sees it."""
+
+    deadline: float
+
+    def begin_shutdown(self) -> None:
+        """The server is stopping."""
+        ...
+
+    def abort(self) -> None:
+        """Closes the connection at once."""
+        ...
+
+    def on_deadline(self) -> None:
+        """The connection's deadline has passed."""
+        ...
+
+
+class Registry:
+    """What a loop serves. A call is in `calls` from the time when it has to wait for something."""
+
+    __slots__ = ("_limit", "calls", "connections", "drained", "is_draining", "opening", "requests", "starting")
+
+    def __init__(self, limit: ConcurrencyLimit | None) -> None:
+        self._limit = limit
+        self.connections: set[Connection] = set()
+        self.calls: set[Any] = set()
+        self.opening: set[Any] = set()
+        self.requests = 0
+        # Whether an application is being called this moment, whose call joins the others only when it has to wait.
+        self.starting = False
+        self.is_draining = False
+        self.drained = asyncio.Event()
+
+    def admit(self) -> bool:
+        """Whether another request may be taken up; one that is must `end`, or be withdrawn."""
+        if self._limit is not None and not self._limit.enter_threadsafe():
+            return False
+        self.requests += 1
+        return True
+
+    def withdraw(self) -> None:
+        """The request that was admitted last came to nothing."""
+        self.requests -= 1
+        if self._limit is not None:
+            self._limit.leave_threadsafe()
+
+    def end(self, call: Any) -> None:
+        """The application is through with a call."""
+        self.calls.discard(call)
+        if self._limit is not None:
+            self._limit.leave_threadsafe()
+        if self.is_draining:
+            self.check_drained()
+
+    def begin_shutdown(self) -> None:
+        """From now on every response closes its connection, and idle connections are closed."""
+        self.is_draining = True
+        for connection in list(self.connections):
+            connection.begin_shutdown()
+        self.check_drained()
+
+    def on_opened(self, opening: Any) -> None:
+        """A connection that was being opened is open, or has failed to."""
+        self.opening.discard(opening)
+        self.check_drained()
+
+    def give_up_opening(self) -> None:
+        """Opens nothing further: clients that are still at their handshake are let go."""
+        for opening in list(self.opening):
+            opening.cancel()
+
+    def cut_off(self) -> None:
+        """Ends every call of the application and every connection. The access log has been told when this returns."""
+        for call in list(self.calls):
+            call.cancel()
+        for connection in list(self.connections):
+            connection.abort()
+
+    def check_drained(self) -> None:
+        """Sets `drained` when the shutdown has nothing left to wait for."""
+        if self.is_draining and not (self.calls or self.connections or self.opening):
+            self.drained.set()
+
+    def sweep(self, now: float) -> None:
+        """Tells every connection whose deadline is before `now`, in the seconds of the loop's `Deadlines`."""
+        for connection in [connection for connection in self.connections if connection.deadline <= now]:
+            connection.on_deadline()
+
+    def send_late_heads(self) -> bool:
+        """Sends the heads that have waited for their bodies long enough; returns whether some are held still."""
+        held = [call for call in list(self.calls) if call.send_late_head()]
+        return bool(held)

@@ -1,0 +1,69 @@
+"""A loop's housekeeping: what is renewed and looked at again and again.
+
+Runs on the loop's thread, which owns it. It never touches a transport: connections are told that their deadline has
+passed.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from threadserve.http.bounds import Bounds
+from threadserve.http.deadlines import Deadlines
+from threadserve.http.registry import Registry
+
+
+class Ticker:
+    """Renews the deadlines, and what is in `renewals`, at every tick, and looks after heads whose bodies are late.
+
+    `ticks` may be read on any thread: while nothing blocks the loop there are about two of them in a second.
+    """
+
+    __slots__ = ("_bounds", "_deadlines", "_handle", "_loop", "_registry", "awaits_bodies", "renewals", "ticks")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, registry: Registry, bounds: Bounds
+    ) -> None:
+        self._loop = loop
+        self._deadlines = deadlines
+        self._registry = registry
+        self._bounds = bounds
+        self._handle: asyncio.TimerHandle | None = None
+        self.renewals: list[Callable[[], object]] = []
+        self.ticks = 0
+        # Whether it will be looked whether heads are held for bodies that are late.
+        self.awaits_bodies = False
+
+    def start(self) -> None:
+        """Starts the ticks."""
+        self._handle = self._loop.call_later(self._deadlines.tick_seconds, self._tick)
+
+    def stop(self) -> None:
+        """Ends the ticks."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _tick(self) -> None:
+        self.ticks += 1
+        self._deadlines.renew()
+        for renew in self.renewals:
+            renew()
+        self.start()
+        # What clients sent in time may wait to be read, after a stall above all: it gets a turn before deadlines do.
+        self._loop.call_soon(self._loop.call_soon, self._registry.sweep, self._deadlines.now)
+
+    def begin_shutdown(self) -> None:
+        """The server is stopping: ticks come more often, and clients that have begun something get a moment for it."""
+        self._deadlines.drain()
+        self.stop()
+        self.start()
+        self._loop.call_later(self._bounds.begun_grace_seconds, self._registry.give_up_opening)
+
+    def await_bodies(self) -> None:
+        """A head is held for its body: looks after it, and others, until none is."""
+        self.awaits_bodies = True
+        self._loop.call_later(self._bounds.head_patience_seconds, self._send_late_heads)
+
+    def _send_late_heads(self) -> None:
+        self.awaits_bodies = False
+        if self._registry.send_late_heads():
+            self.await_bodies()

@@ -1,0 +1,519 @@
+"""A client's HTTP/1.1 connection: bytes in, exchanges one after the other, bytes out.
+
+Belongs to the loop thread that accepted it. It owns the transport, a reader, a writer and the exchange in flight; bytes
+of later requests wait in the reader until their turn. It never looks into an application's messages.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from math import inf
+from typing import Any, BinaryIO, cast
+
+from threadserve.http.context import BeginWebSocket, LoopContext, Runner
+from threadserve.http.errors import HTTPError, bad_request
+from threadserve.http.exchange import Exchange
+from threadserve.http.files import send_file
+from threadserve.http.flow import FlowControl
+from threadserve.http.head import RequestHead
+from threadserve.http.peer import peer_of
+from threadserve.http.states import DISCARDING
+from threadserve.http.stream import Stream
+from threadserve.http1.protocol import HTTP1
+from threadserve.http1.reader import Reader
+from threadserve.http1.states import AWAIT_RESPONSE, BODY, CLOSED, FLUSHING, HEAD, LINGERING, OPEN, UPGRADED
+from threadserve.http1.targets import to_origin_form
+from threadserve.http1.writer import Writer, fields_of
+from threadserve.proxies.forwarded import Forwarded, read_forwarded
+from threadserve.proxies.protocol import Announced
+from threadserve.tls.certificates import LoopTls
+from threadserve.types import Headers
+
+logger = logging.getLogger("threadserve.error")
+
+# What is larger is not copied to join it with what goes before and behind it.
+LARGE = 65536
+PIECE = 65536
+
+
+class H1Connection(Stream):
+    """One connection, and the stream of each of its exchanges. The event loop calls it, and its exchange calls back.
+
+    See `states` for how far its reading and its closing are.
+    """
+
+    __slots__ = (
+        "_announced",
+        "_at_eof",
+        "_awaits_head",
+        "_context",
+        "_exchange",
+        "_forwarded",
+        "_http1",
+        "_is_advancing",
+        "_is_handshake",
+        "_keeps_heads",
+        "_reader",
+        "_sent",
+        "_special",
+        "_tls",
+        "_transport",
+        "_writer",
+        "closing",
+        "deadline",
+        "reading",
+    )
+
+    def __init__(
+        self, context: LoopContext, http1: HTTP1, announced: Announced | None = None, tls: LoopTls | None = None
+    ) -> None:
+        self.flow = FlowControl()
+        self._context = context
+        self._http1 = http1
+        self._announced = announced
+        self._tls = tls
+        self._reader: Reader | None = None
+        self._writer: Writer | None = None
+        self._exchange: Exchange | None = None
+        self._is_advancing = False
+        self._at_eof = False
+        self._awaits_head = False
+        self._is_handshake = False
+        self._special: Headers | None = None
+        self._forwarded: Forwarded | None = None
+        self._sent: list[bytes] = []
+        self._keeps_heads = context.access_log is not None and context.access_log.format is not None
+        self.reading = HEAD
+        self.closing = OPEN
+        self.deadline = inf
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """The connection is open."""
+        context = self._context
+        self._transport = transport
+        self.flow.transport = transport
+        self.peer = peer_of(transport, self._announced, context.trusted_proxies, self._tls)
+        self.deadline = context.deadlines.head
+        context.registry.connections.add(self)
+        if context.registry.is_draining:
+            self.begin_shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived."""
+        if self.closing != OPEN:
+            return
+        reader = self._reader
+        if reader is None:
+            reader = self._begin_reading()
+        reader.feed(data)
+        self._advance(reader)
+
+    def _begin_reading(self) -> Reader:
+        self._reader = reader = self._http1.reader()
+        self._writer = self._http1.writer()
+        return reader
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Returns whether it may still get an answer (RFC 9112 section 9.6)."""
+        self._at_eof = True
+        if self.closing != OPEN:
+            return False
+        reader = self._reader
+        if reader is not None and self._exchange is None and reader.unread:
+            self._advance(reader)
+        exchange = self._exchange
+        if exchange is not None:
+            can_answer = self._transport.can_write_eof() and not self._is_handshake
+            exchange.disconnect(gone=not can_answer)
+            return can_answer and self.reading != BODY
+        if reader is not None and reader.unread and self.closing == OPEN:
+            # Balancers that look whether a port is open do that, every few seconds.
+            self._refuse(bad_request("the request is incomplete"), logging.DEBUG)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, by whichever side."""
+        registry = self._context.registry
+        registry.connections.discard(self)
+        self.deadline = inf
+        self.closing = CLOSED
+        # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
+        self.flow.on_taken()
+        self._break_off()
+        registry.check_drained()
+
+    def pause_writing(self) -> None:
+        """The client takes less than is written."""
+        self.flow.write_paused = True
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        self.flow.on_taken()
+        if self._exchange is None and self.closing == OPEN:
+            self.deadline = self._context.deadlines.idle
+            self.flow.forget_taking()
+            self._await_next()
+        elif self.closing == FLUSHING:
+            self._close_transport(self._context.deadlines.close)
+
+    # Reading requests.
+
+    def _advance(self, reader: Reader) -> None:
+        """Reads as far as may be read now: the one loop that does, never begun within itself.
+
+        A response that is complete before its application has waited for anything lets this loop go on.
+        """
+        self._is_advancing = True
+        goes_on = True
+        try:
+            while goes_on and self.closing == OPEN:
+                if self.reading == HEAD:
+                    goes_on = not self.flow.write_paused and self._read_head(reader)
+                else:
+                    goes_on = self.reading == BODY and self._read_body(reader)
+        except HTTPError as error:
+            self._refuse(error)
+        self._is_advancing = False
+        if self.closing == FLUSHING:
+            self._finish()
+        elif reader.unread or self.flow.reading_paused:
+            self._limit_unread(reader)
+
+    def _limit_unread(self, reader: Reader) -> None:
+        """Reads no further than to some bytes that have to wait for their turn."""
+        if self.closing != OPEN:
+            return
+        if self._takes_bytes():
+            self.flow.resume_reading()
+        elif reader.unread > self._context.bounds.read_ahead_bytes:
+            self.flow.pause_reading()
+
+    def _takes_bytes(self) -> bool:
+        """Whether what comes next can be read at once: as the rest of a body that has room, or as a head."""
+        if self.reading == BODY:
+            body = cast("Exchange", self._exchange).body
+            return body is None or body.has_room()
+        return self.reading == HEAD and not self.flow.write_paused
+
+    def _read_head(self, reader: Reader) -> bool:
+        """Begins the exchange of the next request, if its head is here; returns whether it is."""
+        head = reader.read_head()
+        if head is None:
+            if reader.head_begun and not self._awaits_head:
+                self._awaits_head = True
+                self.deadline = self._context.deadlines.head
+            return False
+        self._awaits_head = False
+        if not head.target.startswith(b"/"):
+            to_origin_form(head)
+        context = self._context
+        scope = context.scopes.scope(head, self.peer)
+        if self.peer.is_trusted:
+            self._apply_forwarded(head, scope)
+        if not context.registry.admit():
+            raise HTTPError(503, "Service Unavailable: too many requests in flight")
+        self.deadline = inf
+        exchange = Exchange(self, context, head, scope)
+        self._exchange = exchange
+        if head.wants_websocket and head.method == "GET" and context.begin_websocket is not None:
+            self._begin_websocket(exchange, context.begin_websocket)
+        else:
+            self._begin(exchange, reader)
+        return True
+
+    def _apply_forwarded(self, head: RequestHead, scope: dict[str, Any]) -> None:
+        """Has the scope say what trusted proxies do. Behind one often only the client is another."""
+        special = head.special
+        if special != self._special:
+            context = self._context
+            self._special = special
+            self._forwarded = read_forwarded(special, context.trusted_proxies, context.believed_fields)
+        if self._forwarded is not None:
+            self._forwarded.apply(scope)
+
+    def _begin(self, exchange: Exchange, reader: Reader) -> None:
+        """Has the application called, with as much of the body as has come with the head."""
+        head = exchange.head
+        cast("Writer", self._writer).begin(head, head.keep_alive)
+        self.reading = AWAIT_RESPONSE
+        if head.has_body:
+            self.reading = BODY
+            if reader.unread:
+                self._read_first_of_body(exchange, reader)
+        cast("Runner", self._context.runner).start(exchange)
+
+    def _read_first_of_body(self, exchange: Exchange, reader: Reader) -> None:
+        try:
+            self._read_body(reader)
+        except HTTPError:
+            self._context.registry.end(exchange)
+            raise
+
+    def _begin_websocket(self, exchange: Exchange, begin: BeginWebSocket) -> None:
+        cast("Writer", self._writer).begin(exchange.head, keep_alive=False)
+        self.reading = AWAIT_RESPONSE
+        self._is_handshake = True
+        try:
+            begin(exchange)
+        except HTTPError:
+            self._exchange = None
+            self._context.registry.withdraw()
+            raise
+        if self._at_eof:
+            self._transport.close()
+
+    def _read_body(self, reader: Reader) -> bool:
+        """Hands on the next part of the body; returns whether there was one, or its end."""
+        data = reader.read_body()
+        is_complete = reader.body_complete
+        if not data and not is_complete:
+            return False
+        exchange = cast("Exchange", self._exchange)
+        if is_complete:
+            self.reading = AWAIT_RESPONSE
+        if not exchange.feed(data, not is_complete):
+            self._linger()
+        elif is_complete and exchange.request_state == DISCARDING:
+            self._exchange = None
+            self.reading = HEAD
+            self.deadline = self._context.deadlines.idle
+        return True
+
+    def _refuse(self, error: HTTPError, level: int = logging.WARNING) -> None:
+        """Answers a request that cannot be served, where an answer is still possible, and ends the connection."""
+        logger.log(level, "Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
+        exchange = self._exchange
+        if exchange is None or exchange.can_still_answer():
+            self._write([cast("Writer", self._writer).refusal(error)], 0)
+        self._linger()
+        if exchange is not None:
+            exchange.disconnect(gone=True)
+
+    def _break_off(self) -> None:
+        """The connection is gone for the exchange in flight."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.break_off()
+
+    def _await_next(self) -> None:
+        """The request after this one may come, or has been waiting."""
+        if self._at_eof or cast("Reader", self._reader).unread:
+            # Not at once: the application is still in its `send`, and its request in flight until it returns.
+            self._context.loop.call_soon(self._read_on)
+        else:
+            self.flow.resume_reading()
+
+    def _read_on(self) -> None:
+        """Takes up the request that has been waiting for its turn."""
+        if self._exchange is None and self.closing == OPEN and not self.flow.write_paused:
+            self._advance(cast("Reader", self._reader))
+            if self._at_eof and self._exchange is None:
+                self._transport.close()
+
+    # Called by the exchange: see `Stream`.
+
+    def prepare_response(self, status: int, fields: Iterable[Any]) -> int:
+        """See `Stream`."""
+        return cast("Writer", self._writer).prepare(status, fields)
+
+    def announce_trailers(self) -> None:
+        """See `Stream`."""
+        cast("Writer", self._writer).announce_trailers()
+
+    def start_response(self, body: bytes, more: bool) -> None:
+        """See `Stream`."""
+        writer = self._writer_of_head()
+        pieces = writer.start(body, more)
+        if self._keeps_heads:
+            self._sent = pieces
+        self._write(pieces, len(body))
+
+    def _writer_of_head(self) -> Writer:
+        """The writer, which knows whether the connection may go on after the response."""
+        writer = cast("Writer", self._writer)
+        # A client that waits for 100 may or may not send its body after another answer: such a connection ends.
+        if self._context.registry.is_draining or cast("Exchange", self._exchange).expects_continue:
+            writer.keep_alive = False
+        return writer
+
+    def send_body(self, data: bytes, more: bool) -> None:
+        """See `Stream`."""
+        self._write(cast("Writer", self._writer).body(data, more), len(data))
+
+    async def send_file(self, file: BinaryIO, offset: int, size: int) -> None:
+        """See `Stream`."""
+        writer = cast("Writer", self._writer)
+        if writer.holds_head():
+            pieces = self._writer_of_head().start_file(size)
+            if self._keeps_heads:
+                self._sent = pieces
+        else:
+            pieces = [writer.before_file(size)]
+        self._write(pieces, 0)
+        if size and writer.sends_body():
+            await send_file(self._context.loop, self._transport, self.flow, self._write_in_pieces, file, offset, size)
+        self._write([writer.after_file(size)], 0)
+
+    def send_trailers(self, fields: Iterable[Any], more: bool) -> None:
+        """See `Stream`."""
+        self._write([cast("Writer", self._writer).trailers(fields, more)], 0)
+
+    def send_informational(self, status: int, fields: Iterable[Any]) -> None:
+        """See `Stream`."""
+        self._write([cast("Writer", self._writer).informational(status, fields)], 0)
+
+    def response_fields(self) -> Headers:
+        """See `Stream`."""
+        return fields_of(self._sent)
+
+    def _write(self, pieces: list[bytes], size: int) -> None:
+        """Queues bytes, `size` of them of a body: all at once, except that a large one is not copied to join it."""
+        if size > LARGE and self._tls is None:
+            self._transport.writelines(pieces)
+            return
+        data = b"".join(pieces)
+        if self._tls is not None and len(data) > PIECE:
+            self._write_in_pieces(data)
+        elif data:
+            self._transport.write(data)
+
+    def _write_in_pieces(self, data: bytes) -> None:
+        """Queues bytes on a TLS transport, which notices only at the next write that the client does not take them."""
+        for position in range(0, len(data), PIECE):
+            self._transport.write(data[position : position + PIECE])
+
+    def end_response(self) -> None:
+        """See `Stream`: the connection goes on or ends."""
+        self._sent = []
+        if not cast("Writer", self._writer).keep_alive:
+            self.reset()
+        elif self.reading == BODY:
+            self.deadline = self._context.deadlines.head
+            cast("Exchange", self._exchange).discard_body()
+        else:
+            self._exchange = None
+            self.reading = HEAD
+            self.deadline = self._context.deadlines.idle
+            if not self._is_advancing:
+                self._await_next()
+
+    def switch_protocols(self, fields: Iterable[Any], protocol: Any) -> bytes:
+        """See `Stream`. The protocol gets the transport, and this connection's flow control."""
+        answer = cast("Writer", self._writer).switching(fields)
+        self._transport.write(answer)
+        self.closing = UPGRADED
+        self._exchange = None
+        self._context.registry.connections.discard(self)
+        self._transport.set_protocol(protocol)
+        self.flow.resume_reading()
+        protocol.take_over(self._transport, self.flow)
+        return cast("Reader", self._reader).take_rest()
+
+    def is_closing(self) -> bool:
+        """See `Stream`."""
+        return self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        """See `Stream`."""
+        self.flow.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Stream`."""
+        self.flow.resume_reading()
+
+    # Closing.
+
+    def reset(self) -> None:
+        """See `Stream`: closes the connection once what is queued has been written."""
+        if self.closing == OPEN:
+            self.closing = FLUSHING
+            self.flow.give_up()
+            if not self._is_advancing:
+                self._finish()
+
+    def _finish(self) -> None:
+        self.deadline = self._context.deadlines.idle
+        if self.reading == BODY or cast("Reader", self._reader).unread:
+            self._linger()
+        elif not self.flow.write_paused or self._transport.can_write_eof():
+            self._close_transport(self._context.deadlines.close)
+        # TLS ends within a time of its own, however much is queued: the client first takes most of that.
+
+    def _linger(self) -> None:
+        """Ends the answer and reads past what the client still sends.
+
+        Closing with unread bytes would reset the connection, and the answer could be lost (RFC 9112 section 9.6).
+        """
+        self.closing = LINGERING
+        if self._reader is not None:
+            self._reader.discard()
+        self.flow.begin_taking()
+        self.deadline = self._context.deadlines.linger
+        self.flow.resume_reading()
+        if self._at_eof:
+            self._transport.close()
+        elif self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def _end_lingering(self) -> None:
+        """The client has had its time. Only over TLS, which has no half-close, it has not yet been told of the end."""
+        if self.flow.takes_more():
+            self.deadline = self._context.deadlines.linger
+        elif self._transport.can_write_eof() or self._transport.is_closing():
+            self._transport.abort()
+        else:
+            self._close_transport(self._context.deadlines.linger)
+
+    def _close_transport(self, deadline: float) -> None:
+        """Closes; over TLS the client has until the deadline to take what is left and to end it on its side too."""
+        if not self._transport.can_write_eof():
+            self.closing = LINGERING
+            self.flow.begin_taking()
+            self.deadline = deadline
+        self._transport.close()
+
+    # Called by the sweep and by the shutdown.
+
+    def on_deadline(self) -> None:
+        """The client took too long: to send a head, a body nobody waits for, or anything at all."""
+        deadlines = self._context.deadlines
+        if self.closing == LINGERING:
+            self._end_lingering()
+        elif self.closing == FLUSHING or (self._exchange is None and self._transport.get_write_buffer_size()):
+            self._wait_for_taking()
+        elif self._exchange is not None:
+            self._linger()
+        elif self._has_unread():
+            self._refuse(HTTPError(408, "the head of the request took too long"))
+        else:
+            self._close_transport(deadlines.linger if deadlines.is_draining else deadlines.close)
+
+    def _has_unread(self) -> bool:
+        return self._reader is not None and self._reader.unread > 0
+
+    def _wait_for_taking(self) -> None:
+        """The client is still taking the last answer, and then gets its time to go on; or it takes none of it."""
+        if self.flow.takes_more():
+            self.deadline = self._context.deadlines.untaken
+        else:
+            self._transport.abort()
+
+    def begin_shutdown(self) -> None:
+        """The server is stopping: an idle connection goes now, or soon where a request is on its way."""
+        deadlines = self._context.deadlines
+        exchange = self._exchange
+        if exchange is None and not self._has_unread():
+            self.deadline = deadlines.of_idle_at_shutdown(self.deadline)
+        elif self.closing == LINGERING:
+            self.deadline = min(self.deadline, deadlines.linger)
+        elif self.closing == OPEN and (exchange is None or exchange.request_state == DISCARDING):
+            # Part of a head, or a body that is only read past, is no request in flight.
+            self.deadline = min(self.deadline, deadlines.head)
+
+    def abort(self) -> None:
+        """Closes the connection at once, unwritten bytes and all, and breaks off the exchange in flight."""
+        self.closing = CLOSED
+        self._break_off()
+        self._transport.abort()

@@ -1,0 +1,96 @@
+"""The lines that responses on one loop begin with, each made and checked once.
+
+Belongs to the loop's thread; it never writes to a transport.
+"""
+
+from collections.abc import Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+from threadserve.config import Config
+from threadserve.http.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    DATE,
+    SERVER,
+    TRANSFER_ENCODING,
+    checked_field,
+    final_status,
+)
+from threadserve.types import Field
+
+CRLF = b"\r\n"
+DECIDED_HERE = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, DATE, SERVER})
+
+KNOWN_LIMIT = 1024
+KNOWN_LENGTH = 256
+
+
+class HeadLines:
+    """Status lines, the lines of every response, and those of the fields that applications send again and again.
+
+    `known` maps such a field to its line; its keys are tuples of bytes, made here. The names that `DECIDED_HERE` lists
+    are never in it, for what becomes of those depends on the response. `default` are the lines of date and server, and
+    of the headers that are added to every response.
+    """
+
+    __slots__ = ("_config_lines", "_sends_date", "default", "known", "statuses")
+
+    def __init__(self, config: Config) -> None:
+        self._config_lines = config_lines(config)
+        self._sends_date = config.date_header and not any(name.lower() == "date" for name, _ in config.headers)
+        self.known: dict[Field, bytes] = {}
+        self.statuses: dict[int, bytes] = {}
+        self.default = b""
+        self.renew()
+
+    def renew(self) -> None:
+        """Looks at the date. Called at every tick."""
+        date = f"date: {formatdate(usegmt=True)}\r\n".encode() if self._sends_date else b""
+        self.default = date + self._config_lines
+
+    def status(self, status: int) -> bytes:
+        """The line of a status that is not in `statuses` yet. Raises `ValueError` where it is none to end with."""
+        line = self.statuses[status] = status_line(final_status(status))
+        return line
+
+    def learn(self, field: Field) -> bytes:
+        """Returns the line of a field that `own_field` returned and that is not known yet. Raises `ValueError`."""
+        line = field_line(field)
+        if len(line) <= KNOWN_LENGTH:
+            if len(self.known) >= KNOWN_LIMIT:
+                self.known.clear()
+            self.known[field] = line
+        return line
+
+
+def status_line(status: int) -> bytes:
+    """The status line of a response, with its CRLF; the phrase is empty for a status without one (RFC 9112 4)."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return b"HTTP/1.1 %d %s\r\n" % (status, phrase.encode())
+
+
+def field_line(field: Iterable[Any]) -> bytes:
+    """The line of a field, CRLF included. Raises as `checked_field` does."""
+    return b"%b: %b\r\n" % checked_field(field)
+
+
+def field_lines(fields: Iterable[Iterable[Any]]) -> bytes:
+    """The lines of several fields, CRLFs included. Raises as `checked_field` does."""
+    return b"".join([field_line(field) for field in fields])
+
+
+def without_field(name: bytes, lines: bytes) -> bytes:
+    """Lines less those of the field with this name, in lower case."""
+    return b"".join([line for line in lines.splitlines(keepends=True) if not line.lower().startswith(name + b":")])
+
+
+def config_lines(config: Config) -> bytes:
+    """The lines of the server header and of the headers that are added to every response."""
+    names = {name.lower() for name, _ in config.headers}
+    headers = [("server", "threadserve")] if config.server_header and "server" not in names else []
+    return "".join([f"{name}: {value}\r\n" for name, value in [*headers, *config.headers]]).encode("latin-1")

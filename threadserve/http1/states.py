@@ -1,0 +1,48 @@
+"""The states of an HTTP/1.1 connection: how far it has read, and how far it is on its way to its end.
+
+Names only; see `threadserve.http.states` for why the constants are plain integers.
+
+```
+reading:  HEAD -> BODY -> AWAIT_RESPONSE -> HEAD      a request without a body leaves out BODY; after the response
+                                                      what is left of a body is read past: BODY -> HEAD
+closing:  OPEN -> FLUSHING -> LINGERING -> CLOSED     any of them may be left out
+          OPEN -> UPGRADED
+```
+"""
+
+from enum import IntEnum
+
+
+class Reading(IntEnum):
+    """What is read next."""
+
+    HEAD = 0
+    """The head of the next request, once the client takes what is written."""
+    BODY = 1
+    """The body of the request in flight."""
+    AWAIT_RESPONSE = 2
+    """Nothing, before the response to the request in flight is complete."""
+
+
+class Closing(IntEnum):
+    """Whether the connection goes on."""
+
+    OPEN = 0
+    FLUSHING = 1
+    """No further request is read; what is queued is still written."""
+    LINGERING = 2
+    """What the client still sends is read past, so that closing does not cost it the answer (RFC 9112 section 9.6)."""
+    CLOSED = 3
+    UPGRADED = 4
+    """Another protocol has the transport."""
+
+
+HEAD = Reading.HEAD.value
+BODY = Reading.BODY.value
+AWAIT_RESPONSE = Reading.AWAIT_RESPONSE.value
+
+OPEN = Closing.OPEN.value
+FLUSHING = Closing.FLUSHING.value
+LINGERING = Closing.LINGERING.value
+CLOSED = Closing.CLOSED.value
+UPGRADED = Closing.UPGRADED.value

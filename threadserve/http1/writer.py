@@ -1,0 +1,255 @@
+"""Responses as the bytes of HTTP/1.1, without I/O (RFC 9112).
+
+Belongs to one connection, on its loop's thread. It owns the head that is to be sent and how the body is framed; it
+never touches a transport, and knows of requests only what their responses depend on.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any
+
+from threadserve.http.errors import HTTPError
+from threadserve.http.fields import CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, length_of, own_field
+from threadserve.http.head import RequestHead
+from threadserve.http1.lines import CRLF, DECIDED_HERE, HeadLines, field_line, field_lines, status_line, without_field
+from threadserve.types import Field, Headers
+
+CLOSE = b"connection: close\r\n\r\n"
+KEEP_ALIVE = b"connection: keep-alive\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+UNDECLARED = -1
+
+
+class Framing(IntEnum):
+    """How a client knows where a body ends (RFC 9112 section 6.3). Chosen once, when the head is sent."""
+
+    NONE = 0
+    """There is no body."""
+    LENGTH = 1
+    CHUNKED = 2
+    UNTIL_CLOSE = 3
+
+
+NONE = Framing.NONE.value
+LENGTH = Framing.LENGTH.value
+CHUNKED = Framing.CHUNKED.value
+UNTIL_CLOSE = Framing.UNTIL_CLOSE.value
+
+
+class Writer:
+    """Makes the responses of one connection, one after the other.
+
+    `keep_alive` says whether the connection may go on after the response; it is the client's wish at first, and final
+    once the head is made.
+    """
+
+    __slots__ = (
+        "_framing",
+        "_is_head",
+        "_is_http11",
+        "_length",
+        "_lines",
+        "_pieces",
+        "_status",
+        "_trailers",
+        "_trails",
+        "keep_alive",
+    )
+
+    def __init__(self, lines: HeadLines) -> None:
+        self._lines = lines
+        self._pieces: list[bytes] = []
+        self._framing = NONE
+        self._length = UNDECLARED
+        self._status = 0
+        self._trails = False
+        self._trailers: list[bytes] = []
+        self._is_head = False
+        self._is_http11 = True
+        self.keep_alive = True
+
+    def begin(self, head: RequestHead, keep_alive: bool) -> None:
+        """The next response answers the request with this head."""
+        self._is_head = head.method == "HEAD"
+        self._is_http11 = head.version == "1.1"
+        self.keep_alive = keep_alive
+
+    def prepare(self, status: int, fields: Iterable[Any]) -> int:
+        """Takes the head of a response. Returns the length that its fields declare, or -1.
+
+        Raises `ValueError` and `TypeError` for fields that would break the response.
+        """
+        lines = self._lines
+        line = lines.statuses.get(status)
+        pieces = [lines.status(status) if line is None else line, lines.default]
+        self._pieces = pieces
+        self._status = status
+        self._length = UNDECLARED
+        self._trails = False
+        known = lines.known
+        own = fields if type(fields) is list else list(fields)
+        for field in own:
+            try:
+                line = known.get(field)
+                if line is None and field[0] == CONTENT_LENGTH and self._length < 0 and field[1].isdigit():
+                    self._length = int(field[1])
+                    line = b"content-length: " + field[1] + CRLF
+            except (AttributeError, TypeError, ValueError):
+                # Only tuples of bytes can be looked up; other pairs, and other buffers, are as good.
+                line = None
+            if line is None:
+                self._add(own_field(field))
+            else:
+                pieces.append(line)
+        if status == 204 and self._length >= 0:
+            # RFC 9110 section 8.6: a response without content has no content-length.
+            self._pieces = [without_field(CONTENT_LENGTH, line) for line in pieces]
+        return self._length
+
+    def _add(self, field: Field) -> None:
+        """Adds a field that is not known, or that means something to us."""
+        name, value = field
+        lower = name.lower()
+        if lower not in DECIDED_HERE:
+            self._pieces.append(self._lines.learn(field))
+        elif lower == CONTENT_LENGTH:
+            self._declare_length(value)
+        elif lower == CONNECTION:
+            field_line(field)
+            if b"close" in value.lower():
+                self.keep_alive = False
+        elif lower != TRANSFER_ENCODING:
+            # The transfer coding is ours to choose (ASGI HTTP spec, "Response Start"); these replace what we would say.
+            self._pieces[1] = without_field(lower, self._pieces[1])
+            self._pieces.append(field_line(field))
+
+    def _declare_length(self, value: bytes) -> None:
+        is_first = self._length < 0
+        self._length = length_of(value, self._length)
+        if is_first:
+            self._pieces.append(b"content-length: %d\r\n" % self._length)
+
+    def announce_trailers(self) -> None:
+        """Has the body be chunked, and end in trailers."""
+        self._trails = True
+        self._trailers = []
+
+    def start(self, body: bytes, more: bool) -> list[bytes]:
+        """The head, with the first part of the body; with `more`, others follow."""
+        pieces = self._pieces
+        self._pieces = []
+        self._framing = LENGTH
+        if self._is_head or self._status == 204 or self._status == 304:
+            self._framing = NONE
+            if self._is_head and self._length < 0 and body and not more and self._status not in (204, 304):
+                pieces.append(b"content-length: %d\r\n" % len(body))
+        elif self._trails:
+            self._frame_in_chunks(pieces)
+        elif self._length < 0:
+            if not more:
+                pieces.append(b"content-length: %d\r\n" % len(body))
+            elif self._is_http11:
+                self._frame_in_chunks(pieces)
+            else:
+                self._framing = UNTIL_CLOSE
+                self.keep_alive = False
+        self._end_head(pieces)
+        self._add_body(pieces, body, more)
+        return pieces
+
+    def _frame_in_chunks(self, pieces: list[bytes]) -> None:
+        self._framing = CHUNKED
+        pieces.append(b"transfer-encoding: chunked\r\n")
+
+    def _end_head(self, pieces: list[bytes]) -> None:
+        if not self.keep_alive:
+            pieces.append(CLOSE)
+        elif self._is_http11:
+            pieces.append(CRLF)
+        else:
+            pieces.append(KEEP_ALIVE)
+
+    def start_file(self, size: int) -> list[bytes]:
+        """The head of a response whose whole body are so many bytes of a file, which follow as they are."""
+        self._trails = False
+        if self._length < 0 and self._status != 204:
+            self._pieces.append(b"content-length: %d\r\n" % size)
+            self._length = size
+        return self.start(b"", True)
+
+    def body(self, data: bytes, more: bool) -> list[bytes]:
+        """The next part of the body."""
+        pieces: list[bytes] = []
+        self._add_body(pieces, data, more)
+        return pieces
+
+    def _add_body(self, pieces: list[bytes], data: bytes, more: bool) -> None:
+        if self._framing == CHUNKED:
+            if data:
+                pieces.append(b"%x\r\n" % len(data))
+                pieces.append(data)
+                pieces.append(CRLF)
+            if not more and not self._trails:
+                pieces.append(LAST_CHUNK)
+        elif self._framing != NONE and data:
+            pieces.append(data)
+
+    def holds_head(self) -> bool:
+        """Whether a head has been prepared that is not sent yet."""
+        return bool(self._pieces)
+
+    def sends_body(self) -> bool:
+        """Whether the body of this response is sent at all."""
+        return self._framing != NONE
+
+    def before_file(self, size: int) -> bytes:
+        """What goes before so many bytes of a file that are all that is left of the body."""
+        return b"%x\r\n" % size if self._framing == CHUNKED and size else b""
+
+    def after_file(self, size: int) -> bytes:
+        """What goes behind them."""
+        if self._framing != CHUNKED:
+            return b""
+        return CRLF + LAST_CHUNK if size else LAST_CHUNK
+
+    def trailers(self, fields: Iterable[Any], more: bool) -> bytes:
+        """The trailers, once the last of them is here (RFC 9112 section 7.1.2). Raises as `prepare` does."""
+        self._trailers.append(field_lines(fields))
+        return b"" if more else b"".join([b"0\r\n", *self._trailers, CRLF])
+
+    def informational(self, status: int, fields: Iterable[Any]) -> bytes:
+        """An informational response; nothing for HTTP/1.0, which knows no such (RFC 9110 section 15.2)."""
+        lines = field_lines(fields)
+        return b"".join([status_line(status), lines, CRLF]) if self._is_http11 else b""
+
+    def switching(self, fields: Iterable[Any]) -> bytes:
+        """The answer that lets another protocol go on (RFC 9110 section 15.2.2), with the lines of every response."""
+        default = self._lines.default
+        lines = [status_line(101)]
+        for field in fields:
+            line = field_line(field)
+            lines.append(line)
+            name = line.partition(b":")[0].lower()
+            if name in DECIDED_HERE and name != CONNECTION:
+                default = without_field(name, default)
+        return b"".join([*lines, default, CRLF])
+
+    def refusal(self, error: HTTPError) -> bytes:
+        """The whole response to a request that is refused, which is the last on its connection."""
+        body = f"{error.reason}\n".encode("latin-1", "backslashreplace")
+        length = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)
+        return b"".join(
+            [status_line(error.status), self._lines.default, field_lines(error.fields), length, CLOSE, body]
+        )
+
+
+def fields_of(pieces: list[bytes]) -> Headers:
+    """The fields of a head that was sent in these pieces, with names in lower case."""
+    head: list[bytes] = []
+    for piece in pieces:
+        head.append(piece)
+        if piece == CRLF or piece.endswith(CRLF + CRLF):
+            break
+    parts = [line.partition(b":") for line in b"".join(head).split(CRLF)[1:]]
+    return [(name.lower(), value.strip()) for name, _, value in parts if name]

@@ -1,0 +1,38 @@
+"""The parts that a loop serves with, put together: what calls the application, HTTP/1.1, and WebSockets.
+
+Runs on the loop's thread, once.
+"""
+
+from threadserve.http.context import LoopContext, Runner, Serves
+from threadserve.http.runner import ASGIRunner
+from threadserve.http1.connection import H1Connection
+from threadserve.http1.lines import HeadLines
+from threadserve.http1.protocol import HTTP1
+from threadserve.interfaces.wsgi.bridge import WSGIBridge
+from threadserve.interfaces.wsgi.runner import WSGIRunner
+from threadserve.proxies.protocol import Announced
+from threadserve.threads.opening import MakeConnection
+from threadserve.tls.certificates import LoopTls
+from threadserve.websocket.beginning import websocket_beginner
+
+
+def connection_maker(serves: Serves, number: int, context: LoopContext, *, websockets: bool) -> MakeConnection:
+    """What makes the connections of a loop, the `number`th, which gets its runner. Raises `ConfigError`."""
+    context.runner = runner_for(serves, context)
+    if websockets:
+        context.begin_websocket = websocket_beginner(serves.config, context)
+    lines = HeadLines(serves.config)
+    context.ticker.renewals.append(lines.renew)
+    http1 = HTTP1(serves.config, number, serves.bounds, lines)
+
+    def make(announced: Announced | None, tls: LoopTls | None) -> H1Connection:
+        return H1Connection(context, http1, announced, tls)
+
+    return make
+
+
+def runner_for(serves: Serves, context: LoopContext) -> Runner:
+    """What calls the application: a WSGI one past the messages of ASGI, unless those are traced."""
+    if isinstance(serves.app, WSGIBridge):
+        return WSGIRunner(serves.app, context)
+    return ASGIRunner(serves.app, context.registry, context.start_task)
