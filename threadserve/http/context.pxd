@@ -1,0 +1,25 @@
+import cython
+
+from threadserve.http.deadlines cimport Deadlines
+from threadserve.http.registry cimport Registry
+from threadserve.http.scope cimport ScopeMaker
+from threadserve.http.ticker cimport Ticker
+
+
+@cython.final
+cdef class LoopContext:
+    cdef public object access_log
+    cdef public object begin_websocket
+    cdef public object believed_fields
+    cdef public object bounds
+    cdef public object crossing
+    cdef public Deadlines deadlines
+    cdef public object loop
+    cdef public bint pathsend
+    cdef public object post_threadsafe
+    cdef public Registry registry
+    cdef public object runner
+    cdef public ScopeMaker scopes
+    cdef public object start_task
+    cdef public Ticker ticker
+    cdef public object trusted_proxies

@@ -1,0 +1,57 @@
+import cython
+
+from threadserve.http.context cimport LoopContext
+from threadserve.http.head cimport RequestHead
+from threadserve.http.request_body cimport RequestBody
+from threadserve.http.stream cimport Stream
+
+cdef int BODY_EXPECTED, BODY_COMPLETE, DISCARDING, DISCONNECTED
+cdef int NOT_STARTED, HEAD_HELD, HEAD_SENT, BODY, TRAILERS, COMPLETE, ABORTED
+
+
+@cython.final
+cdef class Exchange:
+    cdef public Stream stream
+    cdef public LoopContext context
+    cdef public RequestHead head
+    cdef public dict scope
+    cdef public object task
+    cdef public object listener
+    cdef public RequestBody body
+    cdef public int request_state
+    cdef public int response_state
+    cdef public int status
+    cdef public long long bytes_sent
+    cdef public double began
+    cdef public bint expects_continue
+    cdef public bint is_cut_off
+    cdef public bint is_logged
+    cdef public bint is_told
+    cdef object _loop
+    cdef bint _is_given
+    cdef object _changed
+    cdef int _waiting
+    cdef long long _discarded
+    cdef bint _bodyless
+    cdef long long _remaining
+    cdef bint _wants_trailers
+    cdef bint _trails
+    cdef bint _is_late
+    cdef int _let_go
+    cdef tuple _environ
+
+    cpdef bint can_still_answer(self) except -1
+    cpdef bint is_over(self) except -1
+    cdef dict _take(self, RequestBody body)
+    cdef _wake(self)
+    cpdef bint feed(self, bytes data, bint more) except -1
+    cpdef discard_body(self)
+    cpdef start(self, object message)
+    cdef _expect_trailers(self)
+    cpdef send_part(self, bytes body, bint more)
+    cdef _count(self, long long size, bint more)
+    cdef _complete(self)
+    cpdef bint send_late_head(self) except -1
+    cpdef on_return(self)
+    cpdef fail(self)
+    cpdef log_access(self)

@@ -1,0 +1,13 @@
+import cython
+
+
+@cython.final
+cdef class RequestBody:
+    cdef Py_ssize_t _limit
+    cdef list _parts
+    cdef public bint is_complete
+    cdef public Py_ssize_t size
+
+    cpdef bint has_room(self) except -1
+    cpdef put(self, bytes data, bint more)
+    cpdef bytes take(self)

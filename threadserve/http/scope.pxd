@@ -1,0 +1,13 @@
+import cython
+
+from threadserve.http.head cimport RequestHead
+
+
+@cython.final
+cdef class ScopeMaker:
+    cdef dict _lifespan_state
+    cdef bint _pathsend
+    cdef str _root_path
+    cdef bytes _root_path_bytes
+
+    cpdef dict scope(self, RequestHead head, object peer)

@@ -1,0 +1,14 @@
+import cython
+
+
+@cython.final
+cdef class Ticker:
+    cdef object _bounds
+    cdef object _deadlines
+    cdef object _handle
+    cdef object _loop
+    cdef object _registry
+    cdef public bint awaits_bodies
+    cdef public list renewals
+    # An aligned machine word that this thread alone writes: any other may read it.
+    cdef public long long ticks

@@ -1,0 +1,49 @@
+import cython
+
+from threadserve.http.context cimport LoopContext
+from threadserve.http.exchange cimport Exchange
+from threadserve.http.head cimport RequestHead
+from threadserve.http.stream cimport Stream
+from threadserve.http1.reader cimport Reader
+from threadserve.http1.writer cimport Writer
+
+cdef int HEAD, BODY, AWAIT_RESPONSE
+cdef int OPEN, FLUSHING, LINGERING, CLOSED, UPGRADED
+cdef int DISCARDING
+
+
+@cython.final
+cdef class H1Connection(Stream):
+    cdef object _announced
+    cdef bint _at_eof
+    cdef bint _awaits_head
+    cdef LoopContext _context
+    cdef Exchange _exchange
+    cdef object _forwarded
+    cdef object _http1
+    cdef bint _is_advancing
+    cdef bint _is_handshake
+    cdef bint _keeps_heads
+    cdef Reader _reader
+    cdef list _sent
+    cdef object _special
+    cdef object _tls
+    cdef object _transport
+    cdef Writer _writer
+    cdef public int closing
+    cdef public double deadline
+    cdef public int reading
+
+    cpdef data_received(self, object data)
+    cdef Reader _begin_reading(self)
+    cdef _advance(self, Reader reader)
+    cdef _limit_unread(self, Reader reader)
+    cdef bint _takes_bytes(self) except -1
+    cdef bint _read_head(self, Reader reader) except -1
+    cdef _apply_forwarded(self, RequestHead head, dict scope)
+    cdef _begin(self, Exchange exchange, Reader reader)
+    cdef bint _read_body(self, Reader reader) except -1
+    cdef _await_next(self)
+    cdef Writer _writer_of_head(self)
+    cdef _write(self, list pieces, Py_ssize_t size)
+    cdef _finish(self)

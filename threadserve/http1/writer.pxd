@@ -1,0 +1,34 @@
+import cython
+
+from threadserve.http.head cimport RequestHead
+from threadserve.http1.lines cimport HeadLines
+
+cdef int NONE, LENGTH, CHUNKED, UNTIL_CLOSE
+
+
+@cython.final
+cdef class Writer:
+    cdef HeadLines _lines
+    cdef list _pieces
+    cdef int _framing
+    cdef long long _length
+    cdef int _status
+    cdef bint _trails
+    cdef list _trailers
+    cdef bint _is_head
+    cdef bint _is_http11
+    cdef public bint keep_alive
+
+    cpdef begin(self, RequestHead head, bint keep_alive)
+    cpdef Py_ssize_t prepare(self, int status, object fields) except -2
+    cdef _add(self, tuple field)
+    cdef _declare_length(self, bytes value)
+    cpdef announce_trailers(self)
+    cpdef list start(self, bytes body, bint more)
+    cdef _frame_in_chunks(self, list pieces)
+    cdef _end_head(self, list pieces)
+    cpdef list start_file(self, object size)
+    cpdef list body(self, bytes data, bint more)
+    cdef _add_body(self, list pieces, bytes data, bint more)
+    cpdef bint holds_head(self) except -1
+    cpdef bint sends_body(self) except -1
