@@ -18,7 +18,7 @@ from loadtests.soak.plan import Plan
 from loadtests.soak.verdict import table, write_json
 
 # What the server's interpreter needs.
-REQUIRED = ("click", "h11", "httptools", "starlette", "uvloop", "wsproto")
+REQUIRED = ("click", "h11", "starlette", "uvloop", "wsproto")
 INTERVAL = click.FloatRange(0, 86_400)
 
 
