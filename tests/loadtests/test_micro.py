@@ -163,7 +163,7 @@ def test_the_tree_that_was_asked_for_is_measured(tmp_path: Path, working_tree: P
     package = tmp_path / "threadserve"
     shutil.copytree(working_tree / "threadserve", package, ignore=shutil.ignore_patterns("__pycache__"))
     assert set(measuring.run(effort, subject, cpu, seed=1)["measured"]) == {"reference", "get"}
-    refusal = package / "http" / "response_side.py"
+    refusal = package / "http" / "exchange.py"
     refusal.write_text("raise RuntimeError('nothing works here')\n")
     with pytest.raises(LoadTestError, match="changed: the process failed: RuntimeError: nothing works here"):
         measuring.run(effort, subject, cpu, seed=1)
