@@ -72,7 +72,8 @@ def server_of(plan: Plan, interpreter: Interpreter, folder: Path) -> Server:
     log_config.write_text(json.dumps(serverlog.CONFIGURATION))
     options = ("--workers", str(plan.workers), "--log-config", str(log_config))
     build: Build = "free-threaded" if interpreter.free_threaded else "ordinary"
-    server = threadserve(build, plan.threads, *options, ws="auto")
+    # Its log is formatted by what stands in the working directory.
+    server = replace(threadserve(build, plan.threads, *options, ws="auto"), installed=False)
     return replace(server, ready_line="Started server process", workers=plan.workers)
 
 
