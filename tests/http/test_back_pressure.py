@@ -78,6 +78,25 @@ def test_slow_reader_gets_everything_in_the_end(serve: Serve, connect: Connect, 
     assert hashlib.sha256(response.body).digest() == expected.digest()
 
 
+@pytest.mark.parametrize("asking", [request(), request("GET", "/", "Connection: close")], ids=["kept", "closed"])
+def test_slow_reader_of_the_last_part_holds_the_application_up(
+    serve: Serve, connect: Connect, loop: str, asking: bytes
+) -> None:
+    blocked, ended = threading.Event(), Outcome()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        alarm = asyncio.get_running_loop().call_later(0.2, blocked.set)
+        await respond(send, bytes(BOUND))
+        alarm.cancel()
+        ended.set()
+
+    client = connect(serve(app, loop=loop), receive_buffer=PIECE)
+    client.send(asking)
+    assert blocked.wait(10)
+    assert client.read_response().body == bytes(BOUND)
+    ended.get()
+
+
 @pytest.mark.parametrize("message", ["one", "many"])
 def test_response_larger_than_all_buffers_is_sent_whole(
     serve: Serve, connect: Connect, loop: str, message: str

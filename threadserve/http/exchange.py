@@ -170,6 +170,7 @@ class Exchange:
             self.response_state = ABORTED
             self.stream.reset()
             # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
+            self.stream.flow.give_up()
             await sleep(0)
         self.is_told = True
         return {"type": "http.disconnect"}

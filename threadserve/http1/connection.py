@@ -429,7 +429,6 @@ class H1Connection(Stream):
         """See `Stream`: closes the connection once what is queued has been written."""
         if self.closing == OPEN:
             self.closing = FLUSHING
-            self.flow.give_up()
             if not self._is_advancing:
                 self._finish()
 
