@@ -235,6 +235,7 @@ BODY: dict[str, Any] = {"type": "http.response.body", "body": b"body"}
         [{**START, "status": None}, BODY],
         [{**START, "status": 99}, BODY],
         [{**START, "status": 1000}, BODY],
+        [{**START, "status": 10**20}, BODY],
         [{**START, "headers": [("x-text", "text")]}, BODY],
         [{**START, "headers": [(b"x-none", None)]}, BODY],
         [{**START, "headers": [(b"content-length", b"five")]}, BODY],

@@ -5,7 +5,7 @@ cdef class Stream:
     cdef public FlowControl flow
     cdef public object peer
 
-    cpdef Py_ssize_t prepare_response(self, int status, object fields) except -2
+    cpdef Py_ssize_t prepare_response(self, object status, object fields) except -2
     cpdef announce_trailers(self)
     cpdef start_response(self, bytes body, bint more)
     cpdef send_body(self, bytes data, bint more)

@@ -10,5 +10,5 @@ cdef class HeadLines:
     cdef public bytes default
 
     cpdef renew(self)
-    cpdef bytes status(self, int status)
+    cpdef bytes status(self, object status)
     cpdef bytes learn(self, tuple field)

@@ -20,7 +20,7 @@ cdef class Writer:
     cdef public bint keep_alive
 
     cpdef begin(self, RequestHead head, bint keep_alive)
-    cpdef Py_ssize_t prepare(self, int status, object fields) except -2
+    cpdef Py_ssize_t prepare(self, object status, object fields) except -2
     cdef _add(self, tuple field)
     cdef _declare_length(self, bytes value)
     cpdef announce_trailers(self)
