@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.context import LoopContext
-from threadserve.http.fields import final_status, has_token, own_bytes, values_of
+from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_bytes, values_of
 from threadserve.http.files import open_regular
 from threadserve.http.head import RequestHead
 from threadserve.http.peer import label_of
@@ -48,7 +48,6 @@ WHEN = {
     COMPLETE: "after the response was complete",
 }
 
-UNDECLARED = -1
 # Parts in a row for a client that has gone, before a stream that seems never to wait lets others have their turn.
 LET_GO_AT_ONCE = 100
 # In the access log, the status of a request that got no response: its client had left, or the server was stopping.
@@ -288,7 +287,7 @@ class Exchange:
         self.status = status
         self._bodyless = status == 204 or status == 304 or self.head.method == "HEAD"
         self._wants_trailers = self._trails = False
-        if message.get("trailers"):
+        if "trailers" in message and message["trailers"]:  # noqa: RUF019
             self._expect_trailers()
         if ENVIRON in message:
             self._environ = message[ENVIRON]
@@ -402,7 +401,7 @@ class Exchange:
 
     def _send_early_hint(self, links: Any) -> None:
         """ASGI extension `http.response.early_hint`, RFC 8297. A hint that comes too late is let go."""
-        fields = [(b"link", link) for link in links]
+        fields = [checked_field((b"link", link)) for link in links]
         if self.can_still_answer():
             self.stream.send_informational(103, fields)
 
@@ -424,9 +423,6 @@ class Exchange:
                 self._count(size, more=False)
             self.bytes_sent = size
         self._trails = False
-        await self._send_file_after_head(file, offset, size)
-
-    async def _send_file_after_head(self, file: BinaryIO, offset: int, size: int) -> None:
         # From here on another response cannot take its place.
         self.response_state = BODY
         await self.stream.send_file(file, offset, size)

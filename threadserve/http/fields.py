@@ -16,6 +16,8 @@ DATE = b"date"
 SERVER = b"server"
 
 FINAL_STATUSES = range(200, 1000)
+# The length of a body whose fields declare none.
+UNDECLARED = -1
 
 _name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 _value = re.compile(rb"[^\r\n\0]*+")

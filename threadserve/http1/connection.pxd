@@ -45,5 +45,6 @@ cdef class H1Connection(Stream):
     cdef bint _read_body(self, Reader reader) except -1
     cdef _await_next(self)
     cdef Writer _writer_of_head(self)
+    cdef _write_head(self, list pieces, Py_ssize_t size)
     cdef _write(self, list pieces, Py_ssize_t size)
     cdef _finish(self)

@@ -324,11 +324,7 @@ class H1Connection(Stream):
 
     def start_response(self, body: bytes, more: bool) -> None:
         """See `Stream`."""
-        writer = self._writer_of_head()
-        pieces = writer.start(body, more)
-        if self._keeps_heads:
-            self._sent = pieces
-        self._write(pieces, len(body))
+        self._write_head(self._writer_of_head().start(body, more), len(body))
 
     def _writer_of_head(self) -> Writer:
         """The writer, which knows whether the connection may go on after the response."""
@@ -338,6 +334,11 @@ class H1Connection(Stream):
             writer.keep_alive = False
         return writer
 
+    def _write_head(self, pieces: list[bytes], size: int) -> None:
+        if self._keeps_heads:
+            self._sent = pieces
+        self._write(pieces, size)
+
     def send_body(self, data: bytes, more: bool) -> None:
         """See `Stream`."""
         self._write(cast("Writer", self._writer).body(data, more), len(data))
@@ -346,12 +347,9 @@ class H1Connection(Stream):
         """See `Stream`."""
         writer = cast("Writer", self._writer)
         if writer.holds_head():
-            pieces = self._writer_of_head().start_file(size)
-            if self._keeps_heads:
-                self._sent = pieces
+            self._write_head(self._writer_of_head().start_file(size), 0)
         else:
-            pieces = [writer.before_file(size)]
-        self._write(pieces, 0)
+            self._write([writer.before_file(size)], 0)
         if size and writer.sends_body():
             await send_file(self._context.loop, self._transport, self.flow, self._write_in_pieces, file, offset, size)
         self._write([writer.after_file(size)], 0)

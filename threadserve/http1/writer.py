@@ -9,7 +9,14 @@ from enum import IntEnum
 from typing import Any
 
 from threadserve.http.errors import HTTPError
-from threadserve.http.fields import CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, length_of, own_field
+from threadserve.http.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    UNDECLARED,
+    length_of,
+    own_field,
+)
 from threadserve.http.head import RequestHead
 from threadserve.http1.lines import CRLF, DECIDED_HERE, HeadLines, field_line, field_lines, status_line, without_field
 from threadserve.types import Field, Headers
@@ -17,8 +24,6 @@ from threadserve.types import Field, Headers
 CLOSE = b"connection: close\r\n\r\n"
 KEEP_ALIVE = b"connection: keep-alive\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
-
-UNDECLARED = -1
 
 
 class Framing(IntEnum):
@@ -140,9 +145,11 @@ class Writer:
         pieces = self._pieces
         self._pieces = []
         self._framing = LENGTH
-        if self._is_head or self._status == 204 or self._status == 304:
+        if self._status == 204 or self._status == 304:
             self._framing = NONE
-            if self._is_head and self._length < 0 and body and not more and self._status not in (204, 304):
+        elif self._is_head:
+            self._framing = NONE
+            if self._length < 0 and body and not more:
                 pieces.append(b"content-length: %d\r\n" % len(body))
         elif self._trails:
             self._frame_in_chunks(pieces)
