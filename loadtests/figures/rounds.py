@@ -94,7 +94,8 @@ def instructions_of(bench: Bench, figure: Figure, server: Server, number: int) -
     if server.interpreted and counted.form != "interpreted":
         raise LoadTestError(f"threadserve was {counted.form}, although {', '.join(server.variables)} was set")
     values = {INSTRUCTIONS: counted.instructions}
-    return Sample(server.label, number, portable(counted.command), values, {"form": counted.form}, [])
+    command = [*(f"{name}={value}" for name, value in server.variables.items()), *portable(counted.command)]
+    return Sample(server.label, number, command, values, {"form": counted.form}, [])
 
 
 def missing_lines(running: Running, details: dict[str, Any]) -> list[str]:

@@ -95,7 +95,9 @@ def counted_by_form(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def count(python: str, benchmark: str, environment: dict[str, str]) -> callgrind.Counted:
         is_interpreted = forms.VARIABLE in environment
-        return callgrind.Counted(300.0 if is_interpreted else 75.0, "interpreted" if is_interpreted else "compiled", [])
+        return callgrind.Counted(
+            300.0 if is_interpreted else 75.0, "interpreted" if is_interpreted else "compiled", ["valgrind"]
+        )
 
     monkeypatch.setattr(callgrind, "count", count)
 
@@ -111,6 +113,7 @@ def test_both_forms_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (compared.peer, compared.ratio, compared.reached) == ("threadserve, 1 thread, interpreted", 0.25, None)
     assert all_reached([outcome])
     assert f"| {INSTRUCTIONS} | 75.0 (75.0-75.0) |" in markdown([outcome])
+    assert [sample.command for sample in outcome.samples] == [["valgrind"], ["THREADSERVE_PURE=1", "valgrind"]]
 
 
 def test_one_form_alone_is_not_compared_with_itself() -> None:
