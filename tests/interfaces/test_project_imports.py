@@ -12,6 +12,7 @@ from support.probed_app import APP, THREADS, Probe, with_app
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.instances.asking import owners
+from threadserve.instances.import_system import StandInLoader
 from threadserve.instances.instance import Instance
 from threadserve.instances.registry import registry
 from threadserve.instances.stand_in import StandIn
@@ -494,3 +495,38 @@ def probe():
     return errors
 """
     check(project, probe_all, source, {"AttributeError(\"'NoneType' object has no attribute 'attribute'\")"})
+
+
+def test_module_fails_for_an_instance_while_another_finds_it(
+    project: Any, probe_all: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has failed is taken out of `sys.modules`, but not from under an import that has just put it there."""
+    project.write(
+        "turns.py", f"from threading import *\nbarrier, found, failed = Barrier({THREADS}), Event(), Event()\n"
+    )
+    load = StandInLoader.exec_module
+
+    def load_late(self: StandInLoader, module: Any) -> None:
+        if self.name == "broken":
+            sys.modules["turns"].found.set()
+            sys.modules["turns"].failed.wait(0.5)
+        load(self, module)
+
+    monkeypatch.setattr(StandInLoader, "exec_module", load_late)
+    project.write("broken.py", "None.attribute\n")
+    source = """
+import turns
+def probe():
+    is_first = turns.barrier.wait(30) == 0
+    if not is_first:
+        turns.found.wait(30)
+    try:
+        import broken
+    except Exception as error:
+        if not is_first:
+            turns.failed.set()
+        return repr(error)
+"""
+    project.write("main.py", source + APP)
+    seen = probe_all(project.source("main:app", threads=THREADS, app_shared="turns"))
+    assert seen == ["AttributeError(\"'NoneType' object has no attribute 'attribute'\")"] * THREADS

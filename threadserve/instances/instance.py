@@ -6,7 +6,7 @@ wait for it as for any import. An instance owns its copies; it changes `sys.modu
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import _bootstrap, import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
@@ -165,12 +165,17 @@ class Instance:
 
 
 def drop(stand_in: StandIn) -> None:
-    """Has a module imported as if it never had been, after a failure, unless some instance has a copy."""
+    """Has a module imported as if it never had been, after a failure, unless some instance has a copy.
+
+    Under the import system's lock for the module: an import that has put the stand-in there asks for it once more.
+    """
     name = name_of(stand_in)
-    # A set could not be made of values that change on another thread; a list of a dictionary's is made at once.
-    instances = list(owners.values())
-    if sys.modules.get(name) is stand_in and not any(copies.known(name) for copies in instances):
-        sys.modules.pop(name, None)
+    # Where that import waits for this thread the stand-in stays, and is asked for a copy again.
+    with suppress(_bootstrap._DeadlockError), _bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
+        # A set could not be made of values that change on another thread; a list of a dictionary's is made at once.
+        instances = list(owners.values())
+        if sys.modules.get(name) is stand_in and not any(copies.known(name) for copies in instances):
+            sys.modules.pop(name, None)
 
 
 def find_spec(name: str, holder: ModuleType | None) -> ModuleSpec | None:
