@@ -13,6 +13,7 @@ from support.refusals import LEFT_OPEN
 from support.streams import GoodRequest, cuts, good_requests, streams
 
 from threadserve.errors import ParserError
+from threadserve.http.head import MessageRules, RequestHead
 from threadserve.http1.parsers import PARSERS, parser_maker
 from threadserve.http1.reader import Reader
 from threadserve.http1.scan import Scanner
@@ -26,9 +27,14 @@ def outcome(reading: Reading) -> list[Any]:
     messages = [message for message in reading.messages if message.is_complete]
     error = reading.error
     return [
-        *((*(getattr(one.head, name) for name in type(one.head).__slots__), one.body) for one in messages),
+        *((*told(one.head), *told(one.head.rules), one.body) for one in messages),
         (error.status, error.reason) if error is not None else len(reading.messages) - len(messages),
     ]
+
+
+def told(part: RequestHead | MessageRules) -> list[Any]:
+    """All that it says by itself."""
+    return [getattr(part, name) for name in type(part).__slots__ if name != "rules"]
 
 
 def hold(name: str, pieces: list[bytes]) -> list[Any]:
@@ -57,7 +63,7 @@ def test_good_requests_are_read_as_they_were_sent(name: str, data: st.DataObject
         head = message.head
         assert (head.method, head.target) == (one.method, one.target.encode())
         assert head.headers == [(name.lower().encode(), value.encode("latin-1")) for name, value in one.headers]
-        assert (message.body, message.is_complete, head.keep_alive) == (one.body, True, not one.closes)
+        assert (message.body, message.is_complete, head.rules.keep_alive) == (one.body, True, not one.closes)
 
 
 @pytest.mark.parametrize("data", LEFT_OPEN)
@@ -101,7 +107,7 @@ def test_what_a_parser_reads_is_what_is_used() -> None:
     parser = OddParser()
     first, second = read(reader_with(parser), [data]).messages
     assert (first.head.method, first.head.target, first.head.headers) == ("ODD", b"/odd", [(b"odd", b"1")])
-    assert (first.head.content_length, second.head.chunked) == (3, True)
+    assert (first.head.rules.content_length, second.head.rules.chunked) == (3, True)
     # The parser is shown a chunked body as it came, but for the extensions.
     assert parser.bodies == [b"abc", b"1\r\nd\r\n0\r\n\r\n"]
     assert (first.body, second.body) == (b"ABC", b"1\r\nD\r\n0\r\n\r\n")

@@ -44,10 +44,10 @@ def test_requests_are_read_however_they_arrive(new_reader: NewReader, step: int)
     first, second, third = reading.messages
     assert (first.head.method, first.head.target, first.head.version) == ("GET", b"/a?b", "1.1")
     assert (first.head.headers, first.head.special) == ([(b"host", b"x"), (b"x-a", b"")], [(b"host", b"x")])
-    assert (first.head.has_body, first.is_complete, first.body) == (False, True, b"")
-    assert (second.head.method, second.head.chunked, second.head.has_body) == ("POST", True, True)
+    assert (first.head.rules.has_body, first.is_complete, first.body) == (False, True, b"")
+    assert (second.head.method, second.head.rules.chunked, second.head.rules.has_body) == ("POST", True, True)
     assert (second.is_complete, second.body) == (True, b"helloabc")
-    assert (third.head.version, third.head.content_length, third.head.keep_alive) == ("1.0", 3, False)
+    assert (third.head.version, third.head.rules.content_length, third.head.rules.keep_alive) == ("1.0", 3, False)
     assert (third.is_complete, third.body) == (True, b"abc")
     assert reader.unread == 0
 
@@ -88,7 +88,7 @@ def test_what_fields_mean_follows_each_request(new_reader: NewReader) -> None:
     closing, forwarded = request("GET", "/", "Connection: close"), request("GET", "/", "X-Forwarded-For: 192.0.2.1")
     data = [request(), request(), closing, request(), request(version="1.0"), request(), forwarded, closing]
     reading = read(new_reader(), [b"".join(data)])
-    assert [message.head.keep_alive for message in reading.messages] == [
+    assert [message.head.rules.keep_alive for message in reading.messages] == [
         True, True, False, True, False, True, True, False
     ]  # fmt: skip
     assert reading.messages[6].head.special == [(b"host", b"example.org"), (b"x-forwarded-for", b"192.0.2.1")]
@@ -300,7 +300,7 @@ def test_body_with_a_length_is_handed_on_as_it_arrives(new_reader: NewReader) ->
     assert reader.body_complete
     head = reader.read_head()
     assert head is not None
-    assert (head.has_body, reader.body_complete) == (True, False)
+    assert (head.rules.has_body, reader.body_complete) == (True, False)
     assert (reader.read_body(), reader.read_body(), reader.body_complete) == (b"a", b"", False)
     reader.feed(b"bcd")
     assert (reader.read_body(), reader.body_complete) == (b"bcd", False)

@@ -12,13 +12,13 @@ cdef class LoopContext:
     cdef public object begin_websocket
     cdef public object believed_fields
     cdef public object bounds
+    cdef public object call_app
     cdef public object crossing
     cdef public Deadlines deadlines
     cdef public object loop
     cdef public bint pathsend
     cdef public object post_threadsafe
     cdef public Registry registry
-    cdef public object runner
     cdef public ScopeMaker scopes
     cdef public object start_task
     cdef public Ticker ticker

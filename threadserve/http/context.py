@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from threadserve.config import Config
 from threadserve.contexts import unshared_copy
@@ -24,15 +24,7 @@ from threadserve.logging.access_log import AccessLog
 from threadserve.proxies.forwarded import TrustedHosts, believed_fields
 from threadserve.types import ASGIApp
 
-
-class Runner(Protocol):
-    """What has the application called for an exchange."""
-
-    def start(self, exchange: Any) -> None:
-        """Begins the call."""
-        ...
-
-
+CallApp = Callable[[Any], None]
 BeginWebSocket = Callable[[Any], None]
 
 
@@ -52,8 +44,9 @@ class Serves:
 class LoopContext:
     """One loop's share of the configuration, its clock, its connections and its calls.
 
-    `runner` calls the application for requests. `begin_websocket` begins a WebSocket for an exchange whose request asks
-    for one, or raises `HTTPError`; it is None where none are served.
+    `call_app` has the application called for a request; it is given by who puts the loop's parts together.
+    `begin_websocket` begins a WebSocket for an exchange whose request asks for one, or raises `HTTPError`; it is None
+    where none are served.
     """
 
     __slots__ = (
@@ -61,18 +54,20 @@ class LoopContext:
         "begin_websocket",
         "believed_fields",
         "bounds",
+        "call_app",
         "crossing",
         "deadlines",
         "loop",
         "pathsend",
         "post_threadsafe",
         "registry",
-        "runner",
         "scopes",
         "start_task",
         "ticker",
         "trusted_proxies",
     )
+
+    call_app: CallApp
 
     def __init__(self, serves: Serves) -> None:
         config = serves.config
@@ -92,7 +87,6 @@ class LoopContext:
             self.loop, contextvars.Context if config.reset_contextvars else unshared_copy().copy
         )
         self.crossing = Crossing(serves.post_threadsafe, self.start_task)
-        self.runner: Runner | None = None
         self.begin_websocket: BeginWebSocket | None = None
 
     def begin_shutdown(self) -> None:

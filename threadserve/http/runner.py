@@ -80,9 +80,14 @@ def task_starter(loop: asyncio.AbstractEventLoop, make_context: Callable[[], con
     where that request's application was the one to have more read.
     """
 
-    def start(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        if sys.version_info >= (3, 12):
-            return asyncio.Task(work, loop=loop, eager_start=True, context=make_context())
+    def start_in_next_turn(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         return loop.create_task(work, context=make_context())
 
-    return start
+    if sys.version_info < (3, 12):
+        return start_in_next_turn
+    make_task = asyncio.Task
+
+    def start_at_once(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        return make_task(work, loop=loop, eager_start=True, context=make_context())
+
+    return start_at_once

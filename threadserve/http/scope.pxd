@@ -1,6 +1,7 @@
 import cython
 
 from threadserve.http.head cimport RequestHead
+from threadserve.http.peer cimport Peer
 
 
 @cython.final
@@ -10,4 +11,4 @@ cdef class ScopeMaker:
     cdef str _root_path
     cdef bytes _root_path_bytes
 
-    cpdef dict scope(self, RequestHead head, object peer)
+    cpdef dict scope(self, RequestHead head, Peer peer)

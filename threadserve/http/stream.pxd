@@ -1,9 +1,10 @@
 from threadserve.http.flow cimport FlowControl
+from threadserve.http.peer cimport Peer
 
 
 cdef class Stream:
     cdef public FlowControl flow
-    cdef public object peer
+    cdef public Peer peer
 
     cpdef Py_ssize_t prepare_response(self, object status, object fields) except -2
     cpdef announce_trailers(self)

@@ -25,6 +25,7 @@ cdef class H1Connection(Stream):
     cdef bint _is_handshake
     cdef bint _keeps_heads
     cdef Reader _reader
+    cdef object _send
     cdef list _sent
     cdef object _special
     cdef object _tls
@@ -40,11 +41,9 @@ cdef class H1Connection(Stream):
     cdef _limit_unread(self, Reader reader)
     cdef bint _takes_bytes(self) except -1
     cdef bint _read_head(self, Reader reader) except -1
-    cdef _apply_forwarded(self, RequestHead head, dict scope)
-    cdef _begin(self, Exchange exchange, Reader reader)
+    cdef _begin(self, RequestHead head, Reader reader)
     cdef bint _read_body(self, Reader reader) except -1
     cdef _await_next(self)
-    cdef Writer _writer_of_head(self)
-    cdef _write_head(self, list pieces, Py_ssize_t size)
+    cdef bint _may_go_on(self) except -1
     cdef _write(self, list pieces, Py_ssize_t size)
     cdef _finish(self)

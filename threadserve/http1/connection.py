@@ -6,11 +6,11 @@ of later requests wait in the reader until their turn. It never looks into an ap
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any, BinaryIO, cast
 
-from threadserve.http.context import BeginWebSocket, LoopContext, Runner
+from threadserve.http.context import BeginWebSocket, LoopContext
 from threadserve.http.errors import HTTPError, bad_request
 from threadserve.http.exchange import Exchange
 from threadserve.http.files import send_file
@@ -34,6 +34,7 @@ logger = logging.getLogger("threadserve.error")
 # What is larger is not copied to join it with what goes before and behind it.
 LARGE = 65536
 PIECE = 65536
+SLASH = b"/"[0]
 
 
 class H1Connection(Stream):
@@ -54,6 +55,7 @@ class H1Connection(Stream):
         "_is_handshake",
         "_keeps_heads",
         "_reader",
+        "_send",
         "_sent",
         "_special",
         "_tls",
@@ -64,6 +66,10 @@ class H1Connection(Stream):
         "reading",
     )
 
+    # The writer is made with the reader, and what sends bytes is known when the connection is open.
+    _writer: Writer
+    _send: Callable[[bytes], object]
+
     def __init__(
         self, context: LoopContext, http1: HTTP1, announced: Announced | None = None, tls: LoopTls | None = None
     ) -> None:
@@ -73,7 +79,6 @@ class H1Connection(Stream):
         self._announced = announced
         self._tls = tls
         self._reader: Reader | None = None
-        self._writer: Writer | None = None
         self._exchange: Exchange | None = None
         self._is_advancing = False
         self._at_eof = False
@@ -93,6 +98,7 @@ class H1Connection(Stream):
         """The connection is open."""
         context = self._context
         self._transport = transport
+        self._send = transport.write
         self.flow.transport = transport
         self.peer = peer_of(transport, self._announced, context.trusted_proxies, self._tls)
         self.deadline = context.deadlines.head
@@ -206,43 +212,38 @@ class H1Connection(Stream):
                 self.deadline = self._context.deadlines.head
             return False
         self._awaits_head = False
-        if not head.target.startswith(b"/"):
-            to_origin_form(head)
+        self._begin(head, reader)
+        return True
+
+    def _begin(self, head: RequestHead, reader: Reader) -> None:
+        """Has the application called, with as much of the body as has come with the head."""
         context = self._context
-        scope = context.scopes.scope(head, self.peer)
-        if self.peer.is_trusted:
-            self._apply_forwarded(head, scope)
+        peer = self.peer
+        if head.target[0] != SLASH:
+            to_origin_form(head)
+        scope = context.scopes.scope(head, peer)
+        if peer.is_trusted:
+            # Behind a proxy often only the client is another from request to request.
+            if head.special != self._special:
+                self._special = head.special
+                self._forwarded = read_forwarded(head.special, context.trusted_proxies, context.believed_fields)
+            if self._forwarded is not None:
+                self._forwarded.apply(scope)
         if not context.registry.admit():
             raise HTTPError(503, "Service Unavailable: too many requests in flight")
         self.deadline = inf
-        exchange = Exchange(self, context, head, scope)
-        self._exchange = exchange
-        if head.wants_websocket and head.method == "GET" and context.begin_websocket is not None:
-            self._begin_websocket(exchange, context.begin_websocket)
-        else:
-            self._begin(exchange, reader)
-        return True
-
-    def _apply_forwarded(self, head: RequestHead, scope: dict[str, Any]) -> None:
-        """Has the scope say what trusted proxies do. Behind one often only the client is another."""
-        special = head.special
-        if special != self._special:
-            context = self._context
-            self._special = special
-            self._forwarded = read_forwarded(special, context.trusted_proxies, context.believed_fields)
-        if self._forwarded is not None:
-            self._forwarded.apply(scope)
-
-    def _begin(self, exchange: Exchange, reader: Reader) -> None:
-        """Has the application called, with as much of the body as has come with the head."""
-        head = exchange.head
-        cast("Writer", self._writer).begin(head, head.keep_alive)
+        self._exchange = exchange = Exchange(self, context, head, scope)
+        self._writer.begin(head)
         self.reading = AWAIT_RESPONSE
-        if head.has_body:
+        rules = head.rules
+        if rules.wants_websocket and head.method == "GET" and context.begin_websocket is not None:
+            self._begin_websocket(exchange, context.begin_websocket)
+            return
+        if rules.has_body:
             self.reading = BODY
             if reader.unread:
                 self._read_first_of_body(exchange, reader)
-        cast("Runner", self._context.runner).start(exchange)
+        context.call_app(exchange)
 
     def _read_first_of_body(self, exchange: Exchange, reader: Reader) -> None:
         try:
@@ -252,8 +253,7 @@ class H1Connection(Stream):
             raise
 
     def _begin_websocket(self, exchange: Exchange, begin: BeginWebSocket) -> None:
-        cast("Writer", self._writer).begin(exchange.head, keep_alive=False)
-        self.reading = AWAIT_RESPONSE
+        self._writer.keep_alive = False
         self._is_handshake = True
         try:
             begin(exchange)
@@ -286,7 +286,7 @@ class H1Connection(Stream):
         logger.log(level, "Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
         exchange = self._exchange
         if exchange is None or exchange.can_still_answer():
-            self._write([cast("Writer", self._writer).refusal(error)], 0)
+            self._write([self._writer.refusal(error)], 0)
         self._linger()
         if exchange is not None:
             exchange.disconnect(gone=True)
@@ -316,38 +316,39 @@ class H1Connection(Stream):
 
     def prepare_response(self, status: int, fields: Iterable[Any]) -> int:
         """See `Stream`."""
-        return cast("Writer", self._writer).prepare(status, fields)
+        return self._writer.prepare(status, fields)
 
     def announce_trailers(self) -> None:
         """See `Stream`."""
-        cast("Writer", self._writer).announce_trailers()
+        self._writer.announce_trailers()
 
     def start_response(self, body: bytes, more: bool) -> None:
         """See `Stream`."""
-        self._write_head(self._writer_of_head().start(body, more), len(body))
-
-    def _writer_of_head(self) -> Writer:
-        """The writer, which knows whether the connection may go on after the response."""
-        writer = cast("Writer", self._writer)
-        # A client that waits for 100 may or may not send its body after another answer: such a connection ends.
-        if self._context.registry.is_draining or cast("Exchange", self._exchange).expects_continue:
-            writer.keep_alive = False
-        return writer
-
-    def _write_head(self, pieces: list[bytes], size: int) -> None:
+        if not self._may_go_on():
+            self._writer.keep_alive = False
+        pieces = self._writer.start(body, more)
         if self._keeps_heads:
             self._sent = pieces
-        self._write(pieces, size)
+        self._write(pieces, len(body))
+
+    def _may_go_on(self) -> bool:
+        """Whether another request may follow on this connection, as far as that is not the writer's to know.
+
+        A client that waits for 100 may or may not send its body after another answer.
+        """
+        exchange = self._exchange
+        return not self._context.registry.is_draining and exchange is not None and not exchange.expects_continue
 
     def send_body(self, data: bytes, more: bool) -> None:
         """See `Stream`."""
-        self._write(cast("Writer", self._writer).body(data, more), len(data))
+        self._write(self._writer.body(data, more), len(data))
 
     async def send_file(self, file: BinaryIO, offset: int, size: int) -> None:
         """See `Stream`."""
-        writer = cast("Writer", self._writer)
+        writer = self._writer
         if writer.holds_head():
-            self._write_head(self._writer_of_head().start_file(size), 0)
+            writer.expect_file(size)
+            self.start_response(b"", True)
         else:
             self._write([writer.before_file(size)], 0)
         if size and writer.sends_body():
@@ -356,11 +357,11 @@ class H1Connection(Stream):
 
     def send_trailers(self, fields: Iterable[Any], more: bool) -> None:
         """See `Stream`."""
-        self._write([cast("Writer", self._writer).trailers(fields, more)], 0)
+        self._write([self._writer.trailers(fields, more)], 0)
 
     def send_informational(self, status: int, fields: Iterable[Any]) -> None:
         """See `Stream`."""
-        self._write([cast("Writer", self._writer).informational(status, fields)], 0)
+        self._write([self._writer.informational(status, fields)], 0)
 
     def response_fields(self) -> Headers:
         """See `Stream`."""
@@ -368,14 +369,14 @@ class H1Connection(Stream):
 
     def _write(self, pieces: list[bytes], size: int) -> None:
         """Queues bytes, `size` of them of a body: all at once, except that a large one is not copied to join it."""
-        if size > LARGE and self._tls is None:
+        if size <= LARGE:
+            data = b"".join(pieces)
+            if data:
+                self._send(data)
+        elif self._tls is None:
             self._transport.writelines(pieces)
-            return
-        data = b"".join(pieces)
-        if self._tls is not None and len(data) > PIECE:
-            self._write_in_pieces(data)
-        elif data:
-            self._transport.write(data)
+        else:
+            self._write_in_pieces(b"".join(pieces))
 
     def _write_in_pieces(self, data: bytes) -> None:
         """Queues bytes on a TLS transport, which notices only at the next write that the client does not take them."""
@@ -384,8 +385,7 @@ class H1Connection(Stream):
 
     def end_response(self) -> None:
         """See `Stream`: the connection goes on or ends."""
-        self._sent = []
-        if not cast("Writer", self._writer).keep_alive:
+        if not self._writer.keep_alive:
             self.reset()
         elif self.reading == BODY:
             self.deadline = self._context.deadlines.head
@@ -399,7 +399,7 @@ class H1Connection(Stream):
 
     def switch_protocols(self, fields: Iterable[Any], protocol: Any) -> bytes:
         """See `Stream`. The protocol gets the transport, and this connection's flow control."""
-        answer = cast("Writer", self._writer).switching(fields)
+        answer = self._writer.switching(fields)
         self._transport.write(answer)
         self.closing = UPGRADED
         self._exchange = None

@@ -1,8 +1,7 @@
 import cython
 
-from threadserve.http.head cimport RequestHead
+from threadserve.http.head cimport MessageRules, RequestHead
 from threadserve.http1.chunked cimport ChunkedDecoder
-from threadserve.http1.rules cimport MessageRules
 from threadserve.http1.scan cimport Scanner
 
 
@@ -25,6 +24,7 @@ cdef class Reader:
     cdef Py_ssize_t _trailers_limit
     cdef public bint body_complete
     cdef public bint head_begun
+    cdef public Py_ssize_t unread
 
     cpdef feed(self, bytes data)
     cpdef discard(self)

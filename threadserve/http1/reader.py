@@ -6,11 +6,11 @@ yet; it never looks at those behind the message that it is asked for.
 
 from threadserve.errors import ParserError
 from threadserve.http.errors import bad_request
-from threadserve.http.head import RequestHead
+from threadserve.http.head import MessageRules, RequestHead
 from threadserve.http1.chunked import ChunkedDecoder
 from threadserve.http1.grammar import explain_head, too_large
 from threadserve.http1.parsers import Parser
-from threadserve.http1.rules import DECISIVE, MessageRules
+from threadserve.http1.rules import DECISIVE, read_rules
 from threadserve.http1.scan import Scanner
 from threadserve.types import Headers
 
@@ -22,7 +22,8 @@ class Reader:
     """Reads requests, one after the other: a head, then parts of its body until `body_complete`.
 
     The strict grammar decides what is a request. Where there is a `parser`, it then reads the same bytes, and what it
-    reads is what is used. `head_begun` tells that a part of a head is here.
+    reads is what is used. `head_begun` tells that a part of a head is here, and `unread` how many bytes have been fed
+    and not taken.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Reader:
         "_trailers_limit",
         "body_complete",
         "head_begun",
+        "unread",
     )
 
     def __init__(
@@ -71,25 +73,22 @@ class Reader:
         self._is_http11 = True
         self.body_complete = True
         self.head_begun = False
-
-    @property
-    def unread(self) -> int:
-        """How many bytes have been fed and not taken."""
-        return len(self._data) - self._position
+        self.unread = 0
 
     def feed(self, data: bytes) -> None:
         """Takes bytes that have arrived."""
-        position = self._position
-        if position < len(self._data):
-            data = self._data[position:] + data
-            self._checked -= position
+        if self.unread:
+            data = self._data[self._position :] + data
+            self._checked -= self._position
         self._data = data
         self._position = 0
+        self.unread = len(data)
 
     def discard(self) -> None:
         """Forgets everything unread; nothing more is expected."""
         self._data = b""
         self._position = 0
+        self.unread = 0
         self._decoder = None
         self._remaining = 0
         self.body_complete = True
@@ -125,22 +124,11 @@ class Reader:
             read_again(parser, data[position:end])
             method, target, headers = parser.method, parser.target, parser.headers
         self._position = end
+        self.unread = len(data) - end
         self.head_begun = False
         if rules.has_body:
             self._expect_body(rules)
-        return RequestHead(
-            method,
-            target,
-            headers,
-            special,
-            "1.1" if is_http11 else "1.0",
-            rules.content_length,
-            rules.chunked,
-            rules.keep_alive,
-            rules.expects_continue,
-            rules.wants_websocket,
-            rules.has_body,
-        )
+        return RequestHead(method, target, headers, special, "1.1" if is_http11 else "1.0", rules)
 
     def read_body(self) -> bytes:
         """The next part of the current request's body, empty where none has arrived. Sets `body_complete`."""
@@ -157,6 +145,7 @@ class Reader:
             self._remaining -= after - position
             self.body_complete = self._remaining == 0
         self._position = after
+        self.unread = len(data) - after
         if self.body_complete:
             self._decoder = None
         return part if self._parser is None or not part else read_part_again(self._parser, part)
@@ -169,6 +158,7 @@ class Reader:
             position += len(CRLF)
         if position != begin:
             self._position = position
+            self.unread = len(data) - position
             self.head_begun = False
             return self.read_head()
         if position < len(data):
@@ -183,7 +173,7 @@ class Reader:
         decisive = [field for field in special if field[0] in DECISIVE]
         rules = self._rules
         if rules is None or is_http11 != self._is_http11 or decisive != self._decisive:
-            rules = MessageRules(decisive, is_http11)
+            rules = read_rules(decisive, is_http11)
         self._rules = rules
         self._special = special
         self._decisive = decisive

@@ -1,11 +1,4 @@
-import cython
+from threadserve.http.head cimport MessageRules
 
 
-@cython.final
-cdef class MessageRules:
-    cdef public bint chunked
-    cdef public long long content_length
-    cdef public bint expects_continue
-    cdef public bint has_body
-    cdef public bint keep_alive
-    cdef public bint wants_websocket
+cpdef MessageRules read_rules(list special, bint is_http11)

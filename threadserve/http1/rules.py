@@ -7,6 +7,7 @@ so it is the same over every parser.
 import re
 
 from threadserve.http.errors import HTTPError, bad_request
+from threadserve.http.head import MessageRules
 from threadserve.http1.grammar import TOKEN, readable
 from threadserve.proxies.forwarded import FIELDS as FORWARDED_FIELDS
 from threadserve.types import Headers
@@ -21,25 +22,22 @@ _host = re.compile(
 )
 
 
-class MessageRules:
-    """What a head says about its message: its body, and what becomes of the connection."""
-
-    __slots__ = ("chunked", "content_length", "expects_continue", "has_body", "keep_alive", "wants_websocket")
-
-    def __init__(self, special: Headers, is_http11: bool) -> None:
-        """Reads these fields of a request of HTTP/1.1 or 1.0; raises `HTTPError` where they are dangerous."""
-        check_host([value for name, value in special if name == b"host"], is_http11)
-        lengths = [value for name, value in special if name == b"content-length"]
-        codings = [value for name, value in special if name == b"transfer-encoding"]
-        self.chunked = bool(codings) and check_codings(codings, is_http11)
-        if self.chunked and lengths:
-            raise bad_request("both Content-Length and Transfer-Encoding")
-        self.content_length = check_length(lengths)
-        self.has_body = self.chunked or self.content_length > 0
-        self.keep_alive = wants_keep_alive(special, is_http11)
-        expects = [value for name, value in special if name == b"expect" and value.lower() == b"100-continue"]
-        self.expects_continue = is_http11 and bool(expects)
-        self.wants_websocket = is_http11 and not self.has_body and wants_websocket(special)
+def read_rules(special: Headers, is_http11: bool) -> MessageRules:
+    """What these fields of a request of HTTP/1.1 or 1.0 mean; raises `HTTPError` where they are dangerous."""
+    check_host([value for name, value in special if name == b"host"], is_http11)
+    lengths = [value for name, value in special if name == b"content-length"]
+    codings = [value for name, value in special if name == b"transfer-encoding"]
+    chunked = bool(codings) and check_codings(codings, is_http11)
+    if chunked and lengths:
+        raise bad_request("both Content-Length and Transfer-Encoding")
+    expects = [value for name, value in special if name == b"expect" and value.lower() == b"100-continue"]
+    return MessageRules(
+        check_length(lengths),
+        chunked,
+        wants_keep_alive(special, is_http11),
+        is_http11 and bool(expects),
+        is_http11 and wants_websocket(special),
+    )
 
 
 def check_host(hosts: list[bytes], is_http11: bool) -> None:

@@ -19,15 +19,15 @@ cdef class Writer:
     cdef bint _is_http11
     cdef public bint keep_alive
 
-    cpdef begin(self, RequestHead head, bint keep_alive)
+    cpdef begin(self, RequestHead head)
     cpdef Py_ssize_t prepare(self, object status, object fields) except -2
     cdef _add(self, tuple field)
     cdef _declare_length(self, bytes value)
     cpdef announce_trailers(self)
     cpdef list start(self, bytes body, bint more)
     cdef _frame_in_chunks(self, list pieces)
-    cdef _end_head(self, list pieces)
-    cpdef list start_file(self, object size)
+    cdef bytes _last_line(self)
+    cpdef expect_file(self, long long size)
     cpdef list body(self, bytes data, bint more)
     cdef _add_body(self, list pieces, bytes data, bint more)
     cpdef bint holds_head(self) except -1

@@ -74,11 +74,11 @@ class Writer:
         self._is_http11 = True
         self.keep_alive = True
 
-    def begin(self, head: RequestHead, keep_alive: bool) -> None:
+    def begin(self, head: RequestHead) -> None:
         """The next response answers the request with this head."""
         self._is_head = head.method == "HEAD"
         self._is_http11 = head.version == "1.1"
-        self.keep_alive = keep_alive
+        self.keep_alive = head.rules.keep_alive
 
     def prepare(self, status: int, fields: Iterable[Any]) -> int:
         """Takes the head of a response. Returns the length that its fields declare, or -1.
@@ -161,29 +161,27 @@ class Writer:
             else:
                 self._framing = UNTIL_CLOSE
                 self.keep_alive = False
-        self._end_head(pieces)
-        self._add_body(pieces, body, more)
+        pieces.append(CRLF if self.keep_alive and self._is_http11 else self._last_line())
+        if self._framing == LENGTH:
+            pieces.append(body)
+        else:
+            self._add_body(pieces, body, more)
         return pieces
 
     def _frame_in_chunks(self, pieces: list[bytes]) -> None:
         self._framing = CHUNKED
         pieces.append(b"transfer-encoding: chunked\r\n")
 
-    def _end_head(self, pieces: list[bytes]) -> None:
-        if not self.keep_alive:
-            pieces.append(CLOSE)
-        elif self._is_http11:
-            pieces.append(CRLF)
-        else:
-            pieces.append(KEEP_ALIVE)
+    def _last_line(self) -> bytes:
+        """What a head ends with where it has to be said whether the connection goes on (RFC 9112 section 9.3)."""
+        return KEEP_ALIVE if self.keep_alive else CLOSE
 
-    def start_file(self, size: int) -> list[bytes]:
-        """The head of a response whose whole body are so many bytes of a file, which follow as they are."""
+    def expect_file(self, size: int) -> None:
+        """The whole body of the response that is to start are so many bytes of a file, which follow as they are."""
         self._trails = False
         if self._length < 0 and self._status != 204:
             self._pieces.append(b"content-length: %d\r\n" % size)
             self._length = size
-        return self.start(b"", True)
 
     def body(self, data: bytes, more: bool) -> list[bytes]:
         """The next part of the body."""

@@ -3,7 +3,7 @@
 Runs on the loop's thread, once.
 """
 
-from threadserve.http.context import LoopContext, Runner, Serves
+from threadserve.http.context import LoopContext, Serves
 from threadserve.http.runner import ASGIRunner
 from threadserve.http1.connection import H1Connection
 from threadserve.http1.lines import HeadLines
@@ -17,8 +17,8 @@ from threadserve.websocket.beginning import websocket_beginner
 
 
 def connection_maker(serves: Serves, number: int, context: LoopContext, *, websockets: bool) -> MakeConnection:
-    """What makes the connections of a loop, the `number`th, which gets its runner. Raises `ConfigError`."""
-    context.runner = runner_for(serves, context)
+    """What makes the connections of a loop, the `number`th, whose context it completes. Raises `ConfigError`."""
+    context.call_app = runner_for(serves, context).start
     if websockets:
         context.begin_websocket = websocket_beginner(serves.config, context)
     lines = HeadLines(serves.config)
@@ -31,7 +31,7 @@ def connection_maker(serves: Serves, number: int, context: LoopContext, *, webso
     return make
 
 
-def runner_for(serves: Serves, context: LoopContext) -> Runner:
+def runner_for(serves: Serves, context: LoopContext) -> ASGIRunner | WSGIRunner:
     """What calls the application: a WSGI one past the messages of ASGI, unless those are traced."""
     if isinstance(serves.app, WSGIBridge):
         return WSGIRunner(serves.app, context)

@@ -63,7 +63,7 @@ class LoopTls:
     def _suite_of(self, cipher: str) -> int | None:
         # Not by `get`: for a key that another thread has made 3.13t locks a dictionary twice there, and waits for
         # itself until it has yielded 40 times, which takes a busy machine a tenth of a second for each connection.
-        return self.suites[cipher] if cipher in self.suites else None
+        return self.suites[cipher] if cipher in self.suites else None  # noqa: SIM401
 
 
 def client_chain(connection: ssl.SSLObject) -> list[bytes]:

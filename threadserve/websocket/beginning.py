@@ -25,7 +25,6 @@ def websocket_beginner(config: Config, context: LoopContext) -> BeginWebSocket |
         exchange.is_logged = False
         # It hears of its client by a message.
         exchange.is_told = True
-        if context.runner is not None:
-            context.runner.start(session)
+        context.call_app(session)
 
     return begin
