@@ -7,7 +7,8 @@ what has arrived of the request's body and knows how far the response has come; 
 import asyncio
 import logging
 import reprlib
-from asyncio import get_running_loop, sleep
+from asyncio import _get_running_loop, get_running_loop, sleep
+from collections.abc import Coroutine
 from time import perf_counter, time
 from typing import Any, BinaryIO, Protocol
 
@@ -19,6 +20,7 @@ from threadserve.http.head import RequestHead
 from threadserve.http.peer import label_of
 from threadserve.http.request_body import RequestBody
 from threadserve.http.scope import target_of
+from threadserve.http.sent import SENT
 from threadserve.http.states import (
     ABORTED,
     BODY,
@@ -240,43 +242,50 @@ class Exchange:
 
     # From the application to the client.
 
-    async def send(self, message: Message) -> None:
-        """Takes the application's next message and returns when the client has room for more; from any thread.
+    def send(self, message: Message) -> Coroutine[Any, Any, None]:
+        """Takes the application's next message; to be awaited until the client has room for more, on any thread.
 
         What comes once the client has gone is let go, see `_send_to_nobody`. Raises `RuntimeError` for a message out of
         turn or a body that does not fit its content-length, `ValueError` and `TypeError` for headers that would break
         the response, and `ClientDisconnected` to end a stream that would go on for ever.
         """
-        if get_running_loop() is not self._loop:
-            await self.context.crossing.send_threadsafe(self.send, message)
-            return
+        if _get_running_loop() is not self._loop:
+            return self._send_from_elsewhere(message)
         kind = message["type"]
         state = self.response_state
         if kind == "http.response.body" and (state == HEAD_HELD or state == BODY or state == HEAD_SENT):
             if state != HEAD_HELD and self.stream.is_closing():
                 # The loop has not had a turn to say so.
                 self.response_state = ABORTED
-                await self._send_to_nobody(message)
-                return
+                return self._send_to_nobody(message)
             # Not by `get`: free-threaded 3.13 locks twice in it where another thread has made the message, and then
             # waits for itself.
             body = message["body"] if "body" in message else b""  # noqa: SIM401
             if type(body) is not bytes:
                 body = own_body(body)
             self.send_part(body, message["more_body"] if "more_body" in message else False)  # noqa: SIM401
-        elif state == NOT_STARTED and kind == "http.response.start":
+            return self._drain(message) if self.stream.flow.write_paused else SENT
+        if state == NOT_STARTED and kind == "http.response.start":
             self.start(message)
             if not self.context.ticker.awaits_bodies:
                 self.context.ticker.await_bodies()
-            return
-        elif state == ABORTED:
-            await self._send_to_nobody(message)
+            return SENT
+        if state == ABORTED:
+            return self._send_to_nobody(message)
+        return self._send_extension(kind, message)
+
+    async def _send_from_elsewhere(self, message: Message) -> None:
+        """Sends a message of another thread, or one that this thread was given to await by another."""
+        if get_running_loop() is self._loop:
+            await self.send(message)
         else:
-            await self._send_extension(kind, message)
-        if self.stream.flow.write_paused:
-            await self.stream.flow.drain()
-            if self.response_state == ABORTED:
-                await self._send_to_nobody(message)
+            await self.context.crossing.send_threadsafe(self._send_from_elsewhere, message)
+
+    async def _drain(self, message: Message) -> None:
+        """Waits until the client has room; the message that was sent last is let go where the client goes instead."""
+        await self.stream.flow.drain()
+        if self.response_state == ABORTED:
+            await self._send_to_nobody(message)
 
     def start(self, message: Message) -> None:
         """Takes the head of the response, which is held for the first of the body."""
@@ -396,6 +405,8 @@ class Exchange:
             return
         else:
             raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {WHEN[state]}.")
+        if self.stream.flow.write_paused:
+            await self._drain(message)
 
     def _send_trailers(self, message: Message) -> None:
         """ASGI extension `http.response.trailers`, RFC 9112 section 7.1.2."""

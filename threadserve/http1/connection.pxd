@@ -10,6 +10,9 @@ from threadserve.http1.writer cimport Writer
 cdef int HEAD, BODY, AWAIT_RESPONSE
 cdef int OPEN, FLUSHING, LINGERING, CLOSED, UPGRADED
 cdef int DISCARDING
+cdef int SLASH
+cdef Py_ssize_t LARGE, PIECE
+cdef double inf
 
 
 @cython.final

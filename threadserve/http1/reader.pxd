@@ -4,6 +4,8 @@ from threadserve.http.head cimport MessageRules, RequestHead
 from threadserve.http1.chunked cimport ChunkedDecoder
 from threadserve.http1.scan cimport Scanner
 
+cdef bytes BLANK_LINE, CRLF
+
 
 @cython.final
 cdef class Reader:

@@ -4,6 +4,8 @@ from threadserve.http.head cimport RequestHead
 from threadserve.http1.lines cimport HeadLines
 
 cdef int NONE, LENGTH, CHUNKED, UNTIL_CLOSE
+cdef int UNDECLARED
+cdef bytes CLOSE, CONTENT_LENGTH, CRLF, KEEP_ALIVE, LAST_CHUNK
 
 
 @cython.final

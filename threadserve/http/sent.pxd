@@ -1,0 +1,8 @@
+import cython
+
+cdef object NOTHING
+
+
+@cython.final
+cdef class Sent:
+    pass
