@@ -37,8 +37,9 @@ async def shielded(send: Send, message: dict[str, Any]) -> None:
 
 
 async def in_a_task_group(send: Send, message: dict[str, Any]) -> None:
+    function: Any = send
     async with anyio.create_task_group() as group:
-        group.start_soon(send, message)
+        group.start_soon(function, message)
 
 
 async def from_a_thread(send: Send, message: dict[str, Any]) -> None:
