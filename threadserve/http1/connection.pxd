@@ -11,8 +11,9 @@ cdef int HEAD, BODY, AWAIT_RESPONSE
 cdef int OPEN, FLUSHING, LINGERING, CLOSED, UPGRADED
 cdef int DISCARDING
 cdef int SLASH
-cdef Py_ssize_t LARGE, PIECE
-cdef double inf
+cdef Py_ssize_t HELD_BYTES, LARGE, PIECE
+cdef double QUICK_SECONDS, inf
+cdef object perf_counter
 
 
 @cython.final
@@ -23,16 +24,20 @@ cdef class H1Connection(Stream):
     cdef LoopContext _context
     cdef Exchange _exchange
     cdef object _forwarded
+    cdef list _held
+    cdef Py_ssize_t _held_bytes
     cdef object _http1
     cdef bint _is_advancing
     cdef bint _is_handshake
     cdef bint _keeps_heads
+    cdef double _part_at
     cdef Reader _reader
     cdef object _send
     cdef list _sent
     cdef object _special
     cdef object _tls
     cdef object _transport
+    cdef bint _will_flush
     cdef Writer _writer
     cdef public int closing
     cdef public double deadline
@@ -48,5 +53,7 @@ cdef class H1Connection(Stream):
     cdef bint _read_body(self, Reader reader) except -1
     cdef _await_next(self)
     cdef bint _may_go_on(self) except -1
+    cdef _hold(self, list pieces, Py_ssize_t size)
+    cdef _flush(self)
     cdef _write(self, list pieces, Py_ssize_t size)
     cdef _finish(self)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from math import inf
+from time import perf_counter
 from typing import Any, BinaryIO, cast
 
 from threadserve.http.context import BeginWebSocket, LoopContext
@@ -34,6 +35,9 @@ logger = logging.getLogger("threadserve.error")
 # What is larger is not copied to join it with what goes before and behind it.
 LARGE = 65536
 PIECE = 65536
+# A part of a body that comes within so many seconds of the last one is held for the next, up to so many bytes of them.
+QUICK_SECONDS = 0.0005
+HELD_BYTES = 65536
 SLASH = b"/"[0]
 
 
@@ -50,16 +54,20 @@ class H1Connection(Stream):
         "_context",
         "_exchange",
         "_forwarded",
+        "_held",
+        "_held_bytes",
         "_http1",
         "_is_advancing",
         "_is_handshake",
         "_keeps_heads",
+        "_part_at",
         "_reader",
         "_send",
         "_sent",
         "_special",
         "_tls",
         "_transport",
+        "_will_flush",
         "_writer",
         "closing",
         "deadline",
@@ -87,6 +95,10 @@ class H1Connection(Stream):
         self._special: Headers | None = None
         self._forwarded: Forwarded | None = None
         self._sent: list[bytes] = []
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._part_at = 0.0
+        self._will_flush = False
         self._keeps_heads = context.access_log is not None and context.access_log.format is not None
         self.reading = HEAD
         self.closing = OPEN
@@ -145,6 +157,7 @@ class H1Connection(Stream):
         registry.connections.discard(self)
         self.deadline = inf
         self.closing = CLOSED
+        self._held = []
         # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
         self.flow.on_taken()
         self._break_off()
@@ -329,6 +342,8 @@ class H1Connection(Stream):
         pieces = self._writer.start(body, more)
         if self._keeps_heads:
             self._sent = pieces
+        if more:
+            self._part_at = perf_counter()
         self._write(pieces, len(body))
 
     def _may_go_on(self) -> bool:
@@ -340,8 +355,33 @@ class H1Connection(Stream):
         return not self._context.registry.is_draining and exchange is not None and not exchange.expects_continue
 
     def send_body(self, data: bytes, more: bool) -> None:
-        """See `Stream`."""
-        self._write(self._writer.body(data, more), len(data))
+        """See `Stream`. Parts that come in quick succession share a write."""
+        pieces = self._writer.body(data, more)
+        if more:
+            before, self._part_at = self._part_at, perf_counter()
+            if self._part_at - before < QUICK_SECONDS:
+                self._hold(pieces, len(data))
+                return
+        self._write(pieces, len(data))
+
+    def _hold(self, pieces: list[bytes], size: int) -> None:
+        """Keeps bytes back for those that come next: until they are enough, or the application waits for something."""
+        self._held += pieces
+        self._held_bytes += size
+        if self._held_bytes >= HELD_BYTES:
+            self._flush()
+        elif not self._will_flush:
+            self._will_flush = True
+            self._context.loop.call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        """The application waits, for the client or for something else."""
+        self._will_flush = False
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._write([], 0)
 
     async def send_file(self, file: BinaryIO, offset: int, size: int) -> None:
         """See `Stream`."""
@@ -369,6 +409,11 @@ class H1Connection(Stream):
 
     def _write(self, pieces: list[bytes], size: int) -> None:
         """Queues bytes, `size` of them of a body: all at once, except that a large one is not copied to join it."""
+        if self._held:
+            pieces = self._held + pieces
+            size += self._held_bytes
+            self._held = []
+            self._held_bytes = 0
         if size <= LARGE:
             data = b"".join(pieces)
             if data:
@@ -431,6 +476,7 @@ class H1Connection(Stream):
                 self._finish()
 
     def _finish(self) -> None:
+        self._flush()
         self.deadline = self._context.deadlines.idle
         if self.reading == BODY or cast("Reader", self._reader).unread:
             self._linger()
@@ -443,6 +489,7 @@ class H1Connection(Stream):
 
         Closing with unread bytes would reset the connection, and the answer could be lost (RFC 9112 section 9.6).
         """
+        self._flush()
         self.closing = LINGERING
         if self._reader is not None:
             self._reader.discard()
@@ -512,5 +559,6 @@ class H1Connection(Stream):
     def abort(self) -> None:
         """Closes the connection at once, unwritten bytes and all, and breaks off the exchange in flight."""
         self.closing = CLOSED
+        self._held = []
         self._break_off()
         self._transport.abort()
