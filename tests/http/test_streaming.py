@@ -1,0 +1,146 @@
+"""When the parts of a streamed body leave: together where they come together, and without waiting for what is late."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.apps import body, start
+from support.embedded_server import Serve
+from support.error_log import ErrorLog
+from support.memory_transport import MemoryTransport
+from support.memory_transport import connect as connect_in_memory
+from support.raw_client import Connect, RawClient, request
+from support.waiting import DEADLINE
+
+from threadserve.config import Config
+from threadserve.http.bounds import Bounds
+from threadserve.types import ASGIApp, Receive, Scope, Send
+
+PART = b"0123456789" * 100
+# Long enough that what comes behind it has not come in quick succession.
+PAUSE = 0.01
+PAUSED = threading.Event()
+
+
+class Receipt:
+    """What a client has got so far, for an application to wait for on its loop or against its loop."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+
+    async def awaited(self) -> None:
+        assert await asyncio.to_thread(self.arrived.wait, DEADLINE)
+
+    def blocked_for(self) -> None:
+        assert self.arrived.wait(DEADLINE)
+        self.arrived.clear()
+
+
+def read_parts(client: RawClient, count: int) -> None:
+    for _ in range(count):
+        size = client.reader.chunk_size()
+        assert client.reader.take(size + 2) == PART + b"\r\n"
+
+
+def test_parts_that_come_together_leave_before_the_application_waits(serve: Serve, connect: Connect) -> None:
+    receipt = Receipt()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        for _ in range(3):
+            await body(send, PART, more=True)
+        await receipt.awaited()
+        await body(send)
+
+    client = connect(serve(app))
+    client.send(request())
+    client.reader.head()
+    read_parts(client, 3)
+    receipt.arrived.set()
+    assert client.reader.chunk_size() == 0
+
+
+def test_part_behind_a_pause_leaves_though_the_loop_is_blocked(serve: Serve, connect: Connect) -> None:
+    receipt = Receipt()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        for _ in range(3):
+            PAUSED.wait(PAUSE)
+            await body(send, PART, more=True)
+            receipt.blocked_for()
+        await body(send)
+
+    client = connect(serve(app))
+    client.send(request())
+    client.reader.head()
+    for _ in range(3):
+        read_parts(client, 1)
+        receipt.arrived.set()
+    assert client.reader.chunk_size() == 0
+
+
+class CountingTransport(MemoryTransport):
+    """Knows how often it was written to."""
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__(protocol)
+        self.writes = 0
+
+    def write(self, data: Any) -> None:
+        self.writes += 1
+        super().write(data)
+
+
+async def written(app: ASGIApp, parser: Any) -> CountingTransport:
+    """What a connection has written when the application has answered one request."""
+    post = asyncio.get_running_loop().call_soon_threadsafe
+    _, connection = connect_in_memory(Config(app, http=parser), app, Bounds(), post)
+    transport = CountingTransport(connection)
+    connection.connection_made(transport)
+    await transport.deliver(request())
+    await transport.deliver_eof()
+    return transport
+
+
+@pytest.mark.parametrize("count", [10, 500])
+def test_many_parts_take_few_writes(parser: str, count: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        for _ in range(count):
+            await body(send, PART, more=True)
+        await body(send)
+
+    transport = asyncio.run(written(app, parser))
+    assert transport.written.count(PART) == count
+    assert transport.written.endswith(b"\r\n0\r\n\r\n")
+    # The first by itself, and the others as often as there are enough of them; a pause of the machine may part them.
+    assert transport.writes <= 5 + count * len(PART) // 65536 + count // 10
+
+
+async def break_off(send: Send) -> None:
+    raise ValueError
+
+
+async def return_early(send: Send) -> None:
+    return
+
+
+@pytest.mark.parametrize("end", [break_off, return_early])
+def test_parts_before_a_failure_are_sent(
+    serve: Serve, connect: Connect, error_log: ErrorLog, end: Callable[[Send], Any]
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        for _ in range(5):
+            await body(send, PART, more=True)
+        await end(send)
+
+    client = connect(serve(app))
+    client.send(request())
+    client.reader.head()
+    read_parts(client, 5)
+    assert client.read_all() == b""
+    error_log.claim_all()
