@@ -25,15 +25,12 @@ cdef class Exchange:
     cdef public int status
     cdef public long long bytes_sent
     cdef public double began
-    cdef public bint expects_continue
     cdef public bint is_cut_off
     cdef public bint is_logged
-    cdef public bint is_told
+    cdef public int listening
     cdef object _loop
     cdef bint _is_given
     cdef object _changed
-    cdef int _waiting
-    cdef long long _discarded
     cdef bint _bodyless
     cdef long long _remaining
     cdef bint _wants_trailers

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.context import LoopContext
-from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_bytes, values_of
+from threadserve.http.fields import checked_field, final_status, has_token, own_bytes, values_of
 from threadserve.http.files import open_regular
 from threadserve.http.head import RequestHead
 from threadserve.http.peer import label_of
@@ -71,14 +71,13 @@ class Listener(Protocol):
 class Exchange:
     """A request in flight. The application gets its `receive` and its `send`; see `states` for how far either is.
 
-    `is_told` says that the application knows otherwise than by `send` when its client goes, `is_logged` whether the
-    access log is to have a line. `task` is what runs the application, once that has to wait.
+    `listening` counts in how many ways, other than by `send`, the application hears when its client goes; `is_logged`
+    says whether the access log is to have a line. `task` is what runs the application, once that has to wait.
     """
 
     __slots__ = (
         "_bodyless",
         "_changed",
-        "_discarded",
         "_environ",
         "_is_given",
         "_is_late",
@@ -86,18 +85,16 @@ class Exchange:
         "_loop",
         "_remaining",
         "_trails",
-        "_waiting",
         "_wants_trailers",
         "began",
         "body",
         "bytes_sent",
         "context",
-        "expects_continue",
         "head",
         "is_cut_off",
         "is_logged",
-        "is_told",
         "listener",
+        "listening",
         "request_state",
         "response_state",
         "scope",
@@ -105,6 +102,12 @@ class Exchange:
         "stream",
         "task",
     )
+
+    # Of the response: known from its start on.
+    _bodyless: bool
+    _remaining: int
+    _trails: bool
+    _wants_trailers: bool
 
     def __init__(self, stream: Stream, context: LoopContext, head: RequestHead, scope: dict[str, Any]) -> None:
         self.stream = stream
@@ -119,26 +122,18 @@ class Exchange:
         self.status = 0
         self.bytes_sent = 0
         self.began = perf_counter()
-        self.expects_continue = False
+        self.listening = 0
         self.is_cut_off = False
         self.is_logged = True
-        self.is_told = False
         self._loop = context.loop
         self._is_given = False
         self._changed: asyncio.Event | None = None
-        self._waiting = 0
-        self._discarded = 0
-        self._bodyless = False
-        self._remaining = UNDECLARED
-        self._wants_trailers = False
-        self._trails = False
         self._is_late = False
         self._let_go = 0
         self._environ: tuple[bytes | None, ...] = ()
         if head.rules.has_body:
             self.request_state = BODY_EXPECTED
-            self.body = RequestBody(context.bounds.body_bytes)
-            self.expects_continue = head.rules.expects_continue
+            self.body = RequestBody(context.bounds.body_bytes, head.rules.expects_continue)
 
     # Questions.
 
@@ -173,7 +168,7 @@ class Exchange:
             # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
             self.stream.flow.give_up()
             await sleep(0)
-        self.is_told = True
+        self.listening += 1
         return {"type": "http.disconnect"}
 
     def _take(self, body: RequestBody) -> Message:
@@ -183,8 +178,8 @@ class Exchange:
         return {"type": "http.request", "body": body.take(), "more_body": not self._is_given}
 
     async def _wait_for_body(self, body: RequestBody) -> None:
-        if self.expects_continue and self.can_still_answer():
-            self.expects_continue = False
+        if body.awaits_continue and self.can_still_answer():
+            body.awaits_continue = False
             self.stream.send_informational(100, ())
         while not body.size and not body.is_complete and self.request_state != DISCONNECTED and not self.is_over():
             await self._wait()
@@ -193,11 +188,11 @@ class Exchange:
         if self._changed is None:
             self._changed = asyncio.Event()
         self._changed.clear()
-        self._waiting += 1
+        self.listening += 1
         try:
             await self._changed.wait()
         finally:
-            self._waiting -= 1
+            self.listening -= 1
 
     def _wake(self) -> None:
         """Lets a waiting `receive` look again."""
@@ -209,13 +204,13 @@ class Exchange:
 
         Returns False when too much of it has been thrown away because the response is complete already.
         """
-        if self.request_state == DISCARDING:
-            self._discarded += len(data)
-            return self._discarded <= self.context.bounds.discard_bytes
         body = self.body
         if body is None:
             return True
-        self.expects_continue = False
+        if self.request_state == DISCARDING:
+            body.discarded += len(data)
+            return body.discarded <= self.context.bounds.discard_bytes
+        body.awaits_continue = False
         body.put(data, more)
         if not more and self.request_state == BODY_EXPECTED:
             self.request_state = BODY_COMPLETE
@@ -372,7 +367,7 @@ class Exchange:
             self.response_state = ABORTED
         elif kind == "http.response.body" and message.get("more_body", False):
             # The first may be the whole of it: middlewares send such a body with an empty end behind.
-            if self._let_go and self._remaining < 0 and self._is_deaf():
+            if self._let_go and (not self.status or self._remaining < 0) and self._is_deaf():
                 raise ClientDisconnected("the client has disconnected")
             self._let_go += 1
             # Who cancels a stream is to meet it where it waits for its next part, which ends it: within `send`, it
@@ -386,7 +381,7 @@ class Exchange:
         Who sends in a task of its own, and loses that, may wait for it for ever.
         """
         is_own_task = self.task is None or asyncio.current_task() is self.task
-        return is_own_task and not (self._waiting or self.is_told)
+        return is_own_task and not self.listening
 
     # ASGI extensions.
 

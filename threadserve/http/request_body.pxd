@@ -5,6 +5,8 @@ import cython
 cdef class RequestBody:
     cdef Py_ssize_t _limit
     cdef list _parts
+    cdef public bint awaits_continue
+    cdef public long long discarded
     cdef public bint is_complete
     cdef public Py_ssize_t size
 

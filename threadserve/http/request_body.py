@@ -6,12 +6,18 @@ parses, and never waits.
 
 
 class RequestBody:
-    """What has arrived of a body. `is_complete` says that nothing more will come, `size` how many bytes wait."""
+    """What has arrived of a body. `is_complete` says that nothing more will come, `size` how many bytes wait.
 
-    __slots__ = ("_limit", "_parts", "is_complete", "size")
+    `awaits_continue` says that the client sends none of it before it gets a 100, `discarded` how many bytes came when
+    the response was complete already.
+    """
 
-    def __init__(self, limit: int) -> None:
+    __slots__ = ("_limit", "_parts", "awaits_continue", "discarded", "is_complete", "size")
+
+    def __init__(self, limit: int, awaits_continue: bool) -> None:
         self._limit = limit
+        self.awaits_continue = awaits_continue
+        self.discarded = 0
         self._parts: list[bytes] = []
         self.is_complete = False
         self.size = 0

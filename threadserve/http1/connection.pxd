@@ -52,7 +52,7 @@ cdef class H1Connection(Stream):
     cdef _begin(self, RequestHead head, Reader reader)
     cdef bint _read_body(self, Reader reader) except -1
     cdef _await_next(self)
-    cdef bint _may_go_on(self) except -1
+    cdef bint _awaits_continue(self) except -1
     cdef _hold(self, list pieces, Py_ssize_t size)
     cdef _flush(self)
     cdef _write(self, list pieces, Py_ssize_t size)

@@ -185,11 +185,12 @@ class H1Connection(Stream):
         A response that is complete before its application has waited for anything lets this loop go on.
         """
         self._is_advancing = True
+        flow = self.flow
         goes_on = True
         try:
-            while goes_on and self.closing == OPEN:
+            while reader.unread and goes_on and self.closing == OPEN:
                 if self.reading == HEAD:
-                    goes_on = not self.flow.write_paused and self._read_head(reader)
+                    goes_on = not flow.write_paused and self._read_head(reader)
                 else:
                     goes_on = self.reading == BODY and self._read_body(reader)
         except HTTPError as error:
@@ -197,7 +198,7 @@ class H1Connection(Stream):
         self._is_advancing = False
         if self.closing == FLUSHING:
             self._finish()
-        elif reader.unread or self.flow.reading_paused:
+        elif reader.unread or flow.reading_paused:
             self._limit_unread(reader)
 
     def _limit_unread(self, reader: Reader) -> None:
@@ -246,9 +247,11 @@ class H1Connection(Stream):
             raise HTTPError(503, "Service Unavailable: too many requests in flight")
         self.deadline = inf
         self._exchange = exchange = Exchange(self, context, head, scope)
-        self._writer.begin(head)
-        self.reading = AWAIT_RESPONSE
         rules = head.rules
+        writer = self._writer
+        writer.head = head
+        writer.keep_alive = rules.keep_alive
+        self.reading = AWAIT_RESPONSE
         if rules.wants_websocket and head.method == "GET" and context.begin_websocket is not None:
             self._begin_websocket(exchange, context.begin_websocket)
             return
@@ -337,22 +340,20 @@ class H1Connection(Stream):
 
     def start_response(self, body: bytes, more: bool) -> None:
         """See `Stream`."""
-        if not self._may_go_on():
-            self._writer.keep_alive = False
-        pieces = self._writer.start(body, more)
+        writer = self._writer
+        if self._context.registry.is_draining or (writer.head.rules.expects_continue and self._awaits_continue()):
+            writer.keep_alive = False
+        pieces = writer.start(body, more)
         if self._keeps_heads:
             self._sent = pieces
         if more:
             self._part_at = perf_counter()
         self._write(pieces, len(body))
 
-    def _may_go_on(self) -> bool:
-        """Whether another request may follow on this connection, as far as that is not the writer's to know.
-
-        A client that waits for 100 may or may not send its body after another answer.
-        """
+    def _awaits_continue(self) -> bool:
+        """Whether the client waits for 100: it may or may not send its body after another answer."""
         exchange = self._exchange
-        return not self._context.registry.is_draining and exchange is not None and not exchange.expects_continue
+        return exchange is not None and exchange.body is not None and exchange.body.awaits_continue
 
     def send_body(self, data: bytes, more: bool) -> None:
         """See `Stream`. Parts that come in quick succession share a write."""

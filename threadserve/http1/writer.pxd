@@ -17,11 +17,9 @@ cdef class Writer:
     cdef int _status
     cdef bint _trails
     cdef list _trailers
-    cdef bint _is_head
-    cdef bint _is_http11
+    cdef public RequestHead head
     cdef public bint keep_alive
 
-    cpdef begin(self, RequestHead head)
     cpdef Py_ssize_t prepare(self, object status, object fields) except -2
     cdef _add(self, tuple field)
     cdef _declare_length(self, bytes value)

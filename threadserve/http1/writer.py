@@ -45,22 +45,23 @@ UNTIL_CLOSE = Framing.UNTIL_CLOSE.value
 class Writer:
     """Makes the responses of one connection, one after the other.
 
-    `keep_alive` says whether the connection may go on after the response; it is the client's wish at first, and final
-    once the head is made.
+    `head` is that of the request which the next response answers. `keep_alive` says whether the connection may go on
+    after the response; it is the client's wish at first, and final once the head is made.
     """
 
     __slots__ = (
         "_framing",
-        "_is_head",
-        "_is_http11",
         "_length",
         "_lines",
         "_pieces",
         "_status",
         "_trailers",
         "_trails",
+        "head",
         "keep_alive",
     )
+
+    head: RequestHead
 
     def __init__(self, lines: HeadLines) -> None:
         self._lines = lines
@@ -70,15 +71,7 @@ class Writer:
         self._status = 0
         self._trails = False
         self._trailers: list[bytes] = []
-        self._is_head = False
-        self._is_http11 = True
         self.keep_alive = True
-
-    def begin(self, head: RequestHead) -> None:
-        """The next response answers the request with this head."""
-        self._is_head = head.method == "HEAD"
-        self._is_http11 = head.version == "1.1"
-        self.keep_alive = head.rules.keep_alive
 
     def prepare(self, status: int, fields: Iterable[Any]) -> int:
         """Takes the head of a response. Returns the length that its fields declare, or -1.
@@ -147,7 +140,7 @@ class Writer:
         self._framing = LENGTH
         if self._status == 204 or self._status == 304:
             self._framing = NONE
-        elif self._is_head:
+        elif self.head.method == "HEAD":
             self._framing = NONE
             if self._length < 0 and body and not more:
                 pieces.append(b"content-length: %d\r\n" % len(body))
@@ -156,12 +149,12 @@ class Writer:
         elif self._length < 0:
             if not more:
                 pieces.append(b"content-length: %d\r\n" % len(body))
-            elif self._is_http11:
+            elif self.head.version == "1.1":
                 self._frame_in_chunks(pieces)
             else:
                 self._framing = UNTIL_CLOSE
                 self.keep_alive = False
-        pieces.append(CRLF if self.keep_alive and self._is_http11 else self._last_line())
+        pieces.append(CRLF if self.keep_alive and self.head.version == "1.1" else self._last_line())
         if self._framing == LENGTH:
             pieces.append(body)
         else:
@@ -226,7 +219,7 @@ class Writer:
     def informational(self, status: int, fields: Iterable[Any]) -> bytes:
         """An informational response; nothing for HTTP/1.0, which knows no such (RFC 9110 section 15.2)."""
         lines = field_lines(fields)
-        return b"".join([status_line(status), lines, CRLF]) if self._is_http11 else b""
+        return b"".join([status_line(status), lines, CRLF]) if self.head.version == "1.1" else b""
 
     def switching(self, fields: Iterable[Any]) -> bytes:
         """The answer that lets another protocol go on (RFC 9110 section 15.2.2), with the lines of every response."""
