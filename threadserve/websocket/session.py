@@ -8,8 +8,10 @@ exchange of HTTP: a denial is its response, and with an acceptance a connection 
 import asyncio
 import logging
 import reprlib
-from asyncio import get_running_loop
+from asyncio import _get_running_loop, get_running_loop
+from collections.abc import Coroutine
 from time import perf_counter
+from typing import Any
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.context import LoopContext
@@ -17,6 +19,7 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.fields import own_bytes
 from threadserve.http.peer import label_of
 from threadserve.http.scope import target_of
+from threadserve.http.sent import SENT
 from threadserve.http.states import COMPLETE
 from threadserve.types import Message
 from threadserve.websocket.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, SERVICE_RESTART, close_code
@@ -50,6 +53,23 @@ LARGE = 65536
 
 class WebSocketSession:
     """One WebSocket, as the application sees it. `task` is what runs the application, once that has to wait."""
+
+    __slots__ = (
+        "_began",
+        "_connection",
+        "_context",
+        "_exchange",
+        "_farewell",
+        "_handshake",
+        "_inbox",
+        "_loop",
+        "_settings",
+        "_waiters",
+        "is_cut_off",
+        "phase",
+        "scope",
+        "task",
+    )
 
     def __init__(
         self, exchange: Exchange, context: LoopContext, handshake: Handshake, settings: WebSocketSettings
@@ -177,25 +197,39 @@ class WebSocketSession:
 
     # From the application to the client.
 
-    async def send(self, message: Message) -> None:
-        """Takes the application's next message, once the client has room for it. May be awaited on any thread.
+    def send(self, message: Message) -> Coroutine[Any, Any, None]:
+        """Takes the application's next message, where the client has room for it; may be awaited on any thread.
 
         Raises `ClientDisconnected` for a `websocket.send` to a client that has gone, whereas anything else is let go
         then; `RuntimeError` for a message out of turn, `ValueError` and `TypeError` for one that cannot be sent.
         """
-        if get_running_loop() is not self._loop:
-            await self._context.crossing.send_threadsafe(self.send, message)
-            return
+        if _get_running_loop() is not self._loop:
+            return self._send_from_elsewhere(message)
         connection = self._connection
         if connection is None:
-            await self._answer_handshake(message)
-            return
+            return self._answer_handshake(message)
         if connection.flow.write_paused:
-            await connection.flow.drain()
+            return self._send_when_taken(connection, message)
+        self._send_now(connection, message)
+        return SENT
+
+    async def _send_from_elsewhere(self, message: Message) -> None:
+        """Sends a message of another thread, or one that this thread was given to await by another."""
+        if get_running_loop() is self._loop:
+            await self.send(message)
+        else:
+            await self._context.crossing.send_threadsafe(self._send_from_elsewhere, message)
+
+    async def _send_when_taken(self, connection: WebSocketConnection, message: Message) -> None:
+        await connection.flow.drain()
+        self._send_now(connection, message)
+
+    def _send_now(self, connection: WebSocketConnection, message: Message) -> None:
+        """Takes a message when the handshake is over."""
         if self.phase != OPEN or message["type"] != "websocket.send" or connection.transport.is_closing():
             self._send_other(message, is_closing=connection.transport.is_closing())
             return
-        text = message.get("text")
+        text = message["text"] if "text" in message else None  # noqa: SIM401
         deflate = connection.deflate
         if isinstance(text, str) and len(text) < LARGE and deflate is None:
             connection.write(text_frame(text))

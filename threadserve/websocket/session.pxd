@@ -1,0 +1,33 @@
+import cython
+
+from threadserve.http.context cimport LoopContext
+from threadserve.http.exchange cimport Exchange
+from threadserve.websocket.codec cimport server_frame, text_frame
+from threadserve.websocket.connection cimport WebSocketConnection
+
+cdef int COMPLETE
+cdef int CONNECTING, DENYING, OPEN, CLOSED, GONE
+cdef Py_ssize_t LARGE
+cdef object SENT, _get_running_loop
+
+
+@cython.final
+cdef class WebSocketSession:
+    cdef double _began
+    cdef WebSocketConnection _connection
+    cdef LoopContext _context
+    cdef Exchange _exchange
+    cdef dict _farewell
+    cdef object _handshake
+    cdef list _inbox
+    cdef object _loop
+    cdef object _settings
+    cdef list _waiters
+    cdef public bint is_cut_off
+    cdef public int phase
+    cdef public dict scope
+    cdef public object task
+
+    cdef _wake(self)
+    cpdef Py_ssize_t deliver(self, message) except -1
+    cdef _send_now(self, WebSocketConnection connection, message)
