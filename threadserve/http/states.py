@@ -1,14 +1,14 @@
 """The states of an exchange: those of its request and those of its response.
 
-Names only. The constants are plain integers, of which there is one each for all threads: the references of an enum's
-members would be counted by every thread for every request.
+Names only; docs/request-path.md draws how they follow each other. The constants are plain integers, of which there is
+one each for all threads: the references of an enum's members would be counted by every thread for every request.
 """
 
 from enum import IntEnum
 
 
 class RequestState(IntEnum):
-    """How far the request has come: BODY_EXPECTED -> BODY_COMPLETE -> DISCARDING, and any -> DISCONNECTED."""
+    """How far the request has come."""
 
     BODY_EXPECTED = 0
     """More of the body is to come."""
@@ -21,11 +21,7 @@ class RequestState(IntEnum):
 
 
 class ResponseState(IntEnum):
-    """How far the response has come.
-
-    NOT_STARTED -> HEAD_HELD -> HEAD_SENT -> BODY -> TRAILERS -> COMPLETE, where any step may be left out, and any but
-    the last -> ABORTED.
-    """
+    """How far the response has come."""
 
     NOT_STARTED = 0
     HEAD_HELD = 1

@@ -1,13 +1,7 @@
 """The states of an HTTP/1.1 connection: how far it has read, and how far it is on its way to its end.
 
-Names only; see `threadserve.http.states` for why the constants are plain integers.
-
-```
-reading:  HEAD -> BODY -> AWAIT_RESPONSE -> HEAD      a request without a body leaves out BODY; after the response
-                                                      what is left of a body is read past: BODY -> HEAD
-closing:  OPEN -> FLUSHING -> LINGERING -> CLOSED     any of them may be left out
-          OPEN -> UPGRADED
-```
+Names only; docs/request-path.md draws how they follow each other. See `threadserve.http.states` for why the constants
+are plain integers.
 """
 
 from enum import IntEnum
