@@ -114,6 +114,7 @@ class Place:
         stack.callback(self.loop.close)
         self.registry = Registry()
         self.made: list[Protocol] = []
+        self.fails_first = False
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         listener.setblocking(False)
         self.queue = AcceptQueue(listener)
@@ -122,6 +123,8 @@ class Place:
 
     def make(self, addresses: Any, tls: Any) -> Protocol:
         self.made.append(Protocol(addresses, tls))
+        if self.fails_first and len(self.made) == 1:
+            raise ValueError("made by the test")
         return self.made[-1]
 
     def accepted(self, count: int) -> deque[Accepted]:
@@ -196,15 +199,7 @@ def test_what_cannot_be_opened_keeps_nobody_else_from_it(place: Place) -> None:
     errors: list[dict[str, Any]] = []
     place.loop.set_exception_handler(lambda _, context: errors.append(context))
     accepted = place.accepted(3)
-    make = place.make
-
-    def fail_first(addresses: Any, tls: Any) -> Protocol:
-        if not place.made:
-            make(addresses, tls)
-            raise ValueError("made by the test")
-        return make(addresses, tls)
-
-    place.opener._make_connection = fail_first
+    place.fails_first = True
     place.turn(lambda: place.opener.open_all(accepted), 1)
     place.run_until(lambda: all(protocol.received == b"hello" for protocol in place.made[1:]))
     assert [str(error["exception"]) for error in errors] == ["made by the test"]

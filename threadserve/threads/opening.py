@@ -119,6 +119,20 @@ class Opening:
 class Opener:
     """Opens the connections of one loop. `tls` is what the next one is encrypted with, or None."""
 
+    __slots__ = (
+        "_begun",
+        "_is_closed",
+        "_loop",
+        "_make_connection",
+        "_registry",
+        "_servers",
+        "_timeout_proxy_header",
+        "_timeout_ssl_handshake",
+        "_trusted",
+        "_unbegun",
+        "tls",
+    )
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

@@ -1,0 +1,33 @@
+import cython
+
+
+@cython.final
+cdef class Opening:
+    cdef object _accepted
+    cdef object _coroutine
+    cdef bint _is_over
+    cdef object _make
+    cdef object _registry
+    cdef object _waiter
+
+    cpdef begin(self, object loop)
+    cpdef finish(self, object _=*)
+
+
+@cython.final
+cdef class Opener:
+    cdef public object tls
+    cdef list _begun
+    cdef bint _is_closed
+    cdef object _loop
+    cdef object _make_connection
+    cdef object _registry
+    cdef dict _servers
+    cdef object _timeout_proxy_header
+    cdef object _timeout_ssl_handshake
+    cdef object _trusted
+    cdef set _unbegun
+
+    cpdef open_all(self, object accepted)
+    cdef _open_at_once(self, object accepted)
+    cdef object _addresses_of(self, object accepted)
