@@ -28,7 +28,6 @@ DIRECTIVES = {
     "freethreading_compatible": True,
     # `x: int` in a source would contradict `int x` in its .pxd.
     "annotation_typing": False,
-    "binding": False,
 }
 COMPILER_OPTIONS = ["-O2", "-g0"]
 

@@ -74,9 +74,14 @@ def leave_unanswered(server: ServerProcess, path: str) -> None:
 
 
 def wait_for(server: ServerProcess, kind: str, name: str) -> None:
-    """Waits until the site has noted a name."""
+    """Waits until the site has noted a name. It is asked again where calls that have noted theirs are not over yet."""
     with new_client(server.url) as client:
-        wait_until(lambda: name in client.get("/log").json()[kind], f"{name} among what has {kind}")
+
+        def has_noted() -> bool:
+            response = client.get("/log")
+            return response.status_code == 200 and name in response.json()[kind]
+
+        wait_until(has_noted, f"{name} among what has {kind}")
 
 
 @pytest.mark.parametrize("site", SITES, ids=str)

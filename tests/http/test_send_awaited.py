@@ -1,6 +1,8 @@
 """What `send` returns is a coroutine like any other, whoever awaits it and however."""
 
 import asyncio
+import inspect
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -84,6 +86,22 @@ def test_thrown_into(serve: Serve, connect: Connect) -> None:
         work: Any = send(START)
         with pytest.raises(LookupError, match="thrown"):
             work.throw(LookupError("thrown"))
+        for part in PARTS:
+            await send(part)
+
+    assert connect(serve(app)).get("/").body == b"ok"
+
+
+def test_coroutine_functions_for_those_who_look(serve: Serve, connect: Connect) -> None:
+    """As asgiref does, which warns of others."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert asyncio.iscoroutinefunction(receive)
+        assert asyncio.iscoroutinefunction(send)
+        assert inspect.iscoroutinefunction(receive)
+        if sys.version_info >= (3, 12):
+            assert inspect.iscoroutinefunction(send)
+        await send(START)
         for part in PARTS:
             await send(part)
 

@@ -20,7 +20,7 @@ from threadserve.http.head import RequestHead
 from threadserve.http.peer import label_of
 from threadserve.http.request_body import RequestBody
 from threadserve.http.scope import target_of
-from threadserve.http.sent import SENT
+from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT, SENT
 from threadserve.http.states import (
     ABORTED,
     BODY,
@@ -37,7 +37,7 @@ from threadserve.http.states import (
 from threadserve.http.stream import Stream
 from threadserve.logging.access_format import ENVIRON, AccessFacts, AccessFormat
 from threadserve.logging.access_log import Entry
-from threadserve.types import Message
+from threadserve.types import Message, Send
 
 logger = logging.getLogger("threadserve.error")
 
@@ -102,6 +102,9 @@ class Exchange:
         "stream",
         "task",
     )
+
+    _is_coroutine = COROUTINE_OF_ASYNCIO
+    _is_coroutine_mark = _is_coroutine_marker = COROUTINE_OF_INSPECT
 
     # Of the response: known from its start on.
     _bodyless: bool
@@ -237,7 +240,12 @@ class Exchange:
 
     # From the application to the client.
 
-    def send(self, message: Message) -> Coroutine[Any, Any, None]:
+    @property
+    def send(self) -> Send:
+        """The application's `send`: the exchange itself, which says that it is a coroutine function."""
+        return self
+
+    def __call__(self, message: Message) -> Coroutine[Any, Any, None]:
         """Takes the application's next message; to be awaited until the client has room for more, on any thread.
 
         What comes once the client has gone is let go, see `_send_to_nobody`. Raises `RuntimeError` for a message out of
@@ -272,7 +280,7 @@ class Exchange:
     async def _send_from_elsewhere(self, message: Message) -> None:
         """Sends a message of another thread, or one that this thread was given to await by another."""
         if get_running_loop() is self._loop:
-            await self.send(message)
+            await self(message)
         else:
             await self.context.crossing.send_threadsafe(self._send_from_elsewhere, message)
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from threadserve.http.registry import Registry
 from threadserve.http.reporting import report_app_error
 from threadserve.interfaces.app_errors import comes_of_closing
-from threadserve.types import ASGIApp, Message
+from threadserve.types import ASGIApp, Message, Send
 
 StartTask = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
@@ -28,7 +28,8 @@ class AppCall(Protocol):
         """What the application gets as its `receive`."""
         ...
 
-    async def send(self, message: Message) -> None:
+    @property
+    def send(self) -> Send:
         """What the application gets as its `send`."""
         ...
 

@@ -3,9 +3,15 @@
 Used on every thread; keeps no state.
 """
 
+import asyncio.coroutines
+import inspect
 from collections.abc import Coroutine, Iterator
 from typing import Any, NoReturn, cast
 
+# What `asyncio` and, from 3.12 on, `inspect` look for in what is a coroutine function without being an `async def`. The
+# attribute is `_is_coroutine` for the one; for the other `_is_coroutine_mark`, or `_is_coroutine_marker` in later releases.
+COROUTINE_OF_ASYNCIO = getattr(asyncio.coroutines, "_is_coroutine", None)
+COROUTINE_OF_INSPECT = getattr(inspect, "_is_coroutine_mark", None)
 NOTHING: Iterator[Any] = iter(())
 
 

@@ -19,9 +19,9 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.fields import own_bytes
 from threadserve.http.peer import label_of
 from threadserve.http.scope import target_of
-from threadserve.http.sent import SENT
+from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT, SENT
 from threadserve.http.states import COMPLETE
-from threadserve.types import Message
+from threadserve.types import Message, Send
 from threadserve.websocket.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, SERVICE_RESTART, close_code
 from threadserve.websocket.codec import server_frame, text_frame
 from threadserve.websocket.connection import WebSocketConnection
@@ -70,6 +70,9 @@ class WebSocketSession:
         "scope",
         "task",
     )
+
+    _is_coroutine = COROUTINE_OF_ASYNCIO
+    _is_coroutine_mark = _is_coroutine_marker = COROUTINE_OF_INSPECT
 
     def __init__(
         self, exchange: Exchange, context: LoopContext, handshake: Handshake, settings: WebSocketSettings
@@ -197,7 +200,12 @@ class WebSocketSession:
 
     # From the application to the client.
 
-    def send(self, message: Message) -> Coroutine[Any, Any, None]:
+    @property
+    def send(self) -> Send:
+        """The application's `send`: the session itself, which says that it is a coroutine function."""
+        return self
+
+    def __call__(self, message: Message) -> Coroutine[Any, Any, None]:
         """Takes the application's next message, where the client has room for it; may be awaited on any thread.
 
         Raises `ClientDisconnected` for a `websocket.send` to a client that has gone, whereas anything else is let go
@@ -216,7 +224,7 @@ class WebSocketSession:
     async def _send_from_elsewhere(self, message: Message) -> None:
         """Sends a message of another thread, or one that this thread was given to await by another."""
         if get_running_loop() is self._loop:
-            await self.send(message)
+            await self(message)
         else:
             await self._context.crossing.send_threadsafe(self._send_from_elsewhere, message)
 
