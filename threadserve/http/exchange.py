@@ -104,7 +104,7 @@ class Exchange:
     )
 
     _is_coroutine = COROUTINE_OF_ASYNCIO
-    _is_coroutine_mark = _is_coroutine_marker = COROUTINE_OF_INSPECT
+    _is_coroutine_marker = COROUTINE_OF_INSPECT
 
     # Of the response: known from its start on.
     _bodyless: bool

@@ -8,10 +8,19 @@ import inspect
 from collections.abc import Coroutine, Iterator
 from typing import Any, NoReturn, cast
 
-# What `asyncio` and, from 3.12 on, `inspect` look for in what is a coroutine function without being an `async def`. The
-# attribute is `_is_coroutine` for the one; for the other `_is_coroutine_mark`, or `_is_coroutine_marker` in later releases.
+
+def coroutine_marker() -> object:
+    """What `inspect`, from 3.12 on, looks for in what is a coroutine function without being an `async def`."""
+
+    def function() -> None: ...
+
+    mark = getattr(inspect, "markcoroutinefunction", None)
+    return getattr(mark(function), "_is_coroutine_marker", None) if mark is not None else None
+
+
+# The same for `asyncio`, and this.
 COROUTINE_OF_ASYNCIO = getattr(asyncio.coroutines, "_is_coroutine", None)
-COROUTINE_OF_INSPECT = getattr(inspect, "_is_coroutine_mark", None)
+COROUTINE_OF_INSPECT = coroutine_marker()
 NOTHING: Iterator[Any] = iter(())
 
 

@@ -72,7 +72,7 @@ class WebSocketSession:
     )
 
     _is_coroutine = COROUTINE_OF_ASYNCIO
-    _is_coroutine_mark = _is_coroutine_marker = COROUTINE_OF_INSPECT
+    _is_coroutine_marker = COROUTINE_OF_INSPECT
 
     def __init__(
         self, exchange: Exchange, context: LoopContext, handshake: Handshake, settings: WebSocketSettings
