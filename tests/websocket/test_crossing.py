@@ -321,14 +321,19 @@ def test_a_caller_whose_loop_is_gone_harms_nobody(
 
 
 def test_an_accept_from_another_thread(serve: Serve, connect: ConnectWebSocket, other: OtherLoop) -> None:
+    has_ended = threading.Event()
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await asyncio.wrap_future(other.submit(send({"type": "websocket.accept"})))
         await asyncio.wrap_future(other.submit(send({"type": "websocket.close", "code": 4000})))
+        has_ended.set()
 
     client = connect(serve(app))
     client.open()
     assert client.read_close() == (4000, "")
+    # The close is taken where `send` is called, before the other loop is given what it returns.
+    assert has_ended.wait(DEADLINE)
 
 
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
