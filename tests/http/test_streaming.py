@@ -12,7 +12,7 @@ from support.error_log import ErrorLog
 from support.memory_transport import MemoryTransport
 from support.memory_transport import connect as connect_in_memory
 from support.raw_client import Connect, RawClient, request
-from support.waiting import DEADLINE
+from support.waiting import DEADLINE, wait_until
 
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
@@ -144,3 +144,54 @@ def test_parts_before_a_failure_are_sent(
     read_parts(client, 5)
     assert client.read_all() == b""
     error_log.claim_all()
+
+
+def test_part_that_is_held_leaves_though_the_client_ends(serve: Serve, connect: Connect) -> None:
+    """In the middle of its own body, so that nothing can be answered from there on."""
+    held = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        for _ in range(5):
+            await body(send, PART, more=True)
+        held.set()
+        # Against the loop, which then has the client's end before anything else.
+        PAUSED.wait(0.2)
+        await receive()
+
+    client = connect(serve(app))
+    client.send(b"POST / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 10\r\n\r\n")
+    assert held.wait(DEADLINE)
+    client.half_close()
+    client.reader.head()
+    read_parts(client, 5)
+    assert client.read_all() == b""
+
+
+def test_response_that_was_broken_off_is_not_gone_on_with(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+    """Though another task of the application's goes on sending, and the client still reads."""
+    has_failed, outcomes = asyncio.Event(), []
+
+    async def go_on(send: Send) -> None:
+        await has_failed.wait()
+        await asyncio.sleep(PAUSE)
+        for _ in range(5):
+            await body(send, PART, more=True)
+        outcomes.append("let go")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await body(send, PART, more=True)
+        tasks.append(asyncio.create_task(go_on(send)))
+        has_failed.set()
+        raise ValueError
+
+    tasks: list[asyncio.Task[None]] = []
+    client = connect(serve(app))
+    client.send(request() + b"GET /x")
+    client.reader.head()
+    read_parts(client, 1)
+    assert client.read_all() == b""
+    wait_until(lambda: tasks[0].done(), "the task to end")
+    assert outcomes == ["let go"]
+    error_log.expect(ValueError)

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.context import LoopContext
-from threadserve.http.fields import checked_field, final_status, has_token, own_bytes, values_of
+from threadserve.http.crossing import SendMessage
+from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_bytes, values_of
 from threadserve.http.files import open_regular
 from threadserve.http.head import RequestHead
 from threadserve.http.peer import label_of
@@ -108,7 +109,6 @@ class Exchange:
 
     # Of the response: known from its start on.
     _bodyless: bool
-    _remaining: int
     _trails: bool
     _wants_trailers: bool
 
@@ -130,6 +130,7 @@ class Exchange:
         self.is_logged = True
         self._loop = context.loop
         self._is_given = False
+        self._remaining = UNDECLARED
         self._changed: asyncio.Event | None = None
         self._is_late = False
         self._let_go = 0
@@ -253,36 +254,37 @@ class Exchange:
         the response, and `ClientDisconnected` to end a stream that would go on for ever.
         """
         if _get_running_loop() is not self._loop:
-            return self._send_from_elsewhere(message)
+            return self._on_loop(self._send, message)
         kind = message["type"]
         state = self.response_state
         if kind == "http.response.body" and (state == HEAD_HELD or state == BODY or state == HEAD_SENT):
             if state != HEAD_HELD and self.stream.is_closing():
                 # The loop has not had a turn to say so.
                 self.response_state = ABORTED
-                return self._send_to_nobody(message)
+                return self._on_loop(self._send_to_nobody, message)
             # Not by `get`: free-threaded 3.13 locks twice in it where another thread has made the message, and then
             # waits for itself.
             body = message["body"] if "body" in message else b""  # noqa: SIM401
             if type(body) is not bytes:
                 body = own_body(body)
             self.send_part(body, message["more_body"] if "more_body" in message else False)  # noqa: SIM401
-            return self._drain(message) if self.stream.flow.write_paused else SENT
+            return self._on_loop(self._drain, message) if self.stream.flow.write_paused else SENT
         if state == NOT_STARTED and kind == "http.response.start":
             self.start(message)
             if not self.context.ticker.awaits_bodies:
                 self.context.ticker.await_bodies()
             return SENT
-        if state == ABORTED:
-            return self._send_to_nobody(message)
-        return self._send_extension(kind, message)
+        return self._on_loop(self._send_to_nobody if state == ABORTED else self._send_extension, message)
 
-    async def _send_from_elsewhere(self, message: Message) -> None:
-        """Sends a message of another thread, or one that this thread was given to await by another."""
+    async def _on_loop(self, work: SendMessage, message: Message) -> None:
+        """Does what has to be awaited for a message on the loop's own thread, whichever thread awaits it."""
         if get_running_loop() is self._loop:
-            await self(message)
+            await work(message)
         else:
-            await self.context.crossing.send_threadsafe(self._send_from_elsewhere, message)
+            await self.context.crossing.send_threadsafe(work, message)
+
+    async def _send(self, message: Message) -> None:
+        await self(message)
 
     async def _drain(self, message: Message) -> None:
         """Waits until the client has room; the message that was sent last is let go where the client goes instead."""
@@ -375,7 +377,7 @@ class Exchange:
             self.response_state = ABORTED
         elif kind == "http.response.body" and message.get("more_body", False):
             # The first may be the whole of it: middlewares send such a body with an empty end behind.
-            if self._let_go and (not self.status or self._remaining < 0) and self._is_deaf():
+            if self._let_go and self._remaining < 0 and self._is_deaf():
                 raise ClientDisconnected("the client has disconnected")
             self._let_go += 1
             # Who cancels a stream is to meet it where it waits for its next part, which ends it: within `send`, it
@@ -393,8 +395,8 @@ class Exchange:
 
     # ASGI extensions.
 
-    async def _send_extension(self, kind: str, message: Message) -> None:
-        state = self.response_state
+    async def _send_extension(self, message: Message) -> None:
+        kind, state = message["type"], self.response_state
         if kind == "http.response.trailers" and state == TRAILERS:
             self._send_trailers(message)
         elif kind == "http.response.pathsend" and not self.context.pathsend:

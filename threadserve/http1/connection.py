@@ -138,6 +138,8 @@ class H1Connection(Stream):
         self._at_eof = True
         if self.closing != OPEN:
             return False
+        # Where nothing more can be answered the transport closes, and writes only what it has.
+        self._flush()
         reader = self._reader
         if reader is not None and self._exchange is None and reader.unread:
             self._advance(reader)
@@ -367,6 +369,8 @@ class H1Connection(Stream):
 
     def _hold(self, pieces: list[bytes], size: int) -> None:
         """Keeps bytes back for those that come next: until they are enough, or the application waits for something."""
+        if not pieces:
+            return
         self._held += pieces
         self._held_bytes += size
         if self._held_bytes >= HELD_BYTES:
@@ -456,8 +460,8 @@ class H1Connection(Stream):
         return cast("Reader", self._reader).take_rest()
 
     def is_closing(self) -> bool:
-        """See `Stream`."""
-        return self._transport.is_closing()
+        """See `Stream`. A response that was broken off is not gone on with, though the transport is still open."""
+        return self.closing != OPEN or self._transport.is_closing()
 
     def pause_reading(self) -> None:
         """See `Stream`."""

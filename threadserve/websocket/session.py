@@ -11,10 +11,11 @@ import reprlib
 from asyncio import _get_running_loop, get_running_loop
 from collections.abc import Coroutine
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.context import LoopContext
+from threadserve.http.crossing import SendMessage
 from threadserve.http.exchange import Exchange
 from threadserve.http.fields import own_bytes
 from threadserve.http.peer import label_of
@@ -212,23 +213,27 @@ class WebSocketSession:
         then; `RuntimeError` for a message out of turn, `ValueError` and `TypeError` for one that cannot be sent.
         """
         if _get_running_loop() is not self._loop:
-            return self._send_from_elsewhere(message)
+            return self._on_loop(self._send, message)
         connection = self._connection
         if connection is None:
-            return self._answer_handshake(message)
+            return self._on_loop(self._answer_handshake, message)
         if connection.flow.write_paused:
-            return self._send_when_taken(connection, message)
+            return self._on_loop(self._send_when_taken, message)
         self._send_now(connection, message)
         return SENT
 
-    async def _send_from_elsewhere(self, message: Message) -> None:
-        """Sends a message of another thread, or one that this thread was given to await by another."""
+    async def _on_loop(self, work: SendMessage, message: Message) -> None:
+        """Does what has to be awaited for a message on the loop's own thread, whichever thread awaits it."""
         if get_running_loop() is self._loop:
-            await self(message)
+            await work(message)
         else:
-            await self._context.crossing.send_threadsafe(self._send_from_elsewhere, message)
+            await self._context.crossing.send_threadsafe(work, message)
 
-    async def _send_when_taken(self, connection: WebSocketConnection, message: Message) -> None:
+    async def _send(self, message: Message) -> None:
+        await self(message)
+
+    async def _send_when_taken(self, message: Message) -> None:
+        connection = cast("WebSocketConnection", self._connection)
         await connection.flow.drain()
         self._send_now(connection, message)
 
