@@ -15,6 +15,7 @@ from support.raw_client import Connect, RawClient, request
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.config import Config
+from threadserve.errors import ClientDisconnected
 from threadserve.http.bounds import Bounds
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
@@ -175,9 +176,14 @@ def test_response_that_was_broken_off_is_not_gone_on_with(serve: Serve, connect:
     async def go_on(send: Send) -> None:
         await has_failed.wait()
         await asyncio.sleep(PAUSE)
-        for _ in range(5):
-            await body(send, PART, more=True)
-        outcomes.append("let go")
+        try:
+            for _ in range(5):
+                await body(send, PART, more=True)
+        except ClientDisconnected:
+            # Where the application began at once, nobody knows that this is not its own task.
+            outcomes.append("told")
+        else:
+            outcomes.append("let go")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await start(send)
@@ -193,5 +199,5 @@ def test_response_that_was_broken_off_is_not_gone_on_with(serve: Serve, connect:
     read_parts(client, 1)
     assert client.read_all() == b""
     wait_until(lambda: tasks[0].done(), "the task to end")
-    assert outcomes == ["let go"]
+    assert outcomes in (["let go"], ["told"])
     error_log.expect(ValueError)
