@@ -201,3 +201,29 @@ def test_response_that_was_broken_off_is_not_gone_on_with(serve: Serve, connect:
     wait_until(lambda: tasks[0].done(), "the task to end")
     assert outcomes in (["let go"], ["told"])
     error_log.expect(ValueError)
+
+
+def test_parts_without_a_start_end_when_the_client_has_gone(serve: Serve, connect: Connect) -> None:
+    """Which nothing else would end: nobody waits for the client, and nobody listens."""
+    outcomes = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        accepted = 0
+        try:
+            while accepted < 10:
+                try:
+                    await body(send, PART, more=True)
+                    accepted += 1
+                except RuntimeError:
+                    # The client is still there, and the message is out of turn.
+                    await asyncio.sleep(PAUSE)
+        except ClientDisconnected:
+            outcomes.append("told")
+            raise
+        outcomes.append("let go")
+
+    client = connect(serve(app))
+    client.send(request())
+    client.reset()
+    wait_until(lambda: outcomes, "the application to end")
+    assert outcomes == ["told"]
