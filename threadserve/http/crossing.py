@@ -50,9 +50,17 @@ class Crossing:
     """The way of messages into one loop."""
 
     def __init__(self, post_threadsafe: Post, start_task: StartTask) -> None:
+        self._loop = asyncio.get_running_loop()
         self._post = post_threadsafe
         self._start_task = start_task
         self._errands: set[Errand] = set()
+
+    async def on_loop(self, work: SendMessage, message: Message) -> None:
+        """Does what has to be awaited for a message on the loop's own thread, whichever thread awaits this."""
+        if asyncio.get_running_loop() is self._loop:
+            await work(message)
+        else:
+            await self.send_threadsafe(work, message)
 
     async def send_threadsafe(self, send: SendMessage, message: Message) -> None:
         """Awaits `send(message)` on this loop from another one; raises what it raises.

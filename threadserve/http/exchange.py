@@ -7,14 +7,13 @@ what has arrived of the request's body and knows how far the response has come; 
 import asyncio
 import logging
 import reprlib
-from asyncio import _get_running_loop, get_running_loop, sleep
+from asyncio import _get_running_loop, sleep
 from collections.abc import Coroutine
 from time import perf_counter, time
 from typing import Any, BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.context import LoopContext
-from threadserve.http.crossing import SendMessage
 from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_bytes, values_of
 from threadserve.http.files import open_regular
 from threadserve.http.head import RequestHead
@@ -254,34 +253,29 @@ class Exchange:
         the response, and `ClientDisconnected` to end a stream that would go on for ever.
         """
         if _get_running_loop() is not self._loop:
-            return self._on_loop(self._send, message)
+            return self.context.crossing.on_loop(self._send, message)
         kind = message["type"]
         state = self.response_state
         if kind == "http.response.body" and (state == HEAD_HELD or state == BODY or state == HEAD_SENT):
             if state != HEAD_HELD and self.stream.is_closing():
                 # The loop has not had a turn to say so.
                 self.response_state = ABORTED
-                return self._on_loop(self._send_to_nobody, message)
+                return self.context.crossing.on_loop(self._send_to_nobody, message)
             # Not by `get`: free-threaded 3.13 locks twice in it where another thread has made the message, and then
             # waits for itself.
             body = message["body"] if "body" in message else b""  # noqa: SIM401
             if type(body) is not bytes:
                 body = own_body(body)
             self.send_part(body, message["more_body"] if "more_body" in message else False)  # noqa: SIM401
-            return self._on_loop(self._drain, message) if self.stream.flow.write_paused else SENT
+            return self.context.crossing.on_loop(self._drain, message) if self.stream.flow.write_paused else SENT
         if state == NOT_STARTED and kind == "http.response.start":
             self.start(message)
             if not self.context.ticker.awaits_bodies:
                 self.context.ticker.await_bodies()
             return SENT
-        return self._on_loop(self._send_to_nobody if state == ABORTED else self._send_extension, message)
-
-    async def _on_loop(self, work: SendMessage, message: Message) -> None:
-        """Does what has to be awaited for a message on the loop's own thread, whichever thread awaits it."""
-        if get_running_loop() is self._loop:
-            await work(message)
-        else:
-            await self.context.crossing.send_threadsafe(work, message)
+        return self.context.crossing.on_loop(
+            self._send_to_nobody if state == ABORTED else self._send_extension, message
+        )
 
     async def _send(self, message: Message) -> None:
         await self(message)

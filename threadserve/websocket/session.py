@@ -8,14 +8,13 @@ exchange of HTTP: a denial is its response, and with an acceptance a connection 
 import asyncio
 import logging
 import reprlib
-from asyncio import _get_running_loop, get_running_loop
+from asyncio import _get_running_loop
 from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any, cast
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.context import LoopContext
-from threadserve.http.crossing import SendMessage
 from threadserve.http.exchange import Exchange
 from threadserve.http.fields import own_bytes
 from threadserve.http.peer import label_of
@@ -213,21 +212,14 @@ class WebSocketSession:
         then; `RuntimeError` for a message out of turn, `ValueError` and `TypeError` for one that cannot be sent.
         """
         if _get_running_loop() is not self._loop:
-            return self._on_loop(self._send, message)
+            return self._context.crossing.on_loop(self._send, message)
         connection = self._connection
         if connection is None:
-            return self._on_loop(self._answer_handshake, message)
+            return self._context.crossing.on_loop(self._answer_handshake, message)
         if connection.flow.write_paused:
-            return self._on_loop(self._send_when_taken, message)
+            return self._context.crossing.on_loop(self._send_when_taken, message)
         self._send_now(connection, message)
         return SENT
-
-    async def _on_loop(self, work: SendMessage, message: Message) -> None:
-        """Does what has to be awaited for a message on the loop's own thread, whichever thread awaits it."""
-        if get_running_loop() is self._loop:
-            await work(message)
-        else:
-            await self._context.crossing.send_threadsafe(work, message)
 
     async def _send(self, message: Message) -> None:
         await self(message)
