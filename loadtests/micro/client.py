@@ -8,18 +8,16 @@ application's adapter are made as a loop of the server makes them.
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from loadtests.errors import LoadTestError
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
-from threadserve.http.context import LoopContext, Serves
+from threadserve.http.context import Serves
 from threadserve.interfaces.loading import AppSource
 from threadserve.logging.access_log import AccessLog
-from threadserve.threads.loop_parts import connection_maker
+from threadserve.threads.loop_parts import ServingLoop, serving_loop
 from threadserve.threads.mailbox import Mailbox
-from threadserve.threads.opening import MakeConnection
 
 # For how many seconds an answer is waited for before the measurement, and for the rest of one that has begun; then it
 # comes in microseconds.
@@ -33,7 +31,7 @@ ADDRESSES = {"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8000)}
 class Client(asyncio.Transport):
     """One connection, which belongs to the running loop."""
 
-    def __init__(self, serving: "ServingLoop") -> None:
+    def __init__(self, serving: ServingLoop) -> None:
         super().__init__(ADDRESSES)
         self._context = serving.context
         self._loop = serving.context.loop
@@ -123,19 +121,9 @@ class Client(asyncio.Transport):
         return 0
 
 
-@dataclass(frozen=True)
-class ServingLoop:
-    """What serves on the running loop, and what makes its connections."""
-
-    context: LoopContext
-    make_connection: MakeConnection
-
-
-def serving_loop(source: AppSource, config: Config, log: AccessLog | None = None) -> ServingLoop:
+def loop_of(source: AppSource, config: Config, log: AccessLog | None = None) -> ServingLoop:
     """A loop that serves the application of a source, on the running loop."""
     mailbox = Mailbox()
     mailbox.open()
     serves = Serves(config, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
-    context = LoopContext(serves)
-    websockets = source.interface != "wsgi"
-    return ServingLoop(context, connection_maker(serves, 1, context, websockets=websockets))
+    return serving_loop(serves, 1, websockets=source.interface != "wsgi")

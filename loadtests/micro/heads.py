@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from loadtests.apps import hello
 from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat, repeated
-from loadtests.micro.client import Client, serving_loop
+from loadtests.micro.client import Client, loop_of
 from loadtests.micro.http import BROWSER
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
@@ -46,7 +46,7 @@ async def read() -> AsyncIterator[Repeat]:
 @asynccontextmanager
 async def scoped() -> AsyncIterator[Repeat]:
     """A head that has been read."""
-    serving = serving_loop(AppSource(config := Config(hello.app)), config)
+    serving = loop_of(AppSource(config := Config(hello.app)), config)
     peer = peer_of(Client(serving), None, serving.context.trusted_proxies, None)
     reader = http1().reader()
     reader.feed(BROWSER)

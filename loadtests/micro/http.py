@@ -10,7 +10,7 @@ from typing import Any, Literal
 from loadtests.apps import hello
 from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat
-from loadtests.micro.client import Client, serving_loop
+from loadtests.micro.client import Client, loop_of
 from threadserve.config import Config
 from threadserve.interfaces.loading import AppSource
 from threadserve.logging.access_log import AccessLog, AccessLogWriter, Entry, Moment
@@ -83,7 +83,7 @@ async def conversation(asked: Asked) -> AsyncIterator[Repeat]:
     source = AppSource(config)
     writer = NoWriter()
     log = AccessLog(asyncio.get_running_loop(), writer) if asked.is_logged else None
-    client = Client(serving_loop(source, config, log))
+    client = Client(loop_of(source, config, log))
     await client.ask(asked.request, asked.is_answered_by)
     if log is not None:
         log.flush()

@@ -8,7 +8,7 @@ from functools import partial
 from loadtests.apps import echo
 from loadtests.clients import frames
 from loadtests.micro.benchmark import Benchmark, Repeat
-from loadtests.micro.client import Client, serving_loop
+from loadtests.micro.client import Client, loop_of
 from threadserve.config import Config
 from threadserve.interfaces.loading import AppSource
 
@@ -37,7 +37,7 @@ def is_accepted(answer: bytes) -> bool:
 
 async def opened(app: App, fields: bytes = b"") -> Client:
     config = Config(app)
-    client = Client(serving_loop(AppSource(config), config))
+    client = Client(loop_of(AppSource(config), config))
     await client.ask(HANDSHAKE + fields + b"\r\n", is_accepted)
     return client
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from loadtests.apps import wsgi
 from loadtests.micro.benchmark import Benchmark, Repeat
-from loadtests.micro.client import PATIENCE, Client, serving_loop
+from loadtests.micro.client import PATIENCE, Client, loop_of
 from loadtests.micro.http import GET, Asked
 from threadserve.config import Config
 from threadserve.interfaces.loading import AppSource
@@ -23,7 +23,7 @@ async def conversations(count: int, app: Callable[..., Any] = wsgi.hello) -> Asy
     """So many connections of one loop, each of which has answered once and has one request in flight."""
     config = Config(app, interface="wsgi", wsgi_threads=POOL_THREADS)
     source = AppSource(config)
-    serving = serving_loop(source, config)
+    serving = loop_of(source, config)
     try:
         clients = [Client(serving) for _ in range(count)]
         for client in clients:

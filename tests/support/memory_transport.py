@@ -2,26 +2,27 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from support.waiting import DEADLINE
 
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
-from threadserve.http.context import LoopContext, Serves
-from threadserve.threads.loop_parts import connection_maker
+from threadserve.http.context import Serves
+from threadserve.threads.loop_parts import ServingLoop, serving_loop
 from threadserve.types import ASGIApp
 
 TURNS = 6
 
 
 class MemoryTransport(asyncio.Transport):
-    """Keeps what the protocol writes. Belongs to one loop."""
+    """Keeps what the protocol writes, and how often it does. Belongs to one loop."""
 
-    def __init__(self, protocol: asyncio.Protocol) -> None:
+    def __init__(self, protocol: Any) -> None:
         super().__init__({"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8000)})
         self.protocol = protocol
         self.written = bytearray()
+        self.writes = 0
         self.closed = asyncio.Event()
         self._resumed = asyncio.Event()
         self._resumed.set()
@@ -31,6 +32,7 @@ class MemoryTransport(asyncio.Transport):
     def write(self, data: Any) -> None:
         if self._eof:
             raise RuntimeError("write() after write_eof()")
+        self.writes += 1
         if not self._closing:
             self.written += data
 
@@ -86,21 +88,27 @@ class MemoryTransport(asyncio.Transport):
         await self.closed.wait()
 
 
-def connect(config: Config, app: ASGIApp, bounds: Bounds, post: Any) -> tuple[LoopContext, Any]:
-    """What a loop shares, and a connection of its, on the running loop."""
-    context = LoopContext(serves := Serves(config, app, {}, None, None, post, bounds))
-    return context, connection_maker(serves, 0, context, websockets=True)(None, None)
+def serving(config: Config, bounds: Bounds | None = None) -> ServingLoop:
+    """What serves the application of `config` on the running loop."""
+    post = asyncio.get_running_loop().call_soon_threadsafe
+    serves = Serves(config, cast("ASGIApp", config.app), {}, None, None, post, bounds or Bounds())
+    return serving_loop(serves, 0, websockets=True)
+
+
+def opened(loop: ServingLoop, kind: type[MemoryTransport] = MemoryTransport) -> MemoryTransport:
+    """A connection of this loop, whose client is a transport of this kind."""
+    transport = kind(loop.make_connection(None, None))
+    transport.protocol.connection_made(transport)
+    return transport
 
 
 async def converse(app: ASGIApp, parser: Any, pieces: Iterable[bytes], bounds: Bounds | None = None) -> bytes:
     """What a connection with this parser writes when these pieces arrive one after the other, then a half-close."""
-    post = asyncio.get_running_loop().call_soon_threadsafe
-    context, connection = connect(Config(app, http=parser), app, bounds or Bounds(), post)
-    transport = MemoryTransport(connection)
+    loop = serving(Config(app, http=parser), bounds)
+    transport = opened(loop)
     async with asyncio.timeout(DEADLINE):
-        connection.connection_made(transport)
         for piece in pieces:
             await transport.deliver(piece)
         await transport.deliver_eof()
-        await asyncio.gather(*(call.task for call in context.registry.calls))
+        await asyncio.gather(*(call.task for call in loop.context.registry.calls))
     return bytes(transport.written)

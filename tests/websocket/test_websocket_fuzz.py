@@ -6,12 +6,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support.memory_transport import MemoryTransport, connect
+from support.memory_transport import MemoryTransport, opened, serving
 from support.waiting import DEADLINE
 from support.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, echo, frame, opening
 
 from threadserve.config import Config
-from threadserve.http.bounds import Bounds
 
 LIMIT = 1000
 QUEUE = 3
@@ -59,21 +58,15 @@ def pieces(draw: st.DrawFn, stream: bytes) -> list[bytes]:
 
 async def converse(arriving: Iterable[bytes], offer: tuple[str, ...] = ()) -> bytes:
     """What the server sends behind its handshake when these pieces arrive, followed by the client's end."""
-
-    def post(*args: Any) -> None:
-        raise AssertionError("nothing comes from another thread")
-
-    config = Config(echo, ws_max_size=LIMIT, ws_max_queue=QUEUE)
-    context, connection = connect(config, echo, Bounds(), post)
-    transport = SwitchingTransport(connection)
+    loop = serving(Config(echo, ws_max_size=LIMIT, ws_max_queue=QUEUE))
+    transport = opened(loop, SwitchingTransport)
     async with asyncio.timeout(DEADLINE):
-        connection.connection_made(transport)
         await transport.deliver(opening("/", *offer))
         for piece in arriving:
             await transport.deliver(piece)
         await transport.deliver_eof()
-        await asyncio.gather(*(call.task for call in context.registry.calls))
-    assert not context.registry.connections
+        await asyncio.gather(*(call.task for call in loop.context.registry.calls))
+    assert not loop.context.registry.connections
     head, _, frames = bytes(transport.written).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ")
     return frames

@@ -14,7 +14,9 @@ class Bounds:
     take `linger_seconds` to end its side after the last answer, `close_seconds` to take that answer where the end has
     to be told over TLS or in a WebSocket's frames, and `untaken_seconds` between two parts of it. While the server
     stops, an idle client has `idle_grace_seconds` for a request that is under way, and one that has begun a handshake
-    or a head `begun_grace_seconds`. A response's head waits `head_patience_seconds` for its body.
+    or a head `begun_grace_seconds`. A response's head waits `head_patience_seconds` for its body. What is sent may wait
+    `hold_seconds` for what leaves with it; a turn of the loop longer than `blocked_seconds` means that applications
+    block it, and for `blocked_rest_seconds` nothing waits there.
 
     `read_ahead_bytes` are kept of later requests, `body_bytes` of a body that the application has not asked for, and
     `discard_bytes` are read past of one that it never did. A chunk's line and a body's trailers have limits too.
@@ -28,6 +30,9 @@ class Bounds:
     idle_grace_seconds: float = 1.0
     begun_grace_seconds: float = 2.0
     head_patience_seconds: float = 0.1
+    hold_seconds: float = 0.0005
+    blocked_seconds: float = 0.01
+    blocked_rest_seconds: float = 0.5
     read_ahead_bytes: int = 65536
     body_bytes: int = 65536
     discard_bytes: int = 4 * 1024 * 1024

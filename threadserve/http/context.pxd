@@ -1,6 +1,7 @@
 import cython
 
 from threadserve.http.deadlines cimport Deadlines
+from threadserve.http.output cimport Outbox
 from threadserve.http.registry cimport Registry
 from threadserve.http.scope cimport ScopeMaker
 from threadserve.http.ticker cimport Ticker
@@ -16,6 +17,7 @@ cdef class LoopContext:
     cdef public object crossing
     cdef public Deadlines deadlines
     cdef public object loop
+    cdef public Outbox outbox
     cdef public bint pathsend
     cdef public object post_threadsafe
     cdef public Registry registry

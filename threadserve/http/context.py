@@ -16,6 +16,7 @@ from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.http.crossing import Crossing
 from threadserve.http.deadlines import Deadlines
+from threadserve.http.output import Outbox
 from threadserve.http.registry import Registry
 from threadserve.http.runner import task_starter
 from threadserve.http.scope import ScopeMaker
@@ -58,6 +59,7 @@ class LoopContext:
         "crossing",
         "deadlines",
         "loop",
+        "outbox",
         "pathsend",
         "post_threadsafe",
         "registry",
@@ -73,6 +75,7 @@ class LoopContext:
         config = serves.config
         self.loop = asyncio.get_running_loop()
         self.bounds = serves.bounds
+        self.outbox = Outbox(self.loop, self.bounds)
         self.post_threadsafe = serves.post_threadsafe
         self.access_log = serves.access_log
         self.pathsend = config.pathsend

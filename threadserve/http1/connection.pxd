@@ -3,6 +3,7 @@ import cython
 from threadserve.http.context cimport LoopContext
 from threadserve.http.exchange cimport Exchange
 from threadserve.http.head cimport RequestHead
+from threadserve.http.output cimport Output
 from threadserve.http.stream cimport Stream
 from threadserve.http1.reader cimport Reader
 from threadserve.http1.writer cimport Writer
@@ -11,9 +12,7 @@ cdef int HEAD, BODY, AWAIT_RESPONSE
 cdef int OPEN, FLUSHING, LINGERING, CLOSED, UPGRADED
 cdef int DISCARDING
 cdef int SLASH
-cdef Py_ssize_t HELD_BYTES, LARGE, PIECE
-cdef double QUICK_SECONDS, inf
-cdef object perf_counter
+cdef double inf
 
 
 @cython.final
@@ -24,20 +23,16 @@ cdef class H1Connection(Stream):
     cdef LoopContext _context
     cdef Exchange _exchange
     cdef object _forwarded
-    cdef list _held
-    cdef Py_ssize_t _held_bytes
     cdef object _http1
     cdef bint _is_advancing
     cdef bint _is_handshake
     cdef bint _keeps_heads
-    cdef double _part_at
+    cdef Output _output
     cdef Reader _reader
-    cdef object _send
     cdef list _sent
     cdef object _special
     cdef object _tls
     cdef object _transport
-    cdef bint _will_flush
     cdef Writer _writer
     cdef public int closing
     cdef public double deadline
@@ -53,7 +48,4 @@ cdef class H1Connection(Stream):
     cdef bint _read_body(self, Reader reader) except -1
     cdef _await_next(self)
     cdef bint _awaits_continue(self) except -1
-    cdef _hold(self, list pieces, Py_ssize_t size)
-    cdef _flush(self)
-    cdef _write(self, list pieces, Py_ssize_t size)
     cdef _finish(self)

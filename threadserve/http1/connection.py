@@ -6,9 +6,8 @@ of later requests wait in the reader until their turn. It never looks into an ap
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import inf
-from time import perf_counter
 from typing import Any, BinaryIO, cast
 
 from threadserve.http.context import BeginWebSocket, LoopContext
@@ -17,6 +16,7 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.files import send_file
 from threadserve.http.flow import FlowControl
 from threadserve.http.head import RequestHead
+from threadserve.http.output import Output
 from threadserve.http.peer import peer_of
 from threadserve.http.states import DISCARDING
 from threadserve.http.stream import Stream
@@ -32,12 +32,6 @@ from threadserve.types import Headers
 
 logger = logging.getLogger("threadserve.error")
 
-# What is larger is not copied to join it with what goes before and behind it.
-LARGE = 65536
-PIECE = 65536
-# A part of a body that comes within so many seconds of the last one is held for the next, up to so many bytes of them.
-QUICK_SECONDS = 0.0005
-HELD_BYTES = 65536
 SLASH = b"/"[0]
 
 
@@ -54,29 +48,24 @@ class H1Connection(Stream):
         "_context",
         "_exchange",
         "_forwarded",
-        "_held",
-        "_held_bytes",
         "_http1",
         "_is_advancing",
         "_is_handshake",
         "_keeps_heads",
-        "_part_at",
+        "_output",
         "_reader",
-        "_send",
         "_sent",
         "_special",
         "_tls",
         "_transport",
-        "_will_flush",
         "_writer",
         "closing",
         "deadline",
         "reading",
     )
 
-    # The writer is made with the reader, and what sends bytes is known when the connection is open.
+    # The writer is made with the reader.
     _writer: Writer
-    _send: Callable[[bytes], object]
 
     def __init__(
         self, context: LoopContext, http1: HTTP1, announced: Announced | None = None, tls: LoopTls | None = None
@@ -94,11 +83,8 @@ class H1Connection(Stream):
         self._is_handshake = False
         self._special: Headers | None = None
         self._forwarded: Forwarded | None = None
+        self._output = Output(context.outbox, in_pieces=tls is not None)
         self._sent: list[bytes] = []
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-        self._part_at = 0.0
-        self._will_flush = False
         self._keeps_heads = context.access_log is not None and context.access_log.format is not None
         self.reading = HEAD
         self.closing = OPEN
@@ -110,7 +96,7 @@ class H1Connection(Stream):
         """The connection is open."""
         context = self._context
         self._transport = transport
-        self._send = transport.write
+        self._output.open(transport)
         self.flow.transport = transport
         self.peer = peer_of(transport, self._announced, context.trusted_proxies, self._tls)
         self.deadline = context.deadlines.head
@@ -138,8 +124,13 @@ class H1Connection(Stream):
         self._at_eof = True
         if self.closing != OPEN:
             return False
+        goes_on = self._answer_last()
         # Where nothing more can be answered the transport closes, and writes only what it has.
-        self._flush()
+        self._output.flush()
+        return goes_on
+
+    def _answer_last(self) -> bool:
+        """Answers what has come whole before the client's end; returns whether another answer is to come."""
         reader = self._reader
         if reader is not None and self._exchange is None and reader.unread:
             self._advance(reader)
@@ -159,7 +150,7 @@ class H1Connection(Stream):
         registry.connections.discard(self)
         self.deadline = inf
         self.closing = CLOSED
-        self._held = []
+        self._output.drop()
         # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
         self.flow.on_taken()
         self._break_off()
@@ -280,7 +271,7 @@ class H1Connection(Stream):
             self._context.registry.withdraw()
             raise
         if self._at_eof:
-            self._transport.close()
+            self._output.close()
 
     def _read_body(self, reader: Reader) -> bool:
         """Hands on the next part of the body; returns whether there was one, or its end."""
@@ -304,7 +295,7 @@ class H1Connection(Stream):
         logger.log(level, "Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
         exchange = self._exchange
         if exchange is None or exchange.can_still_answer():
-            self._write([self._writer.refusal(error)], 0)
+            self._output.write([self._writer.refusal(error)], 0)
         self._linger()
         if exchange is not None:
             exchange.disconnect(gone=True)
@@ -328,7 +319,7 @@ class H1Connection(Stream):
         if self._exchange is None and self.closing == OPEN and not self.flow.write_paused:
             self._advance(cast("Reader", self._reader))
             if self._at_eof and self._exchange is None:
-                self._transport.close()
+                self._output.close()
 
     # Called by the exchange: see `Stream`.
 
@@ -348,9 +339,7 @@ class H1Connection(Stream):
         pieces = writer.start(body, more)
         if self._keeps_heads:
             self._sent = pieces
-        if more:
-            self._part_at = perf_counter()
-        self._write(pieces, len(body))
+        self._output.hold(pieces, len(body))
 
     def _awaits_continue(self) -> bool:
         """Whether the client waits for 100: it may or may not send its body after another answer."""
@@ -358,35 +347,8 @@ class H1Connection(Stream):
         return exchange is not None and exchange.body is not None and exchange.body.awaits_continue
 
     def send_body(self, data: bytes, more: bool) -> None:
-        """See `Stream`. Parts that come in quick succession share a write."""
-        pieces = self._writer.body(data, more)
-        if more:
-            before, self._part_at = self._part_at, perf_counter()
-            if self._part_at - before < QUICK_SECONDS:
-                self._hold(pieces, len(data))
-                return
-        self._write(pieces, len(data))
-
-    def _hold(self, pieces: list[bytes], size: int) -> None:
-        """Keeps bytes back for those that come next: until they are enough, or the application waits for something."""
-        if not pieces:
-            return
-        self._held += pieces
-        self._held_bytes += size
-        if self._held_bytes >= HELD_BYTES:
-            self._flush()
-        elif not self._will_flush:
-            self._will_flush = True
-            self._context.loop.call_soon(self._on_turn)
-
-    def _on_turn(self) -> None:
-        """The application waits, for the client or for something else."""
-        self._will_flush = False
-        self._flush()
-
-    def _flush(self) -> None:
-        if self._held:
-            self._write([], 0)
+        """See `Stream`."""
+        self._output.hold(self._writer.body(data, more), len(data))
 
     async def send_file(self, file: BinaryIO, offset: int, size: int) -> None:
         """See `Stream`."""
@@ -394,44 +356,25 @@ class H1Connection(Stream):
         if writer.holds_head():
             writer.expect_file(size)
             self.start_response(b"", True)
+            self._output.flush()
         else:
-            self._write([writer.before_file(size)], 0)
+            self._output.write([writer.before_file(size)], 0)
         if size and writer.sends_body():
-            await send_file(self._context.loop, self._transport, self.flow, self._write_in_pieces, file, offset, size)
-        self._write([writer.after_file(size)], 0)
+            write = self._output.write_in_pieces
+            await send_file(self._context.loop, self._transport, self.flow, write, file, offset, size)
+        self._output.write([writer.after_file(size)], 0)
 
     def send_trailers(self, fields: Iterable[Any], more: bool) -> None:
         """See `Stream`."""
-        self._write([self._writer.trailers(fields, more)], 0)
+        self._output.write([self._writer.trailers(fields, more)], 0)
 
     def send_informational(self, status: int, fields: Iterable[Any]) -> None:
         """See `Stream`."""
-        self._write([self._writer.informational(status, fields)], 0)
+        self._output.write([self._writer.informational(status, fields)], 0)
 
     def response_fields(self) -> Headers:
         """See `Stream`."""
         return fields_of(self._sent)
-
-    def _write(self, pieces: list[bytes], size: int) -> None:
-        """Queues bytes, `size` of them of a body: all at once, except that a large one is not copied to join it."""
-        if self._held:
-            pieces = self._held + pieces
-            size += self._held_bytes
-            self._held = []
-            self._held_bytes = 0
-        if size <= LARGE:
-            data = b"".join(pieces)
-            if data:
-                self._send(data)
-        elif self._tls is None:
-            self._transport.writelines(pieces)
-        else:
-            self._write_in_pieces(b"".join(pieces))
-
-    def _write_in_pieces(self, data: bytes) -> None:
-        """Queues bytes on a TLS transport, which notices only at the next write that the client does not take them."""
-        for position in range(0, len(data), PIECE):
-            self._transport.write(data[position : position + PIECE])
 
     def end_response(self) -> None:
         """See `Stream`: the connection goes on or ends."""
@@ -449,8 +392,7 @@ class H1Connection(Stream):
 
     def switch_protocols(self, fields: Iterable[Any], protocol: Any) -> bytes:
         """See `Stream`. The protocol gets the transport, and this connection's flow control."""
-        answer = self._writer.switching(fields)
-        self._transport.write(answer)
+        self._output.write([self._writer.switching(fields)], 0)
         self.closing = UPGRADED
         self._exchange = None
         self._context.registry.connections.discard(self)
@@ -481,7 +423,7 @@ class H1Connection(Stream):
                 self._finish()
 
     def _finish(self) -> None:
-        self._flush()
+        self._output.flush()
         self.deadline = self._context.deadlines.idle
         if self.reading == BODY or cast("Reader", self._reader).unread:
             self._linger()
@@ -494,7 +436,7 @@ class H1Connection(Stream):
 
         Closing with unread bytes would reset the connection, and the answer could be lost (RFC 9112 section 9.6).
         """
-        self._flush()
+        self._output.flush()
         self.closing = LINGERING
         if self._reader is not None:
             self._reader.discard()
@@ -502,7 +444,7 @@ class H1Connection(Stream):
         self.deadline = self._context.deadlines.linger
         self.flow.resume_reading()
         if self._at_eof:
-            self._transport.close()
+            self._output.close()
         elif self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 
@@ -521,7 +463,7 @@ class H1Connection(Stream):
             self.closing = LINGERING
             self.flow.begin_taking()
             self.deadline = deadline
-        self._transport.close()
+        self._output.close()
 
     # Called by the sweep and by the shutdown.
 
@@ -564,6 +506,6 @@ class H1Connection(Stream):
     def abort(self) -> None:
         """Closes the connection at once, unwritten bytes and all, and breaks off the exchange in flight."""
         self.closing = CLOSED
-        self._held = []
+        self._output.flush()
         self._break_off()
         self._transport.abort()

@@ -3,6 +3,8 @@
 Runs on the loop's thread, once.
 """
 
+from dataclasses import dataclass
+
 from threadserve.http.context import LoopContext, Serves
 from threadserve.http.runner import ASGIRunner
 from threadserve.http1.connection import H1Connection
@@ -16,8 +18,17 @@ from threadserve.tls.certificates import LoopTls
 from threadserve.websocket.beginning import websocket_beginner
 
 
-def connection_maker(serves: Serves, number: int, context: LoopContext, *, websockets: bool) -> MakeConnection:
-    """What makes the connections of a loop, the `number`th, whose context it completes. Raises `ConfigError`."""
+@dataclass(frozen=True)
+class ServingLoop:
+    """What the connections of a loop share, and what makes them."""
+
+    context: LoopContext
+    make_connection: MakeConnection
+
+
+def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoop:
+    """What serves on the running loop, the `number`th of the server. Raises `ConfigError`."""
+    context = LoopContext(serves)
     context.call_app = runner_for(serves, context).start
     if websockets:
         context.begin_websocket = websocket_beginner(serves.config, context)
@@ -28,7 +39,7 @@ def connection_maker(serves: Serves, number: int, context: LoopContext, *, webso
     def make(announced: Announced | None, tls: LoopTls | None) -> H1Connection:
         return H1Connection(context, http1, announced, tls)
 
-    return make
+    return ServingLoop(context, make)
 
 
 def runner_for(serves: Serves, context: LoopContext) -> ASGIRunner | WSGIRunner:

@@ -29,7 +29,7 @@ from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.wording import counted, listed
 from threadserve.threads.distribution import HandOver
 from threadserve.threads.intake import Intake
-from threadserve.threads.loop_parts import connection_maker
+from threadserve.threads.loop_parts import serving_loop
 from threadserve.threads.mailbox import Mailbox
 from threadserve.threads.notifying import notifying
 from threadserve.threads.opening import Opener
@@ -179,10 +179,10 @@ class LoopServer:
         log = AccessLog(asyncio.get_running_loop(), writer, shared.config.access_log_format) if writer else None
         post = self._mailbox.post_threadsafe
         serves = Serves(shared.config, traced, lifespan.state, log, shared.limit, post, shared.bounds)
-        context = LoopContext(serves)
-        make_connection = connection_maker(serves, self.number, context, websockets=not is_wsgi)
+        serving = serving_loop(serves, self.number, websockets=not is_wsgi)
+        context = serving.context
         context.ticker.start()
-        opener = Opener(context.loop, context.registry, make_connection, shared.config, self._tls())
+        opener = Opener(context.loop, context.registry, serving.make_connection, shared.config, self._tls())
         self._intake = intake = Intake(context.loop, opener, self.handed)
         self._context = context
         self._report(self, Phase.READY, None)

@@ -1,0 +1,134 @@
+"""What is sent in one turn of a loop leaves together at its end, and no end of a connection comes before it."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+from support.apps import hello, respond
+from support.memory_transport import MemoryTransport, opened, serving
+from support.raw_client import request
+
+from threadserve.config import Config
+from threadserve.http.bounds import Bounds
+from threadserve.threads.loop_parts import ServingLoop
+from threadserve.types import Receive, Scope, Send
+
+FOREVER = 3600.0
+BLOCK = 0.01
+HOLDS = Bounds(hold_seconds=FOREVER, blocked_seconds=FOREVER)
+NOTICES = Bounds(hold_seconds=FOREVER, blocked_seconds=BLOCK / 2, blocked_rest_seconds=FOREVER)
+HASTENS = Bounds(hold_seconds=0)
+UPGRADE = (
+    b"GET /socket HTTP/1.1\r\nHost: example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+End = Callable[[MemoryTransport], None]
+
+
+class Site:
+    """The connections of one loop. The application notes at each request how many answers had left by then."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._loop: ServingLoop = serving(Config(self.app), bounds)
+        self._transports: list[MemoryTransport] = []
+        self._had_left: list[int] = []
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._had_left.append(sum(transport.writes for transport in self._transports))
+        if scope["path"] == "/blocking":
+            # Against the loop.
+            threading.Event().wait(BLOCK)
+        await hello(scope, receive, send)
+
+    async def ask(self, *paths: str) -> list[int]:
+        """Has these requests come in one turn, each by a connection of its own; returns what was noted at them."""
+        self._transports = [opened(self._loop) for _ in paths]
+        self._had_left.clear()
+        for transport, path in zip(self._transports, paths, strict=True):
+            transport.protocol.data_received(request("GET", path))
+        await pass_turns()
+        assert [transport.writes for transport in self._transports] == [1] * len(paths)
+        return list(self._had_left)
+
+
+async def pass_turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_answers_of_one_turn_leave_at_its_end_but_the_first() -> None:
+    async def main() -> None:
+        site = Site(HOLDS)
+        assert await site.ask("/1", "/2", "/3", "/4") == [0, 1, 1, 1]
+        assert await site.ask("/5", "/6") == [0, 0]
+
+    asyncio.run(main())
+
+
+def test_answers_leave_one_by_one_where_they_have_taken_their_time() -> None:
+    async def main() -> None:
+        assert await Site(HASTENS).ask("/1", "/2", "/3") == [0, 1, 2]
+
+    asyncio.run(main())
+
+
+def test_nothing_is_held_after_a_turn_that_was_blocked() -> None:
+    async def main() -> None:
+        site = Site(NOTICES)
+        assert await site.ask("/1", "/2", "/blocking") == [0, 1, 1]
+        assert await site.ask("/4", "/5", "/6") == [0, 1, 2]
+
+    asyncio.run(main())
+
+
+def half_close(transport: MemoryTransport) -> None:
+    if not transport.protocol.eof_received():
+        transport.close()
+
+
+def be_aborted(transport: MemoryTransport) -> None:
+    transport.protocol.abort()
+
+
+def be_refused(transport: MemoryTransport) -> None:
+    transport.protocol.data_received(b"GET / HTTP/1.1\r\n bad\r\n\r\n")
+
+
+@pytest.mark.parametrize("end", [half_close, be_aborted, be_refused])
+def test_answer_that_is_held_leaves_before_the_end_of_its_connection(end: End) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/held":
+            # In the same turn as the answer, and before what is held leaves at its end.
+            asyncio.get_running_loop().call_soon(end, transports[1])
+        await respond(send, b"answer")
+
+    async def main() -> None:
+        loop = serving(Config(app), HOLDS)
+        transports.extend(opened(loop) for _ in range(2))
+        transports[0].protocol.data_received(request())
+        await pass_turns()
+        transports[1].protocol.data_received(request("GET", "/held"))
+        assert transports[1].writes == 0
+        await pass_turns()
+
+    transports: list[MemoryTransport] = []
+    asyncio.run(main())
+    assert b"\r\n\r\nanswer" in transports[1].written
+
+
+def test_answer_that_is_held_leaves_before_the_next_request_becomes_a_websocket() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+        await hello(scope, receive, send)
+
+    async def main() -> bytes:
+        transport = opened(serving(Config(app), HOLDS))
+        transport.protocol.data_received(request("GET", "/1") + request("GET", "/2") + UPGRADE)
+        await pass_turns()
+        return bytes(transport.written)
+
+    written = asyncio.run(main())
+    assert 0 < written.index(b"/1") < written.index(b"/2") < written.index(b"HTTP/1.1 101 ")

@@ -1,0 +1,39 @@
+import cython
+
+cdef double inf
+cdef Py_ssize_t HOLD_BYTES, PIECE
+cdef object perf_counter
+
+
+@cython.final
+cdef class Outbox:
+    cdef double _blocked_rest_seconds
+    cdef double _blocked_seconds
+    cdef double _hold_seconds
+    cdef bint _is_due
+    cdef double _left_at
+    cdef object _loop
+    cdef list _outputs
+    cdef double _rests_until
+
+    cdef post(self, Output output)
+    @cython.locals(output=Output)
+    cdef _flush_all(self)
+
+
+@cython.final
+cdef class Output:
+    cdef list _held
+    cdef Py_ssize_t _held_bytes
+    cdef bint _in_pieces
+    cdef Outbox _outbox
+    cdef object _send
+    cdef object _transport
+    cdef bint is_posted
+
+    cdef hold(self, list pieces, Py_ssize_t size)
+    cdef write(self, list pieces, Py_ssize_t size)
+    cdef _add(self, list pieces, Py_ssize_t size)
+    cdef flush(self)
+    cdef close(self)
+    cdef drop(self)
