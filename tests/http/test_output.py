@@ -16,6 +16,8 @@ from threadserve.types import Receive, Scope, Send
 
 FOREVER = 3600.0
 BLOCK = 0.01
+# More than a loop that holds nothing sends before it looks how much it sends in one turn, and a crowd behind that.
+ENOUGH = 100
 HOLDS = Bounds(hold_seconds=FOREVER, blocked_seconds=FOREVER)
 NOTICES = Bounds(hold_seconds=FOREVER, blocked_seconds=BLOCK / 2, blocked_rest_seconds=FOREVER)
 HASTENS = Bounds(hold_seconds=0)
@@ -42,15 +44,20 @@ class Site:
             threading.Event().wait(BLOCK)
         await hello(scope, receive, send)
 
-    async def ask(self, *paths: str) -> list[int]:
-        """Has these requests come in one turn, each by a connection of its own; returns what was noted at them."""
-        self._transports = [opened(self._loop) for _ in paths]
+    async def ask(self, count: int, last: str = "/last") -> list[int]:
+        """Has so many requests come in one turn, each by a connection of its own; returns what was noted at them."""
+        self._transports = [opened(self._loop) for _ in range(count)]
         self._had_left.clear()
-        for transport, path in zip(self._transports, paths, strict=True):
-            transport.protocol.data_received(request("GET", path))
+        for transport in self._transports[:-1]:
+            transport.protocol.data_received(request())
+        self._transports[-1].protocol.data_received(request("GET", last))
         await pass_turns()
-        assert [transport.writes for transport in self._transports] == [1] * len(paths)
+        assert [transport.writes for transport in self._transports] == [1] * count
         return list(self._had_left)
+
+    async def crowd(self) -> None:
+        """Has so much sent in one turn that the loop holds from then on what is sent in the next ones."""
+        await self.ask(ENOUGH)
 
 
 async def pass_turns() -> None:
@@ -58,18 +65,31 @@ async def pass_turns() -> None:
         await asyncio.sleep(0)
 
 
-def test_answers_of_one_turn_leave_at_its_end_but_the_first() -> None:
+def test_answers_leave_at_once_where_few_come_together() -> None:
     async def main() -> None:
         site = Site(HOLDS)
-        assert await site.ask("/1", "/2", "/3", "/4") == [0, 1, 1, 1]
-        assert await site.ask("/5", "/6") == [0, 0]
+        for _ in range(ENOUGH):
+            assert await site.ask(3) == [0, 1, 2]
+
+    asyncio.run(main())
+
+
+def test_answers_leave_together_while_many_come_in_a_turn() -> None:
+    async def main() -> None:
+        site = Site(HOLDS)
+        await site.crowd()
+        assert await site.ask(20) == [0] * 20
+        assert await site.ask(3) == [0] * 3
+        assert await site.ask(3) == [0, 1, 2]
 
     asyncio.run(main())
 
 
 def test_answers_leave_one_by_one_where_they_have_taken_their_time() -> None:
     async def main() -> None:
-        assert await Site(HASTENS).ask("/1", "/2", "/3") == [0, 1, 2]
+        site = Site(HASTENS)
+        await site.crowd()
+        assert await site.ask(20) == list(range(20))
 
     asyncio.run(main())
 
@@ -77,8 +97,10 @@ def test_answers_leave_one_by_one_where_they_have_taken_their_time() -> None:
 def test_nothing_is_held_after_a_turn_that_was_blocked() -> None:
     async def main() -> None:
         site = Site(NOTICES)
-        assert await site.ask("/1", "/2", "/blocking") == [0, 1, 1]
-        assert await site.ask("/4", "/5", "/6") == [0, 1, 2]
+        await site.crowd()
+        assert await site.ask(20, "/blocking") == [0] * 20
+        for _ in range(3):
+            assert await site.ask(ENOUGH) == list(range(ENOUGH))
 
     asyncio.run(main())
 
@@ -101,21 +123,24 @@ def test_answer_that_is_held_leaves_before_the_end_of_its_connection(end: End) -
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/held":
             # In the same turn as the answer, and before what is held leaves at its end.
-            asyncio.get_running_loop().call_soon(end, transports[1])
+            asyncio.get_running_loop().call_soon(end, transports[-1])
         await respond(send, b"answer")
+        written.append(transports[-1].writes)
 
     async def main() -> None:
         loop = serving(Config(app), HOLDS)
-        transports.extend(opened(loop) for _ in range(2))
-        transports[0].protocol.data_received(request())
+        transports.extend(opened(loop) for _ in range(ENOUGH))
+        for transport in transports[:-1]:
+            transport.protocol.data_received(request())
         await pass_turns()
-        transports[1].protocol.data_received(request("GET", "/held"))
-        assert transports[1].writes == 0
+        transports[-1].protocol.data_received(request("GET", "/held"))
         await pass_turns()
 
     transports: list[MemoryTransport] = []
+    written: list[int] = []
     asyncio.run(main())
-    assert b"\r\n\r\nanswer" in transports[1].written
+    assert written[-1] == 0
+    assert b"\r\n\r\nanswer" in transports[-1].written
 
 
 def test_answer_that_is_held_leaves_before_the_next_request_becomes_a_websocket() -> None:
@@ -125,7 +150,11 @@ def test_answer_that_is_held_leaves_before_the_next_request_becomes_a_websocket(
         await hello(scope, receive, send)
 
     async def main() -> bytes:
-        transport = opened(serving(Config(app), HOLDS))
+        loop = serving(Config(app), HOLDS)
+        for _ in range(ENOUGH):
+            opened(loop).protocol.data_received(request())
+        await pass_turns()
+        transport = opened(loop)
         transport.protocol.data_received(request("GET", "/1") + request("GET", "/2") + UPGRADE)
         await pass_turns()
         return bytes(transport.written)

@@ -1,6 +1,7 @@
 import cython
 
 cdef double inf
+cdef int CROWD, LOOK_EVERY
 cdef Py_ssize_t HOLD_BYTES, PIECE
 cdef object perf_counter
 
@@ -9,14 +10,20 @@ cdef object perf_counter
 cdef class Outbox:
     cdef double _blocked_rest_seconds
     cdef double _blocked_seconds
-    cdef double _hold_seconds
+    cdef bint _holds
     cdef bint _is_due
+    cdef double hold_seconds
     cdef double _left_at
     cdef object _loop
     cdef list _outputs
+    cdef int _posted
     cdef double _rests_until
+    cdef int _until_look
 
     cdef post(self, Output output)
+    cdef _hold_for_others(self, Output output)
+    cdef keep(self, Output output)
+    cdef _look(self)
     @cython.locals(output=Output)
     cdef _flush_all(self)
 
@@ -27,11 +34,13 @@ cdef class Output:
     cdef Py_ssize_t _held_bytes
     cdef bint _in_pieces
     cdef Outbox _outbox
+    cdef double _part_at
     cdef object _send
     cdef object _transport
-    cdef bint is_posted
+    cdef bint is_kept
 
     cdef hold(self, list pieces, Py_ssize_t size)
+    cdef hold_part(self, list pieces, Py_ssize_t size)
     cdef write(self, list pieces, Py_ssize_t size)
     cdef _add(self, list pieces, Py_ssize_t size)
     cdef flush(self)

@@ -13,81 +13,116 @@ from threadserve.http.bounds import Bounds
 # How many bytes may wait for others that leave with them. What is larger is not copied to join it with what goes before
 # and behind it.
 HOLD_BYTES = 65536
+# What makes a loop crowded: how much is sent in one turn of it. Looked for again after so many that went at once.
+CROWD = 8
+LOOK_EVERY = 64
 # How much is written at a time to a transport that notices only at the next write that its client takes nothing.
 PIECE = 65536
 
 
 class Outbox:
-    """Has what a loop makes in one turn leave together at its end, once the loop has nothing else to do.
+    """Has what many connections of a loop are sent in one turn leave together at its end.
 
-    A write wakes its client up. Where each of many small answers is written as soon as it is made, clients and server
-    take turns on the same processors for every one of them. Where an application turns out to have blocked the loop
-    meanwhile, nothing is held for a while.
+    A write wakes its client up. Where many small answers are written one by one, clients and server take turns on the
+    same processors for every one of them; where there are few, each waits for the other unless they go at once. So
+    every turn, while anything is held, and now and then one while nothing is, is looked at for how much was sent in it.
     """
 
     __slots__ = (
         "_blocked_rest_seconds",
         "_blocked_seconds",
-        "_hold_seconds",
+        "_holds",
         "_is_due",
         "_left_at",
         "_loop",
         "_outputs",
+        "_posted",
         "_rests_until",
+        "_until_look",
+        "hold_seconds",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, bounds: Bounds) -> None:
         self._loop = loop
-        self._hold_seconds = bounds.hold_seconds
+        self.hold_seconds = bounds.hold_seconds
         self._blocked_seconds = bounds.blocked_seconds
         self._blocked_rest_seconds = bounds.blocked_rest_seconds
         self._outputs: list[Output] = []
+        self._holds = False
         self._is_due = False
-        self._left_at = -inf
+        self._posted = 0
+        self._until_look = LOOK_EVERY
+        self._left_at = 0.0
         self._rests_until = -inf
 
     def post(self, output: "Output") -> None:
-        """Has an output flushed: at once if nothing has left for `hold_seconds`, else at the end of the turn."""
+        """Has an output flushed: at once, or, on a crowded loop, with others."""
+        if self._holds:
+            self._hold_for_others(output)
+            return
+        output.flush()
+        self._posted += 1
+        self._until_look -= 1
+        if not self._until_look:
+            self._look()
+
+    def _hold_for_others(self, output: "Output") -> None:
         now = perf_counter()
-        if now - self._left_at >= self._hold_seconds or now < self._rests_until:
-            self._left_at = now
-            output.flush()
-            self._flush_all()
-        elif not output.is_posted:
-            output.is_posted = True
+        if now - self._left_at < self.hold_seconds:
+            self.keep(output)
+            return
+        self._left_at = now
+        self._posted += 1
+        output.flush()
+        self._flush_all()
+
+    def keep(self, output: "Output") -> None:
+        """Has an output flushed at the end of the turn."""
+        self._look()
+        self._posted += 1
+        if not output.is_kept:
+            output.is_kept = True
             self._outputs.append(output)
-            if not self._is_due:
-                self._is_due = True
-                self._loop.call_soon(self._on_turn)
+
+    def _look(self) -> None:
+        """Looks how much is sent from here to the end of the turn."""
+        if not self._is_due:
+            self._is_due = True
+            self._posted = 0
+            self._left_at = perf_counter()
+            self._loop.call_soon(self._on_turn)
 
     def _on_turn(self) -> None:
+        now = perf_counter()
+        if now - self._left_at > self._blocked_seconds:
+            self._rests_until = now + self._blocked_rest_seconds
+        self._holds = self._posted >= CROWD and now >= self._rests_until
         self._is_due = False
-        if self._outputs:
-            now = perf_counter()
-            if now - self._left_at > self._blocked_seconds:
-                self._rests_until = now + self._blocked_rest_seconds
-            self._left_at = now
-            self._flush_all()
+        self._posted = 0
+        self._until_look = LOOK_EVERY
+        self._left_at = now
+        self._flush_all()
 
     def _flush_all(self) -> None:
         outputs, self._outputs = self._outputs, []
         for output in outputs:
-            output.is_posted = False
+            output.is_kept = False
             output.flush()
 
 
 class Output:
     """The bytes of one connection on their way to its transport, in order."""
 
-    __slots__ = ("_held", "_held_bytes", "_in_pieces", "_outbox", "_send", "_transport", "is_posted")
+    __slots__ = ("_held", "_held_bytes", "_in_pieces", "_outbox", "_part_at", "_send", "_transport", "is_kept")
 
     def __init__(self, outbox: Outbox, *, in_pieces: bool) -> None:
         self._outbox = outbox
         self._in_pieces = in_pieces
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._part_at = -inf
         # Whether the outbox has it among those to flush.
-        self.is_posted = False
+        self.is_kept = False
 
     def open(self, transport: asyncio.Transport) -> None:
         """The connection is open."""
@@ -101,6 +136,18 @@ class Output:
             self.flush()
         else:
             self._outbox.post(self)
+
+    def hold_part(self, pieces: list[bytes], size: int) -> None:
+        """Takes a part, which leaves together with those that follow in quick succession: within `hold_seconds`."""
+        before, self._part_at = self._part_at, perf_counter()
+        if self._part_at - before >= self._outbox.hold_seconds:
+            self.hold(pieces, size)
+            return
+        self._add(pieces, size)
+        if self._held_bytes >= HOLD_BYTES:
+            self.flush()
+        else:
+            self._outbox.keep(self)
 
     def write(self, pieces: list[bytes], size: int) -> None:
         """Writes bytes, `size` of them of a body, behind what is held."""

@@ -339,7 +339,10 @@ class H1Connection(Stream):
         pieces = writer.start(body, more)
         if self._keeps_heads:
             self._sent = pieces
-        self._output.hold(pieces, len(body))
+        if more:
+            self._output.hold_part(pieces, len(body))
+        else:
+            self._output.hold(pieces, len(body))
 
     def _awaits_continue(self) -> bool:
         """Whether the client waits for 100: it may or may not send its body after another answer."""
@@ -348,7 +351,11 @@ class H1Connection(Stream):
 
     def send_body(self, data: bytes, more: bool) -> None:
         """See `Stream`."""
-        self._output.hold(self._writer.body(data, more), len(data))
+        pieces = self._writer.body(data, more)
+        if more:
+            self._output.hold_part(pieces, len(data))
+        else:
+            self._output.hold(pieces, len(data))
 
     async def send_file(self, file: BinaryIO, offset: int, size: int) -> None:
         """See `Stream`."""
