@@ -1,5 +1,6 @@
 import cython
 
+from threadserve.http.access cimport entry_of
 from threadserve.http.context cimport LoopContext
 from threadserve.http.head cimport RequestHead
 from threadserve.http.request_body cimport RequestBody
@@ -8,7 +9,7 @@ from threadserve.http.stream cimport Stream
 cdef int BODY_EXPECTED, BODY_COMPLETE, DISCARDING, DISCONNECTED
 cdef int NOT_STARTED, HEAD_HELD, HEAD_SENT, BODY, TRAILERS, COMPLETE, ABORTED
 cdef int UNDECLARED, LET_GO_AT_ONCE
-cdef object SENT, _get_running_loop, perf_counter, sleep, own_bytes, final_status
+cdef object SENT, _get_running_loop, perf_counter, sleep, own_body, final_status
 
 
 @cython.final

@@ -6,18 +6,17 @@ what has arrived of the request's body and knows how far the response has come; 
 
 import asyncio
 import logging
-import reprlib
 from asyncio import _get_running_loop, sleep
 from collections.abc import Coroutine
-from time import perf_counter, time
+from time import perf_counter
 from typing import Any, BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
+from threadserve.http.access import entry_of, facts_of
 from threadserve.http.context import LoopContext
-from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_bytes, values_of
+from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_body
 from threadserve.http.files import open_regular
 from threadserve.http.head import RequestHead
-from threadserve.http.peer import label_of
 from threadserve.http.request_body import RequestBody
 from threadserve.http.scope import target_of
 from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT, SENT
@@ -35,8 +34,7 @@ from threadserve.http.states import (
     TRAILERS,
 )
 from threadserve.http.stream import Stream
-from threadserve.logging.access_format import ENVIRON, AccessFacts, AccessFormat
-from threadserve.logging.access_log import Entry
+from threadserve.logging.access_format import ENVIRON
 from threadserve.types import Message, Send
 
 logger = logging.getLogger("threadserve.error")
@@ -492,40 +490,11 @@ class Exchange:
     def log_access(self) -> None:
         """Has the access log tell of it, which is at its end."""
         log = self.context.access_log
-        if log is not None and self.is_logged:
-            log.add(self._entry() if log.format is None else self._facts(log.format))
-
-    def _entry(self) -> Entry:
-        scope = self.scope
-        peer = self.stream.peer
-        label = peer.label if scope["client"] is peer.client else label_of(scope["client"])
-        return label, scope["method"], target_of(scope), scope["http_version"], self.status
-
-    def _facts(self, format: AccessFormat) -> AccessFacts:
-        scope = self.scope
-        client = scope["client"]
+        if log is None or not self.is_logged:
+            return
+        format = log.format
+        if format is None:
+            log.add(entry_of(self.scope, self.stream.peer, self.status))
+            return
         fields = self.stream.response_fields() if format.response_names and self.status != NO_RESPONSE else []
-        return AccessFacts(
-            label_of(client),
-            client[0] if client else "",
-            scope["method"],
-            scope["raw_path"],
-            scope["query_string"],
-            scope["http_version"],
-            scope["scheme"],
-            self.status,
-            self.bytes_sent,
-            perf_counter() - self.began,
-            time(),
-            values_of(format.request_names, scope["headers"]),
-            values_of(format.response_names, fields),
-            self._environ,
-        )
-
-
-def own_body(body: Any) -> bytes:
-    """A part of the body as bytes that nobody else can change while they wait for the client. Raises `TypeError`."""
-    try:
-        return own_bytes(body)
-    except TypeError:
-        raise TypeError(f"the body of a response is bytes, not {reprlib.repr(body)}") from None
+        log.add(facts_of(self.scope, self.status, self.bytes_sent, self.began, format, fields, self._environ))

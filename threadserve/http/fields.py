@@ -1,9 +1,10 @@
-"""The status and the header fields that an application sends, checked before anything is written.
+"""What an application sends: the status, the header fields and the body, checked before anything is written.
 
 Runs on the connection's loop thread; keeps nothing.
 """
 
 import re
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -37,6 +38,14 @@ def own_bytes(data: Any) -> bytes:
     Raises `TypeError` for anything else.
     """
     return data if type(data) is bytes else bytes(memoryview(data))
+
+
+def own_body(body: Any) -> bytes:
+    """A part of the body as bytes that nobody else can change while they wait for the client. Raises `TypeError`."""
+    try:
+        return own_bytes(body)
+    except TypeError:
+        raise TypeError(f"the body of a response is bytes, not {reprlib.repr(body)}") from None
 
 
 def own_field(field: Iterable[Any]) -> Field:
