@@ -3,9 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from support.apps import hello, respond
+from support.apps import body, hello, respond, start
 from support.memory_transport import MemoryTransport, opened, serving
 from support.raw_client import request
 
@@ -20,6 +21,7 @@ BLOCK = 0.01
 ENOUGH = 100
 HOLDS = Bounds(hold_seconds=FOREVER, blocked_seconds=FOREVER)
 NOTICES = Bounds(hold_seconds=FOREVER, blocked_seconds=BLOCK / 2, blocked_rest_seconds=FOREVER)
+HASTY_BUT_NOTICES = Bounds(hold_seconds=BLOCK / 10, blocked_seconds=BLOCK / 2, blocked_rest_seconds=FOREVER)
 HASTENS = Bounds(hold_seconds=0)
 UPGRADE = (
     b"GET /socket HTTP/1.1\r\nHost: example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -101,6 +103,65 @@ def test_nothing_is_held_after_a_turn_that_was_blocked() -> None:
         assert await site.ask(20, "/blocking") == [0] * 20
         for _ in range(3):
             assert await site.ask(ENOUGH) == list(range(ENOUGH))
+
+    asyncio.run(main())
+
+
+def test_nothing_is_held_behind_an_application_that_blocks_and_answers_at_once() -> None:
+    async def main() -> None:
+        site = Site(HASTY_BUT_NOTICES)
+        await site.crowd()
+        await site.ask(20, "/blocking")
+        for _ in range(3):
+            assert await site.ask(ENOUGH) == list(range(ENOUGH))
+
+    asyncio.run(main())
+
+
+def test_body_that_is_not_sent_does_not_count_for_the_next_answer() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            await start(send)
+            for _ in range(4):
+                await body(send, b"x" * 30_000, more=True)
+            await body(send)
+        else:
+            await respond(send, status=302)
+
+    async def main() -> None:
+        transport = opened(serving(Config(app), HOLDS))
+        transport.protocol.data_received(request("HEAD"))
+        await pass_turns()
+        transport.protocol.data_received(request())
+        await pass_turns()
+        assert transport.written.count(b"HTTP/1.1 ") == 2
+        assert transport.lists == 0
+
+    asyncio.run(main())
+
+
+class BrokenTransport(MemoryTransport):
+    """Writes nothing."""
+
+    def write(self, data: Any) -> None:
+        raise RuntimeError("unable to write")
+
+
+def test_write_that_fails_costs_the_others_nothing() -> None:
+    async def main() -> None:
+        failures: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, failure: failures.append(failure))
+        loop = serving(Config(hello), HOLDS)
+        for _ in range(ENOUGH):
+            opened(loop).protocol.data_received(request())
+        await pass_turns()
+        broken, whole = opened(loop, BrokenTransport), opened(loop)
+        for transport in (broken, whole):
+            transport.protocol.data_received(request())
+        await pass_turns()
+        assert b" 200 " in whole.written
+        assert broken.is_closing()
+        assert [str(failure["exception"]) for failure in failures] == ["unable to write"]
 
     asyncio.run(main())
 

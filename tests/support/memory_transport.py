@@ -23,6 +23,7 @@ class MemoryTransport(asyncio.Transport):
         self.protocol = protocol
         self.written = bytearray()
         self.writes = 0
+        self.lists = 0
         self.closed = asyncio.Event()
         self._resumed = asyncio.Event()
         self._resumed.set()
@@ -37,7 +38,11 @@ class MemoryTransport(asyncio.Transport):
             self.written += data
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
-        self.write(b"".join(list_of_data))
+        self.lists += 1
+        pieces = list(list_of_data)
+        # asyncio's transports write an empty one at the end for ever.
+        assert all(pieces)
+        self.write(b"".join(pieces))
 
     def can_write_eof(self) -> bool:
         return True

@@ -18,12 +18,14 @@ cdef class Outbox:
     cdef list _outputs
     cdef int _posted
     cdef double _rests_until
+    cdef double _seen_at
     cdef int _until_look
 
     cdef post(self, Output output)
     cdef _hold_for_others(self, Output output)
     cdef keep(self, Output output)
     cdef _look(self)
+    cdef bint _finds_blocked(self, double now) except -1
     @cython.locals(output=Output)
     cdef _flush_all(self)
 

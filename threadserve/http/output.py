@@ -38,6 +38,7 @@ class Outbox:
         "_outputs",
         "_posted",
         "_rests_until",
+        "_seen_at",
         "_until_look",
         "hold_seconds",
     )
@@ -53,6 +54,7 @@ class Outbox:
         self._posted = 0
         self._until_look = LOOK_EVERY
         self._left_at = 0.0
+        self._seen_at = 0.0
         self._rests_until = -inf
 
     def post(self, output: "Output") -> None:
@@ -68,7 +70,9 @@ class Outbox:
 
     def _hold_for_others(self, output: "Output") -> None:
         now = perf_counter()
-        if now - self._left_at < self.hold_seconds:
+        is_blocked = self._is_due and self._finds_blocked(now)
+        self._seen_at = now
+        if now - self._left_at < self.hold_seconds and not is_blocked:
             self.keep(output)
             return
         self._left_at = now
@@ -89,13 +93,20 @@ class Outbox:
         if not self._is_due:
             self._is_due = True
             self._posted = 0
-            self._left_at = perf_counter()
+            self._left_at = self._seen_at = perf_counter()
             self._loop.call_soon(self._on_turn)
+
+    def _finds_blocked(self, now: float) -> bool:
+        """Whether the loop has been blocked since it was last seen in this turn; it then holds nothing for a while."""
+        if now - self._seen_at <= self._blocked_seconds:
+            return False
+        self._rests_until = now + self._blocked_rest_seconds
+        self._holds = False
+        return True
 
     def _on_turn(self) -> None:
         now = perf_counter()
-        if now - self._left_at > self._blocked_seconds:
-            self._rests_until = now + self._blocked_rest_seconds
+        self._finds_blocked(now)
         self._holds = self._posted >= CROWD and now >= self._rests_until
         self._is_due = False
         self._posted = 0
@@ -107,7 +118,12 @@ class Outbox:
         outputs, self._outputs = self._outputs, []
         for output in outputs:
             output.is_kept = False
-            output.flush()
+            try:
+                output.flush()
+            except Exception as error:
+                # What was taken of this one is lost, and so is the connection; the others are not.
+                self._loop.call_exception_handler({"message": "Writing to a client failed", "exception": error})
+                output.abort()
 
 
 class Output:
@@ -130,7 +146,10 @@ class Output:
         self._send = transport.write
 
     def hold(self, pieces: list[bytes], size: int) -> None:
-        """Takes bytes, `size` of them of a body, that may leave together with others: see `Outbox`."""
+        """Takes a list of bytes, `size` of them of a body, that may leave together with others: see `Outbox`.
+
+        The list is the output's own from then on.
+        """
         self._add(pieces, size)
         if self._held_bytes >= HOLD_BYTES:
             self.flush()
@@ -155,7 +174,13 @@ class Output:
         self.flush()
 
     def _add(self, pieces: list[bytes], size: int) -> None:
-        self._held = self._held + pieces if self._held else pieces
+        if not pieces:
+            # Of a response that has no body, whatever the application sends.
+            return
+        if self._held:
+            self._held += pieces
+        else:
+            self._held = pieces
         self._held_bytes += size
 
     def flush(self) -> None:
@@ -173,7 +198,8 @@ class Output:
         elif self._in_pieces:
             self.write_in_pieces(b"".join(pieces))
         else:
-            self._transport.writelines(pieces)
+            # Over an empty one at the end, asyncio of 3.12 and later would write for ever.
+            self._transport.writelines([piece for piece in pieces if piece])
 
     def write_in_pieces(self, data: bytes) -> None:
         """Writes bytes to a transport that notices only at the next write that its client does not take them."""
@@ -184,6 +210,10 @@ class Output:
         """Closes the transport behind what is held."""
         self.flush()
         self._transport.close()
+
+    def abort(self) -> None:
+        """Ends the connection at once: what it has sent is not what it should be."""
+        self._transport.abort()
 
     def drop(self) -> None:
         """Forgets what is held: nobody takes it any more."""

@@ -338,7 +338,7 @@ class H1Connection(Stream):
             writer.keep_alive = False
         pieces = writer.start(body, more)
         if self._keeps_heads:
-            self._sent = pieces
+            self._sent = list(pieces)
         if more:
             self._output.hold_part(pieces, len(body))
         else:
