@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.apps import hello
+from support.processes import wait_for_sleep
 from support.raw_client import RawClient
 from support.server_process import PACKAGE_ROOT, SERVING, ServerProcess
 from support.waiting import DEADLINE, wait_until
@@ -265,6 +266,7 @@ def test_a_signal_to_stop_ends_a_command_that_reads_its_settings(
 ) -> None:
     server = begin("support.apps:hello", "--config", "go")
     fifo.wait_for_reader()
+    wait_for_sleep(server.process.pid)
     assert server.stop(number) == code
 
 
@@ -274,5 +276,6 @@ def test_a_signal_to_stop_ends_an_import(begin: Start, fifo: Fifo, tmp_path: Pat
     server = begin("slow_app:app", *options)
     server.wait_for_line("importing", "stdout")
     fifo.wait_for_reader()
+    wait_for_sleep(server.process.pid)
     # Less than the time that requests would be given.
     assert server.stop(deadline=15) == 128 + signal.SIGTERM

@@ -25,8 +25,8 @@ def halt(pid: int) -> None:
 def wait_for_sleep(pid: int) -> None:
     """Returns when the main threads of a process and of its children sleep.
 
-    Python handles a signal that comes when a thread is about to wait for a lock only after that. A free-threaded build
-    first spins for the lock, which takes long on a busy machine.
+    Python handles a signal that comes when a thread is about to wait for a lock, or to read, only after that. A
+    free-threaded build first spins for the lock, which takes long on a busy machine.
     """
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     wait_until(lambda: all(each.status() == psutil.STATUS_SLEEPING for each in family), "the main threads to sleep")
