@@ -41,8 +41,8 @@ cdef class Output:
     cdef object _transport
     cdef bint is_kept
 
-    cdef hold(self, list pieces, Py_ssize_t size)
-    cdef hold_part(self, list pieces, Py_ssize_t size)
+    cdef hold(self, list pieces, Py_ssize_t size, bint more)
+    cdef bint _comes_quickly(self) except -1
     cdef write(self, list pieces, Py_ssize_t size)
     cdef _add(self, list pieces, Py_ssize_t size)
     cdef flush(self)

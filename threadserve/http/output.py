@@ -109,7 +109,6 @@ class Outbox:
         self._finds_blocked(now)
         self._holds = self._posted >= CROWD and now >= self._rests_until
         self._is_due = False
-        self._posted = 0
         self._until_look = LOOK_EVERY
         self._left_at = now
         self._flush_all()
@@ -145,28 +144,25 @@ class Output:
         self._transport = transport
         self._send = transport.write
 
-    def hold(self, pieces: list[bytes], size: int) -> None:
+    def hold(self, pieces: list[bytes], size: int, more: bool) -> None:
         """Takes a list of bytes, `size` of them of a body, that may leave together with others: see `Outbox`.
 
-        The list is the output's own from then on.
+        `more` says that they are a part which others follow: those that come in quick succession leave together on any
+        loop. The list is the output's own from then on.
         """
+        is_quick = more and self._comes_quickly()
         self._add(pieces, size)
         if self._held_bytes >= HOLD_BYTES:
             self.flush()
+        elif is_quick:
+            self._outbox.keep(self)
         else:
             self._outbox.post(self)
 
-    def hold_part(self, pieces: list[bytes], size: int) -> None:
-        """Takes a part, which leaves together with those that follow in quick succession: within `hold_seconds`."""
+    def _comes_quickly(self) -> bool:
+        """Whether this part comes within `hold_seconds` of the last one."""
         before, self._part_at = self._part_at, perf_counter()
-        if self._part_at - before >= self._outbox.hold_seconds:
-            self.hold(pieces, size)
-            return
-        self._add(pieces, size)
-        if self._held_bytes >= HOLD_BYTES:
-            self.flush()
-        else:
-            self._outbox.keep(self)
+        return self._part_at - before < self._outbox.hold_seconds
 
     def write(self, pieces: list[bytes], size: int) -> None:
         """Writes bytes, `size` of them of a body, behind what is held."""

@@ -339,10 +339,7 @@ class H1Connection(Stream):
         pieces = writer.start(body, more)
         if self._keeps_heads:
             self._sent = list(pieces)
-        if more:
-            self._output.hold_part(pieces, len(body))
-        else:
-            self._output.hold(pieces, len(body))
+        self._output.hold(pieces, len(body), more)
 
     def _awaits_continue(self) -> bool:
         """Whether the client waits for 100: it may or may not send its body after another answer."""
@@ -351,11 +348,7 @@ class H1Connection(Stream):
 
     def send_body(self, data: bytes, more: bool) -> None:
         """See `Stream`."""
-        pieces = self._writer.body(data, more)
-        if more:
-            self._output.hold_part(pieces, len(data))
-        else:
-            self._output.hold(pieces, len(data))
+        self._output.hold(self._writer.body(data, more), len(data), more)
 
     async def send_file(self, file: BinaryIO, offset: int, size: int) -> None:
         """See `Stream`."""
@@ -513,6 +506,7 @@ class H1Connection(Stream):
     def abort(self) -> None:
         """Closes the connection at once, unwritten bytes and all, and breaks off the exchange in flight."""
         self.closing = CLOSED
+        # An answer that is only held is complete, and in the access log.
         self._output.flush()
         self._break_off()
         self._transport.abort()

@@ -1,6 +1,5 @@
 import cython
 
-from threadserve.threads.accepting cimport AcceptQueue
 from threadserve.threads.opening cimport Opener
 
 
