@@ -7,11 +7,12 @@ from typing import Any
 import psutil
 import pytest
 from support.apps import body, hello, respond, start
+from support.bounds import give_bounds
 from support.embedded_server import EmbeddedServer, Serve
 from support.error_log import ErrorLog
 from support.raw_client import Connect, request
 from support.responses import Incomplete
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 
 from threadserve.types import Receive, Scope, Send
 
@@ -55,6 +56,25 @@ def test_pathsend_to_a_pipeline(serve: Serve, connect: Connect, loop: str, file:
     client = connect(serve(PathSend(file, declared=True), loop=loop, pathsend=True))
     client.send(request("GET", "/file") + request("GET", "/fine") + request("GET", "/file") + request("GET", "/fine"))
     assert [client.read_response().body for _ in range(4)] == [DATA, b"/fine", DATA, b"/fine"]
+
+
+def test_pathsend_soon_after_parts_sends_its_head_first(
+    serve: Serve, connect: Connect, loop: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_file = PathSend(file, declared=True)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/file":
+            await send_file(scope, receive, send)
+            return
+        await start(send)
+        await body(send, b"part", more=True)
+        await body(send)
+
+    give_bounds(monkeypatch, hold_seconds=DEADLINE)
+    client = connect(serve(app, loop=loop, pathsend=True))
+    assert client.get("/parts").body == b"part"
+    assert client.get("/file").body == DATA
 
 
 def test_pathsend_to_head_sends_no_body(serve: Serve, connect: Connect, loop: str, file: Path) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.apps import body, hello, respond, start
-from support.memory_transport import MemoryTransport, opened, serving
+from support.memory_transport import MemoryTransport, opened, pass_turns, serving
 from support.raw_client import request
+from support.websocket_client import opening
 
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
@@ -23,11 +25,6 @@ HOLDS = Bounds(hold_seconds=FOREVER, blocked_seconds=FOREVER)
 NOTICES = Bounds(hold_seconds=FOREVER, blocked_seconds=BLOCK / 2, blocked_rest_seconds=FOREVER)
 HASTY_BUT_NOTICES = Bounds(hold_seconds=BLOCK / 10, blocked_seconds=BLOCK / 2, blocked_rest_seconds=FOREVER)
 HASTENS = Bounds(hold_seconds=0)
-UPGRADE = (
-    b"GET /socket HTTP/1.1\r\nHost: example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
-
 End = Callable[[MemoryTransport], None]
 
 
@@ -58,13 +55,15 @@ class Site:
         return list(self._had_left)
 
     async def crowd(self) -> None:
-        """Has so much sent in one turn that the loop holds from then on what is sent in the next ones."""
-        await self.ask(ENOUGH)
+        """Has the loop hold what is sent in its next turns."""
+        await crowd(self._loop)
 
 
-async def pass_turns() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
+async def crowd(loop: ServingLoop) -> None:
+    """Has so much sent in one turn that the loop holds from then on what is sent in the next ones."""
+    for _ in range(ENOUGH):
+        opened(loop).protocol.data_received(request())
+    await pass_turns()
 
 
 def test_answers_leave_at_once_where_few_come_together() -> None:
@@ -151,10 +150,7 @@ def test_write_that_fails_costs_the_others_nothing() -> None:
     async def main() -> None:
         failures: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, failure: failures.append(failure))
-        loop = serving(Config(hello), HOLDS)
-        for _ in range(ENOUGH):
-            opened(loop).protocol.data_received(request())
-        await pass_turns()
+        await crowd(loop := serving(Config(hello), HOLDS))
         broken, whole = opened(loop, BrokenTransport), opened(loop)
         for transport in (broken, whole):
             transport.protocol.data_received(request())
@@ -184,24 +180,84 @@ def test_answer_that_is_held_leaves_before_the_end_of_its_connection(end: End) -
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/held":
             # In the same turn as the answer, and before what is held leaves at its end.
-            asyncio.get_running_loop().call_soon(end, transports[-1])
+            asyncio.get_running_loop().call_soon(end, transports[0])
         await respond(send, b"answer")
-        written.append(transports[-1].writes)
+        written.extend(transport.writes for transport in transports)
 
     async def main() -> None:
-        loop = serving(Config(app), HOLDS)
-        transports.extend(opened(loop) for _ in range(ENOUGH))
-        for transport in transports[:-1]:
-            transport.protocol.data_received(request())
-        await pass_turns()
-        transports[-1].protocol.data_received(request("GET", "/held"))
+        await crowd(loop := serving(Config(app), HOLDS))
+        transports.append(opened(loop))
+        transports[0].protocol.data_received(request("GET", "/held"))
         await pass_turns()
 
     transports: list[MemoryTransport] = []
     written: list[int] = []
     asyncio.run(main())
-    assert written[-1] == 0
-    assert b"\r\n\r\nanswer" in transports[-1].written
+    assert written == [0]
+    assert b"\r\n\r\nanswer" in transports[0].written
+
+
+def test_last_answer_after_a_half_close_leaves_before_the_end_of_its_connection() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/waits":
+            await may_go_on.wait()
+        await hello(scope, receive, send)
+
+    async def main() -> None:
+        await crowd(loop := serving(Config(app), HOLDS))
+        transport = opened(loop)
+        transport.protocol.data_received(request("GET", "/waits") + request("GET", "/last"))
+        assert transport.protocol.eof_received()
+        may_go_on.set()
+        # Which keeps the loop crowded while the last request is read.
+        await crowd(loop)
+        assert transport.is_closing()
+        assert 0 < transport.written.index(b"/waits") < transport.written.index(b"/last")
+
+    may_go_on = asyncio.Event()
+    asyncio.run(main())
+
+
+def test_answer_that_is_held_leaves_before_a_body_that_is_too_long_to_be_read_past_ends_its_connection() -> None:
+    async def main() -> None:
+        await crowd(loop := serving(Config(hello), replace(HOLDS, discard_bytes=10)))
+        transport = opened(loop)
+        transport.protocol.data_received(request("POST", "/held", "Content-Length: 1000") + b"x")
+        transport.protocol.data_received(b"x" * 100)
+        await pass_turns()
+        assert transport.written.endswith(b"/held")
+
+    asyncio.run(main())
+
+
+def test_connections_whose_answers_were_held_are_answered_again() -> None:
+    async def main() -> None:
+        await crowd(loop := serving(Config(hello), HOLDS))
+        transports = [opened(loop) for _ in range(20)]
+        for count in (1, 2, 3):
+            for transport in transports:
+                transport.protocol.data_received(request())
+            await pass_turns()
+            assert [transport.writes for transport in transports] == [count] * 20
+
+    asyncio.run(main())
+
+
+def test_empty_first_part_is_no_piece_of_a_large_write() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send, headers=[(b"content-length", b"100000")])
+        await body(send, more=True)
+        await body(send, b"x" * 100_000)
+
+    async def main() -> None:
+        await crowd(loop := serving(Config(app), HOLDS))
+        transport = opened(loop)
+        transport.protocol.data_received(request())
+        await pass_turns()
+        assert transport.written.count(b"x" * 100_000) == 1
+        assert transport.lists == 1
+
+    asyncio.run(main())
 
 
 def test_answer_that_is_held_leaves_before_the_next_request_becomes_a_websocket() -> None:
@@ -211,12 +267,9 @@ def test_answer_that_is_held_leaves_before_the_next_request_becomes_a_websocket(
         await hello(scope, receive, send)
 
     async def main() -> bytes:
-        loop = serving(Config(app), HOLDS)
-        for _ in range(ENOUGH):
-            opened(loop).protocol.data_received(request())
-        await pass_turns()
+        await crowd(loop := serving(Config(app), HOLDS))
         transport = opened(loop)
-        transport.protocol.data_received(request("GET", "/1") + request("GET", "/2") + UPGRADE)
+        transport.protocol.data_received(request("GET", "/1") + request("GET", "/2") + opening("/socket"))
         await pass_turns()
         return bytes(transport.written)
 

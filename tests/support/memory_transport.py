@@ -82,8 +82,7 @@ class MemoryTransport(asyncio.Transport):
         await self._resumed.wait()
         if not self._closing:
             self.protocol.data_received(piece)
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        await pass_turns()
 
     async def deliver_eof(self) -> None:
         """Has the client half-close, and waits until the server has closed."""
@@ -93,9 +92,15 @@ class MemoryTransport(asyncio.Transport):
         await self.closed.wait()
 
 
-def serving(config: Config, bounds: Bounds | None = None) -> ServingLoop:
-    """What serves the application of `config` on the running loop."""
-    post = asyncio.get_running_loop().call_soon_threadsafe
+async def pass_turns() -> None:
+    """Gives the application some turns of the loop."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def serving(config: Config, bounds: Bounds | None = None, post: Any = None) -> ServingLoop:
+    """What serves the application of `config` on the running loop; `post` stands in for its `call_soon_threadsafe`."""
+    post = post or asyncio.get_running_loop().call_soon_threadsafe
     serves = Serves(config, cast("ASGIApp", config.app), {}, None, None, post, bounds or Bounds())
     return serving_loop(serves, 0, websockets=True)
 

@@ -58,7 +58,11 @@ def pieces(draw: st.DrawFn, stream: bytes) -> list[bytes]:
 
 async def converse(arriving: Iterable[bytes], offer: tuple[str, ...] = ()) -> bytes:
     """What the server sends behind its handshake when these pieces arrive, followed by the client's end."""
-    loop = serving(Config(echo, ws_max_size=LIMIT, ws_max_queue=QUEUE))
+
+    def post(*args: Any) -> None:
+        raise AssertionError("nothing comes from another thread")
+
+    loop = serving(Config(echo, ws_max_size=LIMIT, ws_max_queue=QUEUE), post=post)
     transport = opened(loop, SwitchingTransport)
     async with asyncio.timeout(DEADLINE):
         await transport.deliver(opening("/", *offer))
