@@ -1,4 +1,4 @@
-"""What is sent in one turn of a loop leaves together at its end, and no end of a connection comes before it."""
+"""What is sent in one turn of a loop leaves by halves, and no end of a connection comes before it."""
 
 import asyncio
 import threading
@@ -66,21 +66,25 @@ async def crowd(loop: ServingLoop) -> None:
     await pass_turns()
 
 
-def test_answers_leave_at_once_where_few_come_together() -> None:
+def test_answers_leave_at_once_where_one_comes_in_a_turn() -> None:
     async def main() -> None:
         site = Site(HOLDS)
         for _ in range(ENOUGH):
-            assert await site.ask(3) == [0, 1, 2]
+            assert await site.ask(1) == [0]
+        assert await site.ask(2) == [0, 1]
 
     asyncio.run(main())
 
 
-def test_answers_leave_together_while_many_come_in_a_turn() -> None:
+def test_answers_leave_by_halves_of_what_came_in_the_last_turn() -> None:
     async def main() -> None:
         site = Site(HOLDS)
         await site.crowd()
         assert await site.ask(20) == [0] * 20
+        assert await site.ask(20) == [0] * 11 + [11] * 9
         assert await site.ask(3) == [0] * 3
+        assert await site.ask(3) == [0, 0, 2]
+        assert await site.ask(1) == [0]
         assert await site.ask(3) == [0, 1, 2]
 
     asyncio.run(main())

@@ -1,7 +1,7 @@
 import cython
 
 cdef double inf
-cdef int CROWD, LOOK_EVERY
+cdef int LOOK_EVERY
 cdef Py_ssize_t HOLD_BYTES, PIECE
 cdef object perf_counter
 
@@ -10,15 +10,15 @@ cdef object perf_counter
 cdef class Outbox:
     cdef double _blocked_rest_seconds
     cdef double _blocked_seconds
-    cdef bint _holds
     cdef bint _is_due
     cdef double hold_seconds
     cdef double _left_at
     cdef object _loop
     cdef list _outputs
-    cdef int _posted
+    cdef Py_ssize_t _posted
     cdef double _rests_until
     cdef double _seen_at
+    cdef Py_ssize_t _together
     cdef int _until_look
 
     cdef post(self, Output output)

@@ -13,25 +13,24 @@ from threadserve.http.bounds import Bounds
 # How many bytes may wait for others that leave with them. What is larger is not copied to join it with what goes before
 # and behind it.
 HOLD_BYTES = 65536
-# What makes a loop crowded: how much is sent in one turn of it. Looked for again after so many that went at once.
-CROWD = 8
-LOOK_EVERY = 64
+# Of so many that went at once, one has a whole turn looked at.
+LOOK_EVERY = 8
 # How much is written at a time to a transport that notices only at the next write that its client takes nothing.
 PIECE = 65536
 
 
 class Outbox:
-    """Has what many connections of a loop are sent in one turn leave together at its end.
+    """Has what many connections of a loop are sent leave together: a good half of what its last turn sent at a time.
 
     A write wakes its client up. Where many small answers are written one by one, clients and server take turns on the
-    same processors for every one of them; where there are few, each waits for the other unless they go at once. So
-    every turn, while anything is held, and now and then one while nothing is, is looked at for how much was sent in it.
+    same processors for every one of them; where all of a turn leaves at its end, each side waits for the other. By
+    halves, the clients work at one while the loop works at the next. So every turn, while anything is held, and now and
+    then one while nothing is, is looked at for how much was sent in it.
     """
 
     __slots__ = (
         "_blocked_rest_seconds",
         "_blocked_seconds",
-        "_holds",
         "_is_due",
         "_left_at",
         "_loop",
@@ -39,6 +38,7 @@ class Outbox:
         "_posted",
         "_rests_until",
         "_seen_at",
+        "_together",
         "_until_look",
         "hold_seconds",
     )
@@ -49,7 +49,8 @@ class Outbox:
         self._blocked_seconds = bounds.blocked_seconds
         self._blocked_rest_seconds = bounds.blocked_rest_seconds
         self._outputs: list[Output] = []
-        self._holds = False
+        # How many outputs leave together; one does at once.
+        self._together = 1
         self._is_due = False
         self._posted = 0
         self._until_look = LOOK_EVERY
@@ -58,8 +59,8 @@ class Outbox:
         self._rests_until = -inf
 
     def post(self, output: "Output") -> None:
-        """Has an output flushed: at once, or, on a crowded loop, with others."""
-        if self._holds:
+        """Has an output flushed: at once where little is sent in a turn of the loop, else with others."""
+        if self._together > 1:
             self._hold_for_others(output)
             return
         output.flush()
@@ -70,15 +71,13 @@ class Outbox:
 
     def _hold_for_others(self, output: "Output") -> None:
         now = perf_counter()
+        is_late = now - self._left_at >= self.hold_seconds
         is_blocked = self._is_due and self._finds_blocked(now)
+        self.keep(output)
         self._seen_at = now
-        if now - self._left_at < self.hold_seconds and not is_blocked:
-            self.keep(output)
-            return
-        self._left_at = now
-        self._posted += 1
-        output.flush()
-        self._flush_all()
+        if is_late or is_blocked or len(self._outputs) >= self._together:
+            self._left_at = now
+            self._flush_all()
 
     def keep(self, output: "Output") -> None:
         """Has an output flushed at the end of the turn."""
@@ -101,13 +100,13 @@ class Outbox:
         if now - self._seen_at <= self._blocked_seconds:
             return False
         self._rests_until = now + self._blocked_rest_seconds
-        self._holds = False
+        self._together = 1
         return True
 
     def _on_turn(self) -> None:
         now = perf_counter()
-        self._finds_blocked(now)
-        self._holds = self._posted >= CROWD and now >= self._rests_until
+        if not self._finds_blocked(now):
+            self._together = self._posted // 2 + 1 if now >= self._rests_until else 1
         self._is_due = False
         self._until_look = LOOK_EVERY
         self._left_at = now
