@@ -22,6 +22,7 @@ cdef class LoopContext:
     cdef public object post_threadsafe
     cdef public Registry registry
     cdef public ScopeMaker scopes
+    cdef public object sent
     cdef public object start_task
     cdef public Ticker ticker
     cdef public object trusted_proxies

@@ -6,9 +6,9 @@ what a request needs, so that no request touches an object of another thread.
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from threadserve.config import Config
 from threadserve.contexts import unshared_copy
@@ -20,6 +20,7 @@ from threadserve.http.output import Outbox
 from threadserve.http.registry import Registry
 from threadserve.http.runner import task_starter
 from threadserve.http.scope import ScopeMaker
+from threadserve.http.sent import Sent
 from threadserve.http.ticker import Ticker
 from threadserve.logging.access_log import AccessLog
 from threadserve.proxies.forwarded import TrustedHosts, believed_fields
@@ -64,6 +65,7 @@ class LoopContext:
         "post_threadsafe",
         "registry",
         "scopes",
+        "sent",
         "start_task",
         "ticker",
         "trusted_proxies",
@@ -83,6 +85,7 @@ class LoopContext:
         self.registry = Registry(serves.limit)
         self.ticker = Ticker(self.loop, self.deadlines, self.registry, self.bounds)
         self.scopes = ScopeMaker(config, serves.lifespan_state)
+        self.sent = cast("Coroutine[Any, Any, None]", Sent())
         self.trusted_proxies = TrustedHosts(config.forwarded_allow_ips if config.proxy_headers else "")
         self.believed_fields = believed_fields(config.forwarded_headers)
         # The loop begins in the context that requests see: what the lifespan sets in its own task is not in it.

@@ -9,7 +9,8 @@ from threadserve.http.stream cimport Stream
 cdef int BODY_EXPECTED, BODY_COMPLETE, DISCARDING, DISCONNECTED
 cdef int NOT_STARTED, HEAD_HELD, HEAD_SENT, BODY, TRAILERS, COMPLETE, ABORTED
 cdef int UNDECLARED, LET_GO_AT_ONCE
-cdef object SENT, _get_running_loop, perf_counter, sleep, own_body, final_status
+cdef str HTTP_1_0
+cdef object _get_running_loop, perf_counter, sleep, own_body, final_status
 
 
 @cython.final

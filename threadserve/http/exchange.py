@@ -16,10 +16,10 @@ from threadserve.http.access import entry_of, facts_of
 from threadserve.http.context import LoopContext
 from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_body
 from threadserve.http.files import open_regular
-from threadserve.http.head import RequestHead
+from threadserve.http.head import HTTP_1_0, RequestHead
 from threadserve.http.request_body import RequestBody
 from threadserve.http.scope import target_of
-from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT, SENT
+from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT
 from threadserve.http.states import (
     ABORTED,
     BODY,
@@ -265,12 +265,14 @@ class Exchange:
             if type(body) is not bytes:
                 body = own_body(body)
             self.send_part(body, message["more_body"] if "more_body" in message else False)  # noqa: SIM401
-            return self.context.crossing.on_loop(self._drain, message) if self.stream.flow.write_paused else SENT
+            if self.stream.flow.write_paused:
+                return self.context.crossing.on_loop(self._drain, message)
+            return self.context.sent
         if state == NOT_STARTED and kind == "http.response.start":
             self.start(message)
             if not self.context.ticker.awaits_bodies:
                 self.context.ticker.await_bodies()
-            return SENT
+            return self.context.sent
         return self.context.crossing.on_loop(
             self._send_to_nobody if state == ABORTED else self._send_extension, message
         )
@@ -304,7 +306,7 @@ class Exchange:
     def _expect_trailers(self) -> None:
         """Trailers go to clients that say they take them (RFC 9110 section 6.5.1 and 10.1.4)."""
         self._wants_trailers = True
-        if self.head.version != "1.0" and not self._bodyless and self._remaining < 0:
+        if self.head.version != HTTP_1_0 and not self._bodyless and self._remaining < 0:
             self._trails = has_token(self.head.headers, b"te", b"trailers")
             if self._trails:
                 self.stream.announce_trailers()

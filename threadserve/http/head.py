@@ -3,7 +3,13 @@
 Made on the connection's loop thread, for one exchange, which owns it.
 """
 
+import sys
+
 from threadserve.types import Headers
+
+# Interned: on free-threaded Python the references to what is are not counted, by one processor after the other.
+HTTP_1_0 = sys.intern("1.0")
+HTTP_1_1 = sys.intern("1.1")
 
 
 class MessageRules:

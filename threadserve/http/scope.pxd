@@ -3,6 +3,8 @@ import cython
 from threadserve.http.head cimport RequestHead
 from threadserve.http.peer cimport Peer
 
+cdef str ASGI_VERSION, EARLY_HINT, PATHSEND, SPEC_VERSION, TRAILERS
+
 
 @cython.final
 cdef class ScopeMaker:

@@ -4,12 +4,21 @@ Runs on the connection's loop thread. A `ScopeMaker` belongs to one loop, and ow
 configuration.
 """
 
+import sys
 from typing import Any
 from urllib.parse import unquote
 
 from threadserve.config import Config
 from threadserve.http.head import RequestHead
 from threadserve.http.peer import Peer
+
+# Interned, as the versions of HTTP are.
+ASGI_VERSION = sys.intern("3.0")
+# Told 2.4, frameworks wait for `send` to say that the client has gone, which a stream that waits never learns.
+SPEC_VERSION = sys.intern("2.3")
+EARLY_HINT = sys.intern("http.response.early_hint")
+PATHSEND = sys.intern("http.response.pathsend")
+TRAILERS = sys.intern("http.response.trailers")
 
 
 class ScopeMaker:
@@ -20,7 +29,7 @@ class ScopeMaker:
     def __init__(self, config: Config, lifespan_state: dict[str, Any]) -> None:
         self._lifespan_state = lifespan_state
         self._pathsend = config.pathsend
-        self._root_path = config.root_path
+        self._root_path = sys.intern(config.root_path)
         self._root_path_bytes = config.root_path.encode()
 
     def scope(self, head: RequestHead, peer: Peer) -> dict[str, Any]:
@@ -30,16 +39,14 @@ class ScopeMaker:
         path = raw_path.decode("ascii")
         if "%" in path:
             path = unquote(path)
-        extensions: dict[str, Any] = {"http.response.trailers": {}, "http.response.early_hint": {}}
+        extensions: dict[str, Any] = {TRAILERS: {}, EARLY_HINT: {}}
         if self._pathsend:
-            extensions["http.response.pathsend"] = {}
+            extensions[PATHSEND] = {}
         if peer.tls is not None:
             extensions["tls"] = {**peer.tls, "client_cert_chain": peer.tls["client_cert_chain"].copy()}
         return {
             "type": "http",
-            # Told 2.4, frameworks wait for `send` to say that the client has gone, which a stream that waits never
-            # learns.
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "asgi": {"version": ASGI_VERSION, "spec_version": SPEC_VERSION},
             "http_version": head.version,
             "server": peer.server,
             "client": peer.client,

@@ -1,8 +1,6 @@
 import cython
 
-cdef object NOTHING
-
 
 @cython.final
 cdef class Sent:
-    pass
+    cdef object _nothing

@@ -1,12 +1,12 @@
 """What an application awaits when its message has been taken and there is nothing to wait for.
 
-Used on every thread; keeps no state.
+Each loop has one `Sent`, and uses it on its own thread alone.
 """
 
 import asyncio.coroutines
 import inspect
-from collections.abc import Coroutine, Iterator
-from typing import Any, NoReturn, cast
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 
 def coroutine_marker() -> object:
@@ -21,16 +21,18 @@ def coroutine_marker() -> object:
 # The same for `asyncio`, and this.
 COROUTINE_OF_ASYNCIO = getattr(asyncio.coroutines, "_is_coroutine", None)
 COROUTINE_OF_INSPECT = coroutine_marker()
-NOTHING: Iterator[Any] = iter(())
 
 
 class Sent:
-    """A coroutine that is over, for all: making one for every message costs more than most messages do."""
+    """A coroutine that is over, for all of a loop: making one for every message costs more than most messages do."""
 
-    __slots__ = ()
+    __slots__ = ("_nothing",)
+
+    def __init__(self) -> None:
+        self._nothing: Iterator[Any] = iter(())
 
     def __await__(self) -> Iterator[Any]:
-        return NOTHING
+        return self._nothing
 
     def send(self, value: object) -> NoReturn:
         """Ends at once, as `coroutine.send` does."""
@@ -42,6 +44,3 @@ class Sent:
 
     def close(self) -> None:
         """Does nothing: it is closed."""
-
-
-SENT = cast("Coroutine[Any, Any, None]", Sent())

@@ -5,6 +5,7 @@ from threadserve.http1.chunked cimport ChunkedDecoder
 from threadserve.http1.scan cimport Scanner
 
 cdef bytes BLANK_LINE, CRLF
+cdef str HTTP_1_0, HTTP_1_1
 
 
 @cython.final

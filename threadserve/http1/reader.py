@@ -6,7 +6,7 @@ yet; it never looks at those behind the message that it is asked for.
 
 from threadserve.errors import ParserError
 from threadserve.http.errors import bad_request
-from threadserve.http.head import MessageRules, RequestHead
+from threadserve.http.head import HTTP_1_0, HTTP_1_1, MessageRules, RequestHead
 from threadserve.http1.chunked import ChunkedDecoder
 from threadserve.http1.grammar import explain_head, too_large
 from threadserve.http1.parsers import Parser
@@ -128,7 +128,7 @@ class Reader:
         self.head_begun = False
         if rules.has_body:
             self._expect_body(rules)
-        return RequestHead(method, target, headers, special, "1.1" if is_http11 else "1.0", rules)
+        return RequestHead(method, target, headers, special, HTTP_1_1 if is_http11 else HTTP_1_0, rules)
 
     def read_body(self) -> bytes:
         """The next part of the current request's body, empty where none has arrived. Sets `body_complete`."""

@@ -17,7 +17,7 @@ from threadserve.http.fields import (
     length_of,
     own_field,
 )
-from threadserve.http.head import RequestHead
+from threadserve.http.head import HTTP_1_1, RequestHead
 from threadserve.http1.lines import CRLF, DECIDED_HERE, HeadLines, field_line, field_lines, status_line, without_field
 from threadserve.types import Field, Headers
 
@@ -149,12 +149,12 @@ class Writer:
         elif self._length < 0:
             if not more:
                 pieces.append(b"content-length: %d\r\n" % len(body))
-            elif self.head.version == "1.1":
+            elif self.head.version == HTTP_1_1:
                 self._frame_in_chunks(pieces)
             else:
                 self._framing = UNTIL_CLOSE
                 self.keep_alive = False
-        pieces.append(CRLF if self.keep_alive and self.head.version == "1.1" else self._last_line())
+        pieces.append(CRLF if self.keep_alive and self.head.version == HTTP_1_1 else self._last_line())
         if self._framing == LENGTH:
             pieces.append(body)
         else:
@@ -219,7 +219,7 @@ class Writer:
     def informational(self, status: int, fields: Iterable[Any]) -> bytes:
         """An informational response; nothing for HTTP/1.0, which knows no such (RFC 9110 section 15.2)."""
         lines = field_lines(fields)
-        return b"".join([status_line(status), lines, CRLF]) if self.head.version == "1.1" else b""
+        return b"".join([status_line(status), lines, CRLF]) if self.head.version == HTTP_1_1 else b""
 
     def switching(self, fields: Iterable[Any]) -> bytes:
         """The answer that lets another protocol go on (RFC 9110 section 15.2.2), with the lines of every response."""

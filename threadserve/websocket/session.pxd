@@ -8,7 +8,7 @@ from threadserve.websocket.connection cimport WebSocketConnection
 cdef int COMPLETE
 cdef int CONNECTING, DENYING, OPEN, CLOSED, GONE
 cdef Py_ssize_t LARGE
-cdef object SENT, _get_running_loop
+cdef object _get_running_loop
 
 
 @cython.final

@@ -19,7 +19,7 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.fields import own_bytes
 from threadserve.http.peer import label_of
 from threadserve.http.scope import target_of
-from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT, SENT
+from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT
 from threadserve.http.states import COMPLETE
 from threadserve.types import Message, Send
 from threadserve.websocket.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, SERVICE_RESTART, close_code
@@ -219,7 +219,7 @@ class WebSocketSession:
         if connection.flow.write_paused:
             return self._context.crossing.on_loop(self._send_when_taken, message)
         self._send_now(connection, message)
-        return SENT
+        return self._context.sent
 
     async def _send(self, message: Message) -> None:
         await self(message)
