@@ -1,0 +1,8 @@
+"""What every loop uses and nobody frees, exempt from the counting of references on free-threaded Python.
+
+The twin, in Python, of `uncounted.pyx`. Runs on the thread that starts the loops, before it does; keeps nothing.
+"""
+
+
+def exempt_from_counting() -> None:
+    """Does nothing: Python exempts its own functions itself."""
