@@ -1,4 +1,4 @@
-"""What is sent in one turn of a loop leaves by halves, and no end of a connection comes before it."""
+"""What is sent in one turn of a loop leaves together, and no end of a connection comes before it."""
 
 import asyncio
 import threading
@@ -76,14 +76,15 @@ def test_answers_leave_at_once_where_one_comes_in_a_turn() -> None:
     asyncio.run(main())
 
 
-def test_answers_leave_by_halves_of_what_came_in_the_last_turn() -> None:
+def test_answers_leave_together_as_many_as_came_in_the_last_turn_and_few_by_halves() -> None:
     async def main() -> None:
         site = Site(HOLDS)
         await site.crowd()
         assert await site.ask(20) == [0] * 20
-        assert await site.ask(20) == [0] * 11 + [11] * 9
-        assert await site.ask(3) == [0] * 3
-        assert await site.ask(3) == [0, 0, 2]
+        assert await site.ask(24) == [0] * 20 + [20] * 4
+        assert await site.ask(7) == [0] * 7
+        assert await site.ask(7) == [0] * 4 + [4] * 3
+        assert await site.ask(2) == [0, 0]
         assert await site.ask(1) == [0]
         assert await site.ask(3) == [0, 1, 2]
 

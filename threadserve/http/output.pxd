@@ -1,7 +1,7 @@
 import cython
 
 cdef double inf
-cdef int LOOK_EVERY
+cdef int FEW, LOOK_EVERY
 cdef Py_ssize_t HOLD_BYTES, PIECE
 cdef object perf_counter
 
@@ -26,6 +26,7 @@ cdef class Outbox:
     cdef keep(self, Output output)
     cdef _look(self)
     cdef bint _finds_blocked(self, double now) except -1
+    cdef Py_ssize_t _share(self)
     @cython.locals(output=Output)
     cdef _flush_all(self)
 

@@ -13,6 +13,8 @@ from threadserve.http.bounds import Bounds
 # How many bytes may wait for others that leave with them. What is larger is not copied to join it with what goes before
 # and behind it.
 HOLD_BYTES = 65536
+# Up to how much is sent in a turn of the loop, it leaves by halves.
+FEW = 7
 # Of so many that went at once, one has a whole turn looked at.
 LOOK_EVERY = 8
 # How much is written at a time to a transport that notices only at the next write that its client takes nothing.
@@ -20,12 +22,12 @@ PIECE = 65536
 
 
 class Outbox:
-    """Has what many connections of a loop are sent leave together: a good half of what its last turn sent at a time.
+    """Has what many connections of a loop are sent leave together: as much at a time as its last turn sent.
 
     A write wakes its client up. Where many small answers are written one by one, clients and server take turns on the
-    same processors for every one of them; where all of a turn leaves at its end, each side waits for the other. By
-    halves, the clients work at one while the loop works at the next. So every turn, while anything is held, and now and
-    then one while nothing is, is looked at for how much was sent in it.
+    same processors for every one of them; where a few leave together at the end of a turn, each side waits for the
+    other. By halves, the clients work at one while the loop works at the next. So every turn, while anything is held,
+    and now and then one while nothing is, is looked at for how much was sent in it.
     """
 
     __slots__ = (
@@ -106,11 +108,15 @@ class Outbox:
     def _on_turn(self) -> None:
         now = perf_counter()
         if not self._finds_blocked(now):
-            self._together = self._posted // 2 + 1 if now >= self._rests_until else 1
+            self._together = self._share() if now >= self._rests_until else 1
         self._is_due = False
         self._until_look = LOOK_EVERY
         self._left_at = now
         self._flush_all()
+
+    def _share(self) -> int:
+        """How many outputs leave together after a turn in which so much was sent."""
+        return self._posted if self._posted > FEW else self._posted // 2 + 1
 
     def _flush_all(self) -> None:
         outputs, self._outputs = self._outputs, []
