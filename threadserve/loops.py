@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable
 
 from threadserve.errors import ConfigError
+from threadserve.uncounted import exempt_from_counting
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -33,6 +34,7 @@ def imported(name: str) -> LoopFactory:
         raise ConfigError("loop", f"{module} cannot be imported: {error}") from error
     except AttributeError as error:
         raise ConfigError("loop", f"the module {module} has no {attribute}") from error
+    exempt_from_counting()
     return factory
 
 

@@ -18,7 +18,6 @@ from threadserve.logging.wording import counted
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.hosts import Host, Outcome
 from threadserve.threads.loop_server import CUT_OFF_GRACE, LoopServer, Phase, Shared, lifespan_grace
-from threadserve.threads.uncounted import exempt_from_counting
 
 logger = logging.getLogger("threadserve.error")
 
@@ -77,8 +76,6 @@ class LoopGroup:
 
     def start(self) -> None:
         """Starts the first loop; the others follow when that one has loaded the app, so that a bad one fails once."""
-        if self._count > 1:
-            exempt_from_counting()
         self._start_slot(1)
 
     @property

@@ -15,7 +15,11 @@ from threadserve.interfaces.wsgi.runner import WSGIRunner
 from threadserve.proxies.protocol import Announced
 from threadserve.threads.opening import MakeConnection
 from threadserve.tls.certificates import LoopTls
+from threadserve.uncounted import exempt_from_counting
 from threadserve.websocket.beginning import websocket_beginner
+
+# With these modules, everything is imported that a request calls.
+exempt_from_counting()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What every loop uses and nobody frees, exempt from the counting of references on free-threaded Python.
 
-The twin, in Python, of `uncounted.pyx`. Runs on the thread that starts the loops, before it does; keeps nothing.
+The twin, in Python, of `uncounted.pyx`. Runs on the thread that has just imported such things; keeps nothing.
 """
 
 

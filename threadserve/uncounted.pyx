@@ -1,0 +1,65 @@
+"""What every loop uses and nobody frees, exempt from the counting of references on free-threaded Python.
+
+The compiled form of `uncounted.py`. Runs on the thread that has just imported such things: only the thread that has
+made an object can exempt it. Keeps nothing.
+
+Python exempts its own functions, and not those that Cython makes. Each call counts them, and where several threads do
+so, their processors hand the count to one another, which takes longer than many a call.
+"""
+
+import asyncio
+import re
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from types import ModuleType
+
+PACKAGES = ("threadserve", "uvloop")
+FUNCTION = "cython_function_or_method"
+# Where Cython keeps the types of its coroutines and functions, for all modules that it made.
+TYPES = re.compile(r"_cython_\d+(_\d+)*")
+
+cdef extern from *:
+    """
+    // A count that is too large for the 32 bits in which a thread counts makes an object of that thread immortal.
+    #if defined(Py_GIL_DISABLED) && SIZEOF_SIZE_T > 4
+    #define EXEMPT(thing) Py_SET_REFCNT(thing, (Py_ssize_t)UINT32_MAX + 1)
+    #else
+    #define EXEMPT(thing) ((void)0)
+    #endif
+    """
+    void EXEMPT(object)
+
+
+def exempt_from_counting():
+    """Exempts the compiled functions of this package and of uvloop, their types, and the type of asyncio's tasks.
+
+    What is imported later is not exempt, unless this is called again.
+    """
+    EXEMPT(asyncio.Task)
+    for name, module in list(sys.modules.items()):
+        if not isinstance(name, str) or not isinstance(module, ModuleType):
+            continue
+        if TYPES.fullmatch(name):
+            exempt_types(module)
+        elif name.partition(".")[0] in PACKAGES and is_extension(module):
+            exempt_functions(module)
+
+
+def is_extension(module):
+    return str(getattr(module, "__file__", None)).endswith(tuple(EXTENSION_SUFFIXES))
+
+
+def exempt_types(module):
+    for value in types_of(module):
+        EXEMPT(value)
+
+
+def exempt_functions(module):
+    for owner in [module, *types_of(module)]:
+        for value in list(vars(owner).values()):
+            if type(value).__name__ == FUNCTION:
+                EXEMPT(value)
+
+
+def types_of(module):
+    return [value for value in list(vars(module).values()) if isinstance(value, type)]
