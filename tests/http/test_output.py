@@ -19,7 +19,7 @@ from threadserve.types import Receive, Scope, Send
 
 FOREVER = 3600.0
 BLOCK = 0.01
-# More than a loop that holds nothing sends before it looks how much it sends in one turn, and a crowd behind that.
+# More than a loop that holds nothing sends before it looks how much a turn sends, and a crowd.
 ENOUGH = 100
 HOLDS = Bounds(hold_seconds=FOREVER, blocked_seconds=FOREVER)
 NOTICES = Bounds(hold_seconds=FOREVER, blocked_seconds=BLOCK / 2, blocked_rest_seconds=FOREVER)
@@ -42,6 +42,8 @@ class Site:
             # Against the loop.
             threading.Event().wait(BLOCK)
         await hello(scope, receive, send)
+        if scope["path"] == "/blocking-after":
+            threading.Event().wait(BLOCK)
 
     async def ask(self, count: int, last: str = "/last") -> list[int]:
         """Has so many requests come in one turn, each by a connection of its own; returns what was noted at them."""
@@ -60,10 +62,11 @@ class Site:
 
 
 async def crowd(loop: ServingLoop) -> None:
-    """Has so much sent in one turn that the loop holds from then on what is sent in the next ones."""
-    for _ in range(ENOUGH):
-        opened(loop).protocol.data_received(request())
-    await pass_turns()
+    """Has so much sent that the loop looks at the next turn, then in one turn that it holds what is sent in others."""
+    for _ in range(2):
+        for _ in range(ENOUGH):
+            opened(loop).protocol.data_received(request())
+        await pass_turns()
 
 
 def test_answers_leave_at_once_where_one_comes_in_a_turn() -> None:
@@ -85,8 +88,31 @@ def test_answers_leave_together_as_many_as_came_in_the_last_turn_and_few_by_halv
         assert await site.ask(7) == [0] * 7
         assert await site.ask(7) == [0] * 4 + [4] * 3
         assert await site.ask(2) == [0, 0]
+        assert await site.ask(2) == [0, 0]
         assert await site.ask(1) == [0]
         assert await site.ask(3) == [0, 1, 2]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("count", range(2, 12))
+def test_what_comes_in_every_turn_is_noticed(count: int) -> None:
+    async def main() -> None:
+        site = Site(HOLDS)
+        for _ in range(ENOUGH):
+            last = await site.ask(count)
+        assert last[:2] == [0, 0]
+
+    asyncio.run(main())
+
+
+def test_answers_leave_together_after_a_pause() -> None:
+    async def main() -> None:
+        site = Site(NOTICES)
+        await site.crowd()
+        await asyncio.sleep(2 * BLOCK)
+        assert await site.ask(20) == [0] * 20
+        assert await site.ask(20) == [0] * 20
 
     asyncio.run(main())
 
@@ -100,11 +126,12 @@ def test_answers_leave_one_by_one_where_they_have_taken_their_time() -> None:
     asyncio.run(main())
 
 
-def test_nothing_is_held_after_a_turn_that_was_blocked() -> None:
+@pytest.mark.parametrize("last", ["/blocking", "/blocking-after"])
+def test_nothing_is_held_after_a_turn_that_was_blocked(last: str) -> None:
     async def main() -> None:
         site = Site(NOTICES)
         await site.crowd()
-        assert await site.ask(20, "/blocking") == [0] * 20
+        assert await site.ask(20, last) == [0] * 20
         for _ in range(3):
             assert await site.ask(ENOUGH) == list(range(ENOUGH))
 
@@ -142,6 +169,22 @@ def test_body_that_is_not_sent_does_not_count_for_the_next_answer() -> None:
         assert transport.lists == 0
 
     asyncio.run(main())
+
+
+def test_large_body_for_a_connection_that_is_lost_is_not_written() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        transports[0].close()
+        await body(send, b"x" * 100_000)
+
+    async def main() -> None:
+        transports.append(opened(serving(Config(app), HOLDS)))
+        transports[0].protocol.data_received(request())
+        await pass_turns()
+
+    transports: list[MemoryTransport] = []
+    asyncio.run(main())
+    assert transports[0].lists == 0
 
 
 class BrokenTransport(MemoryTransport):

@@ -20,6 +20,7 @@ cdef class Outbox:
     cdef double _seen_at
     cdef Py_ssize_t _together
     cdef int _until_look
+    cdef bint _watches
 
     cdef post(self, Output output)
     cdef _hold_for_others(self, Output output)

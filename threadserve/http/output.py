@@ -13,16 +13,16 @@ from threadserve.http.bounds import Bounds
 # How many bytes may wait for others that leave with them. What is larger is not copied to join it with what goes before
 # and behind it.
 HOLD_BYTES = 65536
-# Up to how much is sent in a turn of the loop, it leaves by halves.
+# Where a turn of the loop sends so many answers or fewer, they leave by halves.
 FEW = 7
-# Of so many that went at once, one has a whole turn looked at.
+# After so many answers that went at once, the next turn is looked at.
 LOOK_EVERY = 8
 # How much is written at a time to a transport that notices only at the next write that its client takes nothing.
 PIECE = 65536
 
 
 class Outbox:
-    """Has what many connections of a loop are sent leave together: as much at a time as its last turn sent.
+    """Has what many connections of a loop are sent leave together: as many answers as its last turn sent, or half.
 
     A write wakes its client up. Where many small answers are written one by one, clients and server take turns on the
     same processors for every one of them; where a few leave together at the end of a turn, each side waits for the
@@ -42,6 +42,7 @@ class Outbox:
         "_seen_at",
         "_together",
         "_until_look",
+        "_watches",
         "hold_seconds",
     )
 
@@ -51,11 +52,12 @@ class Outbox:
         self._blocked_seconds = bounds.blocked_seconds
         self._blocked_rest_seconds = bounds.blocked_rest_seconds
         self._outputs: list[Output] = []
-        # How many outputs leave together; one does at once.
+        # How many outputs leave together; one alone does at once.
         self._together = 1
         self._is_due = False
         self._posted = 0
         self._until_look = LOOK_EVERY
+        self._watches = False
         self._left_at = 0.0
         self._seen_at = 0.0
         self._rests_until = -inf
@@ -65,11 +67,17 @@ class Outbox:
         if self._together > 1:
             self._hold_for_others(output)
             return
+        if self._watches:
+            self._look()
         output.flush()
         self._posted += 1
         self._until_look -= 1
         if not self._until_look:
-            self._look()
+            self._loop.call_soon(self._watch)
+
+    def _watch(self) -> None:
+        """From its first answer on, the next turn is looked at: part of one would tell too little."""
+        self._watches = True
 
     def _hold_for_others(self, output: "Output") -> None:
         now = perf_counter()
@@ -90,7 +98,7 @@ class Outbox:
             self._outputs.append(output)
 
     def _look(self) -> None:
-        """Looks how much is sent from here to the end of the turn."""
+        """Looks how many answers and parts are sent from here to the end of the turn."""
         if not self._is_due:
             self._is_due = True
             self._posted = 0
@@ -110,12 +118,13 @@ class Outbox:
         if not self._finds_blocked(now):
             self._together = self._share() if now >= self._rests_until else 1
         self._is_due = False
+        self._watches = False
         self._until_look = LOOK_EVERY
         self._left_at = now
         self._flush_all()
 
     def _share(self) -> int:
-        """How many outputs leave together after a turn in which so much was sent."""
+        """How many outputs leave together after a turn that sent so many answers."""
         return self._posted if self._posted > FEW else self._posted // 2 + 1
 
     def _flush_all(self) -> None:
@@ -198,8 +207,9 @@ class Output:
                 self._send(data)
         elif self._in_pieces:
             self.write_in_pieces(b"".join(pieces))
-        else:
-            # Over an empty one at the end, asyncio of 3.12 and later would write for ever.
+        elif not self._transport.is_closing():
+            # Of a connection that is lost, asyncio of 3.12 and later would watch the file descriptor, which another
+            # has by then; and over an empty piece at the end it would write for ever.
             self._transport.writelines([piece for piece in pieces if piece])
 
     def write_in_pieces(self, data: bytes) -> None:
