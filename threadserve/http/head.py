@@ -7,7 +7,7 @@ import sys
 
 from threadserve.types import Headers
 
-# Interned: on free-threaded Python the references to what is are not counted, by one processor after the other.
+# Interned, and so immortal on free-threaded Python, where the threads would contend for the counts of references.
 HTTP_1_0 = sys.intern("1.0")
 HTTP_1_1 = sys.intern("1.1")
 

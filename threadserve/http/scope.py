@@ -12,7 +12,7 @@ from threadserve.config import Config
 from threadserve.http.head import RequestHead
 from threadserve.http.peer import Peer
 
-# Interned, as the versions of HTTP are.
+# Interned, as the versions of HTTP in `head` are.
 ASGI_VERSION = sys.intern("3.0")
 # Told 2.4, frameworks wait for `send` to say that the client has gone, which a stream that waits never learns.
 SPEC_VERSION = sys.intern("2.3")
