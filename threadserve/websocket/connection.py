@@ -211,9 +211,7 @@ class WebSocketConnection:
 
     def write_large(self, first: int, payload: bytes) -> None:
         """Queues a frame that begins with the byte `first`, without a copy to join its payload to the head."""
-        # Of a lost connection, asyncio of 3.12 and later would watch the file descriptor, which another has by then.
-        if not self.transport.is_closing():
-            self.transport.writelines((frame_head(first, len(payload)), payload))
+        self.transport.writelines((frame_head(first, len(payload)), payload))
 
     def begin_close(self, code: int, reason: str) -> None:
         """Begins the closing handshake."""
