@@ -48,6 +48,11 @@ def is_pure_wanted() -> bool:
     return os.environ.get(VARIABLE, "").lower() not in ("", "0", "false", "no", "off")
 
 
+def is_extension_module(module: object) -> bool:
+    """Whether a module, of whatever package, is compiled."""
+    return str(getattr(module, "__file__", None)).endswith(tuple(EXTENSION_SUFFIXES))
+
+
 def has_extension_modules() -> bool:
     """Whether this interpreter could load an extension module of the package."""
     files = Path(__file__).parent.rglob("*.*")

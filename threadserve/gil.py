@@ -10,10 +10,10 @@ import re
 import sys
 import warnings
 from collections import deque
-from importlib.machinery import EXTENSION_SUFFIXES
 from typing import TextIO
 
 from threadserve.config.build import free_threaded_build
+from threadserve.forms import is_extension_module
 
 # The text of CPython's own RuntimeWarning: _PyImport_CheckGILForModule() in Python/import.c.
 CULPRIT = re.compile(r"\(GIL\) has been enabled to load module '(.+?)'")
@@ -116,6 +116,5 @@ def extension_modules() -> set[str]:
     return {
         name
         for name, module in sys.modules.copy().items()
-        if name.partition(".")[0] not in ready
-        and str(getattr(module, "__file__", None)).endswith(tuple(EXTENSION_SUFFIXES))
+        if name.partition(".")[0] not in ready and is_extension_module(module)
     }

@@ -10,8 +10,9 @@ so, their processors hand the count to one another, which takes longer than many
 import asyncio
 import re
 import sys
-from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
+
+from threadserve.forms import is_extension_module
 
 PACKAGES = ("threadserve", "uvloop")
 FUNCTION = "cython_function_or_method"
@@ -22,11 +23,14 @@ cdef extern from *:
     """
     // A count that is too large for the 32 bits in which a thread counts makes an object of that thread immortal.
     #if defined(Py_GIL_DISABLED) && SIZEOF_SIZE_T > 4
+    #define HAS_EXEMPTION 1
     #define EXEMPT(thing) Py_SET_REFCNT(thing, (Py_ssize_t)UINT32_MAX + 1)
     #else
+    #define HAS_EXEMPTION 0
     #define EXEMPT(thing) ((void)0)
     #endif
     """
+    bint HAS_EXEMPTION
     void EXEMPT(object)
 
 
@@ -35,18 +39,16 @@ def exempt_from_counting():
 
     What is imported later is not exempt, unless this is called again.
     """
+    if not HAS_EXEMPTION:
+        return
     EXEMPT(asyncio.Task)
     for name, module in list(sys.modules.items()):
         if not isinstance(name, str) or not isinstance(module, ModuleType):
             continue
         if TYPES.fullmatch(name):
             exempt_types(module)
-        elif name.partition(".")[0] in PACKAGES and is_extension(module):
+        elif name.partition(".")[0] in PACKAGES and is_extension_module(module):
             exempt_functions(module)
-
-
-def is_extension(module):
-    return str(getattr(module, "__file__", None)).endswith(tuple(EXTENSION_SUFFIXES))
 
 
 def exempt_types(module):
