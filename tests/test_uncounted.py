@@ -16,7 +16,12 @@ from threadserve.http.exchange import Exchange
 from threadserve.http1.connection import H1Connection
 from threadserve.types import Receive, Scope, Send
 
-USED = [asyncio.Task, Exchange.receive, Exchange.on_return, H1Connection.data_received]
+USED: dict[str, object] = {
+    "asyncio.Task": asyncio.Task,
+    "Exchange.receive": Exchange.receive,
+    "Exchange.on_return": Exchange.on_return,
+    "H1Connection.data_received": H1Connection.data_received,
+}
 # Tells whether a method of the loop's transports is counted.
 LOOP_APP = """
 import sys
@@ -44,7 +49,7 @@ def is_counted(thing: object) -> bool:
 
 
 async def tell_what_is_counted(scope: Scope, receive: Receive, send: Send) -> None:
-    await respond(send, " ".join(thing.__qualname__ for thing in USED if is_counted(thing)).encode())
+    await respond(send, " ".join(name for name, thing in USED.items() if is_counted(thing)).encode())
 
 
 def test_counting_is_seen() -> None:
