@@ -268,6 +268,21 @@ def test_message_that_cannot_be(
     assert error_log.expect(type(raised.get())).exc_info
 
 
+@pytest.mark.parametrize("length", ["five", "-4", "", "9" * 19, "9" * 40])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_log_names_the_length_that_is_none(
+    serve: Serve, connect: Connect, error_log: ErrorLog, method: str, length: str
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send, headers=[(b"content-length", length.encode())])
+        await body(send, b"")
+
+    client = connect(serve(app))
+    client.send(request(method, "/"))
+    assert client.read_response(method).status == 500
+    error_log.expect(ValueError, f"invalid content-length in the response: b'{length}'")
+
+
 def test_message_after_the_response_never_reaches_the_wire(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
     """The spec lets the server ignore it; Uvicorn raises."""
 

@@ -24,6 +24,7 @@ UNUSABLE = {
     "value that cannot be hashed": ("200 OK", [("X-List", ["a"])], "'X-List': ['a']"),
     "value beyond Latin-1": ("200 OK", [("X-Text", "\u20ac")], "X-Text: '\u20ac'"),
     "negative length": ("200 OK", [("Content-Length", "-5")], "'-5'"),
+    "length beyond 64 bits": ("200 OK", [("Content-Length", "9" * 19)], f"'{'9' * 19}'"),
 }
 
 

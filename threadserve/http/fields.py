@@ -19,6 +19,8 @@ SERVER = b"server"
 FINAL_STATUSES = range(200, 1000)
 # The length of a body whose fields declare none.
 UNDECLARED = -1
+# What so many digits say fits into 64 bits.
+LENGTH_DIGITS = 18
 
 _name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 _value = re.compile(rb"[^\r\n\0]*+")
@@ -81,7 +83,7 @@ def length_of(value: bytes, declared: int) -> int:
     """
     for number in value.split(b","):
         digits = number.strip(b"\t ")
-        if not digits.isdigit():
+        if not digits.isdigit() or len(digits) > LENGTH_DIGITS:
             raise ValueError(f"invalid content-length in the response: {value!r}")
         length = int(digits)
         if declared >= 0 and length != declared:

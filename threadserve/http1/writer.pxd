@@ -4,7 +4,7 @@ from threadserve.http.head cimport RequestHead
 from threadserve.http1.lines cimport HeadLines
 
 cdef int NONE, LENGTH, CHUNKED, UNTIL_CLOSE
-cdef int UNDECLARED
+cdef int LENGTH_DIGITS, UNDECLARED
 cdef str HTTP_1_1
 cdef bytes CLOSE, CONTENT_LENGTH, CRLF, KEEP_ALIVE, LAST_CHUNK
 

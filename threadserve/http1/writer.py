@@ -12,6 +12,7 @@ from threadserve.http.errors import HTTPError
 from threadserve.http.fields import (
     CONNECTION,
     CONTENT_LENGTH,
+    LENGTH_DIGITS,
     TRANSFER_ENCODING,
     UNDECLARED,
     length_of,
@@ -90,9 +91,11 @@ class Writer:
         for field in own:
             try:
                 line = known.get(field)
-                if line is None and field[0] == CONTENT_LENGTH and self._length < 0 and field[1].isdigit():
-                    self._length = int(field[1])
-                    line = b"content-length: " + field[1] + CRLF
+                if line is None and field[0] == CONTENT_LENGTH and self._length < 0:
+                    digits = field[1]
+                    if digits.isdigit() and len(digits) <= LENGTH_DIGITS:
+                        self._length = int(digits)
+                        line = b"content-length: " + digits + CRLF
             except (AttributeError, TypeError, ValueError):
                 # Only tuples of bytes can be looked up; other pairs, and other buffers, are as good.
                 line = None
