@@ -19,7 +19,7 @@ SERVER = b"server"
 FINAL_STATUSES = range(200, 1000)
 # The length of a body whose fields declare none.
 UNDECLARED = -1
-# What so many digits say fits into 64 bits.
+# How many digits a length may have, of a request or a response: what they say fits into 64 bits.
 LENGTH_DIGITS = 18
 
 _name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")

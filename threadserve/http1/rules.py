@@ -7,6 +7,7 @@ so it is the same over every parser.
 import re
 
 from threadserve.http.errors import HTTPError, bad_request
+from threadserve.http.fields import LENGTH_DIGITS
 from threadserve.http.head import MessageRules
 from threadserve.http1.grammar import TOKEN, readable
 from threadserve.proxies.forwarded import FIELDS as FORWARDED_FIELDS
@@ -15,7 +16,7 @@ from threadserve.types import Headers
 DECISIVE = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
 SPECIAL = DECISIVE | FORWARDED_FIELDS
 
-_digits = re.compile(rb"[0-9]{1,18}")
+_digits = re.compile(rb"[0-9]{1,%d}" % LENGTH_DIGITS)
 _tokens = re.compile(TOKEN + rb"++(?:[\t ]*,[\t ]*" + TOKEN + rb"++)*+")
 _host = re.compile(
     rb"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+|\[[0-9A-Fa-f:.]{2,}+\]|\[v[0-9A-Fa-f]+\.[^\]/@?#]+\])(?::[0-9]{0,5})?"

@@ -15,11 +15,12 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol, cast
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
+from threadserve.http.fields import CONTENT_LENGTH, UNDECLARED
 from threadserve.interfaces.wsgi.answers import FAILED, GIVEN_UP, Answer
 from threadserve.interfaces.wsgi.body import Collected, input_stream
 from threadserve.interfaces.wsgi.channel import Channel, Post
 from threadserve.interfaces.wsgi.environ import EnvironMaker, values_of
-from threadserve.interfaces.wsgi.fields import CONTENT_LENGTH, UNDECLARED, KnownFields
+from threadserve.interfaces.wsgi.fields import KnownFields
 from threadserve.interfaces.wsgi.file_wrapper import FileWrapper, OpenFile
 from threadserve.logging.access_format import ENVIRON
 from threadserve.types import Message, Scope

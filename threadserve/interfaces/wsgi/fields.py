@@ -8,17 +8,16 @@ import re
 from typing import Any
 from wsgiref.util import is_hop_by_hop
 
+from threadserve.http.fields import CONTENT_LENGTH, LENGTH_DIGITS, UNDECLARED
 from threadserve.types import Headers
 
-CONTENT_LENGTH = b"content-length"
 CLOSE = (b"connection", b"close")
-UNDECLARED = -1
 KNOWN_LIMIT = 1024
 
 _status = re.compile(r"([2-9][0-9][0-9])(?: [^\x00-\x1f\x7f]*)?")
 _name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_digits = re.compile(r"[0-9]{1,18}")
+_digits = re.compile(rf"[0-9]{{1,{LENGTH_DIGITS}}}")
 
 Field = tuple[bytes, bytes]
 # What is sent of a field, if anything, and the content-length that it declares, if it does.
