@@ -5,12 +5,15 @@ import importlib.util
 import shutil
 import sys
 import threading
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 import pytest
 from support.probed_app import APP, THREADS, Probe, with_app
 from support.waiting import DEADLINE, wait_until
 
+from threadserve.instances import instance
 from threadserve.instances.asking import owners
 from threadserve.instances.import_system import StandInLoader
 from threadserve.instances.instance import Instance
@@ -530,3 +533,54 @@ def probe():
     project.write("main.py", source + APP)
     seen = probe_all(project.source("main:app", threads=THREADS, app_shared="turns"))
     assert seen == ["AttributeError(\"'NoneType' object has no attribute 'attribute'\")"] * THREADS
+
+
+def test_module_fails_for_an_instance_that_began_before_it_was_dropped(
+    project: Any, probe_all: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who fails last takes it out of `sys.modules`, also where another instance has put it there anew meanwhile."""
+    events = "held, dropped, executing, adopted, failed"
+    project.write(
+        "turns.py",
+        f"""
+from threading import *
+barrier, executions, EVENTS = Barrier({THREADS}), [], tuple(Event() for _ in range(5))
+{events} = EVENTS
+def execute():
+    executions.append(None)
+    if len(executions) == 2:
+        executing.set()
+        adopted.wait({DEADLINE})
+    elif len(executions) == 3:
+        adopted.set()
+        failed.wait({DEADLINE})
+""",
+    )
+    find = instance.find_spec
+
+    def find_late(name: str, holder: ModuleType | None) -> ModuleSpec | None:
+        turns: Any = sys.modules["turns"]
+        if name == "broken" and not turns.held.is_set():
+            turns.held.set()
+            turns.executing.wait(DEADLINE)
+        return find(name, holder)
+
+    monkeypatch.setattr(instance, "find_spec", find_late)
+    project.write("broken.py", "import turns\nturns.execute()\nNone.attribute\n")
+    source = f"""
+import turns
+def probe():
+    number = turns.barrier.wait({DEADLINE})
+    begins, ends = [(None, None), (turns.held, turns.dropped), (turns.dropped, turns.failed)][number]
+    assert begins is None or begins.wait({DEADLINE})
+    try:
+        import broken
+    except AttributeError:
+        if ends is not None:
+            ends.set()
+    return [event.is_set() for event in turns.EVENTS]
+"""
+    project.write("main.py", source + APP)
+    seen = probe_all(project.source("main:app", threads=THREADS, app_shared="turns"))
+    assert [True] * 5 in seen
+    assert "broken" not in sys.modules

@@ -127,7 +127,7 @@ class Instance:
     def _execute(self, name: str, stand_in: StandIn, holder: ModuleType | None) -> ModuleType:
         spec: Any = find_spec(name, holder)
         if spec is None:
-            drop(stand_in)
+            drop(name)
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         copy = module_from_spec(spec)
         add_shared_submodules(copy)
@@ -140,7 +140,7 @@ class Instance:
             self._copies.pop(name, None)
             self._globals.pop(id(vars(copy)), None)
             owners.pop(id(vars(copy)), None)
-            drop(stand_in)
+            drop(name)
             raise
         finally:
             spec._initializing = False
@@ -164,17 +164,17 @@ class Instance:
                 setattr(copy, attribute, meant)
 
 
-def drop(stand_in: StandIn) -> None:
+def drop(name: str) -> None:
     """Has a module imported as if it never had been, after a failure, unless some instance has a copy.
 
-    Under the import system's lock for the module: an import that has put the stand-in there asks for it once more.
+    Whatever stands for it goes, or what an import has put there anew would stay when the last of those fails that began
+    before. Under the import system's lock for the module: that import asks for what it has put there once more.
     """
-    name = name_of(stand_in)
-    # Where that import waits for this thread the stand-in stays, and is asked for a copy again.
+    # Where such an import waits for this thread the stand-in stays, and is asked for a copy again.
     with suppress(_bootstrap._DeadlockError), _bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
         # A set could not be made of values that change on another thread; a list of a dictionary's is made at once.
         instances = list(owners.values())
-        if sys.modules.get(name) is stand_in and not any(copies.known(name) for copies in instances):
+        if type(sys.modules.get(name)) is StandIn and not any(copies.known(name) for copies in instances):
             sys.modules.pop(name, None)
 
 
