@@ -3,7 +3,9 @@
 Read on each loop's thread, and never written: a test that wants others gives a server its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Bounds:
     stops, an idle client has `idle_grace_seconds` for a request that is under way, and one that has begun a handshake
     or a head `begun_grace_seconds`. A response's head waits `head_patience_seconds` for its body. What is sent may wait
     `hold_seconds` for what leaves with it; where nothing is sent for `blocked_seconds` in the middle of a loop's turn,
-    an application blocks it, and for `blocked_rest_seconds` no answer waits there.
+    an application blocks it, and for `blocked_rest_seconds` no answer waits there. Both are told by `clock`.
 
     `read_ahead_bytes` are kept of later requests, `body_bytes` of a body that the application has not asked for, and
     `discard_bytes` are read past of one that it never did. A chunk's line and a body's trailers have limits too.
@@ -33,6 +35,7 @@ class Bounds:
     hold_seconds: float = 0.0005
     blocked_seconds: float = 0.01
     blocked_rest_seconds: float = 0.5
+    clock: Callable[[], float] = perf_counter
     read_ahead_bytes: int = 65536
     body_bytes: int = 65536
     discard_bytes: int = 4 * 1024 * 1024

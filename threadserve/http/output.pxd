@@ -3,7 +3,6 @@ import cython
 cdef double inf
 cdef int FEW, LOOK_EVERY
 cdef Py_ssize_t HOLD_BYTES, PIECE
-cdef object perf_counter
 
 
 @cython.final
@@ -21,6 +20,7 @@ cdef class Outbox:
     cdef Py_ssize_t _together
     cdef int _until_look
     cdef bint _watches
+    cdef object clock
 
     cdef post(self, Output output)
     cdef _hold_for_others(self, Output output)

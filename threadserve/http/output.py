@@ -6,7 +6,6 @@ the loop and knows which outputs hold something. Neither looks at the bytes.
 
 import asyncio
 from math import inf
-from time import perf_counter
 
 from threadserve.http.bounds import Bounds
 
@@ -43,11 +42,13 @@ class Outbox:
         "_together",
         "_until_look",
         "_watches",
+        "clock",
         "hold_seconds",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, bounds: Bounds) -> None:
         self._loop = loop
+        self.clock = bounds.clock
         self.hold_seconds = bounds.hold_seconds
         self._blocked_seconds = bounds.blocked_seconds
         self._blocked_rest_seconds = bounds.blocked_rest_seconds
@@ -80,7 +81,7 @@ class Outbox:
         self._watches = True
 
     def _hold_for_others(self, output: "Output") -> None:
-        now = perf_counter()
+        now = self.clock()
         is_late = now - self._left_at >= self.hold_seconds
         is_blocked = self._is_due and self._finds_blocked(now)
         self.keep(output)
@@ -102,7 +103,7 @@ class Outbox:
         if not self._is_due:
             self._is_due = True
             self._posted = 0
-            self._left_at = self._seen_at = perf_counter()
+            self._left_at = self._seen_at = self.clock()
             self._loop.call_soon(self._on_turn)
 
     def _finds_blocked(self, now: float) -> bool:
@@ -114,7 +115,7 @@ class Outbox:
         return True
 
     def _on_turn(self) -> None:
-        now = perf_counter()
+        now = self.clock()
         if not self._finds_blocked(now):
             self._together = self._share() if now >= self._rests_until else 1
         self._is_due = False
@@ -175,7 +176,7 @@ class Output:
 
     def _comes_quickly(self) -> bool:
         """Whether this part comes within `hold_seconds` of the last one."""
-        before, self._part_at = self._part_at, perf_counter()
+        before, self._part_at = self._part_at, self._outbox.clock()
         return self._part_at - before < self._outbox.hold_seconds
 
     def write(self, pieces: list[bytes], size: int) -> None:
