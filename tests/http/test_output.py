@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.apps import body, hello, respond, start
+from support.clock import Clock
 from support.memory_transport import MemoryTransport, opened, pass_turns, serving
 from support.raw_client import request
 from support.websocket_client import opening
@@ -20,22 +21,7 @@ FOREVER = 3600.0
 BLOCK = 0.01
 # More than a loop that holds nothing sends before it looks how much a turn sends, and a crowd.
 ENOUGH = 100
-
-
-class Clock:
-    """Time that passes only when a test says so: a busy machine blocks loops as well."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        """The time in seconds."""
-        return self.now
-
-    def elapse(self, seconds: float) -> None:
-        """So much time passes."""
-        self.now += seconds
-
-
+# A busy machine blocks loops as well.
 clock = Clock()
 HOLDS = Bounds(hold_seconds=FOREVER, blocked_seconds=FOREVER, clock=clock)
 NOTICES = replace(HOLDS, blocked_seconds=BLOCK / 2, blocked_rest_seconds=FOREVER)

@@ -1,22 +1,14 @@
 """The pauses before another worker is started, by a clock of the test's."""
 
 import pytest
+from support.clock import Clock
 
 from threadserve.processes.pool import STEADY, Brake
 
 
-class Clock:
-    """Stands still but for the test."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 def pauses(brake: Brake, clock: Clock, *, has_served: bool, count: int) -> list[float]:
@@ -26,7 +18,7 @@ def pauses(brake: Brake, clock: Clock, *, has_served: bool, count: int) -> list[
         brake.tighten(clock.now if has_served else None)
         begun = clock.now
         while brake.is_on:
-            clock.now += 1
+            clock.elapse(1)
         found.append(clock.now - begun)
     return found
 
@@ -64,6 +56,6 @@ def test_a_worker_that_lasts_ends_the_row(clock: Clock) -> None:
     brake.ease(newer)
     assert pauses(brake, clock, has_served=True, count=1) == [8]
     newer = clock.now
-    clock.now += STEADY
+    clock.elapse(STEADY)
     brake.ease(newer)
     assert pauses(brake, clock, has_served=True, count=2) == [0, 1]

@@ -1,7 +1,7 @@
 """Fixtures for the tests of the threads."""
 
 import pytest
-from support.stall_clock import StallClock
+from support.clock import StallClock
 
 from threadserve.threads import distribution
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from support.stall_clock import StallClock
+from support.clock import StallClock
 from support.waiting import DEADLINE
 
 from threadserve.errors import MailboxClosed

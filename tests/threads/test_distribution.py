@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from support.stall_clock import StallClock
+from support.clock import StallClock
 from support.waiting import DEADLINE
 
 from threadserve.threads.distribution import LONGEST_STALL, STALL, STALL_TURNS, HandOver, chooser, stalled

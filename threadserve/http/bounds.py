@@ -18,7 +18,7 @@ class Bounds:
     stops, an idle client has `idle_grace_seconds` for a request that is under way, and one that has begun a handshake
     or a head `begun_grace_seconds`. A response's head waits `head_patience_seconds` for its body. What is sent may wait
     `hold_seconds` for what leaves with it; where nothing is sent for `blocked_seconds` in the middle of a loop's turn,
-    an application blocks it, and for `blocked_rest_seconds` no answer waits there. Both are told by `clock`.
+    an application blocks it, and for `blocked_rest_seconds` no answer waits there. `clock` measures these three.
 
     `read_ahead_bytes` are kept of later requests, `body_bytes` of a body that the application has not asked for, and
     `discard_bytes` are read past of one that it never did. A chunk's line and a body's trailers have limits too.
