@@ -21,7 +21,7 @@ from support.responses import Response
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.config import build
-from threadserve.interfaces.wsgi import pool
+from threadserve.wsgi import pool
 
 pytest.importorskip("gunicorn", reason="Gunicorn is not installed")
 

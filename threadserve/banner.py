@@ -36,7 +36,7 @@ def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
         logger.warning(
             "This build of Python has the GIL: the threads take turns. Free-threaded Python runs them at once."
         )
-    if source.bridge is None:
+    if source.wsgi is None:
         log_idle_cpus(config)
     log_addresses(config, listeners)
 

@@ -14,7 +14,7 @@ from support.waiting import DEADLINE
 
 from threadserve.errors import AppImportFailed, AppLoadError
 from threadserve.interfaces.asgi2 import ASGI2Adapter
-from threadserve.interfaces.wsgi.bridge import WSGIBridge
+from threadserve.wsgi.middleware import WSGIMiddleware
 
 MODULE = """
     import helpers
@@ -465,7 +465,7 @@ class TestInterface:
         project.write("main.py", "def app(environ, start_response): ...")
         source = project.source("main:app", interface=interface, wsgi_threads=2)
         assert distinct([load(source), load(source)]) == 1
-        assert isinstance(load(source), WSGIBridge)
+        assert isinstance(load(source), WSGIMiddleware)
         assert (source.interface, source.instances) == ("wsgi", 1)
         assert source.stop(DEADLINE)
 

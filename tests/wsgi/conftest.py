@@ -9,13 +9,13 @@ from support.embedded_server import EmbeddedServer, Serve, servers
 from support.error_log import ErrorLog
 from support.waiting import DEADLINE
 
-from threadserve.interfaces import WSGIBridge
 from threadserve.types import ASGIApp, Receive, Scope, Send
+from threadserve.wsgi import WSGIMiddleware
 
 DEFAULTS = {"wsgi_threads": 4, "wsgi_queue": 1024, "timeout_request": None, "timeout_keep_alive": 6 * DEADLINE}
 
 
-def forwarded_to(bridge: WSGIBridge) -> ASGIApp:
+def forwarded_to(bridge: WSGIMiddleware) -> ASGIApp:
     """An ASGI application of which the server does not know what is behind it."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +39,7 @@ def serve(error_log: ErrorLog, way: str) -> Iterator[Serve]:
             settings = {**DEFAULTS, **settings}
             if way == "short":
                 return start(app, interface="wsgi", **settings)
-            bridge = WSGIBridge(
+            bridge = WSGIMiddleware(
                 app,
                 threads=settings["wsgi_threads"],
                 queue=settings["wsgi_queue"],

@@ -13,7 +13,7 @@ from support.raw_client import Connect, request
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Closing, Environ, StartResponse, echo, hello, tell_environ
 
-from threadserve.interfaces import WSGIBridge
+from threadserve.wsgi import WSGIMiddleware
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def serve(error_log: ErrorLog) -> Iterator[Serve]:
 @pytest.fixture
 def bridges() -> Iterator[Any]:
     """`bridges(app, **settings)` makes bridges that are stopped in the end."""
-    made: list[WSGIBridge] = []
+    made: list[WSGIMiddleware] = []
 
-    def make(app: Any, **settings: Any) -> WSGIBridge:
-        made.append(bridge := WSGIBridge(app, **{"threads": 2, **settings}))
+    def make(app: Any, **settings: Any) -> WSGIMiddleware:
+        made.append(bridge := WSGIMiddleware(app, **{"threads": 2, **settings}))
         bridge.pool.start()
         return bridge
 

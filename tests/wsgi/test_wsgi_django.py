@@ -16,7 +16,7 @@ from support.sites import at_once, new_client
 from support.waiting import DEADLINE
 from support.wsgi_apps import upload
 
-from threadserve.interfaces.wsgi.body import CALL_AFTER
+from threadserve.wsgi.body import CALL_AFTER
 
 pytest.importorskip("django")
 pytest.importorskip("whitenoise")

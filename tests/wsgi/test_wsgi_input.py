@@ -11,7 +11,7 @@ from support.raw_client import Connect, chunked, post, post_chunked, request
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, StartResponse, echo, hello
 
-from threadserve.interfaces.wsgi.body import CALL_AFTER, IN_MEMORY
+from threadserve.wsgi.body import CALL_AFTER, IN_MEMORY
 
 SIZES = [0, 1, IN_MEMORY, IN_MEMORY + 1, 3 * IN_MEMORY, CALL_AFTER + 2_000_001]
 

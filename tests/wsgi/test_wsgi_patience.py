@@ -10,13 +10,13 @@ from support.raw_client import Connect, request
 from support.waiting import DEADLINE
 from support.wsgi_apps import PLAIN, Environ, StartResponse, hello
 
-from threadserve.interfaces.wsgi import channel
+from threadserve.wsgi import sink
 
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls wait for a moment."""
-    monkeypatch.setattr(channel, "PATIENCE", 0.3)
+    monkeypatch.setattr(sink, "PATIENCE", 0.3)
     give_bounds(monkeypatch, untaken_seconds=0.1, linger_seconds=0.1)
 
 

@@ -12,8 +12,9 @@ from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, Held, StartResponse, hello
 
-from threadserve.interfaces import WSGIBridge
-from threadserve.interfaces.wsgi import pool
+from threadserve.wsgi import WSGIMiddleware, pool
+from threadserve.wsgi.call import Call, ThreadCache
+from threadserve.wsgi.sink import ResponseSink
 
 
 def test_calls_run_at_once(serve: Serve, connect: Connect) -> None:
@@ -176,7 +177,7 @@ def site(tmp_path: Path) -> Path:
 def test_stopping_waits_for_all_threads() -> None:
     before = set(threading.enumerate())
     for _ in range(100):
-        bridge = WSGIBridge(hello, threads=2, timeout_request=DEADLINE)
+        bridge = WSGIMiddleware(hello, threads=2, timeout_request=DEADLINE)
         bridge.pool.start()
         assert bridge.stop(DEADLINE)
         assert set(threading.enumerate()) <= before
@@ -189,10 +190,8 @@ def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.Monk
         going.set()
         assert go_on.wait(DEADLINE)
 
-    class Stuck:
-        since = 0.0
-
-        def run(self, memory: object) -> None:
+    class Stuck(Call):
+        def run(self, cache: ThreadCache) -> None:
             assert given_up.wait(DEADLINE)
 
         def give_up_threadsafe(self) -> None:
@@ -200,8 +199,8 @@ def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(pool.logger, "warning", linger)
     before = set(threading.enumerate())
-    bridge = WSGIBridge(hello, threads=1, timeout_request=0.01)
-    assert bridge.pool.submit_threadsafe([Stuck()]) == []
+    bridge = WSGIMiddleware(hello, threads=1, timeout_request=0.01)
+    assert bridge.pool.submit_threadsafe([Stuck(ResponseSink(), {"method": "GET", "path": "/"}, None)]) == []
     assert going.wait(DEADLINE)
     # What is waited for is its turn, which has nothing to do with how long calls may take to their end.
     stopped: list[bool] = []

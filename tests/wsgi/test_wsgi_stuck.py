@@ -13,10 +13,10 @@ from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, Held, StartResponse
 
-from threadserve.interfaces.wsgi import call, pool
-from threadserve.interfaces.wsgi.channel import Channel
-from threadserve.interfaces.wsgi.stacks import CAN_BE_READ
 from threadserve.logging.wording import counted
+from threadserve.wsgi import call, pool
+from threadserve.wsgi.sink import Channel
+from threadserve.wsgi.stacks import CAN_BE_READ
 
 TIMEOUT = 2 * DEADLINE
 

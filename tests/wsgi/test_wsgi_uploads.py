@@ -11,8 +11,8 @@ from support.raw_client import Connect, chunked, post_chunked, request
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, StartResponse, hello, upload
 
-from threadserve.interfaces.wsgi import body
-from threadserve.interfaces.wsgi.body import CALL_AFTER, IN_MEMORY
+from threadserve.wsgi import body
+from threadserve.wsgi.body import CALL_AFTER, IN_MEMORY
 
 SIZES = [1000, IN_MEMORY + 1, CALL_AFTER + 1, 20_000_000]
 

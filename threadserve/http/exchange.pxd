@@ -2,7 +2,7 @@ import cython
 
 from threadserve.http.access cimport entry_of
 from threadserve.http.context cimport LoopContext
-from threadserve.http.head cimport RequestHead
+from threadserve.http.head cimport RequestHead, ResponseHead
 from threadserve.http.request_body cimport RequestBody
 from threadserve.http.stream cimport Stream
 
@@ -39,15 +39,18 @@ cdef class Exchange:
     cdef bint _trails
     cdef bint _is_late
     cdef int _let_go
-    cdef tuple _environ
+    cdef public tuple environ
 
     cpdef bint can_still_answer(self) except -1
     cpdef bint is_over(self) except -1
+    cpdef take_whole_body(self)
     cdef dict _take(self, RequestBody body)
     cdef _wake(self)
     cpdef bint feed(self, bytes data, bint more) except -1
     cpdef discard_body(self)
     cpdef start(self, object message)
+    cpdef start_checked(self, ResponseHead head)
+    cdef _hold_head(self, int status, long long length)
     cdef _expect_trailers(self)
     cpdef send_part(self, bytes body, bint more)
     cdef _count(self, long long size, bint more)

@@ -16,7 +16,7 @@ from threadserve.http.access import entry_of, facts_of
 from threadserve.http.context import LoopContext
 from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_body
 from threadserve.http.files import open_regular
-from threadserve.http.head import HTTP_1_0, RequestHead
+from threadserve.http.head import HTTP_1_0, RequestHead, ResponseHead
 from threadserve.http.request_body import RequestBody
 from threadserve.http.scope import target_of
 from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT
@@ -34,7 +34,6 @@ from threadserve.http.states import (
     TRAILERS,
 )
 from threadserve.http.stream import Stream
-from threadserve.logging.access_format import ENVIRON
 from threadserve.types import Message, Send
 
 logger = logging.getLogger("threadserve.error")
@@ -70,13 +69,13 @@ class Exchange:
     """A request in flight. The application gets its `receive` and its `send`; see `states` for how far either is.
 
     `listening` counts in how many ways, other than by `send`, the application hears when its client goes; `is_logged`
-    says whether the access log is to have a line. `task` is what runs the application, once that has to wait.
+    says whether the access log is to have a line, and `environ` holds what that tells of a WSGI environ. `task` is what
+    runs the application, once that has to wait.
     """
 
     __slots__ = (
         "_bodyless",
         "_changed",
-        "_environ",
         "_is_given",
         "_is_late",
         "_let_go",
@@ -88,6 +87,7 @@ class Exchange:
         "body",
         "bytes_sent",
         "context",
+        "environ",
         "head",
         "is_cut_off",
         "is_logged",
@@ -131,7 +131,7 @@ class Exchange:
         self._changed: asyncio.Event | None = None
         self._is_late = False
         self._let_go = 0
-        self._environ: tuple[bytes | None, ...] = ()
+        self.environ: tuple[bytes | None, ...] = ()
         if head.rules.has_body:
             self.request_state = BODY_EXPECTED
             self.body = RequestBody(context.bounds.body_bytes, head.rules.expects_continue)
@@ -171,6 +171,14 @@ class Exchange:
             await sleep(0)
         self.listening += 1
         return {"type": "http.disconnect"}
+
+    def take_whole_body(self) -> bytes | None:
+        """The request's body, if all of it has arrived and none of it has been asked for; else None."""
+        body = self.body
+        if self._is_given or body is None or not body.is_complete or not body.has_room():
+            return None
+        self._is_given = True
+        return body.take()
 
     def _take(self, body: RequestBody) -> Message:
         self._is_given = body.is_complete
@@ -293,14 +301,20 @@ class Exchange:
             status = final_status(status)
         # Not by `get`: see `send`.
         fields = message["headers"] if "headers" in message else ()  # noqa: SIM401
-        self._remaining = self.stream.prepare_response(status, fields)
-        self.status = status
-        self._bodyless = status == 204 or status == 304 or self.head.method == "HEAD"
-        self._wants_trailers = self._trails = False
+        self._hold_head(status, self.stream.prepare_response(status, fields))
         if "trailers" in message and message["trailers"]:  # noqa: RUF019
             self._expect_trailers()
-        if ENVIRON in message:
-            self._environ = message[ENVIRON]
+
+    def start_checked(self, head: ResponseHead) -> None:
+        """The same for a head that has been checked and formatted already."""
+        self.stream.prepare_checked(head)
+        self._hold_head(head.status, head.length)
+
+    def _hold_head(self, status: int, length: int) -> None:
+        self.status = status
+        self._remaining = length
+        self._bodyless = status == 204 or status == 304 or self.head.method == "HEAD"
+        self._wants_trailers = self._trails = False
         self.response_state = HEAD_HELD
 
     def _expect_trailers(self) -> None:
@@ -499,4 +513,4 @@ class Exchange:
             log.add(entry_of(self.scope, self.stream.peer, self.status))
             return
         fields = self.stream.response_fields() if format.response_names and self.status != NO_RESPONSE else []
-        log.add(facts_of(self.scope, self.status, self.bytes_sent, self.began, format, fields, self._environ))
+        log.add(facts_of(self.scope, self.status, self.bytes_sent, self.began, format, fields, self.environ))

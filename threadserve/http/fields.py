@@ -6,6 +6,7 @@ Runs on the connection's loop thread; keeps nothing.
 import re
 import reprlib
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from threadserve.types import Field
@@ -32,6 +33,14 @@ def final_status(status: Any) -> int:
         return FINAL_STATUSES[FINAL_STATUSES.index(status)]
     except ValueError:
         raise ValueError(f"invalid status in the response: {status!r}") from None
+
+
+def usual_phrase(status: int) -> str:
+    """What a status is called (RFC 9110 section 15); empty for one that is not registered."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 def own_bytes(data: Any) -> bytes:

@@ -19,3 +19,12 @@ cdef class RequestHead:
     cdef public list special
     cdef public str version
     cdef public MessageRules rules
+
+
+@cython.final
+cdef class ResponseHead:
+    cdef public int status
+    cdef public bytes text
+    cdef public long long length
+    cdef public bint closes
+    cdef public tuple replaces

@@ -1,6 +1,7 @@
-"""The head of a request, as every version of HTTP tells it.
+"""The head of a request and that of a response, as every version of HTTP tells them.
 
-Made on the connection's loop thread, for one exchange, which owns it.
+Made for one exchange, which owns them: a request's on the connection's loop thread, a response's on the thread that
+called the application.
 """
 
 import sys
@@ -50,3 +51,25 @@ class RequestHead:
         self.special = special
         self.version = version
         self.rules = rules
+
+
+class ResponseHead:
+    """What a response says before its body, checked and formatted already.
+
+    `text` is the status code, the reason phrase and the lines of the fields, each with its CRLF (RFC 9112 sections 4
+    and 5). `length` is the content-length that it declares, or -1, `closes` asks for the connection's end, and
+    `replaces` are those of the fields that we would add which the application has given itself, in lower case.
+    """
+
+    __slots__ = ("closes", "length", "replaces", "status", "text")
+
+    def __init__(self, status: int, text: bytes, length: int, closes: bool, replaces: tuple[bytes, ...]) -> None:
+        self.status = status
+        self.text = text
+        self.length = length
+        self.closes = closes
+        self.replaces = replaces
+
+    def fields(self) -> Headers:
+        """The fields as an ASGI application would send them."""
+        return [(name, value) for name, _, value in [line.partition(b": ") for line in self.text.splitlines()[1:]]]

@@ -1,4 +1,5 @@
 from threadserve.http.flow cimport FlowControl
+from threadserve.http.head cimport ResponseHead
 from threadserve.http.peer cimport Peer
 
 
@@ -7,6 +8,7 @@ cdef class Stream:
     cdef public Peer peer
 
     cpdef Py_ssize_t prepare_response(self, object status, object fields) except -2
+    cpdef prepare_checked(self, ResponseHead head)
     cpdef announce_trailers(self)
     cpdef start_response(self, bytes body, bint more)
     cpdef send_body(self, bytes data, bint more)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 from threadserve.http.flow import FlowControl
+from threadserve.http.head import ResponseHead
 from threadserve.http.peer import Peer
 from threadserve.types import Headers
 
@@ -28,6 +29,10 @@ class Stream:
         Returns the length of the body that the fields declare, or -1. Raises `ValueError` and `TypeError` for a status
         or fields that would break the response.
         """
+        raise NotImplementedError
+
+    def prepare_checked(self, head: ResponseHead) -> None:
+        """The same for a head that has been checked and formatted already."""
         raise NotImplementedError
 
     def announce_trailers(self) -> None:

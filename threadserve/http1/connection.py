@@ -15,7 +15,7 @@ from threadserve.http.errors import HTTPError, bad_request
 from threadserve.http.exchange import Exchange
 from threadserve.http.files import send_file
 from threadserve.http.flow import FlowControl
-from threadserve.http.head import RequestHead
+from threadserve.http.head import RequestHead, ResponseHead
 from threadserve.http.output import Output
 from threadserve.http.peer import peer_of
 from threadserve.http.states import DISCARDING
@@ -326,6 +326,10 @@ class H1Connection(Stream):
     def prepare_response(self, status: int, fields: Iterable[Any]) -> int:
         """See `Stream`."""
         return self._writer.prepare(status, fields)
+
+    def prepare_checked(self, head: ResponseHead) -> None:
+        """See `Stream`."""
+        self._writer.prepare_checked(head)
 
     def announce_trailers(self) -> None:
         """See `Stream`."""

@@ -5,7 +5,6 @@ Belongs to the loop's thread; it never writes to a transport.
 
 from collections.abc import Iterable
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any
 
 from threadserve.config import Config
@@ -17,6 +16,7 @@ from threadserve.http.fields import (
     TRANSFER_ENCODING,
     checked_field,
     final_status,
+    usual_phrase,
 )
 from threadserve.types import Field
 
@@ -66,12 +66,8 @@ class HeadLines:
 
 
 def status_line(status: int) -> bytes:
-    """The status line of a response, with its CRLF; the phrase is empty for a status without one (RFC 9112 4)."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    return b"HTTP/1.1 %d %s\r\n" % (status, phrase.encode())
+    """The status line of a response, with its CRLF (RFC 9112 section 4)."""
+    return b"HTTP/1.1 %d %s\r\n" % (status, usual_phrase(status).encode())
 
 
 def field_line(field: Iterable[Any]) -> bytes:

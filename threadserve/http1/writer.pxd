@@ -1,12 +1,12 @@
 import cython
 
-from threadserve.http.head cimport RequestHead
+from threadserve.http.head cimport RequestHead, ResponseHead
 from threadserve.http1.lines cimport HeadLines
 
 cdef int NONE, LENGTH, CHUNKED, UNTIL_CLOSE
 cdef int LENGTH_DIGITS, UNDECLARED
 cdef str HTTP_1_1
-cdef bytes CLOSE, CONTENT_LENGTH, CRLF, KEEP_ALIVE, LAST_CHUNK
+cdef bytes CLOSE, CONTENT_LENGTH, CRLF, KEEP_ALIVE, LAST_CHUNK, VERSION
 
 
 @cython.final
@@ -22,6 +22,7 @@ cdef class Writer:
     cdef public bint keep_alive
 
     cpdef Py_ssize_t prepare(self, object status, object fields) except -2
+    cpdef prepare_checked(self, ResponseHead head)
     cdef _add(self, tuple field)
     cdef _declare_length(self, bytes value)
     cpdef announce_trailers(self)

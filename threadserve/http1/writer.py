@@ -18,13 +18,14 @@ from threadserve.http.fields import (
     length_of,
     own_field,
 )
-from threadserve.http.head import HTTP_1_1, RequestHead
+from threadserve.http.head import HTTP_1_1, RequestHead, ResponseHead
 from threadserve.http1.lines import CRLF, DECIDED_HERE, HeadLines, field_line, field_lines, status_line, without_field
 from threadserve.types import Field, Headers
 
 CLOSE = b"connection: close\r\n\r\n"
 KEEP_ALIVE = b"connection: keep-alive\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+VERSION = b"HTTP/1.1 "
 
 
 class Framing(IntEnum):
@@ -130,6 +131,18 @@ class Writer:
         self._length = length_of(value, self._length)
         if is_first:
             self._pieces.append(b"content-length: %d\r\n" % self._length)
+
+    def prepare_checked(self, head: ResponseHead) -> None:
+        """Takes a head that needs no look at its fields."""
+        default = self._lines.default
+        for name in head.replaces:
+            default = without_field(name, default)
+        self._pieces = [VERSION, head.text, default]
+        self._status = head.status
+        self._length = head.length
+        self._trails = False
+        if head.closes:
+            self.keep_alive = False
 
     def announce_trailers(self) -> None:
         """Has the body be chunked, and end in trailers."""

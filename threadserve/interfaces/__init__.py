@@ -1,5 +1,1 @@
 """The application's side of the server: loading it, its lifespan, and the interfaces that it may have."""
-
-from threadserve.interfaces.wsgi.bridge import WSGIBridge
-
-__all__ = ["WSGIBridge"]

@@ -31,8 +31,8 @@ from threadserve.interfaces.importing import Imported
 from threadserve.interfaces.kept_by_framework import kept_by_framework
 from threadserve.interfaces.log_handlers import of_first_instance_only
 from threadserve.interfaces.project_copies import ProjectCopies, can_be_copied, mistake_in, project_of, why_shared
-from threadserve.interfaces.wsgi.bridge import WSGIBridge
 from threadserve.types import ASGIApp
+from threadserve.wsgi.middleware import WSGIMiddleware
 
 logger = logging.getLogger("threadserve.error")
 
@@ -42,14 +42,14 @@ ADAPTERS: dict[str, Callable[[Any], ASGIApp]] = {"asgi2": ASGI2Adapter, "channel
 class AppSource:
     """Loads the application, once or once per thread.
 
-    `interface` is what the application speaks, no longer "auto" once it is loaded, `bridge` what calls it if that
+    `interface` is what the application speaks, no longer "auto" once it is loaded, `wsgi` what calls it if that
     is "wsgi", with its threads started, and `shared_because` why several threads share one instance, if they do. The
     loading lock guards all attributes; what is to be read without it is settled once every thread has loaded.
     """
 
     def __init__(self, config: Config) -> None:
         self.interface: Literal["auto", "asgi3", "asgi2", "wsgi", "channels"] = config.interface
-        self.bridge: WSGIBridge | None = None
+        self.wsgi: WSGIMiddleware | None = None
         self.shared_because = ""
         self._config = config
         self._name = config.app if isinstance(config.app, str) else _name_of(config.app)
@@ -74,7 +74,7 @@ class AppSource:
 
     def check(self) -> None:
         """Raises `ThreadsStuck` when the threads that call a WSGI application do not come back."""
-        if self.bridge is not None and self.bridge.pool.is_worn_out:
+        if self.wsgi is not None and self.wsgi.pool.is_worn_out:
             raise ThreadsStuck("every thread that calls the WSGI application is stuck: terminating process")
 
     def stop(self, timeout: float) -> bool:
@@ -84,7 +84,7 @@ class AppSource:
         """
         if self._copies is not None:
             self._copies.end()
-        return self.bridge is None or self.bridge.stop(timeout)
+        return self.wsgi is None or self.wsgi.stop(timeout)
 
     def import_threadsafe(self) -> None:
         """Imports the application before it is loaded, which then raises what is wrong with it."""
@@ -104,23 +104,23 @@ class AppSource:
         with self._loading_lock, self._imported.by_this_thread():
             app = self._load_first() if self._first is None else self._load_next(number)
             if self.interface == "wsgi":
-                return self._bridge_to(app)
+                return self._in_pool(app)
             adapter = ADAPTERS.get(self.interface)
             return app if adapter is None else adapter(app)
 
-    def _bridge_to(self, app: Any) -> WSGIBridge:
-        """The one bridge to the one instance, for all loops."""
-        if self.bridge is None:
+    def _in_pool(self, app: Any) -> WSGIMiddleware:
+        """What calls the one instance, for all loops."""
+        if self.wsgi is None:
             config = self._config
-            self.bridge = WSGIBridge(
+            self.wsgi = WSGIMiddleware(
                 app,
                 threads=config.wsgi_thread_count,
                 queue=config.wsgi_queue,
                 timeout_request=config.timeout_request,
                 is_multiprocess=config.worker_count > 1,
             )
-            self.bridge.pool.start()
-        return self.bridge
+            self.wsgi.pool.start()
+        return self.wsgi
 
     def _load_first(self) -> Any:
         """Loads for the first thread. What failed for it fails for the others without being tried again."""

@@ -20,8 +20,6 @@ from typing import NamedTuple, Protocol, cast
 
 JSON = "json"
 NOTHING = "-"
-# The key, in the head of a response, of the values that a format wants of a WSGI application's environ.
-ENVIRON = "threadserve.environ"
 
 TOKEN = re.compile(r"%(?:%|\((?P<name>[^()]*)\)(?P<style>[-#0 +]*\d{0,3}(?:\.\d{1,3})?[a-z])|)")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

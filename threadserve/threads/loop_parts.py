@@ -10,13 +10,13 @@ from threadserve.http.runner import ASGIRunner
 from threadserve.http1.connection import H1Connection
 from threadserve.http1.lines import HeadLines
 from threadserve.http1.protocol import HTTP1
-from threadserve.interfaces.wsgi.bridge import WSGIBridge
-from threadserve.interfaces.wsgi.runner import WSGIRunner
 from threadserve.proxies.protocol import Announced
 from threadserve.threads.opening import MakeConnection
 from threadserve.tls.certificates import LoopTls
 from threadserve.uncounted import exempt_from_counting
 from threadserve.websocket.beginning import websocket_beginner
+from threadserve.wsgi.middleware import WSGIMiddleware
+from threadserve.wsgi.runner import WSGIRunner
 
 # With these modules, everything is imported that a request calls.
 exempt_from_counting()
@@ -48,6 +48,6 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
 
 def runner_for(serves: Serves, context: LoopContext) -> ASGIRunner | WSGIRunner:
     """What calls the application: a WSGI one past the messages of ASGI, unless those are traced."""
-    if isinstance(serves.app, WSGIBridge):
-        return WSGIRunner(serves.app, context)
+    if isinstance(serves.app, WSGIMiddleware):
+        return WSGIRunner(serves.app.pool, context)
     return ASGIRunner(serves.app, context.registry, context.start_task)

@@ -8,12 +8,12 @@ from asgiref.wsgi import WsgiToAsgi
 from fastapi import FastAPI, Response
 from pages import site
 
-from threadserve.interfaces import WSGIBridge
+from threadserve import wsgi
 
 app = FastAPI()
 app.mount("/a2wsgi", WSGIMiddleware(site))
 app.mount("/asgiref", WsgiToAsgi(site))
-app.mount("/bridge", WSGIBridge(site, threads=1))
+app.mount("/ours", wsgi.WSGIMiddleware(site, threads=1))
 instance = secrets.token_hex()
 
 

@@ -1,102 +1,62 @@
 """One call of a WSGI application, as PEP 3333 has it.
 
 Runs on the pool thread that took the job, and belongs to it, but for `give_up_threadsafe`. It never touches a loop:
-what it has to say goes to a `Port` through `post`.
+what it has to say goes to a `ResponseSink`.
 """
 
 import contextvars
 import logging
 import reprlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from math import inf
 from time import monotonic
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
-from threadserve.http.fields import CONTENT_LENGTH, UNDECLARED
-from threadserve.interfaces.wsgi.answers import FAILED, GIVEN_UP, Answer
-from threadserve.interfaces.wsgi.body import Collected, input_stream
-from threadserve.interfaces.wsgi.channel import Channel, Post
-from threadserve.interfaces.wsgi.environ import EnvironMaker, values_of
-from threadserve.interfaces.wsgi.fields import KnownFields
-from threadserve.interfaces.wsgi.file_wrapper import FileWrapper, OpenFile
-from threadserve.logging.access_format import ENVIRON
-from threadserve.types import Message, Scope
+from threadserve.http.fields import UNDECLARED
+from threadserve.http.head import ResponseHead
+from threadserve.wsgi.body import Collected, input_stream
+from threadserve.wsgi.environ import EnvironMaker, values_of
+from threadserve.wsgi.file_wrapper import FileWrapper
+from threadserve.wsgi.response import BUSY, BUSY_TEXT, FAILED, FAILED_TEXT, KnownLines
+from threadserve.wsgi.sink import Channel, Environ, ResponseSink, Sleeper
 
 logger = logging.getLogger("threadserve.error")
 
 # A finished result up to this size goes to the loop at once, and its thread is free; more is held by the thread.
 FINISHED_LIMIT = 1024 * 1024
-# No body is sent with these, nor to HEAD, whatever the application returns (RFC 9110 section 6.4.1).
-BODYLESS = frozenset({204, 304})
-
 WSGIApp = Callable[..., Iterable[bytes]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 
 
-class Answers(Protocol):
-    """Where a port's loop takes whole responses, several at a time."""
+class ThreadCache:
+    """What a pool thread keeps from call to call: the application, and what it has learnt about headers.
 
-    def answer_threadsafe(self, finish: Callable[[Answer], None], answer: Answer) -> bool:
-        """Has `finish(answer)` called on the loop; returns whether `wake_threadsafe` must follow before long."""
-        ...
-
-    def wake_threadsafe(self) -> None:
-        """Has the loop take the answers there are."""
-        ...
-
-
-class Port(Protocol):
-    """The loop's side of a call. What `post` is given is called on the loop's thread, in order.
-
-    `environ_names` are variables that the access log wants: the head of the response brings their values as `ENVIRON`.
+    `since` is the monotonic time from which it counts how long the call at hand takes: infinite while the client is
+    waited for. `owed` counts the responses that a loop has not been woken for yet.
     """
 
-    post: Post
-    sends_files: bool
-    environ_names: Sequence[str]
-    answers: Answers | None
-
-    def finish(self, answer: Answer) -> None:
-        """The whole response."""
-        ...
-
-    def open(self, channel: Channel) -> None:
-        """The call goes on over this channel."""
-        ...
-
-    def send_file(self, start: Message, file: OpenFile) -> None:
-        """A response whose body is a file, to be closed then. Called only where `sends_files`."""
-        ...
-
-    def give_up(self, answer: Answer) -> None:
-        """The call does not come back: this is the answer where there is none yet."""
-        ...
-
-
-class Memory:
-    """What a pool thread keeps from call to call: the application, what it has learnt about headers, and which loop is
-    still to be woken for how many answers (see `pool.Memory`).
-    """
+    __slots__ = ("_debtor", "app", "environs", "lines", "owed", "since")
 
     def __init__(self, app: WSGIApp, is_multiprocess: bool) -> None:
         self.app = app
         self.environs = EnvironMaker(is_multiprocess)
-        self.fields = KnownFields()
+        self.lines = KnownLines()
+        self.since = inf
         self.owed = 0
-        self._debtor: Answers | None = None
+        self._debtor: Sleeper | None = None
 
-    def owe(self, answers: Answers) -> None:
-        """Notes that an answer is not on its way yet."""
-        if self._debtor is not answers:
+    def owe(self, debtor: Sleeper) -> None:
+        """Notes that a loop is to be woken for a response, or for another."""
+        if self._debtor is not debtor:
             self.settle()
-            self._debtor = answers
+            self._debtor = debtor
         self.owed += 1
 
     def settle(self) -> None:
-        """See `pool.Memory`."""
+        """Wakes the loop for the responses that it is owed. Raises nothing."""
         debtor, self._debtor, self.owed = self._debtor, None, 0
         if debtor is not None:
             try:
@@ -107,24 +67,21 @@ class Memory:
 
 
 class Call:
-    """A request on its way through an application; `body` is None where it has none.
-
-    `since` is for the pool, which sets it when the call begins: infinite while the client is waited for.
-    """
+    """A request on its way through an application; `body` is None where it has none."""
 
     __slots__ = (
-        "_body", "_channel", "_declared", "_environ", "_is_begun", "_is_finished", "_is_too_long", "_memory", "_scope",
-        "_sent", "_start", "port", "since",
+        "_body", "_cache", "_channel", "_environ", "_head", "_is_begun", "_is_finished", "_is_head", "_is_too_long",
+        "_length", "_scope", "_sent", "sink",
     )  # fmt: skip
 
-    def __init__(self, port: Port, scope: Scope, body: Collected | None) -> None:
-        self.since = inf
-        self.port = port
+    def __init__(self, sink: ResponseSink, scope: dict[str, Any], body: Collected | None) -> None:
+        self.sink = sink
         self._scope = scope
         self._body = body
-        self._start: Message | None = None
+        self._is_head = scope["method"] == "HEAD"
+        self._head: ResponseHead | None = None
         self._environ: dict[str, Any] | None = None
-        self._declared = UNDECLARED
+        self._length = UNDECLARED
         self._channel: Channel | None = None
         self._is_begun = False
         self._is_finished = False
@@ -135,21 +92,32 @@ class Call:
         return f"{self._scope['method']} {self._scope['path']}"
 
     def give_up_threadsafe(self) -> None:
-        """See `Job`: answers 504 if nothing has been answered."""
+        """Answers 504 in place of a call that does not come back, if nothing has been answered."""
         try:
-            self.port.post(self.port.give_up, GIVEN_UP)
-        except (MailboxClosed, RuntimeError):
+            self.sink.post_threadsafe(self.sink.give_up)
+        except ClientDisconnected:
             return
 
-    def run(self, memory: Memory) -> None:
-        """See `Job`. Each call has a context of its own, in which what it raises is logged; the answer then is 500.
+    def refuse(self) -> None:
+        """Answers 503 on the loop's thread, in place of a call that is not made."""
+        self.drop_body()
+        self.sink.respond(BUSY, BUSY_TEXT, ())
 
-        That goes for `SystemExit` and `KeyboardInterrupt` too, which would end nothing but this thread.
+    def drop_body(self) -> None:
+        """Lets go of the request's body, of a call that is not made."""
+        if self._body is not None:
+            self._body.file.close()
+
+    def run(self, cache: ThreadCache) -> None:
+        """Makes the call, on a pool thread. Raises nothing.
+
+        Each call has a context of its own, in which what it raises is logged; the answer then is 500. That goes for
+        `SystemExit` and `KeyboardInterrupt` too, which would end nothing but this thread.
         """
         file = BytesIO() if self._body is None else self._body.file
         context = contextvars.Context()
         try:
-            context.run(self._run, memory, file)
+            context.run(self._run, cache, file)
         except ClientDisconnected:
             self._fail()
         except BaseException as error:
@@ -158,17 +126,17 @@ class Call:
         finally:
             file.close()
 
-    def _run(self, memory: Memory, file: BinaryIO) -> None:
-        self._memory = memory
+    def _run(self, cache: ThreadCache, file: BinaryIO) -> None:
+        self._cache = cache
         length = None
         body = self._body
         if body is not None:
             length = None if body.more else body.size
             file = input_stream(body, self._read_more)
-        environ = memory.environs.make(self._scope, file, length)
-        if self.port.environ_names:
+        environ = cache.environs.make(self._scope, file, length)
+        if self.sink.environ_names:
             self._environ = environ
-        result = memory.app(environ, self.start_response)
+        result = cache.app(environ, self.start_response)
         try:
             self._respond(result)
         finally:
@@ -191,13 +159,9 @@ class Call:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None
-        elif self._start is not None:
+        elif self._head is not None:
             raise AssertionError("start_response was called a second time, without exc_info")
-        known = self._memory.fields
-        fields, declared = known.fields(headers)
-        code = known.status(status)
-        self._declared = declared
-        self._start = {"type": "http.response.start", "status": code, "headers": fields}
+        self._take_head(self._cache.lines.head(status, headers))
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -215,7 +179,7 @@ class Call:
             self._iterate(result)
         elif not self._send_file(result):
             # A file may have grown since the application looked at its size.
-            self._iterate(result if self._declared < 0 else result.beginning(self._declared))
+            self._iterate(result if self._length < 0 else result.beginning(self._length))
 
     def _finish_or_stream(self, body: bytes) -> None:
         """Sends what is there as a whole, and all that there is."""
@@ -229,10 +193,16 @@ class Call:
             self._stream(body)
         self._end()
 
+    def _take_head(self, head: ResponseHead) -> None:
+        self._head = head
+        self._length = head.length
+
     def _declare(self, size: int) -> None:
         """Adds the length of a whole body to a head that has none and is not out yet."""
-        if not self._is_begun and self._declared < 0:
-            self._started()["headers"].append((CONTENT_LENGTH, b"%d" % size))
+        head = self._started()
+        if not self._is_begun and head.length < 0 and head.status != 204:
+            head.text += b"content-length: %d\r\n" % size
+            head.length = size
 
     def _iterate(self, result: Iterable[bytes]) -> None:
         """Sends the pieces as they come (PEP 3333, "Buffering and Streaming"): none waits for the next.
@@ -249,11 +219,11 @@ class Call:
                 continue
             if self._is_finished:
                 self._report_excess()
-            elif not self._is_begun and len(piece) == self._declared <= FINISHED_LIMIT:
+            elif not self._is_begun and len(piece) == self._length <= FINISHED_LIMIT:
                 self._finish(plain(piece))
             else:
                 self._stream(plain(piece))
-            if self._is_too_long or self._is_bodyless:
+            if self._is_too_long or self._is_bodyless():
                 break
         if self._is_begun:
             self._end()
@@ -262,94 +232,82 @@ class Call:
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Hands a file over, and with it the waiting for the client, where that can be done."""
-        if self._is_begun or self._channel is not None or not self.port.sends_files:
+        head = self._started()
+        if self._is_begun or self._channel is not None or not self.sink.sends_files:
             return False
         file = wrapper.open_again()
         if file is None:
             return False
-        start = self._outgoing()
-        if 0 <= self._declared < file.size:
-            file = file._replace(size=self._declared)
-        elif self._declared > file.size and not self._is_bodyless:
+        if 0 <= self._length < file.size:
+            file = file._replace(size=self._length)
+        elif self._length > file.size and not self._is_bodyless():
             file.file.close()
             return False
         self._is_finished = True
         try:
-            self._post(self.port.send_file, start, file)
+            self.sink.post_threadsafe(self.sink.send_file, head, file, self._told())
         except ClientDisconnected:
             file.file.close()
             raise
         return True
 
-    def _started(self) -> Message:
-        if self._start is None:
+    def _started(self) -> ResponseHead:
+        if self._head is None:
             raise AssertionError("the application sent a body, or ended, without calling start_response")
-        return self._start
+        return self._head
 
-    def _outgoing(self) -> Message:
-        """The head as it goes to the loop."""
-        start = self._started()
-        if self._environ is not None:
-            start[ENVIRON] = values_of(self.port.environ_names, self._environ)
-        return start
+    def _told(self) -> Environ:
+        """What the access log is told of the environ, as it is when the response begins."""
+        return () if self._environ is None else values_of(self.sink.environ_names, self._environ)
 
-    @property
     def _is_bodyless(self) -> bool:
-        return self._scope["method"] == "HEAD" or self._started()["status"] in BODYLESS
+        """Whether no body is sent, whatever the application returns (RFC 9110 section 6.4.1)."""
+        status = self._started().status
+        return self._is_head or status == 204 or status == 304
 
     def _finish(self, body: bytes) -> None:
         """Sends the whole response at once, which leaves this thread free."""
-        start = self._outgoing()
-        if self._declared >= 0 and self._declared != len(body) and not self._is_bodyless:
+        head = self._started()
+        if self._length >= 0 and self._length != len(body) and not self._is_bodyless():
             body = self._fitting(body)
-            if len(body) < self._declared:
-                self._stream_from(start, body)
+            if len(body) < self._length:
+                self._stream_from(head, body)
                 self._end()
                 return
         self._is_finished = True
-        if self._channel is None:
-            self._answer(Answer(start, body))
+        channel = self._channel
+        if channel is None:
+            sleeper = self.sink.respond_threadsafe(head, body, self._told())
+            if sleeper is not None:
+                self._cache.owe(sleeper)
             return
         if body:
             self._declare(len(body))
-        self._channel.start_threadsafe(start)
+        channel.start_threadsafe(head, self._told())
         if body:
-            self._channel.write_threadsafe(body)
-        self._channel.end_threadsafe()
-
-    def _answer(self, answer: Answer) -> None:
-        port = self.port
-        answers = port.answers
-        if answers is None:
-            self._post(port.finish, answer)
-            return
-        try:
-            is_owed = answers.answer_threadsafe(port.finish, answer)
-        except (MailboxClosed, RuntimeError):
-            raise ClientDisconnected("the loop has ended, and its connections with it") from None
-        if is_owed:
-            self._memory.owe(answers)
+            channel.write_threadsafe(body)
+        channel.end_threadsafe()
 
     def _stream(self, piece: bytes) -> None:
-        start = self._started() if self._is_begun else self._outgoing()
-        if self._declared >= 0 and not self._is_bodyless:
+        head = self._started()
+        if self._length >= 0 and not self._is_bodyless():
             piece = self._fitting(piece)
             if not piece and self._is_begun:
                 return
-        self._stream_from(start, piece)
+        self._stream_from(head, piece)
 
-    def _stream_from(self, start: Message, piece: bytes) -> None:
+    def _stream_from(self, head: ResponseHead, piece: bytes) -> None:
         channel = self._open_channel()
         if not self._is_begun:
             self._is_begun = True
-            channel.start_threadsafe(start)
-        self.since = inf
+            channel.start_threadsafe(head, self._told())
+        self._cache.since = inf
         channel.write_threadsafe(piece)
-        self.since = monotonic()
+        self._cache.since = monotonic()
 
     def _fitting(self, piece: bytes) -> bytes:
         """As much of a piece as the declared length leaves room for."""
-        room = self._declared - self._sent
+        room = self._length - self._sent
         if len(piece) > room:
             self._report_excess()
             piece = piece[:room]
@@ -358,21 +316,21 @@ class Call:
 
     def _report_excess(self) -> None:
         """Logs, once, that there is more of a body than its declared length."""
-        if not self._is_too_long and not self._is_bodyless:
+        if not self._is_too_long and not self._is_bodyless():
             self._is_too_long = True
             logger.error(
                 "Response content longer than Content-Length: %s declared %d bytes, and the rest is not sent.",
-                self, self._declared,
+                self, self._length,
             )  # fmt: skip
 
     def _end(self) -> None:
         """Ends a response that is under way; one that is shorter than it should be by ending the connection."""
         self._is_finished = True
-        is_short = self._sent < self._declared and not self._is_bodyless
+        is_short = self._sent < self._length and not self._is_bodyless()
         if is_short:
             logger.error(
                 "Response content shorter than Content-Length: %s declared %d bytes and gave %d. The connection ends.",
-                self, self._declared, self._sent,
+                self, self._length, self._sent,
             )  # fmt: skip
         self._open_channel().end_threadsafe(failed=is_short)
 
@@ -384,32 +342,25 @@ class Call:
         if self._is_begun:
             self._open_channel().end_threadsafe(failed=True)
             return
-        self._start = {**FAILED.start, "headers": [*FAILED.start["headers"]]}
-        self._declared = UNDECLARED
+        self._take_head(ResponseHead(FAILED.status, FAILED.text, FAILED.length, FAILED.closes, FAILED.replaces))
         try:
-            self._finish(FAILED.body)
+            self._finish(FAILED_TEXT)
         except ClientDisconnected:
             return
 
     # The way to the loop.
 
     def _read_more(self) -> bytes:
-        self.since = inf
+        self._cache.since = inf
         more = self._open_channel().read_threadsafe()
-        self.since = monotonic()
+        self._cache.since = monotonic()
         return more
 
     def _open_channel(self) -> Channel:
         if self._channel is None:
-            self._channel = Channel(self.port.post, body_follows=self._body is not None and self._body.more)
-            self._post(self.port.open, self._channel)
+            self._channel = Channel(self.sink, body_follows=self._body is not None and self._body.more)
+            self.sink.post_threadsafe(self.sink.open, self._channel)
         return self._channel
-
-    def _post(self, call: Callable[..., object], *args: Any) -> None:
-        try:
-            self.port.post(call, *args)
-        except (MailboxClosed, RuntimeError):
-            raise ClientDisconnected("the loop has ended, and its connections with it") from None
 
 
 def plain(piece: Any) -> bytes:

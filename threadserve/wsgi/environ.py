@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
-from threadserve.interfaces.wsgi.file_wrapper import FileWrapper
-from threadserve.types import Headers, Scope
+from threadserve.types import Headers
+from threadserve.wsgi.file_wrapper import FileWrapper
 
 KNOWN_LIMIT = 256
 # What a scope may lack (ASGI HTTP spec 2.5).
@@ -22,8 +22,11 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 class EnvironMaker:
     """Makes environs. `is_multiprocess` says whether other processes serve the same application.
 
-    An application is mounted below the scope's root path, or else below `$SCRIPT_NAME`, as under Gunicorn.
+    An application is mounted below the scope's root path, or else below `$SCRIPT_NAME`, as under Gunicorn, whether the
+    proxy before us has taken that prefix off the target or has left it on.
     """
+
+    __slots__ = ("_base", "_keys", "_mount")
 
     def __init__(self, is_multiprocess: bool) -> None:
         self._base: dict[str, Any] = {
@@ -38,7 +41,7 @@ class EnvironMaker:
         self._keys: dict[bytes, str] = {}
         self._mount = os.environ.get("SCRIPT_NAME", "")
 
-    def make(self, scope: Scope, body: BinaryIO, length: int | None) -> dict[str, Any]:
+    def make(self, scope: dict[str, Any], body: BinaryIO, length: int | None) -> dict[str, Any]:
         """The environ of one request, whose scope is complete.
 
         Nothing of the scope is read with `get`, which takes microseconds in free-threaded 3.13 where another thread has
@@ -49,7 +52,6 @@ class EnvironMaker:
         """
         environ = self._base.copy()
         environ["REQUEST_METHOD"] = scope["method"]
-        root = scope["root_path"] or self._mount
         raw_path: bytes = scope["raw_path"] or scope["path"].encode()
         query = scope["query_string"].decode("latin-1")
         environ["SCRIPT_NAME"] = ""
@@ -60,8 +62,8 @@ class EnvironMaker:
         environ["wsgi.url_scheme"] = scheme = scope["scheme"]
         environ["wsgi.input"] = body
         environ["wsgi.errors"] = sys.stderr
-        if root or "%" in target:
-            self._split_path(environ, scope, root)
+        if scope["root_path"] or self._mount or "%" in target:
+            self._split_path(environ, scope)
         if scheme == "https":
             environ["HTTPS"] = "on"
         self._add_addresses(environ, scope)
@@ -70,17 +72,22 @@ class EnvironMaker:
             environ["CONTENT_LENGTH"] = str(length)
         return environ
 
-    def _split_path(self, environ: dict[str, Any], scope: Scope, root: str) -> None:
+    def _split_path(self, environ: dict[str, Any], scope: dict[str, Any]) -> None:
         """SCRIPT_NAME and PATH_INFO: bytes as latin-1 text (PEP 3333, "Unicode Issues")."""
+        root = scope["root_path"]
         raw_path = scope["raw_path"]
         path = (scope["path"].encode() if raw_path is None else unquote_to_bytes(raw_path)).decode("latin-1")
-        mount = root.rstrip("/").encode().decode("latin-1")
-        if path == mount or path.startswith(f"{mount}/"):
-            path = path[len(mount) :]
+        mount = (root or self._mount).rstrip("/").encode().decode("latin-1")
+        path = below(mount, path)
+        if root and (rest := below(mount, path)) != path:
+            # The scope's path is the root path and the target, which has the prefix as well.
+            path = rest
+            target = environ["REQUEST_URI"][len(root.encode()) :]
+            environ["REQUEST_URI"] = environ["RAW_URI"] = target
         environ["SCRIPT_NAME"] = mount
         environ["PATH_INFO"] = path
 
-    def _add_addresses(self, environ: dict[str, Any], scope: Scope) -> None:
+    def _add_addresses(self, environ: dict[str, Any], scope: dict[str, Any]) -> None:
         server, client = scope["server"], scope["client"]
         if server is not None and server[1] is not None:
             environ["SERVER_NAME"] = server[0]
@@ -118,6 +125,11 @@ class EnvironMaker:
         # Bytes of this thread's own: on free-threaded builds, looking up those of another thread takes a lock.
         self._keys[bytes(bytearray(name))] = key = sys.intern(key)
         return key
+
+
+def below(mount: str, path: str) -> str:
+    """What is left of a path below this one, or all of it."""
+    return path[len(mount) :] if path == mount or path.startswith(mount + "/") else path
 
 
 def values_of(names: Sequence[str], environ: dict[str, Any]) -> tuple[bytes | None, ...]:

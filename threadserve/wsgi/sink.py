@@ -1,35 +1,107 @@
-"""Between a call on a pool thread and its request's loop, once the call does more than give a whole response at once.
+"""Where the response of a call goes, and how a call that has more to say than that talks with its request's loop.
 
-The pool thread calls what is named `*_threadsafe`, and waits there for the client; the loop thread runs `serve`. What
-passes is guarded by the channel's own lock, which is held for a few lines. The loop is woken once for all that has
-gathered meanwhile.
+A `ResponseSink` belongs to the loop and runs on its thread, but for what is named `*_threadsafe`. A `Channel` is
+between the two: the pool thread calls what is named `*_threadsafe`, and waits there for the client; the loop thread
+runs `serve`. What passes is guarded by the channel's own lock, which is held for a few lines. The loop is woken once
+for all that has gathered meanwhile.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
-from threadserve.interfaces.wsgi.answers import Answer
-from threadserve.types import Message, Receive, Send
+from threadserve.http.head import ResponseHead
+from threadserve.types import Message
+from threadserve.wsgi.file_wrapper import OpenFile
 
 HIGH_WATER = 262144
 # For how many seconds a call waits for its client to send more of its body, or to take what fits under the mark.
 PATIENCE = 120.0
 
-Post = Callable[..., object]
+Environ = tuple[bytes | None, ...]
+
+
+class Sleeper(Protocol):
+    """A loop that may be asleep."""
+
+    def wake_threadsafe(self) -> None:
+        """Has it take the responses there are. Raises what posting to it raises."""
+        ...
+
+
+class ResponseSink:
+    """Takes the response of one call, whole or in pieces.
+
+    `post` has a call made on the loop, in order. `environ_names` are variables that the access log wants of the call's
+    environ; their values come with the head. `sends_files` says whether `send_file` may be called.
+    """
+
+    __slots__ = ("environ_names", "post", "sends_files")
+
+    post: Callable[..., object]
+    environ_names: Sequence[str]
+    sends_files: bool
+
+    # From the pool thread.
+
+    def respond_threadsafe(self, head: ResponseHead, body: bytes, environ: Environ) -> Sleeper | None:
+        """Has `respond` called; returns whom the caller must wake for it before long, if anyone.
+
+        Raises `ClientDisconnected` where the loop has ended.
+        """
+        self.post_threadsafe(self.respond, head, body, environ)
+        return None
+
+    def post_threadsafe(self, call: Callable[..., object], *args: Any) -> None:
+        """Has the loop make a call. Raises `ClientDisconnected` where it has ended."""
+        try:
+            self.post(call, *args)
+        except (MailboxClosed, RuntimeError):
+            raise ClientDisconnected("the loop has ended, and its connections with it") from None
+
+    # On the loop's thread.
+
+    def respond(self, head: ResponseHead, body: bytes, environ: Environ) -> None:
+        """The whole response."""
+        raise NotImplementedError
+
+    def open(self, channel: "Channel") -> None:
+        """The call goes on over this channel."""
+        raise NotImplementedError
+
+    def send_file(self, head: ResponseHead, file: OpenFile, environ: Environ) -> None:
+        """A response whose body is a file, to be closed then."""
+        raise NotImplementedError
+
+    def give_up(self) -> None:
+        """The call does not come back: 504 is the answer where there is none yet."""
+        raise NotImplementedError
+
+    # Called by a channel.
+
+    async def receive(self) -> Message:
+        """The next of the request's body, or its client's leaving, as in ASGI."""
+        raise NotImplementedError
+
+    async def start(self, head: ResponseHead, environ: Environ) -> None:
+        """Begins a response, whose body follows."""
+        raise NotImplementedError
+
+    async def send(self, body: bytes, more: bool) -> None:
+        """Sends a part of the body, and returns when the client has room for more."""
+        raise NotImplementedError
 
 
 class Channel:
-    """One call's way to its client. `post` has a call made on the loop; `body_follows` says that there is more of the
-    request's body to receive.
-    """
+    """The way between a call and its client. `body_follows` says that more of the request's body is to come."""
 
-    def __init__(self, post: Post, *, body_follows: bool) -> None:
-        self._post = post
+    def __init__(self, sink: ResponseSink, *, body_follows: bool) -> None:
+        self._sink = sink
         self._channel_lock = threading.Lock()
         self._turn = threading.Condition(self._channel_lock)
-        self._start: Message | None = None
+        self._head: tuple[ResponseHead, Environ] | None = None
         self._pieces: list[bytes | memoryview] = []
         self._unsent = 0
         self._ended = False
@@ -42,14 +114,14 @@ class Channel:
         self._called = asyncio.Event()
         self._is_begun = False
         self._is_complete = False
-        self._answer_instead: Answer | None = None
+        self._answer_instead: tuple[ResponseHead, bytes] | None = None
 
     # From the pool thread.
 
-    def start_threadsafe(self, message: Message) -> None:
+    def start_threadsafe(self, head: ResponseHead, environ: Environ) -> None:
         """Begins the response; the head goes out with what comes next."""
         with self._turn:
-            self._start = message
+            self._head = head, environ
 
     def write_threadsafe(self, data: bytes) -> None:
         """Sends a piece of the body, and returns when the client has taken most of what was sent before.
@@ -107,33 +179,32 @@ class Channel:
 
     def _call_loop(self) -> None:
         try:
-            self._post(self._called.set)
-        except (MailboxClosed, RuntimeError):
-            # The loop is closed, and the client's connection with it.
+            self._sink.post_threadsafe(self._called.set)
+        except ClientDisconnected:
             self._gone = True
 
     # On the loop's thread.
 
-    async def serve(self, receive: Receive, send: Send, *, watches: bool) -> bool:
+    async def serve(self, *, watches: bool) -> bool:
         """Does what the call asks for, to its end; returns whether the response is complete.
 
         With `watches` a client's leaving is looked for while the response streams, for servers whose `send` does not
-        tell it. Raises what `receive` and `send` raise.
+        tell it. Raises what the sink's `receive` and `send` raise.
         """
         watching: asyncio.Task[None] | None = None
         try:
-            while await self._serve_next(receive, send):
+            while await self._serve_next():
                 if watches and watching is None and self._is_begun and not self._body_follows:
-                    watching = asyncio.create_task(self._watch(receive))
+                    watching = asyncio.create_task(self._watch())
         finally:
             self.break_off()
             if watching is not None:
                 watching.cancel()
         return self._is_complete
 
-    def answer_instead(self, answer: Answer) -> None:
+    def answer_instead(self, head: ResponseHead, body: bytes) -> None:
         """Gives up the call, and answers this if nothing has been sent."""
-        self._answer_instead = answer
+        self._answer_instead = head, body
         self.break_off()
 
     def on_client_gone(self) -> None:
@@ -149,44 +220,45 @@ class Channel:
             self._turn.notify_all()
         self._called.set()
 
-    async def _serve_next(self, receive: Receive, send: Send) -> bool:
+    async def _serve_next(self) -> bool:
         """Waits for the call and does what it asks for; returns whether there may be more."""
         await self._called.wait()
         self._called.clear()
         with self._turn:
-            start, self._start = self._start, None
+            head, self._head = self._head, None
             pieces, self._pieces = self._pieces, []
             wants_body, self._wants_body = self._wants_body, False
             ended = self._ended
         if self._gone:
             if self._answer_instead is not None and not self._is_begun:
-                await self._send(send, self._answer_instead.start, [self._answer_instead.body], more=False)
+                instead, text = self._answer_instead
+                await self._send((instead, ()), [text], more=False)
             return False
         more = not ended or self._failed
         try:
             # A call that has ended waits for nobody.
             async with asyncio.timeout(None if ended else PATIENCE):
-                if pieces or start is not None or not more:
-                    await self._send(send, start, pieces, more=more)
+                if pieces or head is not None or not more:
+                    await self._send(head, pieces, more=more)
                     self._make_room(sum(map(len, pieces)))
                 if wants_body:
-                    await self._give_body(receive)
+                    await self._give_body()
         except TimeoutError:
             raise ClientDisconnected(f"the client has kept the call waiting for {PATIENCE:g} seconds") from None
         return not ended
 
     async def _send(
-        self, send: Send, start: Message | None, pieces: Sequence[bytes | memoryview], *, more: bool
+        self, head: tuple[ResponseHead, Environ] | None, pieces: Sequence[bytes | memoryview], *, more: bool
     ) -> None:
-        if start is not None:
+        if head is not None:
             self._is_begun = True
-            await send(start)
+            await self._sink.start(*head)
             # A body that came in pieces is framed as one, also where all of it has gathered before the head went out.
             if pieces:
-                await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": True})
+                await self._sink.send(b"".join(pieces), True)
                 pieces = ()
         if pieces or not more:
-            await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": more})
+            await self._sink.send(b"".join(pieces), more)
         self._is_complete = not more
 
     def _make_room(self, size: int) -> None:
@@ -194,8 +266,8 @@ class Channel:
             self._unsent -= size
             self._turn.notify_all()
 
-    async def _give_body(self, receive: Receive) -> None:
-        message = await receive()
+    async def _give_body(self) -> None:
+        message = await self._sink.receive()
         if message["type"] == "http.disconnect":
             self.break_off()
             return
@@ -204,7 +276,7 @@ class Channel:
             self._body_follows = message.get("more_body", False)
             self._turn.notify_all()
 
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
+    async def _watch(self) -> None:
+        while (await self._sink.receive())["type"] != "http.disconnect":
             pass
         self.break_off()

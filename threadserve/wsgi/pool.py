@@ -1,13 +1,9 @@
 """The threads that call WSGI applications.
 
-Any thread submits jobs; each pool thread takes them one after the other. The pool owns its threads and the queue of
-jobs, guarded by its own lock, which is held for a few lines and never while a job runs. It never touches a loop.
+Any thread submits calls; each pool thread takes them one after the other. The pool owns its threads and the queue of
+calls, guarded by its own lock, which is held for a few lines and never while a call runs. It never touches a loop.
 
-A thread that sleeps waits on a queue of its own. One that is woken wakes the next while there is more to do, so that a
-batch of jobs costs its sender one wake-up, and where one thread gets through a batch the others sleep on.
-
-While jobs take less time than waking a thread for them would, one thread is left to do them all, if the submitter looks
-back for jobs that are stuck behind one that takes longer after all.
+When a thread that sleeps is woken is the `WakingPolicy`'s to say.
 """
 
 import contextvars
@@ -16,21 +12,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from threadserve.interfaces.wsgi.stacks import stack_of
 from threadserve.logging.wording import counted
+from threadserve.wsgi.call import Call, ThreadCache
+from threadserve.wsgi.parking import Parking
+from threadserve.wsgi.stacks import stack_of
+from threadserve.wsgi.waking import WakingPolicy
 
 logger = logging.getLogger("threadserve.error")
 
-# Jobs are quick while one takes less than this on the average; longer ones count as no more than `LONGEST_COUNTED`.
-QUICK = 0.000_12
-LONGEST_COUNTED = 0.000_3
-WEIGHT = 1 / 16
-# For how long a thread is expected to come back for the next job.
-BRISK = 0.000_5
-# How many answers to quick jobs a thread may keep to itself.
+# For how many responses to quick calls a loop need not be woken yet.
 GATHERED = 8
 # How many threads may take the place of stuck ones, if the pool has no more itself, and for how many times the limit
 # the last thread there may be is stuck when the pool is given up.
@@ -42,46 +34,19 @@ LONGEST_LOOK = 1.0
 SCHEDULED = 10.0
 
 
-class Memory(Protocol):
-    """What a thread keeps to itself from job to job."""
-
-    owed: int
-
-    def settle(self) -> None:
-        """Sends what `owed` counts of answers that were made and kept back. Raises nothing."""
-        ...
-
-
-class Job(Protocol):
-    """One call of an application."""
-
-    since: float
-
-    def run(self, memory: Any) -> None:
-        """Makes the call, on a pool thread, which keeps `memory` from job to job. Raises nothing."""
-        ...
-
-    def give_up_threadsafe(self) -> None:
-        """Answers in place of a call that does not come back."""
-        ...
-
-
-AnyJob = TypeVar("AnyJob", bound=Job)
-
-
 class PoolThread:
-    """One thread: what it runs at the moment, and what wakes it. Its fields are guarded by the pool's lock."""
+    """One thread: the call it makes at the moment, and where it sleeps. Its fields are guarded by the pool's lock."""
 
-    __slots__ = ("began", "has_ended", "is_set_aside", "job", "stuck_since", "thread", "wake")
+    __slots__ = ("began", "cache", "call", "has_ended", "is_set_aside", "parking", "stuck_since", "thread")
 
-    def __init__(self) -> None:
-        self.job: Job | None = None
+    def __init__(self, cache: ThreadCache) -> None:
+        self.call: Call | None = None
         self.began = 0.0
+        self.cache = cache
         self.is_set_aside = False
         self.stuck_since = 0.0
         self.has_ended = False
-        # A lock would do, but waiting for one begins with turns of polling on free-threaded builds.
-        self.wake: SimpleQueue[None] = SimpleQueue()
+        self.parking = Parking()
         self.thread: threading.Thread | None = None
 
     def join(self, deadline: float) -> None:
@@ -91,36 +56,39 @@ class PoolThread:
 
 
 class Pool:
-    """A number of threads and a queue of at most `queue_limit` jobs that wait for one.
+    """A number of threads and a queue of at most `queue_limit` calls that wait for one.
 
-    `timeout` is for how many seconds a job may run before its thread is set aside and replaced, or None for ever. A
-    job's `since` is the monotonic time from which that counts. As many threads again, and `REPLACEMENTS` at least, may
-    take the place of others. `make_memory` makes what each thread keeps to itself.
+    `timeout` is for how many seconds a call may run before its thread is set aside and replaced, or None for ever. A
+    thread's `ThreadCache.since` is the time from which that counts. As many threads again, and `REPLACEMENTS` at least,
+    may take the place of others. `make_cache` makes what each thread keeps to itself.
     """
 
+    __slots__ = (
+        "_calls", "_count", "_has_stopped", "_is_started", "_is_stopped", "_is_unwatched", "_leaving", "_make_cache",
+        "_most", "_next_report", "_pool_lock", "_queue_limit", "_refused", "_set_aside", "_sleeping", "_taken",
+        "_threads", "_timeout", "_waking", "_watcher", "is_worn_out", "submitted",
+    )  # fmt: skip
+
     def __init__(
-        self, threads: int, queue_limit: int, timeout: float | None, make_memory: Callable[[], Memory]
+        self, threads: int, queue_limit: int, timeout: float | None, make_cache: Callable[[], ThreadCache]
     ) -> None:
         self._count = threads
         self._most = threads + max(threads, REPLACEMENTS)
         self._queue_limit = queue_limit
         self._timeout = timeout
-        self._make_memory = make_memory
+        self._make_cache = make_cache
         self._pool_lock = threading.Lock()
-        self._jobs: deque[Job] = deque()
+        self._calls: deque[Call] = deque()
         self._threads: list[PoolThread] = []
         self._sleeping: list[PoolThread] = []
-        self._latest: PoolThread | None = None
-        self._average = QUICK
-        self.is_quick = False
+        self._waking = WakingPolicy()
         self._taken = 0
-        # How many jobs have been taken into the queue so far.
+        # How many calls have been taken into the queue so far.
         self.submitted = 0
         self._set_aside: list[PoolThread] = []
         # Threads that had been set aside, have come back, and are about to end.
         self._leaving: list[PoolThread] = []
-        self._is_waking = False
-        # Whether the queue has jobs for which nobody looks back.
+        # Whether the queue has calls for which nobody looks back.
         self._is_unwatched = False
         self._is_stopped = False
         # Whether there is no thread left that is not stuck, and none is expected to come back.
@@ -145,40 +113,41 @@ class Pool:
             if self._timeout is not None:
                 self._watcher = run_thread("threadserve-wsgi-watch", self._watch, self._timeout)
 
-    def submit_threadsafe(self, jobs: list[AnyJob], *, looks_back: bool = False) -> list[AnyJob]:
-        """Has threads run the jobs; returns those for which too many are waiting already, or all when the threads end.
+    def submit_threadsafe(self, calls: list[Call], looks_back: bool = False) -> list[Call]:
+        """Has threads run the calls; returns those for which too many are waiting already, or all when the threads end.
 
         With `looks_back` the caller calls `look_threadsafe` a moment later.
         """
         if not self._is_started:
             self.start()
-        refused: list[AnyJob] = []
+        refused: list[Call] = []
+        now = time.monotonic()
         with self._pool_lock:
             room = self._room()
-            if room < len(jobs):
-                refused = jobs[room:]
-                jobs = jobs[:room]
-            self._jobs += jobs
+            if room < len(calls):
+                refused = calls[room:]
+                calls = calls[:room]
+            self._calls += calls
             self._is_unwatched = self._is_unwatched or not looks_back
-            self.submitted += len(jobs)
-            sleeper = None if looks_back and self._is_brisk() else self._next_sleeper()
+            self.submitted += len(calls)
+            sleeper = None if looks_back and self._waking.is_taken_soon(now) else self._next_sleeper()
         if sleeper is not None:
-            sleeper.wake.put(None)
+            sleeper.parking.wake_threadsafe()
         return refused
 
     def look_threadsafe(self, target: int) -> bool:
-        """Wakes another thread where of the first `target` jobs some are still waiting; returns whether any job is."""
+        """Wakes another thread where some of the first `target` calls still wait; returns whether any call does."""
+        now = time.monotonic()
         with self._pool_lock:
-            if not self._jobs:
+            if not self._calls:
                 return False
             if self._taken >= target:
                 return True
-            if not self._is_brisk():
-                # Those that are awake have met with something slow, and so will the next.
-                self._average, self.is_quick = LONGEST_COUNTED, False
+            if not self._waking.is_taken_soon(now):
+                self._waking.on_held_up()
             sleeper = self._next_sleeper()
         if sleeper is not None:
-            sleeper.wake.put(None)
+            sleeper.parking.wake_threadsafe()
         return True
 
     def report_refusal_threadsafe(self) -> None:
@@ -196,7 +165,10 @@ class Pool:
             counted(self._count, "WSGI thread is", "WSGI threads are"), counted(self._queue_limit, "call"),
         )  # fmt: skip
 
-    @property
+    def is_quick(self) -> bool:
+        """Whether calls have been quick of late (see `WakingPolicy`)."""
+        return self._waking.is_quick
+
     def is_idle(self) -> bool:
         """Whether all threads sleep, or did a moment ago."""
         return len(self._sleeping) >= self._count
@@ -212,7 +184,7 @@ class Pool:
             sleeping, self._sleeping = self._sleeping, []
             threads = self._threads + self._set_aside + self._leaving
         for sleeper in sleeping:
-            sleeper.wake.put(None)
+            sleeper.parking.wake_threadsafe()
         self._give_up_queue()
         deadline = time.monotonic() + timeout
         if self._watcher is not None:
@@ -220,7 +192,7 @@ class Pool:
         for each in threads:
             each.join(deadline)
         with self._pool_lock:
-            idle = [each for each in threads if each.job is None]
+            idle = [each for each in threads if each.call is None]
         for each in idle:
             each.join(deadline + SCHEDULED)
         left = sum(not each.has_ended for each in threads)
@@ -229,60 +201,54 @@ class Pool:
         return not left
 
     def _give_up_queue(self) -> None:
-        """Answers in place of the jobs that no thread will run; no other may come."""
+        """Answers in place of the calls that no thread will run; no other may come."""
         with self._pool_lock:
-            left_over = list(self._jobs)
-            self._jobs.clear()
-        for job in left_over:
-            job.give_up_threadsafe()
+            left_over = list(self._calls)
+            self._calls.clear()
+        for call in left_over:
+            call.give_up_threadsafe()
+            call.drop_body()
 
     def _room(self) -> int:
-        """How many more jobs may come, under the lock."""
+        """How many more calls may come, under the lock."""
         if self._is_stopped or self.is_worn_out:
             return 0
-        return max(0, self._queue_limit + len(self._sleeping) + self._is_waking - len(self._jobs))
-
-    def _is_brisk(self) -> bool:
-        """Whether a thread will come back for what is in the queue before another could be woken, under the lock."""
-        latest = self._latest
-        if not self.is_quick or latest is None or latest.job is None:
-            return False
-        return time.monotonic() - latest.began < BRISK
+        return max(0, self._queue_limit + len(self._sleeping) + self._waking.is_waking - len(self._calls))
 
     def _next_sleeper(self) -> PoolThread | None:
         """Whom to wake for what is in the queue, under the lock: one thread at a time."""
-        if self._is_waking or not self._sleeping or not self._jobs:
+        if self._waking.is_waking or not self._sleeping or not self._calls:
             return None
-        self._is_waking = True
+        self._waking.is_waking = True
         return self._sleeping.pop()
 
     def _start_thread(self) -> None:
-        self._threads.append(one := PoolThread())
+        self._threads.append(one := PoolThread(self._make_cache()))
         one.thread = run_thread(f"threadserve-wsgi-{len(self._threads)}", self._serve, one)
 
     # On the pool's threads.
 
     def _serve(self, one: PoolThread) -> None:
-        memory = self._make_memory()
-        while (job := self._take(one)) is not None:
-            job.run(memory)
-            del job
-            if memory.owed and (not self._jobs or not self.is_quick or memory.owed >= GATHERED):
-                memory.settle()
+        cache = one.cache
+        while (call := self._take(one)) is not None:
+            call.run(cache)
+            del call
+            if cache.owed and (not self._calls or not self._waking.is_quick or cache.owed >= GATHERED):
+                cache.settle()
         one.has_ended = True
 
-    def _take(self, one: PoolThread) -> Job | None:
-        """The next job, once there is one; None when the thread is to end."""
+    def _take(self, one: PoolThread) -> Call | None:
+        """The next call, once there is one; None when the thread is to end."""
         was_woken = has_come_back = False
         while True:
             sleeper = None
             now = time.monotonic()
             with self._pool_lock:
-                if one.job is not None:
-                    self._learn(now - one.began)
-                    one.job = None
+                if one.call is not None:
+                    self._waking.on_ended(one.began, now)
+                    one.call = None
                 if was_woken:
-                    self._is_waking = False
+                    self._waking.is_waking = False
                 if one.is_set_aside:
                     has_come_back = True
                     self._set_aside.remove(one)
@@ -291,14 +257,14 @@ class Pool:
                         break
                     one.is_set_aside = False
                     self._threads.append(one)
-                if self._jobs:
-                    job = one.job = self._jobs.popleft()
-                    job.since = one.began = now
-                    self._latest = one
+                if self._calls:
+                    call = one.call = self._calls.popleft()
+                    one.cache.since = one.began = now
+                    self._waking.on_began(now)
                     self._taken += 1
-                    if not self._jobs:
+                    if not self._calls:
                         self._is_unwatched = False
-                    elif not self.is_quick or self._is_unwatched:
+                    elif not self._waking.is_quick or self._is_unwatched:
                         sleeper = self._next_sleeper()
                 elif self._is_stopped:
                     break
@@ -307,11 +273,11 @@ class Pool:
             if has_come_back:
                 has_come_back = False
                 self._report_return()
-            if one.job is not None:
+            if one.call is not None:
                 if sleeper is not None:
-                    sleeper.wake.put(None)
-                return job
-            one.wake.get()
+                    sleeper.parking.wake_threadsafe()
+                return call
+            one.parking.sleep()
             was_woken = True
         if has_come_back:
             self._report_return()
@@ -322,30 +288,25 @@ class Pool:
             "A WSGI thread that had been set aside has come back; %s not.", counted(len(self._set_aside), "has", "have")
         )
 
-    def _learn(self, took: float) -> None:
-        """Notes how long a job took, under the lock."""
-        self._average += (min(took, LONGEST_COUNTED) - self._average) * WEIGHT
-        self.is_quick = self._average < QUICK
-
     # On the watching thread.
 
     def _watch(self, timeout: float) -> None:
         while not self._has_stopped.wait(min(timeout / 4, LONGEST_LOOK)):
             limit = time.monotonic() - timeout
             with self._pool_lock:
-                running = [(one, one.job) for one in self._threads if one.job is not None]
-            for one, job in running:
-                if job.since < limit:
-                    self._put_aside(one, job, timeout)
+                running = [(one, one.call) for one in self._threads if one.call is not None]
+            for one, call in running:
+                if one.cache.since < limit:
+                    self._put_aside(one, call, timeout)
             self._look_for_hope(timeout)
 
-    def _put_aside(self, one: PoolThread, job: Job, timeout: float) -> None:
+    def _put_aside(self, one: PoolThread, call: Call, timeout: float) -> None:
         """Replaces a thread that is stuck. What it works for is answered; the thread itself cannot be ended."""
         with self._pool_lock:
-            if one.job is not job or self._is_stopped:
+            if one.call is not call or self._is_stopped:
                 return
             one.is_set_aside = True
-            one.stuck_since = job.since
+            one.stuck_since = one.cache.since
             self._threads.remove(one)
             self._set_aside.append(one)
             count = len(self._set_aside)
@@ -354,10 +315,10 @@ class Pool:
                 self._start_thread()
             are_all = not self._threads
         stack = stack_of(one.thread)
-        job.give_up_threadsafe()
+        call.give_up_threadsafe()
         logger.error(
             "A WSGI call has not come back for %s: %s. Its thread is set aside, as %d now %s, %s, and %s",
-            counted(timeout, "second"), job, count, "is" if count == 1 else "are",
+            counted(timeout, "second"), call, count, "is" if count == 1 else "are",
             "is replaced" if is_replaced else "is not replaced, for there are too many", stack,
         )  # fmt: skip
         if are_all:

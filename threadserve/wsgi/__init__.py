@@ -1,0 +1,5 @@
+"""WSGI applications: called on a pool of threads, for our own connections or as an ASGI application."""
+
+from threadserve.wsgi.middleware import WSGIMiddleware
+
+__all__ = ["WSGIMiddleware"]

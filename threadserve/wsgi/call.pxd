@@ -1,0 +1,58 @@
+import cython
+
+from threadserve.http.head cimport ResponseHead
+from threadserve.wsgi.environ cimport EnvironMaker
+from threadserve.wsgi.response cimport KnownLines
+from threadserve.wsgi.sink cimport ResponseSink
+
+cdef long long UNDECLARED, FINISHED_LIMIT
+cdef double inf
+
+
+@cython.final
+cdef class ThreadCache:
+    cdef object app
+    cdef EnvironMaker environs
+    cdef KnownLines lines
+    # An aligned machine word that its thread alone writes: the watching thread reads it.
+    cdef public double since
+    cdef int owed
+    cdef object _debtor
+
+    cdef owe(self, object debtor)
+    cdef settle(self)
+
+
+cdef class Call:
+    cdef object _body
+    cdef ThreadCache _cache
+    cdef object _channel
+    cdef dict _environ
+    cdef ResponseHead _head
+    cdef bint _is_begun
+    cdef bint _is_finished
+    cdef bint _is_head
+    cdef bint _is_too_long
+    cdef long long _length
+    cdef dict _scope
+    cdef long long _sent
+    cdef readonly ResponseSink sink
+
+    cpdef refuse(self)
+    cpdef drop_body(self)
+    cpdef run(self, ThreadCache cache)
+    cpdef _run(self, ThreadCache cache, object file)
+    cdef _respond(self, object result)
+    cdef _finish_or_stream(self, object body)
+    cdef _take_head(self, ResponseHead head)
+    cdef _declare(self, long long size)
+    cdef ResponseHead _started(self)
+    cdef tuple _told(self)
+    cdef bint _is_bodyless(self) except -1
+    cdef _finish(self, bytes body)
+    cdef _stream(self, bytes piece)
+    cdef _stream_from(self, ResponseHead head, bytes piece)
+    cdef bytes _fitting(self, bytes piece)
+    cdef _report_excess(self)
+    cdef _end(self)
+    cdef _fail(self)

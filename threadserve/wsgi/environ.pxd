@@ -1,0 +1,18 @@
+import cython
+
+
+cdef int KNOWN_LIMIT
+
+
+@cython.final
+cdef class EnvironMaker:
+    cdef dict _base
+    cdef dict _keys
+    cdef str _mount
+
+    cpdef dict make(self, dict scope, object body, object length)
+    cdef _split_path(self, dict environ, dict scope)
+    cdef _add_addresses(self, dict environ, dict scope)
+    @cython.locals(name=bytes, value=bytes, key=str, text=str, keys=dict)
+    cdef _add_headers(self, dict environ, list headers)
+    cdef str _learn(self, bytes name)

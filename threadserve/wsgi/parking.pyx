@@ -1,0 +1,56 @@
+"""Where a thread sleeps until another wakes it.
+
+The compiled form of `parking.py`. A `Parking` belongs to the thread that sleeps; any other may wake it.
+
+A condition of the operating system's, for what Python has costs more than it should on free-threaded builds: a lock
+that is waited for, and a queue whose reader wakes while the writer still holds it, are polled forty times, and each time
+the thread lets all others have its processor first. On a busy machine that takes milliseconds.
+"""
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    ctypedef struct pthread_cond_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t *, void *)
+    int pthread_mutex_destroy(pthread_mutex_t *)
+    int pthread_mutex_lock(pthread_mutex_t *)
+    int pthread_mutex_unlock(pthread_mutex_t *)
+    int pthread_cond_init(pthread_cond_t *, void *)
+    int pthread_cond_destroy(pthread_cond_t *)
+    int pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *)
+    int pthread_cond_signal(pthread_cond_t *)
+
+
+cdef class Parking:
+    """One thread's place. It is woken once for each time that it sleeps, before or after it has fallen asleep."""
+
+    cdef pthread_mutex_t _mutex
+    cdef pthread_cond_t _is_woken
+    cdef int _wakes
+
+    def __cinit__(self):
+        self._wakes = 0
+        if pthread_mutex_init(&self._mutex, NULL) or pthread_cond_init(&self._is_woken, NULL):
+            raise MemoryError
+
+    def __dealloc__(self):
+        pthread_cond_destroy(&self._is_woken)
+        pthread_mutex_destroy(&self._mutex)
+
+    cpdef sleep(self):
+        """Waits to be woken."""
+        with nogil:
+            pthread_mutex_lock(&self._mutex)
+            while self._wakes == 0:
+                pthread_cond_wait(&self._is_woken, &self._mutex)
+            self._wakes -= 1
+            pthread_mutex_unlock(&self._mutex)
+
+    cpdef wake_threadsafe(self):
+        """Wakes the thread."""
+        # With the GIL, where there is one: nobody who has the mutex waits for it.
+        pthread_mutex_lock(&self._mutex)
+        self._wakes += 1
+        pthread_mutex_unlock(&self._mutex)
+        pthread_cond_signal(&self._is_woken)
