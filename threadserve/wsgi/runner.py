@@ -193,4 +193,6 @@ class ExchangeSink(ResponseSink):
     def _end_once(self) -> None:
         if not self._has_ended:
             self._has_ended = True
+            # Else the two would refer to each other, and wait for the garbage collector.
+            self._exchange.listener = None
             self._context.registry.end(self._exchange)
