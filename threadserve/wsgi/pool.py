@@ -314,7 +314,7 @@ class Pool:
             if is_replaced:
                 self._start_thread()
             are_all = not self._threads
-        stack = stack_of(one.thread)
+        stack = stack_of(one.thread) if one.thread is not None else "has ended."
         call.give_up_threadsafe()
         logger.error(
             "A WSGI call has not come back for %s: %s. Its thread is set aside, as %d now %s, %s, and %s",

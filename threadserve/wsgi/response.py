@@ -28,7 +28,7 @@ _digits = re.compile(rf"[0-9]{{1,{LENGTH_DIGITS}}}")
 
 
 class Special:
-    """A field that means something to us: its line, if it is sent, and what it says of the response (`ResponseHead`)."""
+    """A field that means something to us: its line, if it is sent, and what that says, as in `ResponseHead`."""
 
     __slots__ = ("closes", "length", "line", "replaces")
 
