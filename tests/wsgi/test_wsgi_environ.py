@@ -44,6 +44,7 @@ def test_plain_request(serve: Serve, connect: Connect) -> None:
         ("/page", "/mount", "/mount", "/page"),
         ("/", "/mount", "/mount", "/"),
         ("/p%20q", "/m\xfcnt", "/m\xc3\xbcnt", "/p q"),
+        ("/page", "/mount/", "/mount", "/page"),
         ("*", "", "", "*"),
     ],
 )
@@ -52,6 +53,38 @@ def test_paths_are_bytes_as_latin1_text(
 ) -> None:
     environ = ask(serve, connect, request("OPTIONS", target), root_path=root_path)
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (script_name, path_info)
+
+
+@pytest.mark.parametrize(
+    ("target", "path_info", "uri"),
+    [
+        ("/page?q=1", "/page", "/pfx/page?q=1"),
+        ("/pfx/page?q=1", "/page", "/pfx/page?q=1"),
+        ("/", "/", "/pfx/"),
+        ("/pfx/", "/", "/pfx/"),
+        ("/pfx", "", "/pfx"),
+        ("/pfxx", "/pfxx", "/pfx/pfxx"),
+        ("/p%66x/a%20b", "/a b", "/p%66x/a%20b"),
+        ("/other/pfx/page", "/other/pfx/page", "/pfx/other/pfx/page"),
+    ],
+)
+def test_root_path_is_understood_with_the_prefix_and_without(
+    serve: Serve, connect: Connect, target: str, path_info: str, uri: str
+) -> None:
+    environ = ask(serve, connect, request("GET", target), root_path="/pfx")
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/pfx", path_info)
+    assert environ["REQUEST_URI"] == environ["RAW_URI"] == uri
+
+
+@pytest.mark.parametrize("way", ["short"])
+@pytest.mark.parametrize("target", ["/page", "/pfx/page"])
+def test_script_name_of_the_environment_is_understood_with_the_prefix_and_without(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setenv("SCRIPT_NAME", "/pfx")
+    environ = ask(serve, connect, request("GET", target))
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/pfx", "/page")
+    assert environ["REQUEST_URI"] == target
 
 
 def test_repeated_headers_are_joined(serve: Serve, connect: Connect) -> None:

@@ -1,5 +1,6 @@
 """The status and the headers that applications give to start_response: what is taken, dropped and refused."""
 
+import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from http import HTTPStatus
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from support.embedded_server import Serve
 from support.error_log import ErrorLog
-from support.raw_client import Connect
+from support.raw_client import Connect, request
 from support.wsgi_apps import PLAIN, Environ, Pieces, StartResponse, with_start
 
 # The case that each value is in, and how the log names it.
@@ -36,6 +37,67 @@ def test_log_names_the_value_that_cannot_be_sent(
     assert connect(serve(with_start(status, headers))).get().status == 500
     record = error_log.expect(text=named)
     assert record.exc_info
+
+
+@pytest.mark.parametrize("way", ["short"])
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        ("503 Replaced", b"503 Replaced"),
+        ("299 Anything", b"299 Anything"),
+        ("200 caf\xe9", b"200 caf\xe9"),
+        ("200", b"200 OK"),
+        ("200 ", b"200 OK"),
+        ("299", b"299 "),
+    ],
+)
+@pytest.mark.parametrize("kind", ["list", "iterator", "exc_info"])
+def test_phrase_is_the_applications_own(serve: Serve, connect: Connect, status: str, line: bytes, kind: str) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if kind == "exc_info":
+            start_response("200 Never", PLAIN)
+            try:
+                raise ValueError
+            except ValueError:
+                start_response(status, PLAIN, sys.exc_info())
+        else:
+            start_response(status, PLAIN)
+        return Pieces([b"a", b"b"]) if kind == "iterator" else [b"ab"]
+
+    client = connect(serve(app, wsgi_threads=1))
+    for _ in range(2):
+        client.send(request())
+        received = b""
+        while b"ab" not in received and b"b\r\n0\r\n" not in received:
+            received += client.socket.recv(1000)
+        assert received.partition(b"\r\n")[0] == b"HTTP/1.1 " + line
+
+
+@pytest.mark.parametrize(
+    "status", ["200 O\r\nX-Forged: 1", "200 \x00", "100 Continue", "1000 Many", "200OK", "200 \u20ac"]
+)
+def test_status_that_cannot_be_sent(serve: Serve, connect: Connect, error_log: ErrorLog, status: str) -> None:
+    assert connect(serve(with_start(status, PLAIN))).get().status == 500
+    error_log.expect(ValueError, repr(status))
+
+
+@pytest.mark.parametrize("way", ["short"])
+def test_date_and_server_may_be_the_applications_own(serve: Serve, connect: Connect) -> None:
+    own = [("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Server", "Mine")]
+    client = connect(serve(with_start("200 OK", own)))
+    for _ in range(2):
+        response = client.get()
+        assert [value for name, value in response.headers if name == b"date"] == [b"Thu, 01 Jan 1970 00:00:00 GMT"]
+        assert [value for name, value in response.headers if name == b"server"] == [b"Mine"]
+
+
+def test_length_that_is_declared_twice(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+    twice = [("Content-Length", "1"), ("X-Between", "y"), ("Content-Length", "1")]
+    response = connect(serve(with_start("200 OK", twice))).get()
+    assert [value for name, value in response.headers if name == b"content-length"] == [b"1"]
+    assert response.body == b"x"
+    assert connect(serve(with_start("200 OK", [*twice, ("Content-Length", "2")]))).get().status == 500
+    error_log.expect(ValueError, "different values of Content-Length: 1 and 2")
 
 
 class Texts(StrEnum):

@@ -1,7 +1,9 @@
 """`wsgi.input`: a stream of any length, whatever the client does meanwhile."""
 
 import hashlib
+import io
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -193,6 +195,32 @@ def test_answer_while_the_body_still_comes(serve: Serve, connect: Connect) -> No
     sender.start()
     assert digest(client.read_response().body) == digest(data)
     sender.join(DEADLINE)
+
+
+@pytest.mark.parametrize("kind", ["/list", "/iterator", "/write", "/file"])
+def test_answer_does_not_wait_for_the_end_of_the_body(serve: Serve, connect: Connect, kind: str) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Any:
+        write = start_response("200 OK", [*PLAIN, ("Content-Length", "5")] if kind == "/file" else PLAIN)
+        if kind == "/write":
+            write(b"begun")
+        if kind == "/iterator":
+            return begun_and_read(environ["wsgi.input"])
+        if kind == "/file":
+            return environ["wsgi.file_wrapper"](io.BytesIO(b"begun"))
+        return [] if kind == "/write" else [b"begun"]
+
+    def begun_and_read(body: Any) -> Iterator[bytes]:
+        yield b"begun"
+        body.read()
+
+    client = connect(serve(app))
+    client.send(request("POST", kind, f"Content-Length: {CALL_AFTER + 1_000_000}") + b"x" * (CALL_AFTER + 1))
+    received = b""
+    while b"begun" not in received:
+        received += client.socket.recv(1000)
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    client.send(b"y" * 999_999)
+    assert connect(serve(app)).get("/list").body == b"begun"
 
 
 def test_error_after_the_body_was_read_in_part(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:

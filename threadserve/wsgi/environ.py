@@ -79,6 +79,8 @@ class EnvironMaker:
         path = (scope["path"].encode() if raw_path is None else unquote_to_bytes(raw_path)).decode("latin-1")
         mount = (root or self._mount).rstrip("/").encode().decode("latin-1")
         path = below(mount, path)
+        if root.endswith("/") and path.startswith("//"):
+            path = path[1:]
         if root and (rest := below(mount, path)) != path:
             # The scope's path is the root path and the target, which has the prefix as well.
             path = rest
