@@ -12,6 +12,10 @@ from threadserve.config.checks import between
 from threadserve.config.cpus import usable_cpus
 from threadserve.errors import ConfigError
 
+# Of a request to a WSGI application a loop has about a tenth: a view of Flask's that does nothing takes ten times as
+# long. The CPUs are for the threads that call the application.
+CPUS_PER_WSGI_LOOP = 8
+
 number_of_threads = number_of_workers = between(1, 1024)
 
 
@@ -25,13 +29,17 @@ def free_threaded_build() -> bool:
     return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
-def default_threads(*, has_workers: bool) -> int:
+def default_threads(*, has_workers: bool, is_wsgi: bool) -> int:
     """The number of loop threads where none is set: one, for more of them mean more copies of the application.
 
-    On a free-threaded build $WEB_CONCURRENCY asks for them, unless processes are asked for in its place. Raises
-    `ConfigError` if it is not a number of threads.
+    On a free-threaded build $WEB_CONCURRENCY asks for them, unless processes are asked for in its place. There is one
+    copy of a WSGI application, so as many loops serve it as its threads can keep busy. Raises `ConfigError` if
+    $WEB_CONCURRENCY is not a number of threads.
     """
-    return 1 if has_workers or not free_threaded_build() else web_concurrency("threads")
+    if has_workers or not free_threaded_build():
+        return 1
+    asked = web_concurrency("threads")
+    return max(asked, usable_cpus() // CPUS_PER_WSGI_LOOP) if is_wsgi else asked
 
 
 def threads_for_all_cpus(processes: int) -> int:

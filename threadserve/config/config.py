@@ -68,7 +68,9 @@ class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Ap
         """How many loop threads serve in each process: `threads`, or the default."""
         if self.threads == "auto":
             return threads_for_all_cpus(self.worker_count)
-        return self.threads if self.threads is not None else default_threads(has_workers=self.workers is not None)
+        if self.threads is not None:
+            return self.threads
+        return default_threads(has_workers=self.workers is not None, is_wsgi=self.interface == "wsgi")
 
     @property
     def worker_count(self) -> int:

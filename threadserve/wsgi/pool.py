@@ -18,6 +18,7 @@ from threadserve.logging.wording import counted
 from threadserve.wsgi.call import Call, ThreadCache
 from threadserve.wsgi.parking import Parking
 from threadserve.wsgi.stacks import stack_of
+from threadserve.wsgi.thread_end import close_kept_open
 from threadserve.wsgi.waking import WakingPolicy
 
 logger = logging.getLogger("threadserve.error")
@@ -235,6 +236,7 @@ class Pool:
             del call
             if cache.owed and (not self._calls or not self._waking.is_quick or cache.owed >= GATHERED):
                 cache.settle()
+        close_kept_open()
         one.has_ended = True
 
     def _take(self, one: PoolThread) -> Call | None:
