@@ -287,9 +287,11 @@ def test_a_header_that_is_taken_is_one_line_on_the_wire(name: str, value: str) -
     assert not set(line) & {*range(9), *range(10, 32), 127}
 
 
-def on_a_build(monkeypatch: pytest.MonkeyPatch, *, free_threaded: bool, web_concurrency: str = "") -> None:
+def on_a_build(
+    monkeypatch: pytest.MonkeyPatch, *, free_threaded: bool, web_concurrency: str = "", cpus: int = 6
+) -> None:
     monkeypatch.setattr(build, "free_threaded_build", lambda: free_threaded)
-    monkeypatch.setattr(build, "usable_cpus", lambda: 6)
+    monkeypatch.setattr(build, "usable_cpus", lambda: cpus)
     monkeypatch.setenv("WEB_CONCURRENCY", web_concurrency)
 
 
@@ -328,6 +330,31 @@ def test_how_many_processes_and_threads_serve(
     on_a_build(monkeypatch, free_threaded=free_threaded, web_concurrency=web_concurrency)
     made = Config(APP, **settings)
     assert (made.worker_count, made.thread_count) == (processes, threads)
+
+
+@pytest.mark.parametrize(
+    ("free_threaded", "web_concurrency", "settings", "cpus", "threads"),
+    [
+        (True, "", {}, 2, 1),
+        (True, "", {}, 8, 1),
+        (True, "", {}, 32, 4),
+        (True, "1", {}, 32, 1),
+        (True, "", {"threads": 2}, 32, 2),
+        (True, "", {"workers": 2}, 32, 1),
+        (True, "", {"interface": "auto"}, 32, 1),
+        (False, "", {}, 32, 1),
+    ],
+)
+def test_how_many_loops_serve_a_wsgi_application(
+    monkeypatch: pytest.MonkeyPatch,
+    free_threaded: bool,
+    web_concurrency: str,
+    settings: dict[str, Any],
+    cpus: int,
+    threads: int,
+) -> None:
+    on_a_build(monkeypatch, free_threaded=free_threaded, web_concurrency=web_concurrency, cpus=cpus)
+    assert Config(APP, **{"interface": "wsgi", **settings}).thread_count == threads
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "1025", "99999999999", " 2", "\N{SUPERSCRIPT TWO}"])

@@ -32,14 +32,13 @@ def free_threaded_build() -> bool:
 def default_threads(*, has_workers: bool, is_wsgi: bool) -> int:
     """The number of loop threads where none is set: one, for more of them mean more copies of the application.
 
-    On a free-threaded build $WEB_CONCURRENCY asks for them, unless processes are asked for in its place. There is one
-    copy of a WSGI application, so as many loops serve it as its threads can keep busy. Raises `ConfigError` if
+    On a free-threaded build $WEB_CONCURRENCY asks for them, unless processes are asked for in its place. Of a WSGI
+    application there is one copy, so there are as many loops as its threads can keep busy. Raises `ConfigError` if
     $WEB_CONCURRENCY is not a number of threads.
     """
     if has_workers or not free_threaded_build():
         return 1
-    asked = web_concurrency("threads")
-    return max(asked, usable_cpus() // CPUS_PER_WSGI_LOOP) if is_wsgi else asked
+    return web_concurrency("threads", otherwise=max(1, usable_cpus() // CPUS_PER_WSGI_LOOP) if is_wsgi else 1)
 
 
 def threads_for_all_cpus(processes: int) -> int:
@@ -60,11 +59,11 @@ def default_wsgi_threads() -> int:
     return max(4, 2 * usable_cpus()) if free_threaded_build() else 10
 
 
-def web_concurrency(option: str) -> int:
-    """What $WEB_CONCURRENCY says, which stands for this option, or one. Raises `ConfigError`."""
+def web_concurrency(option: str, *, otherwise: int = 1) -> int:
+    """What $WEB_CONCURRENCY says, which stands for this option, if it says anything. Raises `ConfigError`."""
     wanted = os.environ.get("WEB_CONCURRENCY", "")
     if not wanted:
-        return 1
+        return otherwise
     if not re.fullmatch(r"[0-9]{1,4}", wanted) or number_of_workers(int(wanted)):
         raise ConfigError(option, f"$WEB_CONCURRENCY is {wanted!r}, not a number of {option}")
     return int(wanted)

@@ -1,7 +1,6 @@
 import cython
 
 cdef double inf
-cdef double QUICK, LONGEST_COUNTED, WEIGHT, BACK_SOON
 
 
 @cython.final

@@ -40,7 +40,7 @@ class Serving:
         "Threads, each with an event loop and an app instance of its own; auto is one per usable CPU.",
         check=threads_or_auto,
         metavar="N|auto",
-        shown_default="1; $WEB_CONCURRENCY on a free-threaded build",
+        shown_default="1; on a free-threaded build $WEB_CONCURRENCY, and with --interface wsgi one per 8 CPUs",
     )
     distribute: Literal["least-busy", "round-robin", "kernel"] = setting(
         "least-busy", "How to choose the thread for a new connection."
