@@ -36,6 +36,29 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": text})
 """
 
+# Tells which constants of its own are counted.
+CONSTANTS_APP = """
+import sys
+
+def calculate(number):
+    def inner():
+        return number % 1000003 + 2.5
+    return inner() if number not in (123456, 654321) else b"some bytes"
+
+async def app(scope, receive, send):
+    inner = next(each for each in calculate.__code__.co_consts if hasattr(each, "co_consts"))
+    constants = [each for each in (*calculate.__code__.co_consts, *inner.co_consts) if not hasattr(each, "co_consts")]
+    constants += [part for each in constants if isinstance(each, tuple) for part in each]
+    counted = []
+    for constant in constants:
+        before = sys.getrefcount(constant)
+        more = [constant] * 1000
+        if sys.getrefcount(constant) != before:
+            counted.append(constant)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"{len(constants)} {counted}".encode()})
+"""
+
 pytestmark = pytest.mark.skipif(
     not free_threaded_build() or form() != "compiled",
     reason="an ordinary build shares counts without harm, and Python exempts its own functions itself",
@@ -71,3 +94,16 @@ def test_what_a_request_uses_of_uvloop_is_not_counted(tmp_path: Path, threads: i
         assert client.get().body == b"not counted"
         client.socket.close()
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("writes_bytecode", ["", "1"])
+def test_constants_are_not_counted_whether_they_come_from_bytecode_or_not(tmp_path: Path, writes_bytecode: str) -> None:
+    (tmp_path / "main.py").write_text(CONSTANTS_APP)
+    for _ in range(2):
+        with ServerProcess("main:app", env={"PYTHONDONTWRITEBYTECODE": writes_bytecode}, cwd=tmp_path) as server:
+            client = RawClient(server.host, server.port)
+            count, _, counted = client.get().body.decode().partition(" ")
+            client.socket.close()
+            assert server.stop() == 0
+        assert int(count) >= 7
+        assert counted == "[]"

@@ -6,3 +6,7 @@ The twin, in Python, of `uncounted.pyx`. Runs on the thread that has just import
 
 def exempt_from_counting() -> None:
     """Does nothing: Python exempts its own functions itself."""
+
+
+def exempt_constants() -> None:
+    """Does nothing: an interpreter that is slow anyway has more to count."""

@@ -8,9 +8,10 @@ so, their processors hand the count to one another, which takes longer than many
 """
 
 import asyncio
+import gc
 import re
 import sys
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 from threadserve.forms import is_extension_module
 
@@ -49,6 +50,38 @@ def exempt_from_counting():
             exempt_types(module)
         elif name.partition(".")[0] in PACKAGES and is_extension_module(module):
             exempt_functions(module)
+
+
+def exempt_constants():
+    """Exempts the constants in the code of every function that there is.
+
+    Python does so for code that it reads from a .pyc file, and not for what it has compiled itself: all of a program
+    where `$PYTHONDONTWRITEBYTECODE` is set, as in most containers. Arithmetic with a constant of a few digits then takes
+    two threads as long as one.
+    """
+    if HAS_EXEMPTION:
+        seen = set()
+        for thing in gc.get_objects():
+            if type(thing) is FunctionType:
+                exempt_constants_of(thing.__code__, seen)
+
+
+cdef exempt_constants_of(code, set seen):
+    if id(code) in seen:
+        return
+    seen.add(id(code))
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            exempt_constants_of(constant, seen)
+        else:
+            exempt_constant(constant)
+
+
+cdef exempt_constant(constant):
+    if type(constant) is tuple or type(constant) is frozenset:
+        for part in constant:
+            exempt_constant(part)
+    EXEMPT(constant)
 
 
 def exempt_types(module):

@@ -4,8 +4,9 @@ from loadtests.figures.figure import Figure, Goal, Peer, against, memory
 from loadtests.servers.commands import granian, gunicorn, threadserve, waitress
 
 HELLO = "loadtests.apps.wsgi:hello"
-HELLO_THREADS = threadserve("free-threaded", 2, interface="wsgi")
-HELLO_TITLE = "WSGI hello world, 2 threads and default pool on free-threaded Python"
+OURS = threadserve("free-threaded", None, interface="wsgi")
+HELLO_TITLE = "WSGI hello world, default loops and pool on free-threaded Python"
+GRANIAN = granian(1, interface="wsgi")
 
 WSGI_FIGURES = (
     Figure(
@@ -13,26 +14,18 @@ WSGI_FIGURES = (
         title=HELLO_TITLE,
         measure="rate",
         app=HELLO,
-        ours=HELLO_THREADS,
+        ours=OURS,
         peers=(
-            against(granian(2, interface="wsgi"), granian(2, "--runtime-mode", "st", interface="wsgi"), requests=1.5),
+            against(
+                GRANIAN,
+                granian(2, interface="wsgi"),
+                granian(2, "--runtime-mode", "st", interface="wsgi"),
+                requests=1.5,
+            ),
+            Peer((GRANIAN,), (Goal("CPU µs per request", "at most", 0.7),)),
+            against(gunicorn("free-threaded", workers=1, threads=8), requests=6),
+            against(waitress("free-threaded", threads=8), requests=6),
         ),
-    ),
-    Figure(
-        name="wsgi-gunicorn",
-        title=HELLO_TITLE,
-        measure="rate",
-        app=HELLO,
-        ours=HELLO_THREADS,
-        peers=(against(gunicorn("free-threaded", workers=1, threads=8), requests=4),),
-    ),
-    Figure(
-        name="wsgi-waitress",
-        title=HELLO_TITLE,
-        measure="rate",
-        app=HELLO,
-        ours=HELLO_THREADS,
-        peers=(against(waitress("free-threaded", threads=8), requests=5),),
     ),
     Figure(
         name="wsgi-hello",
@@ -40,16 +33,16 @@ WSGI_FIGURES = (
         measure="rate",
         app=HELLO,
         ours=threadserve("ordinary", 1, interface="wsgi"),
-        peers=(against(granian(1, build="ordinary", interface="wsgi"), requests=0.9),),
+        peers=(against(granian(1, build="ordinary", interface="wsgi"), requests=1.5),),
     ),
     Figure(
         name="wsgi-flask",
-        title="Flask view that answers JSON, 2 threads on free-threaded Python against processes of ordinary Python",
+        title="Flask view that answers JSON, free-threaded Python against processes of ordinary Python",
         measure="rate-and-memory",
         app="loadtests.apps.flask_json:app",
-        ours=HELLO_THREADS,
+        ours=OURS,
         peers=(
-            Peer((gunicorn("ordinary", workers=2, threads=8),), (Goal("requests/s", "at least", 1.2), *memory(0.6))),
+            Peer((gunicorn("ordinary", workers=2, threads=8),), (Goal("requests/s", "at least", 1.4), *memory(0.7))),
         ),
         app_requires=("flask",),
     ),
@@ -58,15 +51,15 @@ WSGI_FIGURES = (
         title="CPU-bound WSGI view (about 0.2 ms of pure Python), default pool on free-threaded Python against 1",
         measure="rate",
         app="loadtests.apps.wsgi:cpu_bound",
-        ours=HELLO_THREADS,
-        peers=(against(threadserve("free-threaded", 2, interface="wsgi", wsgi_threads=1), requests=1.7),),
+        ours=OURS,
+        peers=(against(threadserve("free-threaded", None, interface="wsgi", wsgi_threads=1), requests=1.7),),
     ),
     Figure(
         name="wsgi-streaming",
-        title="200 MB streamed through a WSGI app, 2 threads on free-threaded Python: growth of memory",
+        title="200 MB streamed through a WSGI app on free-threaded Python: growth of memory",
         measure="streaming",
         app="loadtests.apps.wsgi_streaming:app",
-        ours=HELLO_THREADS,
+        ours=OURS,
         alone=(Goal("MB grown by upload", "at most", 20), Goal("MB grown by download", "at most", 20)),
     ),
 )

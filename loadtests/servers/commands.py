@@ -55,7 +55,7 @@ class Server:
 
 def threadserve(
     build: Build,
-    threads: int,
+    threads: int | None,
     *options: str,
     distribute: Distribution = "least-busy",
     interface: Interface = "asgi",
@@ -64,10 +64,10 @@ def threadserve(
     access_log: bool = False,
     interpreted: bool = False,
 ) -> Server:
-    """threadserve as it is installed, one process; without `wsgi_threads` with its default pool."""
+    """threadserve as it is installed, one process; without `threads` or `wsgi_threads` with as many as by default."""
     pool = ("--wsgi-threads", str(wsgi_threads)) if wsgi_threads else ()
     label = [
-        f"threadserve, {counted(threads, 'thread')}",
+        "threadserve" if threads is None else f"threadserve, {counted(threads, 'thread')}",
         *([distribute] if distribute != "least-busy" else []),
         *([" ".join(pool)] if pool else []),
         *([f"--ws {ws}"] if ws not in ("none", "auto") else []),
@@ -78,7 +78,8 @@ def threadserve(
         build=build,
         module="threadserve",
         options=(
-            *("--threads", str(threads), "--distribute", distribute, "--loop", "uvloop"),
+            *(() if threads is None else ("--threads", str(threads))),
+            *("--distribute", distribute, "--loop", "uvloop"),
             *(("--interface", "wsgi", *pool) if interface == "wsgi" else ()),
             *("--ws", ws, *options),
             access_log_option(access_log),

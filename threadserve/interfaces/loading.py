@@ -32,6 +32,7 @@ from threadserve.interfaces.kept_by_framework import kept_by_framework
 from threadserve.interfaces.log_handlers import of_first_instance_only
 from threadserve.interfaces.project_copies import ProjectCopies, can_be_copied, mistake_in, project_of, why_shared
 from threadserve.types import ASGIApp
+from threadserve.uncounted import exempt_constants
 from threadserve.wsgi.middleware import WSGIMiddleware
 
 logger = logging.getLogger("threadserve.error")
@@ -133,6 +134,7 @@ class AppSource:
             if (mistake := mistake_in(several(self._config.app_shared))) is not None:
                 raise AppLoadError(mistake)
             self._first = first
+            exempt_constants()
         except AppLoadError as error:
             self._failure = error
             raise
