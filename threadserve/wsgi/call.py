@@ -358,7 +358,7 @@ class Call:
 
     def _open_channel(self) -> Channel:
         if self._channel is None:
-            self._channel = Channel(self.sink, body_follows=self._body is not None and self._body.more)
+            self._channel = Channel(self.sink.post, body_follows=self._body is not None and self._body.more)
             self.sink.post_threadsafe(self.sink.open, self._channel)
         return self._channel
 

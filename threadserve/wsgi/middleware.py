@@ -82,7 +82,7 @@ class MessageSink(ResponseSink):
             refused.refuse()
         outcome = await self._outcome
         if isinstance(outcome, Channel):
-            await outcome.serve(watches=True)
+            await outcome.serve(self, watches=True)
             return
         head, content = outcome
         await self.start(head, ())

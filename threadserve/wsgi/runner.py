@@ -131,7 +131,7 @@ class ExchangeSink(ResponseSink):
         if self._has_ended or self._exchange.response_state == ABORTED:
             channel.break_off()
         if not self._has_ended:
-            self._start_task(channel.serve(watches=False))
+            self._start_task(channel.serve(self, watches=False))
 
     def send_file(self, head: ResponseHead, file: OpenFile, environ: Environ) -> None:
         """See `ResponseSink`."""

@@ -95,10 +95,13 @@ class ResponseSink:
 
 
 class Channel:
-    """The way between a call and its client. `body_follows` says that more of the request's body is to come."""
+    """The way between a call and its client.
 
-    def __init__(self, sink: ResponseSink, *, body_follows: bool) -> None:
-        self._sink = sink
+    `post` has a call made on the loop; `body_follows` says that more of the request's body is to come.
+    """
+
+    def __init__(self, post: Callable[..., object], *, body_follows: bool) -> None:
+        self._post = post
         self._channel_lock = threading.Lock()
         self._turn = threading.Condition(self._channel_lock)
         self._head: tuple[ResponseHead, Environ] | None = None
@@ -179,13 +182,14 @@ class Channel:
 
     def _call_loop(self) -> None:
         try:
-            self._sink.post_threadsafe(self._called.set)
-        except ClientDisconnected:
+            self._post(self._called.set)
+        except (MailboxClosed, RuntimeError):
+            # The loop is closed, and the client's connection with it.
             self._gone = True
 
     # On the loop's thread.
 
-    async def serve(self, *, watches: bool) -> bool:
+    async def serve(self, sink: ResponseSink, *, watches: bool) -> bool:
         """Does what the call asks for, to its end; returns whether the response is complete.
 
         With `watches` a client's leaving is looked for while the response streams, for servers whose `send` does not
@@ -193,9 +197,9 @@ class Channel:
         """
         watching: asyncio.Task[None] | None = None
         try:
-            while await self._serve_next():
+            while await self._serve_next(sink):
                 if watches and watching is None and self._is_begun and not self._body_follows:
-                    watching = asyncio.create_task(self._watch())
+                    watching = asyncio.create_task(self._watch(sink))
         finally:
             self.break_off()
             if watching is not None:
@@ -220,7 +224,7 @@ class Channel:
             self._turn.notify_all()
         self._called.set()
 
-    async def _serve_next(self) -> bool:
+    async def _serve_next(self, sink: ResponseSink) -> bool:
         """Waits for the call and does what it asks for; returns whether there may be more."""
         await self._called.wait()
         self._called.clear()
@@ -232,33 +236,38 @@ class Channel:
         if self._gone:
             if self._answer_instead is not None and not self._is_begun:
                 instead, text = self._answer_instead
-                await self._send((instead, ()), [text], more=False)
+                await self._send(sink, (instead, ()), [text], more=False)
             return False
         more = not ended or self._failed
         try:
             # A call that has ended waits for nobody.
             async with asyncio.timeout(None if ended else PATIENCE):
                 if pieces or head is not None or not more:
-                    await self._send(head, pieces, more=more)
+                    await self._send(sink, head, pieces, more=more)
                     self._make_room(sum(map(len, pieces)))
                 if wants_body:
-                    await self._give_body()
+                    await self._give_body(sink)
         except TimeoutError:
             raise ClientDisconnected(f"the client has kept the call waiting for {PATIENCE:g} seconds") from None
         return not ended
 
     async def _send(
-        self, head: tuple[ResponseHead, Environ] | None, pieces: Sequence[bytes | memoryview], *, more: bool
+        self,
+        sink: ResponseSink,
+        head: tuple[ResponseHead, Environ] | None,
+        pieces: Sequence[bytes | memoryview],
+        *,
+        more: bool,
     ) -> None:
         if head is not None:
             self._is_begun = True
-            await self._sink.start(*head)
+            await sink.start(*head)
             # A body that came in pieces is framed as one, also where all of it has gathered before the head went out.
             if pieces:
-                await self._sink.send(b"".join(pieces), True)
+                await sink.send(b"".join(pieces), True)
                 pieces = ()
         if pieces or not more:
-            await self._sink.send(b"".join(pieces), more)
+            await sink.send(b"".join(pieces), more)
         self._is_complete = not more
 
     def _make_room(self, size: int) -> None:
@@ -266,8 +275,8 @@ class Channel:
             self._unsent -= size
             self._turn.notify_all()
 
-    async def _give_body(self) -> None:
-        message = await self._sink.receive()
+    async def _give_body(self, sink: ResponseSink) -> None:
+        message = await sink.receive()
         if message["type"] == "http.disconnect":
             self.break_off()
             return
@@ -276,7 +285,7 @@ class Channel:
             self._body_follows = message.get("more_body", False)
             self._turn.notify_all()
 
-    async def _watch(self) -> None:
-        while (await self._sink.receive())["type"] != "http.disconnect":
+    async def _watch(self, sink: ResponseSink) -> None:
+        while (await sink.receive())["type"] != "http.disconnect":
             pass
         self.break_off()
