@@ -221,7 +221,7 @@ def test_flask_mounted_in_fastapi(tmp_path: Path) -> None:
     need("flask")
     need("a2wsgi")
     with serving("fastapi_flask", "main:app", tmp_path) as site:
-        for middleware in ("a2wsgi", "asgiref", "bridge"):
+        for middleware in ("a2wsgi", "asgiref", "ours"):
             expected = {"instance": "INSTANCE", "site": True, "view": True}
             site.assert_everywhere(expected, "GET", f"/{middleware}/same")
 

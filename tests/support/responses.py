@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2}) ([\t\x20-\x7e]*)")
+STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)")
 NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 VISIBLE = rb"[\x21-\x7e\x80-\xff]"
 FIELD = re.compile(rb"(%b):[ \t]*((?:%b(?:[\t\x20-\x7e\x80-\xff]*%b)?)?)[ \t]*" % (NAME, VISIBLE, VISIBLE))
@@ -114,7 +114,7 @@ class ResponseReader:
         match = STATUS_LINE.fullmatch(line)
         if match is None:
             raise BadResponse(f"a malformed status line: {line!r}")
-        return Response(match[1].decode(), int(match[2]), match[3].decode(), self.fields())
+        return Response(match[1].decode(), int(match[2]), match[3].decode("latin-1"), self.fields())
 
     def response(self, method: str = "GET") -> Response:
         """The next final response to a request with `method`, with its body and the 1xx responses before it."""
