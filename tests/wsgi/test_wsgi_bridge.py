@@ -1,9 +1,11 @@
 """The bridge by itself: mounted in a framework, under another server, for what is no HTTP; and how it is chosen."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ from support.embedded_server import Serve, servers
 from support.error_log import ErrorLog
 from support.raw_client import Connect, request
 from support.waiting import DEADLINE, wait_until
-from support.wsgi_apps import PLAIN, Closing, Environ, StartResponse, echo, hello, tell_environ
+from support.wsgi_apps import PLAIN, Closing, Environ, StartResponse, echo, hello, tell_environ, with_start
 
 from threadserve.wsgi import WSGIMiddleware
 
@@ -63,6 +65,57 @@ def test_mounted_in_starlette(serve: Serve, connect: Connect, bridges: Any) -> N
     app = Starlette(routes=[Mount("/old", app=bridges(tell_environ))])
     response = httpx.get(f"{serve(app).url}/old/page?x=1", timeout=DEADLINE).json()
     assert (response["SCRIPT_NAME"], response["PATH_INFO"], response["QUERY_STRING"]) == ("/old", "/page", "x=1")
+
+
+def ask(app: Any, scope: dict[str, Any], *received: dict[str, Any]) -> list[Any]:
+    """What an application sends for a request, to a server of the test's own."""
+    coming = iter(received)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(coming)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    request = {"type": "http", "method": "GET", "path": "/", "http_version": "1.1", "query_string": b"", "headers": []}
+    asyncio.run(app({**request, **scope}, receive, send))
+    return sent
+
+
+WHOLE = {"type": "http.request", "body": b"", "more_body": False}
+
+
+@pytest.mark.parametrize(
+    ("root_path", "path", "script_name", "path_info"),
+    [
+        ("/v1", "/v1/env", "/v1", "/env"),
+        ("/v1", "/v1/v1/env", "/v1", "/v1/env"),
+        ("/v1", "/v1", "/v1", ""),
+        ("/caf\xe9", "/caf\xe9/caf\xe9/env", "/caf\xc3\xa9", "/caf\xc3\xa9/env"),
+    ],
+)
+def test_what_a_mount_leaves_of_the_path_is_not_looked_at_again(
+    bridges: Any, root_path: str, path: str, script_name: str, path_info: str
+) -> None:
+    raw_path = quote(path).encode()
+    scope = {"root_path": root_path, "path": path, "raw_path": raw_path}
+    environ = json.loads(ask(bridges(tell_environ), scope, WHOLE)[1]["body"])
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (script_name, path_info)
+    assert environ["REQUEST_URI"] == raw_path.decode()
+
+
+def test_whole_response_has_its_length(bridges: Any) -> None:
+    start, body = ask(bridges(hello), {"path": "/found"}, WHOLE)
+    assert dict(start["headers"])[b"content-length"] == b"6"
+    assert body == {"type": "http.response.body", "body": b"/found", "more_body": False}
+    assert b"content-length" not in dict(ask(bridges(with_start("304 Not Modified", PLAIN)), {}, WHOLE)[0]["headers"])
+
+
+def test_client_that_goes_before_its_body_is_there(bridges: Any) -> None:
+    part = {"type": "http.request", "body": b"x", "more_body": True}
+    scope = {"method": "POST", "headers": [(b"content-length", b"10")]}
+    assert ask(bridges(hello), scope, part, {"type": "http.disconnect"}) == []
 
 
 def test_lifespan_is_not_there(bridges: Any) -> None:

@@ -1,6 +1,7 @@
 """What an application finds in its environ (PEP 3333, "environ Variables")."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 from wsgiref.validate import validator
@@ -11,6 +12,8 @@ from support.embedded_server import Serve
 from support.raw_client import Connect, post, post_chunked, request
 from support.waiting import DEADLINE
 from support.wsgi_apps import Environ, StartResponse, echo, hello, tell_environ
+
+from threadserve.wsgi.environ import values_of
 
 
 def ask(serve: Serve, connect: Connect, data: bytes, **settings: Any) -> dict[str, Any]:
@@ -55,6 +58,7 @@ def test_paths_are_bytes_as_latin1_text(
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (script_name, path_info)
 
 
+@pytest.mark.parametrize("way", ["short"])
 @pytest.mark.parametrize(
     ("target", "path_info", "uri"),
     [
@@ -113,6 +117,22 @@ def test_header_with_an_underscore_forges_nothing(serve: Serve, connect: Connect
     assert "CONTENT_LENGTH" not in environ
 
 
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="before Python 3.13 it cannot be seen")
+def test_what_clients_call_their_fields_is_not_kept_for_ever(serve: Serve, connect: Connect) -> None:
+    """An interned text is never freed on free-threaded Python."""
+    names: list[str] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        names.extend(name for name in environ if name.startswith("HTTP_X_NAME"))
+        return hello(environ, start_response)
+
+    client = connect(serve(app))
+    client.get("/", "X-Name-1: x", f"X-Name-{'9' * 100}: y")
+    assert len(names) == 2
+    is_interned: Any = vars(sys)["_is_interned"]
+    assert [name for name in names if is_interned(name)] == []
+
+
 def test_body_headers_have_names_of_their_own(serve: Serve, connect: Connect) -> None:
     environ = ask(serve, connect, post("/", b"{}", "Content-Type: application/json"))
     assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"]) == ("application/json", "2")
@@ -159,3 +179,11 @@ def test_http10(serve: Serve, connect: Connect, app: Any) -> None:
     assert response.status == 200
     assert response.body == (b"/old" if app is hello else b"")
     assert client.is_closed()
+
+
+def test_a_value_without_a_text_is_none_for_the_log() -> None:
+    class Proxy:
+        def __str__(self) -> str:
+            raise RuntimeError("outside of its request")
+
+    assert values_of(["PROXY", "number", "nothing"], {"PROXY": Proxy(), "NUMBER": 7}) == (None, b"7", None)

@@ -1,13 +1,14 @@
 """The pool: parallel calls, a bound on what waits, the end; and what calls leave on its threads."""
 
 import contextvars
+import logging
 import threading
 from pathlib import Path
 
 import pytest
 from support.embedded_server import EmbeddedServer, Serve
 from support.error_log import ErrorLog
-from support.raw_client import Connect, RawClient, request
+from support.raw_client import Connect, RawClient, post, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, Held, StartResponse, hello
@@ -149,6 +150,39 @@ def test_each_call_has_an_empty_context_and_threads_keep_their_locals(serve: Ser
 
     client = connect(serve(app, wsgi_threads=1))
     assert [client.get(f"/{number}").body for number in range(3)] == [b"empty 1", b"empty 2", b"empty 3"]
+
+
+def test_body_that_the_application_keeps_costs_no_thread(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+    kept: list[memoryview] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        kept.append(environ["wsgi.input"].getbuffer())
+        return hello(environ, start_response)
+
+    client = connect(serve(app, wsgi_threads=1))
+    for _ in range(3):
+        client.send(post("/kept", b"body"))
+        assert client.read_response().body == b"/kept"
+        error_log.expect(BufferError)
+    assert [bytes(each) for each in kept] == [b"body"] * 3
+    for each in kept:
+        each.release()
+
+
+def test_log_that_fails_costs_no_thread(serve: Serve, connect: Connect) -> None:
+    def fail(record: logging.LogRecord) -> bool:
+        raise LookupError("a filter of the application's")
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        raise ValueError("of the application")
+
+    client = connect(serve(app, wsgi_threads=1))
+    logger = logging.getLogger("threadserve.error")
+    logger.addFilter(fail)
+    try:
+        assert [client.get().status for _ in range(3)] == [500] * 3
+    finally:
+        logger.removeFilter(fail)
 
 
 APP = """

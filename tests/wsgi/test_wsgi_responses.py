@@ -139,6 +139,26 @@ def test_exc_info_is_raised_after_the_head_went_out(serve: Serve, connect: Conne
     error_log.claim_all()
 
 
+def test_what_comes_after_a_complete_response_is_not_sent(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        write = start_response("200 OK", [("Content-Length", "5")])
+        yield b"hello"
+        if environ["PATH_INFO"] == "/write":
+            write(b"XXXXX")
+        try:
+            raise ValueError("too late")
+        except ValueError:
+            start_response("500 Oops", PLAIN, sys.exc_info())
+
+    client = connect(serve(app, wsgi_threads=1))
+    for path in ("/", "/write", "/"):
+        response = client.get(path)
+        assert (response.status, response.body) == (200, b"hello")
+        if path == "/write":
+            error_log.expect(text="longer than Content-Length: GET /write declared 5 bytes")
+        error_log.expect(ValueError, "too late")
+
+
 def raising(error: BaseException) -> Callable[..., list[bytes]]:
     """An application that raises."""
 

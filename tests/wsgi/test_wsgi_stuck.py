@@ -14,7 +14,7 @@ from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, Held, StartResponse
 
 from threadserve.logging.wording import counted
-from threadserve.wsgi import call, pool
+from threadserve.wsgi import call, pool, stacks
 from threadserve.wsgi.sink import Channel
 
 TIMEOUT = 2 * DEADLINE
@@ -71,6 +71,39 @@ def test_stuck_call_is_answered_and_its_thread_replaced(
     assert [connect(server).get(f"/{number}").status for number in range(4)] == [200] * 4
     app.release.set()
     assert connect(server).get("/after").body == b"/after"
+
+
+def test_stuck_call_is_answered_where_no_file_can_be_had(
+    serve: Serve, connect: Connect, error_log: ErrorLog, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_file() -> object:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(stacks, "TemporaryFile", no_file)
+    app = Held()
+    server = serve(app, wsgi_threads=1, timeout_request=TIMEOUT)
+    hold(app, clock, [connect(server)])
+    hold(app, clock, [connect(server)])
+    for count in ("as 1 now is", "as 2 now are"):
+        text = error_log.expect(text=count).getMessage()
+        assert "where it is cannot be told: [Errno 24] Too many open files" in text
+    app.release.set()
+
+
+def test_stuck_call_is_answered_where_no_thread_can_be_had(
+    serve: Serve, connect: Connect, error_log: ErrorLog, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*thread: object) -> threading.Thread:
+        raise RuntimeError("can't start new thread")
+
+    app = Held()
+    server = serve(app, wsgi_threads=2, timeout_request=TIMEOUT)
+    assert connect(server).get("/first").body == b"/first"
+    monkeypatch.setattr(pool, "run_thread", no_thread)
+    hold(app, clock, [connect(server)])
+    assert "is not replaced" in error_log.expect(text="as 1 now is").getMessage()
+    assert connect(server).get("/second").body == b"/second"
+    app.release.set()
 
 
 def test_stuck_stream_is_broken_off(serve: Serve, connect: Connect, error_log: ErrorLog, clock: Clock) -> None:

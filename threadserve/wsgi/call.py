@@ -8,6 +8,7 @@ import contextvars
 import logging
 import reprlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from io import BytesIO
 from math import inf
 from time import monotonic
@@ -121,10 +122,12 @@ class Call:
         except ClientDisconnected:
             self._fail()
         except BaseException as error:
-            context.run(logger.error, "Exception in WSGI application", exc_info=error)
+            report(context, "Exception in WSGI application", error)
             self._fail()
-        finally:
+        try:
             file.close()
+        except Exception as error:
+            report(context, "The body of a request could not be closed", error)
 
     def _run(self, cache: ThreadCache, file: BinaryIO) -> None:
         self._cache = cache
@@ -133,7 +136,7 @@ class Call:
         if body is not None:
             length = None if body.more else body.size
             file = input_stream(body, self._read_more)
-        environ = cache.environs.make(self._scope, file, length)
+        environ = cache.environs.make(self._scope, file, length, self.sink.adds_root_path)
         if self.sink.environ_names:
             self._environ = environ
         result = cache.app(environ, self.start_response)
@@ -155,7 +158,7 @@ class Call:
         """
         if exc_info is not None:
             try:
-                if self._is_begun:
+                if self._is_begun or self._is_finished:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None
@@ -166,7 +169,9 @@ class Call:
 
     def write(self, data: bytes) -> None:
         """Sends a piece of the body (PEP 3333, "The write() Callable"). Raises `ClientDisconnected`."""
-        if data:
+        if data and self._is_finished:
+            self._report_excess()
+        elif data:
             self._stream(plain(data))
 
     # Responses.
@@ -243,9 +248,10 @@ class Call:
         elif self._length > file.size and not self._is_bodyless():
             file.file.close()
             return False
+        told = self._told()
         self._is_finished = True
         try:
-            self.sink.post_threadsafe(self.sink.send_file, head, file, self._told())
+            self.sink.post_threadsafe(self.sink.send_file, head, file, told)
         except ClientDisconnected:
             file.file.close()
             raise
@@ -274,16 +280,17 @@ class Call:
                 self._stream_from(head, body)
                 self._end()
                 return
+        told = self._told()
         self._is_finished = True
         channel = self._channel
         if channel is None:
-            sleeper = self.sink.respond_threadsafe(head, body, self._told())
+            sleeper = self.sink.respond_threadsafe(head, body, told)
             if sleeper is not None:
                 self._cache.owe(sleeper)
             return
         if body:
             self._declare(len(body))
-        channel.start_threadsafe(head, self._told())
+        channel.start_threadsafe(head, told)
         if body:
             channel.write_threadsafe(body)
         channel.end_threadsafe()
@@ -318,6 +325,9 @@ class Call:
         """Logs, once, that there is more of a body than its declared length."""
         if not self._is_too_long and not self._is_bodyless():
             self._is_too_long = True
+            if self._length < 0:
+                logger.error("Response content after the response was complete: %s. It is not sent.", self)
+                return
             logger.error(
                 "Response content longer than Content-Length: %s declared %d bytes, and the rest is not sent.",
                 self, self._length,
@@ -361,6 +371,12 @@ class Call:
             self._channel = Channel(self.sink.post, body_follows=self._body is not None and self._body.more)
             self.sink.post_threadsafe(self.sink.open, self._channel)
         return self._channel
+
+
+def report(context: contextvars.Context, text: str, error: BaseException) -> None:
+    """Logs an error in a call's context. Raises nothing: a filter of the log may fail as well, and cost a thread."""
+    with suppress(Exception):
+        context.run(logger.error, text, exc_info=error)
 
 
 def plain(piece: Any) -> bytes:

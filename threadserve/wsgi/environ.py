@@ -14,6 +14,7 @@ from threadserve.types import Headers
 from threadserve.wsgi.file_wrapper import FileWrapper
 
 KNOWN_LIMIT = 256
+KNOWN_LENGTH = 64
 # What a scope may lack (ASGI HTTP spec 2.5).
 OPTIONAL = {"scheme": "http", "root_path": "", "raw_path": None, "client": None, "server": None}
 DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -41,8 +42,8 @@ class EnvironMaker:
         self._keys: dict[bytes, str] = {}
         self._mount = os.environ.get("SCRIPT_NAME", "")
 
-    def make(self, scope: dict[str, Any], body: BinaryIO, length: int | None) -> dict[str, Any]:
-        """The environ of one request, whose scope is complete.
+    def make(self, scope: dict[str, Any], body: BinaryIO, length: int | None, adds_root_path: bool) -> dict[str, Any]:
+        """The environ of one request, whose scope is complete; with `adds_root_path` its path is that and the target.
 
         Nothing of the scope is read with `get`, which takes microseconds in free-threaded 3.13 where another thread has
         made what it reads.
@@ -63,7 +64,7 @@ class EnvironMaker:
         environ["wsgi.input"] = body
         environ["wsgi.errors"] = sys.stderr
         if scope["root_path"] or self._mount or "%" in target:
-            self._split_path(environ, scope)
+            self._split_path(environ, scope, adds_root_path)
         if scheme == "https":
             environ["HTTPS"] = "on"
         self._add_addresses(environ, scope)
@@ -72,7 +73,7 @@ class EnvironMaker:
             environ["CONTENT_LENGTH"] = str(length)
         return environ
 
-    def _split_path(self, environ: dict[str, Any], scope: dict[str, Any]) -> None:
+    def _split_path(self, environ: dict[str, Any], scope: dict[str, Any], adds_root_path: bool) -> None:
         """SCRIPT_NAME and PATH_INFO: bytes as latin-1 text (PEP 3333, "Unicode Issues")."""
         root = scope["root_path"]
         raw_path = scope["raw_path"]
@@ -81,8 +82,8 @@ class EnvironMaker:
         path = below(mount, path)
         if root.endswith("/") and path.startswith("//"):
             path = path[1:]
-        if root and (rest := below(mount, path)) != path:
-            # The scope's path is the root path and the target, which has the prefix as well.
+        if root and adds_root_path and (rest := below(mount, path)) != path:
+            # The target has the prefix as well.
             path = rest
             target = environ["REQUEST_URI"][len(root.encode()) :]
             environ["REQUEST_URI"] = environ["RAW_URI"] = target
@@ -124,8 +125,10 @@ class EnvironMaker:
             key = "HTTP_" + key
         if len(self._keys) >= KNOWN_LIMIT:
             self._keys.clear()
-        # Bytes of this thread's own: on free-threaded builds, looking up those of another thread takes a lock.
-        self._keys[bytes(bytearray(name))] = key = sys.intern(key)
+        # Bytes of this thread's own: on free-threaded builds, looking up those of another thread takes a lock. And no
+        # interned text, which is never freed there, whatever names clients think of.
+        if len(name) <= KNOWN_LENGTH:
+            self._keys[bytes(bytearray(name))] = key
         return key
 
 
@@ -138,4 +141,12 @@ def values_of(names: Sequence[str], environ: dict[str, Any]) -> tuple[bytes | No
     """The values of variables by these names, in any case; None for one that is not there."""
     spellings = [(name, name.upper(), name.lower()) for name in names]
     keys = [next((each for each in spelling if each in environ), None) for spelling in spellings]
-    return tuple([None if key is None else str(environ[key]).encode("latin-1", "backslashreplace") for key in keys])
+    return tuple([None if key is None else text_of(environ[key]) for key in keys])
+
+
+def text_of(value: Any) -> bytes | None:
+    """A value of the application's as text; None where it has none, as a proxy of Werkzeug's outside its request."""
+    try:
+        return str(value).encode("latin-1", "backslashreplace")
+    except Exception:
+        return None

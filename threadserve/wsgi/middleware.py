@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from threadserve.config.build import default_wsgi_threads
+from threadserve.errors import ClientDisconnected
 from threadserve.http.head import ResponseHead
-from threadserve.types import Message, Receive, Scope, Send
+from threadserve.types import Headers, Message, Receive, Scope, Send
 from threadserve.wsgi.body import collect, not_asked_for
 from threadserve.wsgi.call import Call, ThreadCache, WSGIApp
 from threadserve.wsgi.environ import OPTIONAL
@@ -66,6 +67,7 @@ class MessageSink(ResponseSink):
         self.post = loop.call_soon_threadsafe
         self.environ_names = ()
         self.sends_files = False
+        self.adds_root_path = False
         self._receive = receive
         self._send = send
         # What the call answers, or that it goes on over a channel.
@@ -74,9 +76,13 @@ class MessageSink(ResponseSink):
     async def run(self, pool: Pool, scope: dict[str, Any]) -> None:
         """Takes a request from its body to its response. Raises what `receive` and `send` raise."""
         is_sized = declares_length(scope)
-        body = (
-            not_asked_for() if is_sized and expects_continue(scope) else await collect(self._receive, is_sized=is_sized)
-        )
+        if is_sized and expects_continue(scope):
+            body = not_asked_for()
+        else:
+            try:
+                body = await collect(self._receive, is_sized=is_sized)
+            except ClientDisconnected:
+                return
         for refused in pool.submit_threadsafe([Call(self, scope, body)]):
             pool.report_refusal_threadsafe()
             refused.refuse()
@@ -85,7 +91,10 @@ class MessageSink(ResponseSink):
             await outcome.serve(self, watches=True)
             return
         head, content = outcome
-        await self.start(head, ())
+        fields = fields_of(head)
+        if head.length < 0 and head.status not in (204, 304):
+            fields.append((b"content-length", b"%d" % len(content)))
+        await self._send({"type": "http.response.start", "status": head.status, "headers": fields})
         await self.send(content, False)
 
     # See `ResponseSink`.
@@ -119,14 +128,16 @@ class MessageSink(ResponseSink):
 
     async def start(self, head: ResponseHead, environ: Environ) -> None:
         """See `ResponseSink`."""
-        fields = head.fields()
-        if head.closes:
-            fields.append((b"connection", b"close"))
-        await self._send({"type": "http.response.start", "status": head.status, "headers": fields})
+        await self._send({"type": "http.response.start", "status": head.status, "headers": fields_of(head)})
 
     async def send(self, body: bytes, more: bool) -> None:
         """See `ResponseSink`."""
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def fields_of(head: ResponseHead) -> Headers:
+    """The fields of a response as messages have them."""
+    return [*head.fields(), *([(b"connection", b"close")] if head.closes else [])]
 
 
 def expects_continue(scope: dict[str, Any]) -> bool:

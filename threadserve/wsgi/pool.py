@@ -224,8 +224,17 @@ class Pool:
         return self._sleeping.pop()
 
     def _start_thread(self) -> None:
-        self._threads.append(one := PoolThread(self._make_cache()))
-        one.thread = run_thread(f"threadserve-wsgi-{len(self._threads)}", self._serve, one)
+        one = PoolThread(self._make_cache())
+        one.thread = run_thread(f"threadserve-wsgi-{len(self._threads) + 1}", self._serve, one)
+        self._threads.append(one)
+
+    def _start_another(self) -> bool:
+        """Starts a thread under the lock; returns whether the system has one for us."""
+        try:
+            self._start_thread()
+        except RuntimeError:
+            return False
+        return True
 
     # On the pool's threads.
 
@@ -294,13 +303,19 @@ class Pool:
 
     def _watch(self, timeout: float) -> None:
         while not self._has_stopped.wait(min(timeout / 4, LONGEST_LOOK)):
-            limit = time.monotonic() - timeout
-            with self._pool_lock:
-                running = [(one, one.call) for one in self._threads if one.call is not None]
-            for one, call in running:
-                if one.cache.since < limit:
-                    self._put_aside(one, call, timeout)
-            self._look_for_hope(timeout)
+            try:
+                self._look_at_calls(timeout)
+            except Exception as error:
+                logger.error("The WSGI threads could not be looked after", exc_info=error)
+
+    def _look_at_calls(self, timeout: float) -> None:
+        limit = time.monotonic() - timeout
+        with self._pool_lock:
+            running = [(one, one.call) for one in self._threads if one.call is not None]
+        for one, call in running:
+            if one.cache.since < limit:
+                self._put_aside(one, call, timeout)
+        self._look_for_hope(timeout)
 
     def _put_aside(self, one: PoolThread, call: Call, timeout: float) -> None:
         """Replaces a thread that is stuck. What it works for is answered; the thread itself cannot be ended."""
@@ -314,14 +329,14 @@ class Pool:
             count = len(self._set_aside)
             is_replaced = len(self._threads) + count < self._most
             if is_replaced:
-                self._start_thread()
+                is_replaced = self._start_another()
             are_all = not self._threads
-        stack = stack_of(one.thread) if one.thread is not None else "has ended."
         call.give_up_threadsafe()
+        stack = told_of(one.thread)
         logger.error(
             "A WSGI call has not come back for %s: %s. Its thread is set aside, as %d now %s, %s, and %s",
             counted(timeout, "second"), call, count, "is" if count == 1 else "are",
-            "is replaced" if is_replaced else "is not replaced, for there are too many", stack,
+            "is replaced" if is_replaced else "is not replaced, for there are too many threads", stack,
         )  # fmt: skip
         if are_all:
             logger.error(
@@ -339,6 +354,14 @@ class Pool:
                 return
             self.is_worn_out = True
         self._give_up_queue()
+
+
+def told_of(thread: threading.Thread | None) -> str:
+    """Ends a sentence about a thread with where that is, or why it cannot be told: no file may be left to write to."""
+    try:
+        return stack_of(thread) if thread is not None else "has ended."
+    except Exception as error:
+        return f"where it is cannot be told: {error}"
 
 
 def run_thread(name: str, target: Any, *args: Any) -> threading.Thread:

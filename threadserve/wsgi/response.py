@@ -20,6 +20,7 @@ from threadserve.http.fields import (
 from threadserve.http.head import ResponseHead
 
 KNOWN_LIMIT = 1024
+KNOWN_LENGTH = 256
 
 _status = re.compile(r"([2-9][0-9][0-9])(?: [^\x00-\x1f\x7f]*)?")
 _name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -114,7 +115,8 @@ class KnownLines:
             line = f"{code} {phrase.strip(' ') or usual_phrase(int(code))}\r\n".encode("latin-1")
         except UnicodeEncodeError:
             raise ValueError(f"a character beyond Latin-1 in the status given to start_response: {text!r}") from None
-        remember(self._statuses, text, line)
+        if len(line) <= KNOWN_LENGTH:
+            remember(self._statuses, text, line)
         return line
 
     def _learn(self, name: str, value: str) -> Special:
@@ -129,16 +131,20 @@ class KnownLines:
         elif lower in (DATE, SERVER):
             special = Special(line, replaces=lower)
         else:
-            remember(self._fields, (name, value), line)
-            return Special(line)
-        remember(self._special, (name, value), special)
+            special = Special(line)
+            if len(line) <= KNOWN_LENGTH:
+                remember(self._fields, (name, value), line)
+            return special
+        if len(line) <= KNOWN_LENGTH:
+            remember(self._special, (name, value), special)
         return special
 
     def _learn_name(self, name: str) -> bytes:
         if not _name.fullmatch(name):
             raise ValueError(f"invalid header name in the response: {name!r}")
         lower = name.lower().encode()
-        remember(self._names, name, lower)
+        if len(lower) <= KNOWN_LENGTH:
+            remember(self._names, name, lower)
         return lower
 
 

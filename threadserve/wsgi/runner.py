@@ -53,6 +53,7 @@ class ExchangeSink(ResponseSink):
         self.post = context.post_threadsafe
         self.environ_names = environ_names
         self.sends_files = True
+        self.adds_root_path = True
         self._exchange = exchange
         self._context = context
         self._handover = handover
@@ -177,6 +178,7 @@ class ExchangeSink(ResponseSink):
             raise
         except BaseException as error:
             self._on_error(error)
+        self._exchange.task = None
         self._end_once()
 
     async def _send_open_file(self, head: ResponseHead, file: OpenFile, environ: Environ) -> bool:
@@ -193,6 +195,7 @@ class ExchangeSink(ResponseSink):
     def _end_once(self) -> None:
         if not self._has_ended:
             self._has_ended = True
-            # Else the two would refer to each other, and wait for the garbage collector.
+            # Else they would refer to one another, and wait for the garbage collector.
             self._exchange.listener = None
+            self._channel = None
             self._context.registry.end(self._exchange)

@@ -4,6 +4,7 @@ from threadserve.http.head cimport ResponseHead
 cdef class ResponseSink:
     cdef public object post
     cdef public object environ_names
+    cdef public bint adds_root_path
     cdef public bint sends_files
 
     cpdef object respond_threadsafe(self, ResponseHead head, bytes body, tuple environ)

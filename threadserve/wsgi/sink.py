@@ -35,11 +35,13 @@ class ResponseSink:
     """Takes the response of one call, whole or in pieces.
 
     `post` has a call made on the loop, in order. `environ_names` are variables that the access log wants of the call's
-    environ; their values come with the head. `sends_files` says whether `send_file` may be called.
+    environ; their values come with the head. `sends_files` says whether `send_file` may be called, and `adds_root_path`
+    whether the path of the call's scope is the root path followed by the request's target, whatever that begins with.
     """
 
-    __slots__ = ("environ_names", "post", "sends_files")
+    __slots__ = ("adds_root_path", "environ_names", "post", "sends_files")
 
+    adds_root_path: bool
     post: Callable[..., object]
     environ_names: Sequence[str]
     sends_files: bool
