@@ -2,6 +2,7 @@ import cython
 
 from threadserve.http.head cimport ResponseHead
 from threadserve.wsgi.environ cimport EnvironMaker
+from threadserve.wsgi.parcel cimport Parcel
 from threadserve.wsgi.response cimport KnownLines
 from threadserve.wsgi.sink cimport ResponseSink
 
@@ -23,10 +24,11 @@ cdef class ThreadCache:
     cdef settle(self)
 
 
-cdef class Call:
+cdef class Call(Parcel):
     cdef object _body
     cdef ThreadCache _cache
     cdef object _channel
+    cdef bint _closes
     cdef dict _environ
     cdef ResponseHead _head
     cdef bint _is_begun
@@ -35,9 +37,13 @@ cdef class Call:
     cdef bint _is_too_long
     cdef long long _length
     cdef dict _scope
+    cdef tuple _replaces
     cdef long long _sent
+    cdef int _status
+    cdef tuple _told
     cdef readonly ResponseSink sink
 
+    cpdef deliver(self)
     cpdef refuse(self)
     cpdef drop_body(self)
     cpdef run(self, ThreadCache cache)
@@ -47,9 +53,10 @@ cdef class Call:
     cdef _take_head(self, ResponseHead head)
     cdef _declare(self, long long size)
     cdef ResponseHead _started(self)
-    cdef tuple _told(self)
+    cdef tuple _values(self)
     cdef bint _is_bodyless(self) except -1
     cdef _finish(self, bytes body)
+    cdef _pack(self, ResponseHead head, bytes body, tuple told)
     cdef _stream(self, bytes piece)
     cdef _stream_from(self, ResponseHead head, bytes piece)
     cdef bytes _fitting(self, bytes piece)

@@ -21,6 +21,7 @@ from threadserve.http.head import ResponseHead
 from threadserve.wsgi.body import Collected, input_stream
 from threadserve.wsgi.environ import EnvironMaker, values_of
 from threadserve.wsgi.file_wrapper import FileWrapper
+from threadserve.wsgi.parcel import Parcel
 from threadserve.wsgi.response import BUSY, BUSY_TEXT, FAILED, FAILED_TEXT, KnownLines
 from threadserve.wsgi.sink import Channel, Environ, ResponseSink, Sleeper
 
@@ -67,15 +68,20 @@ class ThreadCache:
                 return
 
 
-class Call:
-    """A request on its way through an application; `body` is None where it has none."""
+class Call(Parcel):
+    """A request on its way through an application; `body` is None where it has none.
+
+    The loop makes it and gets it back, with the whole response packed, where there is one: so each thread lets go of
+    what it has made itself.
+    """
 
     __slots__ = (
-        "_body", "_cache", "_channel", "_environ", "_head", "_is_begun", "_is_finished", "_is_head", "_is_too_long",
-        "_length", "_scope", "_sent", "sink",
+        "_body", "_cache", "_channel", "_closes", "_environ", "_head", "_is_begun", "_is_finished", "_is_head",
+        "_is_too_long", "_length", "_replaces", "_scope", "_sent", "_status", "_told", "sink",
     )  # fmt: skip
 
     def __init__(self, sink: ResponseSink, scope: dict[str, Any], body: Collected | None) -> None:
+        super().__init__()
         self.sink = sink
         self._scope = scope
         self._body = body
@@ -98,6 +104,11 @@ class Call:
             self.sink.post_threadsafe(self.sink.give_up)
         except ClientDisconnected:
             return
+
+    def deliver(self) -> None:
+        """Has the response go out, on the loop's thread."""
+        head = ResponseHead(self._status, self.first(), self._length, self._closes, self._replaces)
+        self.sink.respond(head, self.second(), self._told)
 
     def refuse(self) -> None:
         """Answers 503 on the loop's thread, in place of a call that is not made."""
@@ -128,6 +139,7 @@ class Call:
             file.close()
         except Exception as error:
             report(context, "The body of a request could not be closed", error)
+        self._head = self._environ = self._channel = None
 
     def _run(self, cache: ThreadCache, file: BinaryIO) -> None:
         self._cache = cache
@@ -248,7 +260,7 @@ class Call:
         elif self._length > file.size and not self._is_bodyless():
             file.file.close()
             return False
-        told = self._told()
+        told = self._values()
         self._is_finished = True
         try:
             self.sink.post_threadsafe(self.sink.send_file, head, file, told)
@@ -262,7 +274,7 @@ class Call:
             raise AssertionError("the application sent a body, or ended, without calling start_response")
         return self._head
 
-    def _told(self) -> Environ:
+    def _values(self) -> Environ:
         """What the access log is told of the environ, as it is when the response begins."""
         return () if self._environ is None else values_of(self.sink.environ_names, self._environ)
 
@@ -280,11 +292,12 @@ class Call:
                 self._stream_from(head, body)
                 self._end()
                 return
-        told = self._told()
+        told = self._values()
         self._is_finished = True
         channel = self._channel
         if channel is None:
-            sleeper = self.sink.respond_threadsafe(head, body, told)
+            self._pack(head, body, told)
+            sleeper = self.sink.respond_threadsafe(self)
             if sleeper is not None:
                 self._cache.owe(sleeper)
             return
@@ -294,6 +307,14 @@ class Call:
         if body:
             channel.write_threadsafe(body)
         channel.end_threadsafe()
+
+    def _pack(self, head: ResponseHead, body: bytes, told: Environ) -> None:
+        self.pack(head.text, body)
+        self._status = head.status
+        self._length = head.length
+        self._closes = head.closes
+        self._replaces = head.replaces
+        self._told = told
 
     def _stream(self, piece: bytes) -> None:
         head = self._started()
@@ -307,7 +328,7 @@ class Call:
         channel = self._open_channel()
         if not self._is_begun:
             self._is_begun = True
-            channel.start_threadsafe(head, self._told())
+            channel.start_threadsafe(head, self._values())
         self._cache.since = inf
         channel.write_threadsafe(piece)
         self._cache.since = monotonic()

@@ -1,16 +1,15 @@
 import cython
 
-from threadserve.http.head cimport ResponseHead
 from threadserve.wsgi.call cimport Call
+from threadserve.wsgi.parking cimport Mutex
 from threadserve.wsgi.pool cimport Pool
-from threadserve.wsgi.sink cimport ResponseSink
 
 
 @cython.final
 cdef class Handover:
     cdef list _calls
     cdef object _context
-    cdef object _handover_lock
+    cdef Mutex _handover_mutex
     cdef bint _is_posted
     cdef object _loop
     cdef bint _looks_back
@@ -20,5 +19,11 @@ cdef class Handover:
     cdef long long _target
 
     cdef submit(self, Call call)
+    @cython.locals(mutex=Mutex)
     cdef _look_back_later(self)
-    cdef bint respond_threadsafe(self, ResponseSink sink, ResponseHead head, bytes body, tuple environ) except -1
+    @cython.locals(mutex=Mutex)
+    cdef bint respond_threadsafe(self, object response) except -1
+    @cython.locals(mutex=Mutex)
+    cpdef wake_threadsafe(self)
+    @cython.locals(mutex=Mutex, response=Call)
+    cpdef _deliver(self)

@@ -11,13 +11,12 @@ thread has not told of while it is at the next call, and for calls that nobody h
 import asyncio
 import contextvars
 import logging
-import threading
 from collections.abc import Callable
 
-from threadserve.http.head import ResponseHead
 from threadserve.wsgi.call import Call
+from threadserve.wsgi.parking import Mutex
 from threadserve.wsgi.pool import Pool
-from threadserve.wsgi.sink import Environ, ResponseSink
+from threadserve.wsgi.sink import Response
 
 logger = logging.getLogger("threadserve.error")
 
@@ -28,7 +27,7 @@ class Handover:
     """One loop's. `post` has a call made on the loop, for any thread, and raises where it takes none."""
 
     __slots__ = (
-        "_calls", "_context", "_handover_lock", "_is_posted", "_looks_back", "_loop", "_pool", "_post", "_responses",
+        "_calls", "_context", "_handover_mutex", "_is_posted", "_looks_back", "_loop", "_pool", "_post", "_responses",
         "_target",
     )  # fmt: skip
 
@@ -39,8 +38,8 @@ class Handover:
         self._context = contextvars.Context()
         self._calls: list[Call] = []
         self._target = 0
-        self._handover_lock = threading.Lock()
-        self._responses: list[tuple[ResponseSink, ResponseHead, bytes, Environ]] = []
+        self._handover_mutex = Mutex()
+        self._responses: list[Response] = []
         self._is_posted = False
         self._looks_back = False
 
@@ -67,49 +66,61 @@ class Handover:
 
     def _look_back_later(self) -> None:
         self._loop.call_later(LOOK_BACK_SECONDS, self._look_back, context=self._context)
-        with self._handover_lock:
-            self._looks_back = True
+        mutex = self._handover_mutex
+        mutex.lock()
+        self._looks_back = True
+        mutex.unlock()
 
     def _look_back(self) -> None:
-        with self._handover_lock:
-            self._looks_back = False
+        mutex = self._handover_mutex
+        mutex.lock()
+        self._looks_back = False
+        mutex.unlock()
         self._deliver()
         if self._pool.look_threadsafe(self._target):
             self._target = self._pool.submitted
             self._look_back_later()
 
     def _deliver(self) -> None:
-        with self._handover_lock:
-            responses, self._responses = self._responses, []
-            self._is_posted = False
-        for sink, head, body, environ in responses:
+        waiting: list[Response] = []
+        mutex = self._handover_mutex
+        mutex.lock()
+        responses, self._responses = self._responses, waiting
+        self._is_posted = False
+        mutex.unlock()
+        for response in responses:
             try:
-                sink.respond(head, body, environ)
+                response.deliver()
             except Exception as error:
                 logger.error("A response could not be sent", exc_info=error)
 
     # On the pool's threads.
 
-    def respond_threadsafe(self, sink: ResponseSink, head: ResponseHead, body: bytes, environ: Environ) -> bool:
-        """Has the sink's `respond` called on the loop; returns whether `wake_threadsafe` must follow before long.
+    def respond_threadsafe(self, response: Response) -> bool:
+        """Has a response delivered on the loop; returns whether `wake_threadsafe` must follow before long.
 
         Raises what `post` raises.
         """
-        response = (sink, head, body, environ)
-        with self._handover_lock:
+        mutex = self._handover_mutex
+        mutex.lock()
+        try:
             self._responses.append(response)
             if self._is_posted:
                 return False
             if self._looks_back:
                 return True
             self._is_posted = True
+        finally:
+            mutex.unlock()
         self._post(self._deliver)
         return False
 
     def wake_threadsafe(self) -> None:
         """Has the loop take the responses there are. Raises what `post` raises."""
-        with self._handover_lock:
-            if self._is_posted or not self._responses:
-                return
-            self._is_posted = True
-        self._post(self._deliver)
+        mutex = self._handover_mutex
+        mutex.lock()
+        wakes = not self._is_posted and bool(self._responses)
+        self._is_posted = self._is_posted or wakes
+        mutex.unlock()
+        if wakes:
+            self._post(self._deliver)

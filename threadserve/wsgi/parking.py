@@ -1,8 +1,10 @@
-"""Where a thread sleeps until another wakes it.
+"""Where threads wait for one another.
 
-The twin, in Python, of `parking.pyx`. A `Parking` belongs to the thread that sleeps; any other may wake it.
+The twin, in Python, of `parking.pyx`. A `Parking` belongs to the thread that sleeps, and any other may wake it; a
+`Mutex` belongs to what it guards.
 """
 
+import threading
 from queue import SimpleQueue
 
 
@@ -22,3 +24,28 @@ class Parking:
     def wake_threadsafe(self) -> None:
         """Wakes the thread."""
         self._wakes.put(None)
+
+
+class Mutex:
+    """A lock that is held for a few lines, and by one thread once. `lock` and `unlock` are for where `with` takes too
+    long.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def lock(self) -> None:
+        """Waits until no other thread has it."""
+        self._lock.acquire()
+
+    def unlock(self) -> None:
+        """Lets another thread have it."""
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self.lock()
+
+    def __exit__(self, *failure: object) -> None:
+        self.unlock()

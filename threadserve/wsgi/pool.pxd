@@ -1,6 +1,7 @@
 import cython
 
 from threadserve.wsgi.call cimport Call, ThreadCache
+from threadserve.wsgi.parking cimport Mutex, Parking
 from threadserve.wsgi.waking cimport WakingPolicy
 
 cdef int GATHERED
@@ -13,7 +14,7 @@ cdef class PoolThread:
     cdef public ThreadCache cache
     cdef public bint has_ended
     cdef public bint is_set_aside
-    cdef public object parking
+    cdef public Parking parking
     cdef public double stuck_since
     cdef public object thread
 
@@ -30,7 +31,7 @@ cdef class Pool:
     cdef object _make_cache
     cdef Py_ssize_t _most
     cdef double _next_report
-    cdef object _pool_lock
+    cdef Mutex _pool_mutex
     cdef Py_ssize_t _queue_limit
     cdef long long _refused
     cdef list _set_aside
@@ -49,7 +50,7 @@ cdef class Pool:
     cdef PoolThread _next_sleeper(self)
     @cython.locals(cache=ThreadCache, call=Call)
     cpdef _serve(self, PoolThread one)
-    @cython.locals(call=Call, sleeper=PoolThread)
+    @cython.locals(call=Call, done=Call, sleeper=PoolThread)
     cdef Call _take(self, PoolThread one)
     @cython.locals(sleeper=PoolThread)
     cpdef list submit_threadsafe(self, list calls, bint looks_back=*)

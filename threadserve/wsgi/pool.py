@@ -16,7 +16,7 @@ from typing import Any
 
 from threadserve.logging.wording import counted
 from threadserve.wsgi.call import Call, ThreadCache
-from threadserve.wsgi.parking import Parking
+from threadserve.wsgi.parking import Mutex, Parking
 from threadserve.wsgi.stacks import stack_of
 from threadserve.wsgi.thread_end import close_kept_open
 from threadserve.wsgi.waking import WakingPolicy
@@ -66,7 +66,7 @@ class Pool:
 
     __slots__ = (
         "_calls", "_count", "_has_stopped", "_is_started", "_is_stopped", "_is_unwatched", "_leaving", "_make_cache",
-        "_most", "_next_report", "_pool_lock", "_queue_limit", "_refused", "_set_aside", "_sleeping", "_taken",
+        "_most", "_next_report", "_pool_mutex", "_queue_limit", "_refused", "_set_aside", "_sleeping", "_taken",
         "_threads", "_timeout", "_waking", "_watcher", "is_worn_out", "submitted",
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ class Pool:
         self._queue_limit = queue_limit
         self._timeout = timeout
         self._make_cache = make_cache
-        self._pool_lock = threading.Lock()
+        self._pool_mutex = Mutex()
         self._calls: deque[Call] = deque()
         self._threads: list[PoolThread] = []
         self._sleeping: list[PoolThread] = []
@@ -105,7 +105,7 @@ class Pool:
 
     def start(self) -> None:
         """Starts the threads, unless they are."""
-        with self._pool_lock:
+        with self._pool_mutex:
             if self._is_started:
                 return
             self._is_started = True
@@ -123,7 +123,8 @@ class Pool:
             self.start()
         refused: list[Call] = []
         now = time.monotonic()
-        with self._pool_lock:
+        self._pool_mutex.lock()
+        try:
             room = self._room()
             if room < len(calls):
                 refused = calls[room:]
@@ -132,6 +133,8 @@ class Pool:
             self._is_unwatched = self._is_unwatched or not looks_back
             self.submitted += len(calls)
             sleeper = None if looks_back and self._waking.is_taken_soon(now) else self._next_sleeper()
+        finally:
+            self._pool_mutex.unlock()
         if sleeper is not None:
             sleeper.parking.wake_threadsafe()
         return refused
@@ -139,7 +142,7 @@ class Pool:
     def look_threadsafe(self, target: int) -> bool:
         """Wakes another thread where some of the first `target` calls still wait; returns whether any call does."""
         now = time.monotonic()
-        with self._pool_lock:
+        with self._pool_mutex:
             if not self._calls:
                 return False
             if self._taken >= target:
@@ -153,7 +156,7 @@ class Pool:
 
     def report_refusal_threadsafe(self) -> None:
         """Logs that a request was refused, at intervals."""
-        with self._pool_lock:
+        with self._pool_mutex:
             self._refused += 1
             now = time.monotonic()
             if now < self._next_report:
@@ -180,7 +183,7 @@ class Pool:
         `timeout` is for those that are at a call: the others only have to be scheduled, be it on a busy machine.
         """
         self._has_stopped.set()
-        with self._pool_lock:
+        with self._pool_mutex:
             self._is_stopped = True
             sleeping, self._sleeping = self._sleeping, []
             threads = self._threads + self._set_aside + self._leaving
@@ -192,7 +195,7 @@ class Pool:
             self._watcher.join(timeout + SCHEDULED)
         for each in threads:
             each.join(deadline)
-        with self._pool_lock:
+        with self._pool_mutex:
             idle = [each for each in threads if each.call is None]
         for each in idle:
             each.join(deadline + SCHEDULED)
@@ -203,7 +206,7 @@ class Pool:
 
     def _give_up_queue(self) -> None:
         """Answers in place of the calls that no thread will run; no other may come."""
-        with self._pool_lock:
+        with self._pool_mutex:
             left_over = list(self._calls)
             self._calls.clear()
         for call in left_over:
@@ -254,8 +257,10 @@ class Pool:
         while True:
             sleeper = None
             now = time.monotonic()
-            with self._pool_lock:
-                if one.call is not None:
+            done = one.call
+            self._pool_mutex.lock()
+            try:
+                if done is not None:
                     self._waking.on_ended(one.began, now)
                     one.call = None
                 if was_woken:
@@ -281,6 +286,10 @@ class Pool:
                     break
                 else:
                     self._sleeping.append(one)
+            finally:
+                self._pool_mutex.unlock()
+            # Not under the lock: the last reference to a call takes others with it.
+            done = None
             if has_come_back:
                 has_come_back = False
                 self._report_return()
@@ -310,7 +319,7 @@ class Pool:
 
     def _look_at_calls(self, timeout: float) -> None:
         limit = time.monotonic() - timeout
-        with self._pool_lock:
+        with self._pool_mutex:
             running = [(one, one.call) for one in self._threads if one.call is not None]
         for one, call in running:
             if one.cache.since < limit:
@@ -319,7 +328,7 @@ class Pool:
 
     def _put_aside(self, one: PoolThread, call: Call, timeout: float) -> None:
         """Replaces a thread that is stuck. What it works for is answered; the thread itself cannot be ended."""
-        with self._pool_lock:
+        with self._pool_mutex:
             if one.call is not call or self._is_stopped:
                 return
             one.is_set_aside = True
@@ -346,7 +355,7 @@ class Pool:
 
     def _look_for_hope(self, timeout: float) -> None:
         """Gives the pool up when every thread there may be has been stuck for long."""
-        with self._pool_lock:
+        with self._pool_mutex:
             if self._threads or self._is_stopped or self.is_worn_out:
                 return
             stuck_for = time.monotonic() - max(each.stuck_since for each in self._set_aside)

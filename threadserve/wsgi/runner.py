@@ -20,7 +20,7 @@ from threadserve.wsgi.file_wrapper import OpenFile
 from threadserve.wsgi.handover import Handover
 from threadserve.wsgi.pool import Pool
 from threadserve.wsgi.response import TIMED_OUT, TIMED_OUT_TEXT
-from threadserve.wsgi.sink import Channel, Environ, ResponseSink, Sleeper
+from threadserve.wsgi.sink import Channel, Environ, Response, ResponseSink, Sleeper
 
 
 class WSGIRunner:
@@ -105,10 +105,10 @@ class ExchangeSink(ResponseSink):
 
     # Called for the call: see `ResponseSink`.
 
-    def respond_threadsafe(self, head: ResponseHead, body: bytes, environ: Environ) -> Sleeper | None:
+    def respond_threadsafe(self, response: Response) -> Sleeper | None:
         """See `ResponseSink`."""
         try:
-            return self._handover if self._handover.respond_threadsafe(self, head, body, environ) else None
+            return self._handover if self._handover.respond_threadsafe(response) else None
         except (MailboxClosed, RuntimeError):
             raise ClientDisconnected("the loop has ended, and its connections with it") from None
 

@@ -7,5 +7,5 @@ cdef class ResponseSink:
     cdef public bint adds_root_path
     cdef public bint sends_files
 
-    cpdef object respond_threadsafe(self, ResponseHead head, bytes body, tuple environ)
+    cpdef object respond_threadsafe(self, object response)
     cpdef respond(self, ResponseHead head, bytes body, tuple environ)

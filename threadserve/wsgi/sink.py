@@ -31,6 +31,14 @@ class Sleeper(Protocol):
         ...
 
 
+class Response(Protocol):
+    """A whole response, on its way to a sink."""
+
+    def deliver(self) -> None:
+        """Calls the sink's `respond`."""
+        ...
+
+
 class ResponseSink:
     """Takes the response of one call, whole or in pieces.
 
@@ -48,12 +56,12 @@ class ResponseSink:
 
     # From the pool thread.
 
-    def respond_threadsafe(self, head: ResponseHead, body: bytes, environ: Environ) -> Sleeper | None:
-        """Has `respond` called; returns whom the caller must wake for it before long, if anyone.
+    def respond_threadsafe(self, response: Response) -> Sleeper | None:
+        """Has a whole response delivered; returns whom the caller must wake for it before long, if anyone.
 
         Raises `ClientDisconnected` where the loop has ended.
         """
-        self.post_threadsafe(self.respond, head, body, environ)
+        self.post_threadsafe(response.deliver)
         return None
 
     def post_threadsafe(self, call: Callable[..., object], *args: Any) -> None:
