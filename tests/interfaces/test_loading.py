@@ -461,7 +461,7 @@ class TestInterface:
         assert source.interface == "asgi2"
 
     @pytest.mark.parametrize("interface", ["auto", "wsgi"])
-    def test_wsgi_has_one_instance_and_one_bridge(self, project: Any, load: Loads, interface: str) -> None:
+    def test_wsgi_has_one_instance_and_one_middleware(self, project: Any, load: Loads, interface: str) -> None:
         project.write("main.py", "def app(environ, start_response): ...")
         source = project.source("main:app", interface=interface, wsgi_threads=2)
         assert distinct([load(source), load(source)]) == 1

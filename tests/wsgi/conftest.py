@@ -15,11 +15,11 @@ from threadserve.wsgi import WSGIMiddleware
 DEFAULTS = {"wsgi_threads": 4, "wsgi_queue": 1024, "timeout_request": None, "timeout_keep_alive": 6 * DEADLINE}
 
 
-def forwarded_to(bridge: WSGIMiddleware) -> ASGIApp:
+def forwarded_to(middleware: WSGIMiddleware) -> ASGIApp:
     """An ASGI application of which the server does not know what is behind it."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await bridge(scope, receive, send)
+        await middleware(scope, receive, send)
 
     return app
 
@@ -33,20 +33,20 @@ def way(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def serve(error_log: ErrorLog, way: str) -> Iterator[Serve]:
     """`serve(app, **settings)` starts a server for a WSGI application, on one loop and four pool threads."""
-    with servers(threads=1) as start, ExitStack() as bridges:
+    with servers(threads=1) as start, ExitStack() as middlewares:
 
         def start_wsgi(app: Any, **settings: Any) -> EmbeddedServer:
             settings = {**DEFAULTS, **settings}
             if way == "short":
                 return start(app, interface="wsgi", **settings)
-            bridge = WSGIMiddleware(
+            middleware = WSGIMiddleware(
                 app,
                 threads=settings["wsgi_threads"],
                 queue=settings["wsgi_queue"],
                 timeout_request=settings["timeout_request"],
             )
-            bridge.pool.start()
-            bridges.callback(bridge.stop, DEADLINE)
-            return start(forwarded_to(bridge), lifespan="off", **settings)
+            middleware.pool.start()
+            middlewares.callback(middleware.stop, DEADLINE)
+            return start(forwarded_to(middleware), lifespan="off", **settings)
 
         yield start_wsgi

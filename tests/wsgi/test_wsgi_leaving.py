@@ -63,7 +63,7 @@ def test_pieces_end_when_the_client_leaves(serve: Serve, connect: Connect, kind:
 
 def test_pieces_end_before_the_first_has_come(way: str, serve: Serve, connect: Connect) -> None:
     if way == "general":
-        pytest.skip("who serves the bridge tells of a client that goes when something is sent")
+        pytest.skip("who serves the middleware tells of a client that goes when something is sent")
     app = Endless(b"", b"")
     server = serve(app, wsgi_threads=1)
     client = connect(server)
@@ -76,7 +76,7 @@ def test_pieces_end_before_the_first_has_come(way: str, serve: Serve, connect: C
 
 @pytest.mark.parametrize("way", ["short"])
 def test_client_that_says_no_more_still_reads(serve: Serve, connect: Connect) -> None:
-    """Over ASGI's messages the bridge asks whether the client has gone: one that says no more has, for who asks."""
+    """Over ASGI's messages the middleware asks whether the client has gone: one that says no more has, for who asks."""
     go_on = threading.Event()
 
     def app(environ: Environ, start_response: StartResponse) -> Any:

@@ -211,9 +211,9 @@ def site(tmp_path: Path) -> Path:
 def test_stopping_waits_for_all_threads() -> None:
     before = set(threading.enumerate())
     for _ in range(100):
-        bridge = WSGIMiddleware(hello, threads=2, timeout_request=DEADLINE)
-        bridge.pool.start()
-        assert bridge.stop(DEADLINE)
+        middleware = WSGIMiddleware(hello, threads=2, timeout_request=DEADLINE)
+        middleware.pool.start()
+        assert middleware.stop(DEADLINE)
         assert set(threading.enumerate()) <= before
 
 
@@ -233,12 +233,12 @@ def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(pool.logger, "warning", linger)
     before = set(threading.enumerate())
-    bridge = WSGIMiddleware(hello, threads=1, timeout_request=0.01)
-    assert bridge.pool.submit_threadsafe([Stuck(ResponseSink(), {"method": "GET", "path": "/"}, None)]) == []
+    middleware = WSGIMiddleware(hello, threads=1, timeout_request=0.01)
+    assert middleware.pool.submit_threadsafe([Stuck(ResponseSink(), {"method": "GET", "path": "/"}, None)]) == []
     assert going.wait(DEADLINE)
     # What is waited for is its turn, which has nothing to do with how long calls may take to their end.
     stopped: list[bool] = []
-    stopping = threading.Thread(target=lambda: stopped.append(bridge.stop(0)))
+    stopping = threading.Thread(target=lambda: stopped.append(middleware.stop(0)))
     stopping.start()
     stopping.join(0.2)
     assert stopped == []

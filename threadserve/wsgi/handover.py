@@ -58,9 +58,10 @@ class Handover:
         begins = pool.is_quick() and not self._looks_back and not (len(calls) == 1 and pool.is_idle())
         if begins:
             self._look_back_later()
-        for refused in pool.submit_threadsafe(calls, self._looks_back):
-            pool.report_refusal_threadsafe()
-            refused.refuse()
+        if refused := pool.submit_threadsafe(calls, self._looks_back):
+            pool.report_refusals_threadsafe(len(refused))
+            for call in refused:
+                call.refuse()
         if begins:
             self._target = pool.submitted
 

@@ -84,7 +84,7 @@ class MessageSink(ResponseSink):
             except ClientDisconnected:
                 return
         for refused in pool.submit_threadsafe([Call(self, scope, body)]):
-            pool.report_refusal_threadsafe()
+            pool.report_refusals_threadsafe(1)
             refused.refuse()
         outcome = await self._outcome
         if isinstance(outcome, Channel):

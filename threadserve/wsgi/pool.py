@@ -154,10 +154,10 @@ class Pool:
             sleeper.parking.wake_threadsafe()
         return True
 
-    def report_refusal_threadsafe(self) -> None:
-        """Logs that a request was refused, at intervals."""
+    def report_refusals_threadsafe(self, count: int) -> None:
+        """Logs that so many requests were refused, and others since the last time; at intervals."""
         with self._pool_mutex:
-            self._refused += 1
+            self._refused += count
             now = time.monotonic()
             if now < self._next_report:
                 return

@@ -1,4 +1,4 @@
-"""The bridge by itself: mounted in a framework, under another server, for what is no HTTP; and how it is chosen."""
+"""The middleware by itself: mounted in a framework, under another server, for what is no HTTP; and how it is chosen."""
 
 import asyncio
 import json
@@ -26,18 +26,18 @@ def serve(error_log: ErrorLog) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def bridges() -> Iterator[Any]:
-    """`bridges(app, **settings)` makes bridges that are stopped in the end."""
+def middlewares() -> Iterator[Any]:
+    """`middlewares(app, **settings)` makes middlewares that are stopped in the end."""
     made: list[WSGIMiddleware] = []
 
     def make(app: Any, **settings: Any) -> WSGIMiddleware:
-        made.append(bridge := WSGIMiddleware(app, **{"threads": 2, **settings}))
-        bridge.pool.start()
-        return bridge
+        made.append(middleware := WSGIMiddleware(app, **{"threads": 2, **settings}))
+        middleware.pool.start()
+        return middleware
 
     yield make
-    for bridge in made:
-        assert bridge.stop(DEADLINE)
+    for middleware in made:
+        assert middleware.stop(DEADLINE)
 
 
 @pytest.mark.parametrize("interface", ["auto", "wsgi"])
@@ -58,11 +58,11 @@ def test_one_instance_serves_all_loops(serve: Serve, connect: Connect) -> None:
     assert len(made) == 1
 
 
-def test_mounted_in_starlette(serve: Serve, connect: Connect, bridges: Any) -> None:
+def test_mounted_in_starlette(serve: Serve, connect: Connect, middlewares: Any) -> None:
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
-    app = Starlette(routes=[Mount("/old", app=bridges(tell_environ))])
+    app = Starlette(routes=[Mount("/old", app=middlewares(tell_environ))])
     response = httpx.get(f"{serve(app).url}/old/page?x=1", timeout=DEADLINE).json()
     assert (response["SCRIPT_NAME"], response["PATH_INFO"], response["QUERY_STRING"]) == ("/old", "/page", "x=1")
 
@@ -96,40 +96,42 @@ WHOLE = {"type": "http.request", "body": b"", "more_body": False}
     ],
 )
 def test_what_a_mount_leaves_of_the_path_is_not_looked_at_again(
-    bridges: Any, root_path: str, path: str, script_name: str, path_info: str
+    middlewares: Any, root_path: str, path: str, script_name: str, path_info: str
 ) -> None:
     raw_path = quote(path).encode()
     scope = {"root_path": root_path, "path": path, "raw_path": raw_path}
-    environ = json.loads(ask(bridges(tell_environ), scope, WHOLE)[1]["body"])
+    environ = json.loads(ask(middlewares(tell_environ), scope, WHOLE)[1]["body"])
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (script_name, path_info)
     assert environ["REQUEST_URI"] == raw_path.decode()
 
 
-def test_whole_response_has_its_length(bridges: Any) -> None:
-    start, body = ask(bridges(hello), {"path": "/found"}, WHOLE)
+def test_whole_response_has_its_length(middlewares: Any) -> None:
+    start, body = ask(middlewares(hello), {"path": "/found"}, WHOLE)
     assert dict(start["headers"])[b"content-length"] == b"6"
     assert body == {"type": "http.response.body", "body": b"/found", "more_body": False}
-    assert b"content-length" not in dict(ask(bridges(with_start("304 Not Modified", PLAIN)), {}, WHOLE)[0]["headers"])
+    assert b"content-length" not in dict(
+        ask(middlewares(with_start("304 Not Modified", PLAIN)), {}, WHOLE)[0]["headers"]
+    )
 
 
-def test_client_that_goes_before_its_body_is_there(bridges: Any) -> None:
+def test_client_that_goes_before_its_body_is_there(middlewares: Any) -> None:
     part = {"type": "http.request", "body": b"x", "more_body": True}
     scope = {"method": "POST", "headers": [(b"content-length", b"10")]}
-    assert ask(bridges(hello), scope, part, {"type": "http.disconnect"}) == []
+    assert ask(middlewares(hello), scope, part, {"type": "http.disconnect"}) == []
 
 
-def test_lifespan_is_not_there(bridges: Any) -> None:
+def test_lifespan_is_not_there(middlewares: Any) -> None:
     async def never() -> Any:
         raise AssertionError
 
     async def main() -> None:
         with pytest.raises(ValueError, match="no 'lifespan'"):
-            await bridges(hello)({"type": "lifespan"}, never, never)
+            await middlewares(hello)({"type": "lifespan"}, never, never)
 
     asyncio.run(main())
 
 
-def test_websocket_is_refused(bridges: Any) -> None:
+def test_websocket_is_refused(middlewares: Any) -> None:
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -138,7 +140,7 @@ def test_websocket_is_refused(bridges: Any) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(bridges(hello)({"type": "websocket", "path": "/"}, receive, send))
+    asyncio.run(middlewares(hello)({"type": "websocket", "path": "/"}, receive, send))
     assert sent == [{"type": "websocket.close"}]
 
 
@@ -163,20 +165,20 @@ class UvicornServer:
         self.thread.join(DEADLINE)
 
 
-def test_under_uvicorn(bridges: Any) -> None:
+def test_under_uvicorn(middlewares: Any) -> None:
     pytest.importorskip("uvicorn")
 
     def app(environ: Environ, start_response: StartResponse) -> Any:
         return {"/echo": echo, "/environ": tell_environ}.get(environ["PATH_INFO"], hello)(environ, start_response)
 
-    with UvicornServer(bridges(app)) as server, httpx.Client(base_url=server.url, timeout=DEADLINE) as client:
+    with UvicornServer(middlewares(app)) as server, httpx.Client(base_url=server.url, timeout=DEADLINE) as client:
         assert client.get("/a%20b").text == "/a b"
         assert client.get("/environ").json()["REMOTE_ADDR"] == "127.0.0.1"
         body = b"x" * 9_000_000
         assert client.post("/echo", content=body).content == body
 
 
-def test_client_that_goes_is_noticed_under_uvicorn(bridges: Any, connect: Connect) -> None:
+def test_client_that_goes_is_noticed_under_uvicorn(middlewares: Any, connect: Connect) -> None:
     pytest.importorskip("uvicorn")
     closed = threading.Event()
 
@@ -184,7 +186,7 @@ def test_client_that_goes_is_noticed_under_uvicorn(bridges: Any, connect: Connec
         start_response("200 OK", PLAIN)
         return Closing(iter(lambda: b"x" * 1000, None), closed.set)
 
-    with UvicornServer(bridges(app)) as server:
+    with UvicornServer(middlewares(app)) as server:
         client = connect(server)
         client.send(request())
         assert client.reader.head().status == 200
