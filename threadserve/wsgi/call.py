@@ -293,14 +293,15 @@ class Call(Parcel):
                 self._end()
                 return
         told = self._values()
-        self._is_finished = True
         channel = self._channel
         if channel is None:
             self._pack(head, body, told)
+            self._is_finished = True
             sleeper = self.sink.respond_threadsafe(self)
             if sleeper is not None:
                 self._cache.owe(sleeper)
             return
+        self._is_finished = True
         if body:
             self._declare(len(body))
         channel.start_threadsafe(head, told)
