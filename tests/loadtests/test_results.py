@@ -160,9 +160,9 @@ def test_each_of_several_goals_has_its_own_direction() -> None:
             ],
         )
 
-    assert all_reached([outcome(120, 60)])
-    assert not all_reached([outcome(119, 60)])
-    assert not all_reached([outcome(120, 61)])
+    assert all_reached([outcome(140, 70)])
+    assert not all_reached([outcome(139, 70)])
+    assert not all_reached([outcome(140, 71)])
 
 
 def test_a_server_that_is_left_out_counts_against_the_figure() -> None:
