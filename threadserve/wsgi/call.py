@@ -1,6 +1,6 @@
 """One call of a WSGI application, as PEP 3333 has it.
 
-Runs on the pool thread that took the job, and belongs to it, but for `give_up_threadsafe`. It never touches a loop:
+Runs on the pool thread that took it, and belongs to that, but for `give_up_threadsafe`. It never touches a loop:
 what it has to say goes to a `ResponseSink`.
 """
 

@@ -118,7 +118,7 @@ class MessageSink(ResponseSink):
     def give_up(self) -> None:
         """See `ResponseSink`."""
         if not self._outcome.done():
-            self._outcome.set_result((TIMED_OUT, TIMED_OUT_TEXT))
+            self.respond(TIMED_OUT, TIMED_OUT_TEXT, ())
         elif not self._outcome.cancelled() and isinstance(channel := self._outcome.result(), Channel):
             channel.answer_instead(TIMED_OUT, TIMED_OUT_TEXT)
 

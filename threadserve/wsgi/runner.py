@@ -7,8 +7,9 @@ there, and what comes back goes to its exchange: a whole response without a task
 from collections.abc import Awaitable, Sequence
 from io import BytesIO
 
-from threadserve.errors import ClientDisconnected, MailboxClosed
+from threadserve.errors import MailboxClosed
 from threadserve.http.context import LoopContext
+from threadserve.http.crossing import gone
 from threadserve.http.exchange import Exchange
 from threadserve.http.head import ResponseHead
 from threadserve.http.reporting import report_app_error
@@ -110,7 +111,7 @@ class ExchangeSink(ResponseSink):
         try:
             return self._handover if self._handover.respond_threadsafe(response) else None
         except (MailboxClosed, RuntimeError):
-            raise ClientDisconnected("the loop has ended, and its connections with it") from None
+            raise gone() from None
 
     def respond(self, head: ResponseHead, body: bytes, environ: Environ) -> None:
         """See `ResponseSink`."""

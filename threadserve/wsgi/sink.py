@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
+from threadserve.http.crossing import gone
 from threadserve.http.head import ResponseHead
 from threadserve.types import Message
 from threadserve.wsgi.file_wrapper import OpenFile
@@ -69,7 +70,7 @@ class ResponseSink:
         try:
             self.post(call, *args)
         except (MailboxClosed, RuntimeError):
-            raise ClientDisconnected("the loop has ended, and its connections with it") from None
+            raise gone() from None
 
     # On the loop's thread.
 
