@@ -11,8 +11,9 @@ from support.streams import DAMAGE, TOKEN, good_requests, streams
 from support.twins import twin_of
 
 from threadserve.http.errors import HTTPError
+from threadserve.http.grammar import METHODS
 from threadserve.http1 import scan
-from threadserve.http1.grammar import METHODS, explain_head
+from threadserve.http1.grammar import explain_head
 from threadserve.http1.rules import SPECIAL
 from threadserve.http1.scan import Scanner
 

@@ -5,6 +5,7 @@ never the bytes. Extensions of chunks mean nothing here, and trailers are droppe
 """
 
 from threadserve.http.errors import HTTPError, bad_request
+from threadserve.http.grammar import readable
 from threadserve.http1.grammar import (
     CHUNK_SIZE,
     CHUNK_SIZE_DIGITS,
@@ -12,7 +13,6 @@ from threadserve.http1.grammar import (
     TRAILER_LINES,
     check_chunk_line,
     check_lines,
-    readable,
 )
 
 CRLF = b"\r\n"

@@ -7,18 +7,8 @@ state and never changes the bytes.
 import re
 
 from threadserve.http.errors import HTTPError, bad_request
+from threadserve.http.grammar import METHODS, TARGET_BYTE, TOKEN, VALUE_BYTE, readable
 
-# What the parsers know: a method outside this list is unknown to one of them, and 501 to both (RFC 9110 section 9.1).
-METHODS = (
-    b"GET HEAD POST PUT DELETE OPTIONS PATCH TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH BIND REBIND "
-    b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK "
-    b"QUERY"
-).split()
-
-TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-# Without "#": a fragment is no part of a request target (RFC 9112 section 3.2).
-TARGET_BYTE = rb"[\x21\x22\x24-\x7e]"
-VALUE_BYTE = rb"[\t\x20-\x7e\x80-\xff]"
 FIELD_LINE = TOKEN + rb"++:%b*+\r\n" % VALUE_BYTE
 # In origin-form and absolute-form (RFC 9112 section 3.2).
 TARGET = rb"/%b*+|[Hh][Tt][Tt][Pp][Ss]?://%b++" % (TARGET_BYTE, TARGET_BYTE)
@@ -142,8 +132,3 @@ def too_large(data: bytes, start: int, end: int, size_limit: int, field_limit: i
     if end - start > size_limit:
         return too_long(data[start:end], size_limit)
     return HTTPError(431, f"more than {field_limit} header fields")
-
-
-def readable(data: bytes) -> str:
-    """Bytes of the peer as a short text that cannot forge a line of the answer or of the log."""
-    return ascii(data[:60].decode("latin-1"))

@@ -7,20 +7,15 @@ so it is the same over every parser.
 import re
 
 from threadserve.http.errors import HTTPError, bad_request
-from threadserve.http.fields import LENGTH_DIGITS
+from threadserve.http.grammar import TOKEN, check_host, check_length, readable
 from threadserve.http.head import MessageRules
-from threadserve.http1.grammar import TOKEN, readable
 from threadserve.proxies.forwarded import FIELDS as FORWARDED_FIELDS
 from threadserve.types import Headers
 
 DECISIVE = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
 SPECIAL = DECISIVE | FORWARDED_FIELDS
 
-_digits = re.compile(rb"[0-9]{1,%d}" % LENGTH_DIGITS)
 _tokens = re.compile(TOKEN + rb"++(?:[\t ]*,[\t ]*" + TOKEN + rb"++)*+")
-_host = re.compile(
-    rb"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+|\[[0-9A-Fa-f:.]{2,}+\]|\[v[0-9A-Fa-f]+\.[^\]/@?#]+\])(?::[0-9]{0,5})?"
-)
 
 
 def read_rules(special: Headers, is_http11: bool) -> MessageRules:
@@ -39,28 +34,6 @@ def read_rules(special: Headers, is_http11: bool) -> MessageRules:
         is_http11 and bool(expects),
         is_http11 and wants_websocket(special),
     )
-
-
-def check_host(hosts: list[bytes], is_http11: bool) -> None:
-    """Raises `HTTPError` unless there is one well-formed Host (RFC 9112 section 3.2); HTTP/1.0 may do without."""
-    if len(hosts) > 1:
-        raise bad_request("more than one Host")
-    if not hosts:
-        if is_http11:
-            raise bad_request("no Host")
-    elif not _host.fullmatch(hosts[0]):
-        raise bad_request(f"malformed Host: {readable(hosts[0])}")
-
-
-def check_length(lengths: list[bytes]) -> int:
-    """Returns the Content-Length, 0 where there is none; raises `HTTPError` unless it is one plain decimal number."""
-    if not lengths:
-        return 0
-    if len(lengths) > 1:
-        raise bad_request("more than one Content-Length")
-    if not _digits.fullmatch(lengths[0]):
-        raise bad_request(f"malformed Content-Length: {readable(lengths[0])}")
-    return int(lengths[0])
 
 
 def check_codings(codings: list[bytes], is_http11: bool) -> bool:

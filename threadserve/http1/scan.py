@@ -7,7 +7,8 @@ runs on its thread; it never says what is wrong with a head that it does not tak
 import re
 import sys
 
-from threadserve.http1.grammar import HEAD, METHODS
+from threadserve.http.grammar import METHODS
+from threadserve.http1.grammar import HEAD
 from threadserve.http1.rules import SPECIAL
 from threadserve.types import Headers
 

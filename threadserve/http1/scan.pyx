@@ -12,7 +12,8 @@ import sys
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp
 
-from threadserve.http1 import grammar, rules
+from threadserve.http import grammar
+from threadserve.http1 import rules
 
 cdef enum:
     MOST_TEXTS = 64

@@ -4,8 +4,8 @@ Runs on the connection's loop thread; keeps nothing.
 """
 
 from threadserve.http.errors import bad_request
+from threadserve.http.grammar import check_host
 from threadserve.http.head import RequestHead
-from threadserve.http1.rules import check_host
 
 
 def to_origin_form(head: RequestHead) -> None:

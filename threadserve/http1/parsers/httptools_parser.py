@@ -8,7 +8,7 @@ import re
 import httptools
 
 from threadserve.errors import ParserError
-from threadserve.http1.grammar import METHODS
+from threadserve.http.grammar import METHODS
 from threadserve.types import Headers
 
 _method_names = {method: method.decode() for method in METHODS}
