@@ -19,7 +19,7 @@ def websocket_beginner(config: Config, context: LoopContext) -> BeginWebSocket |
 
     def begin(exchange: Exchange) -> None:
         """Has the application called for a WebSocket. Raises `HTTPError` where the handshake is not RFC 6455's."""
-        handshake = read_handshake(exchange.scope["headers"])
+        handshake = read_handshake(exchange.scope["headers"], is_upgrade=exchange.head.method == "GET")
         session = WebSocketSession(exchange, context, handshake, settings)
         exchange.listener = session
         exchange.is_logged = False

@@ -30,27 +30,38 @@ DECIDED_BY_HANDSHAKE = frozenset(
 
 
 class Handshake(NamedTuple):
-    """What a client asks for. `extensions` is its Sec-WebSocket-Extensions field as it stands."""
+    """What a client asks for. `extensions` is its Sec-WebSocket-Extensions field as it stands.
 
-    key: bytes
+    `key` is what the answer has to show that it knows; None over HTTP/2, which has no such thing (RFC 8441 section 5).
+    """
+
+    key: bytes | None
     subprotocols: list[str]
     extensions: str
 
 
-def read_handshake(headers: Headers) -> Handshake:
-    """Reads the headers of a request to upgrade. Raises `HTTPError` where they are not RFC 6455's (section 4.2.1)."""
+def read_handshake(headers: Headers, *, is_upgrade: bool) -> Handshake:
+    """Reads the headers of a request to go on with WebSocket, by an upgrade or by a CONNECT of RFC 8441.
+
+    Raises `HTTPError` where they are not RFC 6455's (section 4.2.1).
+    """
     versions = values_of(headers, b"sec-websocket-version")
     if versions != [VERSION]:
         fields = [*UPGRADE_FIELDS, (b"sec-websocket-version", VERSION)]
         raise HTTPError(426, "only version 13 of the WebSocket protocol is supported here", fields)
-    keys = values_of(headers, b"sec-websocket-key")
-    if len(keys) != 1 or not is_key(keys[0]):
-        raise bad_request("no single Sec-WebSocket-Key of 16 bytes in base64")
     return Handshake(
-        key=keys[0],
+        key=key_of(headers) if is_upgrade else None,
         subprotocols=elements(values_of(headers, SUBPROTOCOL)),
         extensions=b",".join(values_of(headers, b"sec-websocket-extensions")).decode("latin-1"),
     )
+
+
+def key_of(headers: Headers) -> bytes:
+    """The key. Raises `HTTPError` unless there is a good one."""
+    keys = values_of(headers, b"sec-websocket-key")
+    if len(keys) != 1 or not is_key(keys[0]):
+        raise bad_request("no single Sec-WebSocket-Key of 16 bytes in base64")
+    return keys[0]
 
 
 def values_of(headers: Headers, name: bytes) -> list[bytes]:
@@ -81,8 +92,10 @@ def accept_fields(
     has not offered, for a field that the handshake decides about or that would break the answer, and `TypeError` where
     names or values are no bytes.
     """
-    digest = hashlib.sha1(handshake.key + GUID, usedforsecurity=False).digest()
-    fields = [*UPGRADE_FIELDS, (b"sec-websocket-accept", base64.b64encode(digest))]
+    fields: list[Field] = []
+    if handshake.key is not None:
+        digest = hashlib.sha1(handshake.key + GUID, usedforsecurity=False).digest()
+        fields = [*UPGRADE_FIELDS, (b"sec-websocket-accept", base64.b64encode(digest))]
     if extensions is not None:
         fields.append((b"sec-websocket-extensions", extensions.encode("latin-1")))
     chosen = [subprotocol] if subprotocol else []
