@@ -52,31 +52,38 @@ async def send_file(
         sent = await loop.sendfile(transport, file, offset, size, fallback=False)
     except (NotImplementedError, asyncio.SendfileNotAvailableError):
         file.seek(offset)
-        sent = await _copy(loop, transport, flow, write, file, size)
+        await copy_file(loop, transport.is_closing, flow, write, file, size)
+        return
     except ConnectionError as error:
         # The kernel tells of an error once, so the transport would read an end, as of a client that takes its answer.
         transport.abort()
         raise ClientDisconnected("the client has disconnected") from error
-    if transport.is_closing():
-        raise ClientDisconnected("the client has disconnected")
-    if sent != size:
-        raise RuntimeError(f"the file has become shorter: {file.name}")
+    check_sent(file, sent, size, is_closing=transport.is_closing())
 
 
-async def _copy(
+async def copy_file(
     loop: asyncio.AbstractEventLoop,
-    transport: asyncio.Transport,
+    is_closing: Callable[[], bool],
     flow: FlowControl,
     write: Write,
     file: BinaryIO,
     size: int,
-) -> int:
+) -> None:
+    """Sends the next `size` bytes of a file by `write`. Raises as `send_file` does."""
     sent = 0
     while sent < size:
         block = await loop.run_in_executor(None, file.read, min(BLOCK, size - sent))
-        if not block or transport.is_closing():
+        if not block or is_closing():
             break
         write(block)
         sent += len(block)
         await flow.drain()
-    return sent
+    check_sent(file, sent, size, is_closing=is_closing())
+
+
+def check_sent(file: BinaryIO, sent: int, size: int, *, is_closing: bool) -> None:
+    """Raises unless all that was to be sent of a file has been."""
+    if is_closing:
+        raise ClientDisconnected("the client has disconnected")
+    if sent != size:
+        raise RuntimeError(f"the file has become shorter: {file.name}")
