@@ -38,14 +38,15 @@ def loop_name(name: str) -> str | None:
     return f"{name!r} is not one of {', '.join(LOOPS)}, or module:attribute"
 
 
-def installed(libraries: Mapping[str, str]) -> Check:
+def installed(libraries: Mapping[str | bool, str]) -> Check:
     """A check that the library that a value needs is there."""
 
-    def check(value: str) -> str | None:
+    def check(value: str | bool) -> str | None:
         library = libraries.get(value)
         if library is None or find_spec(library) is not None:
             return None
-        return f"{value} needs the library {library}, which is not installed"
+        needing = value if isinstance(value, str) else "it"
+        return f"{needing} needs the library {library}, which is not installed"
 
     return check
 

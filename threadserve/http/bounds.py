@@ -22,6 +22,11 @@ class Bounds:
 
     `read_ahead_bytes` are kept of later requests, `body_bytes` of a body that the application has not asked for, and
     `discard_bytes` are read past of one that it never did. A chunk's line and a body's trailers have limits too.
+
+    An HTTP/2 connection has so many `streams` at once, whose clients may send `stream_window_bytes` ahead on each, and
+    `connection_window_bytes` on all; `stream_buffer_bytes` of a response wait on each. `frames_at_once` are taken up
+    before other connections have their turn. In `budget_seconds` a client may reset `resets` streams, or have as many
+    reset by its faults, and send `control_frames` that carry nothing for an application.
     """
 
     tick_seconds: float = 0.5
@@ -41,3 +46,11 @@ class Bounds:
     discard_bytes: int = 4 * 1024 * 1024
     chunk_line_bytes: int = 1024
     trailers_bytes: int = 16384
+    streams: int = 100
+    stream_window_bytes: int = 262144
+    connection_window_bytes: int = 4 * 1024 * 1024
+    stream_buffer_bytes: int = 65536
+    frames_at_once: int = 32
+    budget_seconds: float = 10.0
+    resets: int = 200
+    control_frames: int = 1000

@@ -11,6 +11,7 @@ from threadserve.types import Headers
 # Interned, and so immortal on free-threaded Python, where the threads would contend for the counts of references.
 HTTP_1_0 = sys.intern("1.0")
 HTTP_1_1 = sys.intern("1.1")
+HTTP_2 = sys.intern("2")
 
 
 class MessageRules:

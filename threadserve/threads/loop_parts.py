@@ -5,6 +5,7 @@ Runs on the loop's thread, once.
 
 from dataclasses import dataclass
 
+from threadserve.config import Config
 from threadserve.http.context import LoopContext, Serves
 from threadserve.http.runner import ASGIRunner
 from threadserve.http1.connection import H1Connection
@@ -40,10 +41,29 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
     context.ticker.renewals.append(lines.renew)
     http1 = HTTP1(serves.config, number, serves.bounds, lines)
 
-    def make(announced: Announced | None, tls: LoopTls | None) -> H1Connection:
+    def make_http1(announced: Announced | None, tls: LoopTls | None) -> H1Connection:
         return H1Connection(context, http1, announced, tls)
 
-    return ServingLoop(context, make)
+    return ServingLoop(context, with_http2(serves.config, context, make_http1) if serves.config.http2 else make_http1)
+
+
+def with_http2(config: Config, context: LoopContext, make_http1: MakeConnection) -> MakeConnection:
+    """What makes connections that may speak HTTP/2, and else are what `make_http1` makes."""
+    # The library is needed, and takes its memory, only where it is asked for.
+    from threadserve.http2.choosing import FirstBytes
+    from threadserve.http2.connection import H2Connection
+    from threadserve.http2.protocol import HTTP2
+
+    exempt_from_counting()
+    http2 = HTTP2(config, context)
+    context.ticker.renewals.append(http2.maker.renew)
+
+    def make(announced: Announced | None, tls: LoopTls | None) -> FirstBytes:
+        return FirstBytes(
+            context, lambda: make_http1(announced, tls), lambda: H2Connection(context, http2, announced, tls)
+        )
+
+    return make
 
 
 def runner_for(serves: Serves, context: LoopContext) -> ASGIRunner | WSGIRunner:

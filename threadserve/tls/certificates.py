@@ -22,6 +22,7 @@ from threadserve.tls.x509 import expiry, subject_name
 logger = logging.getLogger("threadserve.error")
 
 ALPN = ["http/1.1"]
+ALPN_WITH_HTTP2 = ["h2", "http/1.1"]
 # What `ssl_version` may be: the general constants, and the one version that is both safe and named by a constant.
 ANY_VERSION = frozenset({ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS})
 VERSION_NUMBERS = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
@@ -172,7 +173,7 @@ def make_context(config: Config) -> ssl.SSLContext:
     elif config.ssl_version not in ANY_VERSION:
         raise ConfigError("ssl_version", f"{int(config.ssl_version)} is no protocol for a server with TLS 1.2 and up")
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(ALPN_WITH_HTTP2 if config.http2 else ALPN)
     load_certificate(context, config)
     if config.ssl_ca_certs is not None:
         load_authorities(context, config.ssl_ca_certs)

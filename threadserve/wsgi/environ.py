@@ -59,7 +59,8 @@ class EnvironMaker:
         environ["PATH_INFO"] = target = raw_path.decode("latin-1")
         environ["QUERY_STRING"] = query
         environ["REQUEST_URI"] = environ["RAW_URI"] = f"{target}?{query}" if query else target
-        environ["SERVER_PROTOCOL"] = "HTTP/" + scope["http_version"]
+        version = scope["http_version"]
+        environ["SERVER_PROTOCOL"] = "HTTP/" + (version if "." in version else version + ".0")
         environ["wsgi.url_scheme"] = scheme = scope["scheme"]
         environ["wsgi.input"] = body
         environ["wsgi.errors"] = sys.stderr

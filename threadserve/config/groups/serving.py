@@ -54,3 +54,8 @@ class Serving:
     http: Literal["auto", "h11", "httptools"] = setting(
         "auto", "HTTP/1.1 parser; auto is threadserve's own.", check=installed({"httptools": "httptools"})
     )
+    http2: bool = setting(
+        False,
+        "Speak HTTP/2 as well: over TLS by ALPN, else with clients that begin with it.",
+        check=installed({True: "h2"}),
+    )

@@ -1,0 +1,98 @@
+"""Which version of HTTP a new connection speaks (RFC 9113 section 3).
+
+Belongs to the connection, on the loop's thread, until that is known; it answers nothing. Over TLS the handshake has
+settled it; else what a client sends first does. An `Upgrade: h2c` changes nothing (section 3.1).
+"""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from threadserve.http.context import LoopContext
+from threadserve.http2.frames import PREFACE
+
+ALPN = "h2"
+
+Make = Callable[[], Any]
+
+
+class FirstBytes:
+    """The protocol of a connection whose version of HTTP is not known yet."""
+
+    __slots__ = ("_context", "_data", "_make_http1", "_make_http2", "_transport", "deadline")
+
+    def __init__(self, context: LoopContext, make_http1: Make, make_http2: Make) -> None:
+        self._context = context
+        self._make_http1 = make_http1
+        self._make_http2 = make_http2
+        self._data = b""
+        self.deadline = inf
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """The connection is open."""
+        self._transport = transport
+        encrypted = transport.get_extra_info("ssl_object")
+        if encrypted is not None:
+            self._hand_over(self._make_http2 if encrypted.selected_alpn_protocol() == ALPN else self._make_http1)
+            return
+        self.deadline = self._context.deadlines.head
+        self._context.registry.connections.add(self)
+        if self._context.registry.is_draining:
+            self.begin_shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived."""
+        self._data += data
+        if self._data.startswith(PREFACE):
+            self._hand_over(self._make_http2)
+        elif not PREFACE.startswith(self._data):
+            self._hand_over(self._make_http1)
+
+    def eof_received(self) -> bool:
+        """The client sends no more."""
+        goes_on: bool = self._hand_over(self._make_http1).eof_received()
+        return goes_on
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed, by whichever side."""
+        self._leave()
+        self._context.registry.check_drained()
+
+    def pause_writing(self) -> None:
+        """Never: nothing is written yet."""
+
+    def resume_writing(self) -> None:
+        """Never either."""
+
+    def _hand_over(self, make: Make) -> Any:
+        """Has the connection go on as one of this version; returns that."""
+        self._leave()
+        connection = make()
+        self._transport.set_protocol(connection)
+        connection.connection_made(self._transport)
+        data, self._data = self._data, b""
+        if data:
+            connection.data_received(data)
+        return connection
+
+    def _leave(self) -> None:
+        self.deadline = inf
+        self._context.registry.connections.discard(self)
+
+    # Called by the sweep and by the shutdown.
+
+    def on_deadline(self) -> None:
+        """The client took too long, which every version answers in its own way."""
+        self._hand_over(self._make_http1).on_deadline()
+
+    def begin_shutdown(self) -> None:
+        """The server is stopping."""
+        self._hand_over(self._make_http1).begin_shutdown()
+
+    def abort(self) -> None:
+        """Closes the connection at once."""
+        self._leave()
+        self._transport.abort()

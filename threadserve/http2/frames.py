@@ -1,0 +1,203 @@
+"""What arrives on a connection, cut into whole frames and counted before anything else is paid for them.
+
+A reader belongs to one connection, on its loop's thread. It owns the bytes that have arrived and are not taken up; it
+knows a frame by its first nine bytes (RFC 9113 section 4.1), and leaves what is in it to the library.
+"""
+
+from h2.errors import ErrorCodes
+
+from threadserve.http2.budgets import Budget
+from threadserve.http2.errors import ConnectionFault
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HEAD_SIZE = 9
+# The largest that we take (SETTINGS_MAX_FRAME_SIZE), which is the smallest that may be said.
+MAX_FRAME_SIZE = 16384
+# A SETTINGS frame has six bytes for each; fewer than ten are defined.
+MAX_SETTINGS_SIZE = 32 * 6
+# A head of the size that is allowed takes five frames of the usual size.
+MAX_BLOCK_FRAMES = 32
+
+# Types of frames (RFC 9113 section 6, RFC 9218 section 7.1).
+DATA = 0x0
+HEADERS = 0x1
+PRIORITY = 0x2
+RST_STREAM = 0x3
+SETTINGS = 0x4
+PUSH_PROMISE = 0x5
+PING = 0x6
+GOAWAY = 0x7
+WINDOW_UPDATE = 0x8
+CONTINUATION = 0x9
+PRIORITY_UPDATE = 0x10
+
+END_STREAM = 0x1
+END_HEADERS = 0x4
+
+
+class FrameReader:
+    """Hands out whole frames, a few at a time.
+
+    `pending` says that there may be more. Of the frames that were taken last, `resets` are the streams that the client
+    has reset, and `priorities` those whose priority it has changed, each with the new one. `peer_leaves` says that it
+    has announced to open no further stream. `awaits_block` says that the rest of a request's head is to come.
+    """
+
+    __slots__ = (
+        "_block_bytes",
+        "_block_frames",
+        "_block_limit",
+        "_block_stream",
+        "_control",
+        "_data",
+        "_is_begun",
+        "_position",
+        "_reset_budget",
+        "peer_leaves",
+        "pending",
+        "priorities",
+        "resets",
+    )
+
+    def __init__(self, block_limit: int, control: Budget, resets: Budget) -> None:
+        self._block_limit = block_limit
+        self._control = control
+        self._reset_budget = resets
+        self._data = b""
+        self._position = 0
+        self._is_begun = False
+        self._block_stream = 0
+        self._block_bytes = 0
+        self._block_frames = 0
+        self.pending = False
+        self.peer_leaves = False
+        self.resets: list[int] = []
+        self.priorities: list[tuple[int, bytes]] = []
+
+    @property
+    def awaits_block(self) -> bool:
+        """Whether the rest of a request's head is to come."""
+        return self._block_stream != 0
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes that have arrived."""
+        position = self._position
+        if position < len(self._data):
+            data = self._data[position:] + data
+        self._data = data
+        self._position = 0
+        self.pending = True
+
+    def discard(self) -> None:
+        """Forgets everything; nothing more is expected."""
+        self._data = b""
+        self._position = 0
+        self.pending = False
+
+    def take(self, count: int) -> bytes:
+        """The next whole frames, `count` at most, less those that are for nobody else.
+
+        Raises `ConnectionFault` where a frame may not come here, or one too many of its kind has.
+        """
+        data = self._data
+        size = len(data)
+        start = position = self._position
+        pieces: list[bytes] = []
+        self.resets = []
+        self.priorities = []
+        self.pending = False
+        if not self._is_begun:
+            if not self._begins(data):
+                return b""
+            position = len(PREFACE)
+        while size - position >= HEAD_SIZE:
+            if not count:
+                self.pending = True
+                break
+            length = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
+            if length > MAX_FRAME_SIZE:
+                raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
+            after = position + HEAD_SIZE + length
+            if after > size:
+                break
+            if not self._admit(data, position, length):
+                pieces.append(data[start:position])
+                start = after
+            position = after
+            count -= 1
+        self._position = position
+        if not pieces:
+            return data if start == 0 and position == size else data[start:position]
+        pieces.append(data[start:position])
+        return b"".join(pieces)
+
+    def _begins(self, data: bytes) -> bool:
+        """Whether the preface is complete, and the first frame's head (section 3.4)."""
+        if not PREFACE.startswith(data[: len(PREFACE)]):
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "no HTTP/2 preface")
+        if len(data) < len(PREFACE) + HEAD_SIZE:
+            return False
+        if data[len(PREFACE) + 3] != SETTINGS:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+        self._is_begun = True
+        return True
+
+    def _admit(self, data: bytes, position: int, length: int) -> bool:
+        """Whether the frame at this position is for the library; raises as `take` does."""
+        kind = data[position + 3]
+        if self._block_stream or kind == HEADERS or kind == CONTINUATION:
+            self._count_block(data, position, length)
+        elif kind == DATA:
+            if not length and not data[position + 4] & END_STREAM:
+                self._control.spend()
+        elif kind == RST_STREAM:
+            self._reset_budget.spend()
+            self.resets.append(stream_id_at(data, position + 5))
+        else:
+            self._control.spend()
+            return self._admit_control(data, position, length)
+        return True
+
+    def _count_block(self, data: bytes, position: int, length: int) -> None:
+        """Holds a header block against its limits, frame by frame, and lets nothing come between them (section 4.3)."""
+        kind, stream_id = data[position + 3], stream_id_at(data, position + 5)
+        if self._block_stream != (stream_id if kind == CONTINUATION else 0):
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "a header block that another frame interrupts")
+        if kind == HEADERS:
+            self._block_bytes = self._block_frames = 0
+        self._block_bytes += length
+        self._block_frames += 1
+        if self._block_bytes > self._block_limit:
+            reason = f"a header block of more than {self._block_limit} bytes"
+            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, reason)
+        if self._block_frames > MAX_BLOCK_FRAMES:
+            raise ConnectionFault(
+                ErrorCodes.ENHANCE_YOUR_CALM, f"a header block of more than {MAX_BLOCK_FRAMES} frames"
+            )
+        self._block_stream = 0 if data[position + 4] & END_HEADERS else stream_id
+
+    def _admit_control(self, data: bytes, position: int, length: int) -> bool:
+        kind, stream_id = data[position + 3], stream_id_at(data, position + 5)
+        if kind == SETTINGS and length > MAX_SETTINGS_SIZE:
+            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, f"a SETTINGS frame of {length} bytes")
+        if kind == GOAWAY:
+            # The library would end the connection, whose requests are still to be answered (section 6.8).
+            self.peer_leaves = True
+        elif kind == PRIORITY:
+            # Of RFC 7540; nothing here goes by it (RFC 9113 section 5.3.2).
+            if length != 5:
+                raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, f"a PRIORITY frame of {length} bytes")
+        elif kind == PRIORITY_UPDATE:
+            self._take_priority(data[position + HEAD_SIZE : position + HEAD_SIZE + length], stream_id)
+        return kind in (SETTINGS, PUSH_PROMISE, PING, WINDOW_UPDATE)
+
+    def _take_priority(self, payload: bytes, stream_id: int) -> None:
+        """RFC 9218 section 7.1."""
+        if stream_id or len(payload) < 4:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "a malformed PRIORITY_UPDATE frame")
+        self.priorities.append((stream_id_at(payload, 0), payload[4:]))
+
+
+def stream_id_at(data: bytes, position: int) -> int:
+    """The stream's number at a position, without the bit that is reserved."""
+    return int.from_bytes(data[position : position + 4], "big") & 0x7FFFFFFF

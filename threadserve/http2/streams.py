@@ -1,0 +1,363 @@
+"""The streams of one HTTP/2 connection: what frames mean for them, and what they ask of it.
+
+Belongs to the connection, on the loop's thread. It owns the streams that are open; it knows of no transport.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, RequestReceived, StreamReset, TrailersReceived
+
+from threadserve.http.context import LoopContext
+from threadserve.http.errors import HTTPError
+from threadserve.http.exchange import Exchange
+from threadserve.http.head import RequestHead
+from threadserve.http.peer import Peer
+from threadserve.http2.budgets import Budget
+from threadserve.http2.errors import MalformedRequest
+from threadserve.http2.field_blocks import FieldBlock
+from threadserve.http2.priorities import UNSAID, Priority, read_priority
+from threadserve.http2.protocol import HTTP2
+from threadserve.http2.requests import NO_BODY, check_trailers
+from threadserve.http2.sending import Sender
+from threadserve.http2.state import H2State
+from threadserve.http2.stream import H2Stream, StreamOwner
+from threadserve.http2.tunnel import StreamTransport
+from threadserve.proxies.forwarded import read_forwarded
+from threadserve.types import Field, Headers
+
+logger = logging.getLogger("threadserve.error")
+
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+class Streams(StreamOwner):
+    """The open streams. `peer` is the connection's, `takes_requests` says whether another may be opened.
+
+    While frames are taken up, which `is_advancing` says, what is to be sent waits for the last of them. `on_idle` is
+    called when no stream is left.
+    """
+
+    __slots__ = (
+        "_context",
+        "_http2",
+        "_open",
+        "_resets",
+        "_sender",
+        "_state",
+        "_unended",
+        "_unstarted",
+        "is_advancing",
+        "on_idle",
+        "peer",
+        "takes_requests",
+        "transport",
+    )
+
+    peer: Peer
+    transport: Any
+
+    def __init__(
+        self,
+        context: LoopContext,
+        http2: HTTP2,
+        state: H2State,
+        sender: Sender,
+        resets: Budget,
+        on_idle: Callable[[], None],
+    ) -> None:
+        self.loop = context.loop
+        self.maker = http2.maker
+        self.buffer_bytes = context.bounds.stream_buffer_bytes
+        self._context = context
+        self._http2 = http2
+        self._state = state
+        self._sender = sender
+        self._resets = resets
+        self._open: dict[int, H2Stream] = {}
+        # Applications that go on though their streams were reset.
+        self._unended: list[Any] = []
+        # An application that is called when as much of the request's body is there as has come with the head.
+        self._unstarted: H2Stream | None = None
+        self.is_advancing = False
+        self.takes_requests = True
+        self.on_idle = on_idle
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    # What frames mean.
+
+    def on_request(self, event: RequestReceived) -> None:
+        """A client asks for something."""
+        self.start_unstarted()
+        stream_id, has_body = event.stream_id, event.stream_ended is None
+        if not self.takes_requests or not self._has_room():
+            self._refuse_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+            return
+        block: FieldBlock = event.headers[0][1]  # type: ignore[assignment]
+        try:
+            self._begin(stream_id, self._http2.read_head(block, has_body), has_body)
+        except MalformedRequest as error:
+            logger.warning("Refused an HTTP request from %s: %s", self.peer.label, error)
+            self._refuse_stream(stream_id, ErrorCodes.PROTOCOL_ERROR)
+        except HTTPError as error:
+            is_head = (b":method", b"HEAD") in block.fields
+            self._answer(H2Stream(self, stream_id, self.peer, NO_BODY, UNSAID, is_head=is_head), has_body, error)
+
+    def _has_room(self) -> bool:
+        """Whether another stream may be served: one that was reset counts until its application has ended."""
+        limit = self._context.bounds.streams
+        if len(self._open) + len(self._unended) < limit:
+            return True
+        calls = self._context.registry.calls
+        self._unended = [call for call in self._unended if call in calls]
+        return len(self._open) + len(self._unended) < limit
+
+    def _begin(self, stream_id: int, head: RequestHead, has_body: bool) -> None:
+        """Begins the exchange of a request."""
+        context, peer = self._context, self.peer
+        scope = context.scopes.scope(head, peer)
+        if peer.is_trusted and head.special:
+            forwarded = read_forwarded(head.special, context.trusted_proxies, context.believed_fields)
+            if forwarded is not None:
+                forwarded.apply(scope)
+        if not context.registry.admit():
+            raise HTTPError(503, "Service Unavailable: too many requests in flight")
+        priority = priority_of(head.headers)
+        stream = H2Stream(self, stream_id, peer, head.rules, priority, is_head=head.method == "HEAD")
+        stream.request_has_ended = not has_body
+        stream.exchange = exchange = Exchange(stream, context, head, scope)
+        if head.rules.wants_websocket:
+            self._begin_websocket(stream, exchange)
+            return
+        self._open[stream_id] = stream
+        if has_body:
+            self._unstarted = stream
+        else:
+            context.call_app(exchange)
+
+    def _begin_websocket(self, stream: H2Stream, exchange: Exchange) -> None:
+        context = self._context
+        try:
+            if context.begin_websocket is None:
+                raise HTTPError(501, "no WebSocket is served here")
+            self._open[stream.id] = stream
+            context.begin_websocket(exchange)
+        except HTTPError:
+            self._open.pop(stream.id, None)
+            stream.exchange = None
+            context.registry.withdraw()
+            raise
+
+    def start_unstarted(self) -> None:
+        """Has the application called that waited for what came with its request's head."""
+        stream, self._unstarted = self._unstarted, None
+        if stream is not None and stream.exchange is not None and not stream.is_closed:
+            self._context.call_app(stream.exchange)
+
+    def _refuse_stream(self, stream_id: int, code: ErrorCodes) -> None:
+        """Resets a stream that no application has seen."""
+        self._resets.spend()
+        self._state.reset_stream(stream_id, code)
+
+    def _answer(self, stream: H2Stream, has_body: bool, error: HTTPError) -> None:
+        """Answers a request that cannot be served."""
+        logger.warning("Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
+        stream.request_has_ended = not has_body
+        self._open[stream.id] = stream
+        stream.prepare_response(error.status, [TEXT, *error.fields])
+        stream.start_response(f"{error.reason}\n".encode("latin-1", "backslashreplace"), more=False)
+        stream.end_response()
+
+    def on_data(self, event: DataReceived) -> None:
+        """A part of a body has come, or of what is in a tunnel."""
+        stream = self._open.get(event.stream_id)
+        size = event.flow_controlled_length
+        if stream is None:
+            # The stream is over here; others may have its share of the window.
+            self._state.acknowledge_received_data(size, event.stream_id)
+            return
+        ends = event.stream_ended is not None
+        try:
+            stream.count(len(event.data), ends)
+        except MalformedRequest as error:
+            self._end_malformed(stream, size, error)
+            return
+        if not stream.on_data(event.data, size, ends):
+            self._end_answered(stream)
+        if self._unstarted is stream:
+            self.start_unstarted()
+        if ends:
+            self.on_progress(stream)
+
+    def _end_malformed(self, stream: H2Stream, size: int, error: MalformedRequest) -> None:
+        logger.warning("Refused an HTTP request from %s: %s", self.peer.label, error)
+        self._resets.spend()
+        self._state.acknowledge_received_data(size, stream.id)
+        self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
+
+    def on_trailers(self, event: TrailersReceived) -> None:
+        """A body has ended, in trailers that nobody asks for."""
+        stream = self._open.get(event.stream_id)
+        if stream is None:
+            return
+        block: FieldBlock = event.headers[0][1]  # type: ignore[assignment]
+        try:
+            check_trailers(block.fields)
+            stream.count(0, True)
+        except MalformedRequest as error:
+            self._end_malformed(stream, 0, error)
+            return
+        stream.on_data(b"", 0, True)
+        self.on_progress(stream)
+
+    def on_reset(self, event: StreamReset) -> None:
+        """A stream was reset: by the client, or by the library for a fault of the client's."""
+        stream = self._open.get(event.stream_id)
+        if stream is not None:
+            self._drop(stream)
+            self._tell(stream)
+
+    def on_window(self, stream_id: int) -> None:
+        """The client takes more of a stream; of any where the number is 0."""
+        if stream_id:
+            stream = self._open.get(stream_id)
+            streams = [stream] if stream is not None else []
+        else:
+            streams = list(self._open.values())
+        for stream in streams:
+            if stream.awaits_window:
+                stream.awaits_window = False
+                self._sender.add(stream)
+
+    def on_priority(self, stream_id: int, value: bytes) -> None:
+        """The client has another priority for a stream (RFC 9218 section 7.1); for one that is not open, it is lost."""
+        stream = self._open.get(stream_id)
+        if stream is not None:
+            self._sender.change_priority(stream, read_priority(value))
+
+    # What streams ask for: see `StreamOwner`.
+
+    def send_block(self, stream: H2Stream, fields: list[Field], *, is_informational: bool, ends: bool) -> None:
+        """See `StreamOwner`."""
+        self._state.send_block(stream.id, fields, is_informational=is_informational, ends=ends)
+        if not self.is_advancing and (is_informational or ends):
+            self._sender.flush()
+
+    def on_queued(self, stream: H2Stream) -> None:
+        """See `StreamOwner`."""
+        if not stream.awaits_window:
+            self._sender.add(stream)
+            if not self.is_advancing:
+                self._sender.send()
+
+    def credit(self, stream: H2Stream, size: int) -> None:
+        """See `StreamOwner`."""
+        self._state.acknowledge_received_data(size, stream.id)
+        if not self.is_advancing:
+            self._sender.flush()
+
+    def reset(self, stream: H2Stream, code: ErrorCodes) -> None:
+        """See `StreamOwner`."""
+        if stream.is_closed:
+            return
+        self._state.reset_stream(stream.id, code)
+        self._drop(stream)
+        if not self.is_advancing:
+            self._sender.flush()
+        # Not at once: the application may be within a call that has led here.
+        self.loop.call_soon(self._tell, stream)
+
+    def on_progress(self, stream: H2Stream) -> None:
+        """See `StreamOwner`."""
+        if stream.is_closed or not stream.end_is_sent:
+            return
+        if stream.tunnel is not None:
+            if stream.request_has_ended:
+                self._forget(stream)
+                stream.tunnel.connection_lost()
+        elif stream.is_answered:
+            if stream.request_has_ended:
+                self._forget(stream)
+            elif stream.exchange is not None:
+                stream.exchange.discard_body()
+            else:
+                self._end_answered(stream)
+
+    def _end_answered(self, stream: H2Stream) -> None:
+        """Wants no more of a body whose answer is sent (RFC 9113 section 8.1)."""
+        self._state.reset_stream(stream.id, ErrorCodes.NO_ERROR)
+        self._forget(stream)
+
+    def open_tunnel(self, stream: H2Stream, protocol: Any) -> None:
+        """See `StreamOwner`."""
+        stream.tunnel = transport = StreamTransport(stream, self, protocol, self.transport)
+        stream.flow.transport = transport
+        protocol.take_over(transport, stream.flow)
+        if stream.request_has_ended:
+            self.loop.call_soon(transport.eof_received)
+
+    # Their end.
+
+    def _forget(self, stream: H2Stream) -> None:
+        """A stream is over."""
+        del self._open[stream.id]
+        self._sender.discard(stream)
+        stream.close()
+        uncredited = stream.take_uncredited()
+        if uncredited:
+            self._state.acknowledge_received_data(uncredited, stream.id)
+        if not self._open:
+            self.on_idle()
+
+    def _drop(self, stream: H2Stream) -> None:
+        """The same, before its response was complete."""
+        exchange, calls = stream.exchange, self._context.registry.calls
+        if exchange is not None:
+            self._unended += [call for call in (exchange, exchange.listener) if call in calls]
+        self._forget(stream)
+
+    def _tell(self, stream: H2Stream) -> None:
+        """Tells of a stream that was dropped."""
+        exchange, stream.exchange = stream.exchange, None
+        if stream.tunnel is not None:
+            stream.tunnel.connection_lost()
+        elif exchange is not None:
+            exchange.break_off()
+
+    def end_all(self) -> None:
+        """The connection is gone for all of them."""
+        for stream in list(self._open.values()):
+            self._sender.discard(stream)
+            stream.close()
+            self._tell(stream)
+        self._open.clear()
+        self._unended = []
+
+    def end_stalled(self) -> None:
+        """Resets the streams whose clients have taken nothing, or sent nothing, since this was called last."""
+        for stream in list(self._open.values()):
+            if stream.has_moved or not (stream.queued or stream.is_answered):
+                stream.has_moved = False
+            elif stream.end_is_sent:
+                self._end_answered(stream)
+            else:
+                self.reset(stream, ErrorCodes.CANCEL)
+
+    def end_answered(self) -> None:
+        """Waits no longer for bodies of requests that are answered."""
+        for stream in list(self._open.values()):
+            if stream.is_answered and stream.end_is_sent and stream.tunnel is None:
+                self._end_answered(stream)
+
+
+def priority_of(headers: Headers) -> Priority:
+    """What a request says of its priority."""
+    for name, value in headers:
+        if name == b"priority":
+            return read_priority(value)
+    return UNSAID
