@@ -7,7 +7,7 @@ what that is, is theirs. It never waits: who has to is told so by his stream's f
 from collections import OrderedDict
 
 from threadserve.http.flow import FlowControl
-from threadserve.http.output import HOLD_BYTES, Output
+from threadserve.http.output import Output
 from threadserve.http2.budgets import Budget
 from threadserve.http2.priorities import Priority
 from threadserve.http2.state import H2State
@@ -16,6 +16,8 @@ from threadserve.http2.stream import H2Stream
 URGENCIES = 8
 # For so many bytes that it was sent, a client has good reason to tell once more that it takes others.
 EARNING_BYTES = 2048
+# So many bytes leave before more is made.
+FLUSH_BYTES = 65536
 # The largest frame: another stream that is as urgent has its turn behind it.
 PART = 16384
 
@@ -62,7 +64,7 @@ class Sender:
         unsent = 0
         while not self._flow.write_paused and (stream := self._next()) is not None:
             unsent += self._send_part(stream)
-            if unsent >= HOLD_BYTES:
+            if unsent >= FLUSH_BYTES:
                 self.flush()
                 unsent = 0
         self.flush()
@@ -108,7 +110,7 @@ class Sender:
     def flush(self) -> None:
         """Lets what has been said leave."""
         data = self._state.data_to_send()
-        if len(data) > HOLD_BYTES:
+        if len(data) > FLUSH_BYTES:
             self._output.write([data], len(data))
         elif data:
             self._output.hold([data], len(data), more=False)
