@@ -13,6 +13,7 @@ from threadserve.config import Config
 from threadserve.http.fields import (
     CONTENT_LENGTH,
     DATE,
+    LENGTH_DIGITS,
     SERVER,
     UNDECLARED,
     checked_field,
@@ -86,22 +87,30 @@ class FieldMaker:
 
     def prepare(self, status: Any, fields: Iterable[Any]) -> ResponseFields:
         """The head of a response. Raises as `Stream.prepare_response` does."""
-        head = ResponseFields(final_status(status))
+        if type(status) is not int or not 200 <= status <= 999:
+            status = final_status(status)
+        head = ResponseFields(status)
         made = head.fields
         made.append((b":status", b"%d" % head.status))
         made += self.default
         known = self._known
-        for field in fields:
+        own = fields if type(fields) is list else list(fields)
+        for field in own:
             try:
                 sent = known.get(field)
-            except TypeError:
+                if sent is None and field[0] == CONTENT_LENGTH and head.length < 0:
+                    digits = field[1]
+                    if digits.isdigit() and len(digits) <= LENGTH_DIGITS:
+                        head.length = int(digits)
+                        sent = NeverIndexedHeaderTuple(CONTENT_LENGTH, digits)
+            except (AttributeError, TypeError, ValueError):
                 # Only tuples of bytes can be looked up; other pairs, and other buffers, are as good.
                 sent = None
             if sent is None:
                 self._add(head, own_field(field))
             else:
                 made.append(sent)
-        if status == 204 and head.length >= 0:
+        if head.status == 204 and head.length >= 0:
             # RFC 9110 section 8.6: a response without content has no content-length.
             head.fields = without(CONTENT_LENGTH, made)
         return head

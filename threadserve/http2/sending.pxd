@@ -13,19 +13,23 @@ cdef class Sender:
     cdef Budget _control
     cdef FlowControl _flow
     cdef Output _output
+    cdef Py_ssize_t _queued
+    cdef Py_ssize_t _unsent
     cdef list _shared
     cdef object _state
     cdef bint _takes_whole
     cdef list _whole
 
+    cpdef offer(self, H2Stream stream)
     cpdef add(self, H2Stream stream)
-    cpdef discard(self, H2Stream stream)
+    cpdef bint discard(self, H2Stream stream) except -1
     cpdef change_priority(self, H2Stream stream, object priority)
     cdef object _queue_of(self, object priority)
-    @cython.locals(unsent=Py_ssize_t, stream=H2Stream)
+    @cython.locals(stream=H2Stream, size=Py_ssize_t)
     cpdef send(self)
+    @cython.locals(urgency=int)
     cdef H2Stream _next(self)
     @cython.locals(size=Py_ssize_t, ends=bint)
-    cdef Py_ssize_t _send_part(self, H2Stream stream) except -1
-    cdef _wait_for_window(self, H2Stream stream)
+    cdef Py_ssize_t _send_part(self, H2Stream stream) except -2
+    cdef Py_ssize_t _wait_for_window(self, H2Stream stream) except -2
     cpdef flush(self)

@@ -29,7 +29,17 @@ class Sender:
     turns, frame by frame, with all that are of use in parts.
     """
 
-    __slots__ = ("_control", "_flow", "_output", "_shared", "_state", "_takes_whole", "_whole")
+    __slots__ = (
+        "_control",
+        "_flow",
+        "_output",
+        "_queued",
+        "_shared",
+        "_state",
+        "_takes_whole",
+        "_unsent",
+        "_whole",
+    )
 
     def __init__(self, state: H2State, output: Output, flow: FlowControl, control: Budget) -> None:
         self._state = state
@@ -40,18 +50,38 @@ class Sender:
         self._whole: list[OrderedDict[int, H2Stream]] = [OrderedDict() for _ in range(URGENCIES)]
         self._shared: list[OrderedDict[int, H2Stream]] = [OrderedDict() for _ in range(URGENCIES)]
         self._takes_whole = False
+        self._queued = 0
+        self._unsent = 0
+
+    def offer(self, stream: H2Stream) -> None:
+        """A stream has something to send: some of it is sent at once where nothing else waits.
+
+        It leaves with the next `flush`.
+        """
+        if (
+            self._queued
+            or self._flow.write_paused
+            or (self._send_part(stream) >= 0 and stream.queued and not stream.awaits_window)
+        ):
+            self.add(stream)
 
     def add(self, stream: H2Stream) -> None:
         """A stream has something to send, or may send again."""
-        self._queue_of(stream.priority)[stream.id] = stream
+        queue = self._queue_of(stream.priority)
+        if stream.id not in queue:
+            queue[stream.id] = stream
+            self._queued += 1
 
-    def discard(self, stream: H2Stream) -> None:
-        """A stream sends nothing for now."""
-        self._queue_of(stream.priority).pop(stream.id, None)
+    def discard(self, stream: H2Stream) -> bool:
+        """A stream sends nothing for now; returns whether it would have."""
+        if not self._queued or self._queue_of(stream.priority).pop(stream.id, None) is None:
+            return False
+        self._queued -= 1
+        return True
 
     def change_priority(self, stream: H2Stream, priority: Priority) -> None:
         """A stream is to be sent before others, or after them."""
-        is_queued = self._queue_of(stream.priority).pop(stream.id, None) is not None
+        is_queued = self.discard(stream)
         stream.priority = priority
         if is_queued:
             self.add(stream)
@@ -61,31 +91,33 @@ class Sender:
 
     def send(self) -> None:
         """Sends as much as may be sent, and lets it leave."""
-        unsent = 0
-        while not self._flow.write_paused and (stream := self._next()) is not None:
-            unsent += self._send_part(stream)
-            if unsent >= FLUSH_BYTES:
-                self.flush()
-                unsent = 0
+        while self._queued and not self._flow.write_paused:
+            stream = self._next()
+            size = self._send_part(stream)
+            if size < 0:
+                break
+            if not stream.queued:
+                self.discard(stream)
+            elif stream.priority.is_incremental and not stream.awaits_window:
+                self._queue_of(stream.priority).move_to_end(stream.id)
         self.flush()
 
-    def _next(self) -> H2Stream | None:
-        for whole, shared in zip(self._whole, self._shared, strict=True):
-            if not whole and not shared:
-                continue
-            self._takes_whole = bool(whole) and not (self._takes_whole and shared)
-            return next(iter((whole if self._takes_whole else shared).values()))
-        return None
+    def _next(self) -> H2Stream:
+        urgency = 0
+        while not self._whole[urgency] and not self._shared[urgency]:
+            urgency += 1
+        whole, shared = self._whole[urgency], self._shared[urgency]
+        self._takes_whole = bool(whole) and not (self._takes_whole and shared)
+        return next(iter((whole if self._takes_whole else shared).values()))
 
     def _send_part(self, stream: H2Stream) -> int:
-        """Sends the next frame of a stream; returns its size."""
+        """Sends the next frame of a stream; returns its size, or -1 where the client takes no more of any stream."""
         state = self._state
         size = min(stream.queued, PART, state.max_outbound_frame_size)
         if size:
             size = min(size, state.local_flow_control_window(stream.id))
             if size <= 0:
-                self._wait_for_window(stream)
-                return 0
+                return self._wait_for_window(stream)
         data = stream.take(size)
         ends = stream.has_ended and not stream.queued
         trailers = stream.trailers if ends else None
@@ -94,21 +126,25 @@ class Sender:
         if trailers:
             state.send_block(stream.id, trailers, is_informational=False, ends=True)
         self._control.earn(size // EARNING_BYTES)
-        if not stream.queued:
-            self.discard(stream)
-        elif stream.priority.is_incremental:
-            self._queue_of(stream.priority).move_to_end(stream.id)
+        self._unsent += size
+        if self._unsent >= FLUSH_BYTES:
+            self.flush()
         if ends:
             stream.on_end_sent()
         return size
 
-    def _wait_for_window(self, stream: H2Stream) -> None:
-        """The client takes no more: of this stream, or of any."""
+    def _wait_for_window(self, stream: H2Stream) -> int:
+        """The client takes no more of this stream, which then waits by itself, or of any."""
+        if self._state.outbound_flow_control_window <= 0:
+            self.add(stream)
+            return -1
         self.discard(stream)
         stream.awaits_window = True
+        return 0
 
     def flush(self) -> None:
         """Lets what has been said leave."""
+        self._unsent = 0
         data = self._state.data_to_send()
         if len(data) > FLUSH_BYTES:
             self._output.write([data], len(data))

@@ -6,7 +6,7 @@ windows; it never writes to a transport.
 
 from typing import Any
 
-from h2.config import H2Configuration
+from h2.config import DummyLogger, H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 
@@ -22,15 +22,35 @@ DECODED = 2
 # What has ended is cleared away when there are so many streams more than there were.
 SPARE_STREAMS = 64
 
-# Requests are looked through in `requests`, and responses made in `responses`.
-CONFIGURATION = H2Configuration(
-    client_side=False,
-    header_encoding=None,
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
+
+class Configuration(H2Configuration):
+    """What the library is not to do: requests are looked through in `requests`, and responses made in `responses`.
+
+    Plain attributes: the library reads them several times for every frame, and its own are properties.
+    """
+
+    client_side = False
+    header_encoding = None
+    validate_inbound_headers = False
+    normalize_inbound_headers = False
+    validate_outbound_headers = False
+    normalize_outbound_headers = False
+
+    def __init__(self) -> None:
+        self.logger = QUIET
+
+
+def nothing(*told: object) -> None:
+    """Does nothing."""
+
+
+class QuietLogger(DummyLogger):
+    """Drops what the library tells of every frame."""
+
+    debug = trace = staticmethod(nothing)
+
+
+QUIET = QuietLogger()
 
 
 class H2State(H2Connection):
@@ -43,7 +63,7 @@ class H2State(H2Connection):
     encoder: BlockEncoder
 
     def __init__(self, bounds: Bounds, head_limit: int, websockets: bool) -> None:
-        super().__init__(CONFIGURATION)
+        super().__init__(Configuration())
         self._cleared_at = SPARE_STREAMS
         self.decoder = BlockDecoder(head_limit * DECODED)
         self.encoder = BlockEncoder()

@@ -2,12 +2,13 @@ import cython
 
 from threadserve.http.exchange cimport Exchange
 from threadserve.http.stream cimport Stream
+from threadserve.http2.responses cimport FieldMaker, ResponseFields
 
 
 cdef class StreamOwner:
     cdef public Py_ssize_t buffer_bytes
     cdef public object loop
-    cdef public object maker
+    cdef public FieldMaker maker
 
     cpdef on_queued(self, H2Stream stream)
     cpdef credit(self, H2Stream stream, Py_ssize_t size)
@@ -20,7 +21,7 @@ cdef class StreamOwner:
 cdef class H2Stream(Stream):
     cdef long long _declared
     cdef list _early
-    cdef object _head
+    cdef ResponseFields _head
     cdef bint _is_handshake
     cdef bint _is_head
     cdef StreamOwner _owner

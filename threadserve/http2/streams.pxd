@@ -44,8 +44,11 @@ cdef class Streams(StreamOwner):
     cpdef on_priority(self, long long stream_id, bytes value)
     cdef _end_answered(self, H2Stream stream)
     cdef _forget(self, H2Stream stream)
-    cdef _drop(self, H2Stream stream)
-    cpdef _tell(self, H2Stream stream)
+    cdef Exchange _drop(self, H2Stream stream)
+    cpdef _tell(self, H2Stream stream, Exchange exchange)
     cpdef end_all(self)
     cpdef end_stalled(self)
     cpdef end_answered(self)
+
+
+cdef priority_of(list headers)

@@ -219,8 +219,7 @@ class Streams(StreamOwner):
         """A stream was reset: by the client, or by the library for a fault of the client's."""
         stream = self._open.get(event.stream_id)
         if stream is not None:
-            self._drop(stream)
-            self._tell(stream)
+            self._tell(stream, self._drop(stream))
 
     def on_window(self, stream_id: int) -> None:
         """The client takes more of a stream; of any where the number is 0."""
@@ -251,7 +250,7 @@ class Streams(StreamOwner):
     def on_queued(self, stream: H2Stream) -> None:
         """See `StreamOwner`."""
         if not stream.awaits_window:
-            self._sender.add(stream)
+            self._sender.offer(stream)
             if not self.is_advancing:
                 self._sender.send()
 
@@ -266,11 +265,11 @@ class Streams(StreamOwner):
         if stream.is_closed:
             return
         self._state.reset_stream(stream.id, code)
-        self._drop(stream)
+        exchange = self._drop(stream)
         if not self.is_advancing:
             self._sender.flush()
         # Not at once: the application may be within a call that has led here.
-        self.loop.call_soon(self._tell, stream)
+        self.loop.call_soon(self._tell, stream, exchange)
 
     def on_progress(self, stream: H2Stream) -> None:
         """See `StreamOwner`."""
@@ -308,22 +307,24 @@ class Streams(StreamOwner):
         del self._open[stream.id]
         self._sender.discard(stream)
         stream.close()
+        # They refer to one another.
+        stream.exchange = None
         uncredited = stream.take_uncredited()
         if uncredited:
             self._state.acknowledge_received_data(uncredited, stream.id)
         if not self._open:
             self.on_idle()
 
-    def _drop(self, stream: H2Stream) -> None:
-        """The same, before its response was complete."""
+    def _drop(self, stream: H2Stream) -> Exchange | None:
+        """The same, before its response was complete; returns the exchange that is to be told."""
         exchange, calls = stream.exchange, self._context.registry.calls
         if exchange is not None:
             self._unended += [call for call in (exchange, exchange.listener) if call in calls]
         self._forget(stream)
+        return exchange
 
-    def _tell(self, stream: H2Stream) -> None:
+    def _tell(self, stream: H2Stream, exchange: Exchange | None) -> None:
         """Tells of a stream that was dropped."""
-        exchange, stream.exchange = stream.exchange, None
         if stream.tunnel is not None:
             stream.tunnel.connection_lost()
         elif exchange is not None:
@@ -334,7 +335,8 @@ class Streams(StreamOwner):
         for stream in list(self._open.values()):
             self._sender.discard(stream)
             stream.close()
-            self._tell(stream)
+            exchange, stream.exchange = stream.exchange, None
+            self._tell(stream, exchange)
         self._open.clear()
         self._unended = []
 

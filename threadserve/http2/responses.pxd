@@ -1,0 +1,27 @@
+import cython
+
+cdef int UNDECLARED
+cdef bytes CONTENT_LENGTH
+
+
+@cython.final
+cdef class ResponseFields:
+    cdef public list fields
+    cdef public long long length
+    cdef public int status
+
+    cpdef declare_length(self, long long length)
+
+
+@cython.final
+cdef class FieldMaker:
+    cdef list _config_fields
+    cdef dict _known
+    cdef bint _sends_date
+    cdef public list default
+
+    cpdef renew(self)
+    @cython.locals(head=ResponseFields, made=list, own=list, known=dict)
+    cpdef ResponseFields prepare(self, object status, object fields)
+    cdef _add(self, ResponseFields head, tuple field)
+    cdef _learn(self, tuple field, tuple sent)
