@@ -38,6 +38,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
         (("X-Frame-Options", "DENY"), ("Link", "<https://a.example/>; rel=x")),
     ),
     "server_header": (["--no-server-header"], "false", False),
+    "http2": (["--http2"], "true", True),
     "date_header": (["--no-date-header"], "off", False),
     "log_level": (["--log-level", "trace"], "trace", "trace"),
     "log_propagate": (["--log-propagate"], "1", True),

@@ -141,6 +141,7 @@ BAD = [
     ("headers", [("Content-Length", "3")], "Content-Length cannot be the same for every response"),
     ("headers", [("transfer-encoding", "chunked")], "transfer-encoding cannot be the same for every response"),
     ("server_header", None, "a value is needed"),
+    ("http2", "yes", "'yes' is not true or false"),
     ("log_level", "verbose", "'verbose' is not one of critical, error, warning, info, debug, trace"),
     ("log_level", 1.5, "1.5 is not text or a whole number"),
     ("uds", 3, "3 is not text"),
@@ -202,6 +203,7 @@ def test_a_default_is_uvicorns(name: str, default: object) -> None:
         ("http", "httptools", "httptools"),
         ("ws", "websockets", "websockets"),
         ("ws", "websockets-sansio", "websockets"),
+        ("http2", True, "h2"),
     ],
 )
 def test_what_a_value_needs_must_be_installed(
@@ -210,8 +212,9 @@ def test_what_a_value_needs_must_be_installed(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ConfigError) as refused:
         Config(APP, **{name: value})
-    assert str(refused.value) == f"{name}: {value} needs the library {library}, which is not installed"
-    assert getattr(Config(APP), name) == "auto"
+    needing = "it" if value is True else value
+    assert str(refused.value) == f"{name}: {needing} needs the library {library}, which is not installed"
+    assert getattr(Config(APP), name) in ("auto", False)
 
 
 @pytest.mark.parametrize(("name", "value"), GOOD)

@@ -6,7 +6,7 @@ from pathlib import Path
 from support.raw_client import RawClient
 from support.server_process import PACKAGE_ROOT, ServerProcess
 
-EXTRAS = ("dotenv", "gunicorn", "httptools", "watchfiles", "websockets", "yaml")
+EXTRAS = ("dotenv", "gunicorn", "h2", "hpack", "httptools", "hyperframe", "watchfiles", "websockets", "yaml")
 APP = """
 import sys
 

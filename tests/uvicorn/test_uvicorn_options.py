@@ -20,9 +20,7 @@ from threadserve.config import Config
 from threadserve.errors import ConfigError
 
 # What Uvicorn has and we have not.
-ABSENT = {
-    "http2": "HTTP/2, by the parser zttp only",
-}
+ABSENT: dict[str, str] = {}
 ABSENT_VALUES = {
     "http": {"zttp": "a parser of the same author's, for HTTP/2"},
     "loop": {"zuvloop": "a loop of the same author's, experimental"},
