@@ -22,10 +22,13 @@ TYPES = re.compile(r"_cython_\d+(_\d+)*")
 
 cdef extern from *:
     """
-    // A count that is too large for the 32 bits in which a thread counts makes an object of that thread immortal.
+    // A count that is too large for the 32 bits in which a thread counts makes an object of that thread immortal. That
+    // of another thread's object would become one which all threads count.
     #if defined(Py_GIL_DISABLED) && SIZEOF_SIZE_T > 4
     #define HAS_EXEMPTION 1
-    #define EXEMPT(thing) Py_SET_REFCNT(thing, (Py_ssize_t)UINT32_MAX + 1)
+    #define EXEMPT(thing) do { \\
+        if (_Py_IsOwnedByCurrentThread(thing)) Py_SET_REFCNT(thing, (Py_ssize_t)UINT32_MAX + 1); \\
+    } while (0)
     #else
     #define HAS_EXEMPTION 0
     #define EXEMPT(thing) ((void)0)

@@ -11,21 +11,33 @@ from typing import Any
 
 from threadserve.http.context import LoopContext
 from threadserve.http2.frames import PREFACE
+from threadserve.proxies.protocol import Announced
+from threadserve.tls.certificates import LoopTls
 
 ALPN = "h2"
 
-Make = Callable[[], Any]
+# What serves a connection, from the addresses to use in place of the transport's and what encrypts it.
+MakeConnection = Callable[[Announced | None, LoopTls | None], Any]
 
 
 class FirstBytes:
     """The protocol of a connection whose version of HTTP is not known yet."""
 
-    __slots__ = ("_context", "_data", "_make_http1", "_make_http2", "_transport", "deadline")
+    __slots__ = ("_announced", "_context", "_data", "_make_http1", "_make_http2", "_tls", "_transport", "deadline")
 
-    def __init__(self, context: LoopContext, make_http1: Make, make_http2: Make) -> None:
+    def __init__(
+        self,
+        context: LoopContext,
+        make_http1: MakeConnection,
+        make_http2: MakeConnection,
+        announced: Announced | None,
+        tls: LoopTls | None,
+    ) -> None:
         self._context = context
         self._make_http1 = make_http1
         self._make_http2 = make_http2
+        self._announced = announced
+        self._tls = tls
         self._data = b""
         self.deadline = inf
 
@@ -67,10 +79,10 @@ class FirstBytes:
     def resume_writing(self) -> None:
         """Never either."""
 
-    def _hand_over(self, make: Make) -> Any:
+    def _hand_over(self, make: MakeConnection) -> Any:
         """Has the connection go on as one of this version; returns that."""
         self._leave()
-        connection = make()
+        connection = make(self._announced, self._tls)
         self._transport.set_protocol(connection)
         connection.connection_made(self._transport)
         data, self._data = self._data, b""

@@ -142,7 +142,8 @@ class H2Connection:
 
     def pause_writing(self) -> None:
         """The client takes less than is written: what it sends waits too."""
-        self.flow.write_paused = True
+        self.flow.write_paused = self._is_held = True
+        self.flow.pause_reading()
         self.flow.begin_taking()
 
     def resume_writing(self) -> None:
@@ -217,7 +218,7 @@ class H2Connection:
                 streams.on_reset(event)
             elif kind is RemoteSettingsChanged:
                 self._state.forget_unknown_settings()
-                streams.on_window(0)
+                streams.on_windows()
             elif kind is PingAckReceived:
                 self._on_ping_ack(event.ping_data)
         for stream_id, value in self._reader.priorities:

@@ -11,6 +11,7 @@ cdef class StreamOwner:
     cdef public FieldMaker maker
 
     cpdef on_queued(self, H2Stream stream)
+    cpdef leave(self)
     cpdef credit(self, H2Stream stream, Py_ssize_t size)
     cpdef reset(self, H2Stream stream, object code)
     cpdef on_progress(self, H2Stream stream)

@@ -42,6 +42,10 @@ class StreamOwner:
         """The stream has something to send."""
         raise NotImplementedError
 
+    def leave(self) -> None:
+        """Lets what has been sent leave, or soon."""
+        raise NotImplementedError
+
     def credit(self, stream: "H2Stream", size: int) -> None:
         """Lets the client send so many bytes more."""
         raise NotImplementedError
@@ -210,7 +214,9 @@ class H2Stream(Stream):
         self._owner.send_block(self, head.fields, is_informational=False, ends=ends)
         if ends:
             self.has_ended = self.end_is_sent = True
-        elif body or not more:
+        if ends or not (body or not more):
+            self._owner.leave()
+        else:
             self.send_body(body, more)
 
     def send_body(self, data: bytes, more: bool) -> None:
@@ -257,6 +263,7 @@ class H2Stream(Stream):
         made = [(b":status", b"%d" % status), *plain_fields(fields)]
         if not self.is_closed:
             self._owner.send_block(self, made, is_informational=True, ends=False)
+            self._owner.leave()
 
     def end_response(self) -> None:
         """See `Stream`."""
@@ -272,6 +279,7 @@ class H2Stream(Stream):
         """See `Stream`, and RFC 8441 section 5."""
         head = self._owner.maker.prepare(200, fields)
         self._owner.send_block(self, head.fields, is_informational=False, ends=False)
+        self._owner.leave()
         self._owner.open_tunnel(self, protocol)
         early, self._early = self._early, []
         return b"".join(early)

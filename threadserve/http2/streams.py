@@ -222,16 +222,16 @@ class Streams(StreamOwner):
             self._tell(stream, self._drop(stream))
 
     def on_window(self, stream_id: int) -> None:
-        """The client takes more of a stream; of any where the number is 0."""
-        if stream_id:
-            stream = self._open.get(stream_id)
-            streams = [stream] if stream is not None else []
-        else:
-            streams = list(self._open.values())
-        for stream in streams:
-            if stream.awaits_window:
-                stream.awaits_window = False
-                self._sender.add(stream)
+        """The client takes more of a stream."""
+        stream = self._open.get(stream_id)
+        if stream is not None and stream.awaits_window:
+            stream.awaits_window = False
+            self._sender.add(stream)
+
+    def on_windows(self) -> None:
+        """The client takes more, or less, of every stream."""
+        for stream_id in self._open:
+            self.on_window(stream_id)
 
     def on_priority(self, stream_id: int, value: bytes) -> None:
         """The client has another priority for a stream (RFC 9218 section 7.1); for one that is not open, it is lost."""
@@ -244,8 +244,6 @@ class Streams(StreamOwner):
     def send_block(self, stream: H2Stream, fields: list[Field], *, is_informational: bool, ends: bool) -> None:
         """See `StreamOwner`."""
         self._state.send_block(stream.id, fields, is_informational=is_informational, ends=ends)
-        if not self.is_advancing and (is_informational or ends):
-            self._sender.flush()
 
     def on_queued(self, stream: H2Stream) -> None:
         """See `StreamOwner`."""
@@ -254,11 +252,15 @@ class Streams(StreamOwner):
             if not self.is_advancing:
                 self._sender.send()
 
+    def leave(self) -> None:
+        """See `StreamOwner`."""
+        if not self.is_advancing:
+            self._sender.flush()
+
     def credit(self, stream: H2Stream, size: int) -> None:
         """See `StreamOwner`."""
         self._state.acknowledge_received_data(size, stream.id)
-        if not self.is_advancing:
-            self._sender.flush()
+        self.leave()
 
     def reset(self, stream: H2Stream, code: ErrorCodes) -> None:
         """See `StreamOwner`."""
@@ -266,8 +268,7 @@ class Streams(StreamOwner):
             return
         self._state.reset_stream(stream.id, code)
         exchange = self._drop(stream)
-        if not self.is_advancing:
-            self._sender.flush()
+        self.leave()
         # Not at once: the application may be within a call that has led here.
         self.loop.call_soon(self._tell, stream, exchange)
 
@@ -291,6 +292,7 @@ class Streams(StreamOwner):
         """Wants no more of a body whose answer is sent (RFC 9113 section 8.1)."""
         self._state.reset_stream(stream.id, ErrorCodes.NO_ERROR)
         self._forget(stream)
+        self.leave()
 
     def open_tunnel(self, stream: H2Stream, protocol: Any) -> None:
         """See `StreamOwner`."""

@@ -17,6 +17,7 @@ from threadserve.errors import StartupFailed, ThreadserveError, TooManyDeaths
 from threadserve.logging.wording import counted
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.hosts import Host, Outcome
+from threadserve.threads.loop_parts import import_parts
 from threadserve.threads.loop_server import CUT_OFF_GRACE, LoopServer, Phase, Shared, lifespan_grace
 
 logger = logging.getLogger("threadserve.error")
@@ -76,6 +77,7 @@ class LoopGroup:
 
     def start(self) -> None:
         """Starts the first loop; the others follow when that one has loaded the app, so that a bad one fails once."""
+        import_parts(self._shared.config)
         self._start_slot(1)
 
     @property

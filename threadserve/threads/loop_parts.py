@@ -1,8 +1,9 @@
 """The parts that a loop serves with, put together: what calls the application, HTTP/1.1, and WebSockets.
 
-Runs on the loop's thread, once.
+Runs on the loop's thread, once, except where a function says otherwise.
 """
 
+import importlib
 from dataclasses import dataclass
 
 from threadserve.config import Config
@@ -44,26 +45,19 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
     def make_http1(announced: Announced | None, tls: LoopTls | None) -> H1Connection:
         return H1Connection(context, http1, announced, tls)
 
-    return ServingLoop(context, with_http2(serves.config, context, make_http1) if serves.config.http2 else make_http1)
+    make: MakeConnection = make_http1
+    if serves.config.http2:
+        from threadserve.http2.making import with_http2
+
+        make = with_http2(serves.config, context, make_http1)
+    return ServingLoop(context, make)
 
 
-def with_http2(config: Config, context: LoopContext, make_http1: MakeConnection) -> MakeConnection:
-    """What makes connections that may speak HTTP/2, and else are what `make_http1` makes."""
-    # The library is needed, and takes its memory, only where it is asked for.
-    from threadserve.http2.choosing import FirstBytes
-    from threadserve.http2.connection import H2Connection
-    from threadserve.http2.protocol import HTTP2
-
-    exempt_from_counting()
-    http2 = HTTP2(config, context)
-    context.ticker.renewals.append(http2.maker.renew)
-
-    def make(announced: Announced | None, tls: LoopTls | None) -> FirstBytes:
-        return FirstBytes(
-            context, lambda: make_http1(announced, tls), lambda: H2Connection(context, http2, announced, tls)
-        )
-
-    return make
+def import_parts(config: Config) -> None:
+    """Imports what only some configurations need, on the thread of the server, before there are loops."""
+    if config.http2:
+        importlib.import_module("threadserve.http2.making")
+        exempt_from_counting()
 
 
 def runner_for(serves: Serves, context: LoopContext) -> ASGIRunner | WSGIRunner:
