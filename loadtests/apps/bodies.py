@@ -8,6 +8,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 PART = b"y" * 10_000
 PARTS = 50
+LARGE_PART = b"z" * 65_536
+LARGE_PARTS = 32
 
 
 async def parts(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -17,6 +19,16 @@ async def parts(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     for _ in range(PARTS):
         await send({"type": "http.response.body", "body": PART, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def large(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Sends 2 MB in parts of 64 kB."""
+    assert scope["type"] == "http"
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % (len(LARGE_PART) * LARGE_PARTS))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for _ in range(LARGE_PARTS - 1):
+        await send({"type": "http.response.body", "body": LARGE_PART, "more_body": True})
+    await send({"type": "http.response.body", "body": LARGE_PART})
 
 
 async def send_back(scope: dict[str, Any], receive: Receive, send: Send) -> None:

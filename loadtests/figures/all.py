@@ -2,6 +2,7 @@
 
 from loadtests.figures.figure import Figure
 from loadtests.figures.http import HTTP_FIGURES
+from loadtests.figures.http2 import HTTP2_FIGURES
 from loadtests.figures.request_path import REQUEST_PATH_FIGURES
 from loadtests.figures.websocket import WEBSOCKET_FIGURES
 from loadtests.figures.wsgi import WSGI_FIGURES
@@ -10,6 +11,7 @@ from loadtests.figures.wsgi import WSGI_FIGURES
 GROUPS: dict[str, tuple[Figure, ...]] = {
     "request-path": REQUEST_PATH_FIGURES,
     "http": HTTP_FIGURES,
+    "http2": HTTP2_FIGURES,
     "wsgi": WSGI_FIGURES,
     "websockets": WEBSOCKET_FIGURES,
 }

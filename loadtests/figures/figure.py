@@ -52,7 +52,8 @@ class Figure:
     """Some lines of the table.
 
     What is wanted of ours alone is in `alone`; every one of `peers` has its own goals. `message_size` is that of
-    WebSocket messages, in bytes, and `benchmark` the one of `loadtests.micro` whose instructions are counted.
+    WebSocket messages, in bytes, and `benchmark` the one of `loadtests.micro` whose instructions are counted. With
+    `streams` requests come over HTTP/2, on so many `connections` with so many streams each, from servers that speak it.
     """
 
     name: str
@@ -65,6 +66,8 @@ class Figure:
     request: Request = GET_ROOT
     message_size: int = 0
     benchmark: str = ""
+    connections: int = 0
+    streams: int = 0
     access_log: bool = False
     app_requires: tuple[str, ...] = ()
 

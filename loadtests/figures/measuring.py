@@ -14,8 +14,9 @@ import psutil
 from loadtests.clients import echo, idle, latency, streaming
 from loadtests.errors import LoadTestError
 from loadtests.figures.figure import Figure, Measure
-from loadtests.generators import wrk
+from loadtests.generators import h2load, wrk
 from loadtests.servers import memory, usage
+from loadtests.servers.commands import Server
 from loadtests.servers.processes import Running
 
 # After the load, connections are closed and freed before memory is read.
@@ -41,6 +42,7 @@ class Subject:
 
     effort: Effort
     figure: Figure
+    server: Server
     running: Running
     folder: Path
 
@@ -62,14 +64,19 @@ def warmed_up(subject: Subject) -> Measured:
 
 
 def rate(subject: Subject) -> Measured:
-    """Requests per second, by wrk, and the CPU time that all the server's processes take for one."""
+    """Requests per second, and the CPU time that all the server's processes take for one."""
     details, problems = warmed_up(subject)
-    effort, running = subject.effort, subject.running
+    effort, figure, running = subject.effort, subject.figure, subject.running
     before = usage.cpu_seconds(running.pid)
-    result = wrk.run(effort.load, effort.seconds, subject.figure.request, running.port, subject.folder)
+    if figure.streams and subject.server.speaks_http2:
+        load = wrk.Load(1, figure.connections)
+        path, port, streams = figure.request.path, running.port, figure.streams
+        result = h2load.run(load, 0, effort.seconds, path, port, subject.folder, streams=streams)
+    else:
+        result = wrk.run(effort.load, effort.seconds, figure.request, running.port, subject.folder)
     cpu = usage.cpu_seconds(running.pid) - before
     details |= {
-        "wrk": asdict(result),
+        "load": asdict(result),
         "requests/s": result.requests_per_second,
         "CPU µs per request": 1_000_000 * cpu / result.requests,
     }

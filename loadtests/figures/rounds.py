@@ -78,7 +78,7 @@ def one_sample(bench: Bench, figure: Figure, server: Server, number: int, answer
         folder = Path(name)
         with serving(server, python, figure.app, figure.request, bench.environment, folder) as running:
             require_same_answer(answers, server.label, running.answer)
-            details, problems = measured(Subject(bench.effort, figure, running, folder))
+            details, problems = measured(Subject(bench.effort, figure, server, running, folder))
         if figure.access_log:
             problems += missing_lines(running, details)
     values = {value: details[value] for value in figure.values}
@@ -100,7 +100,7 @@ def instructions_of(bench: Bench, figure: Figure, server: Server, number: int) -
 
 def missing_lines(running: Running, details: dict[str, Any]) -> list[str]:
     """A problem where the access log has fewer lines than there were answers: nobody gains by losing some."""
-    requests = details["warm_up"]["requests"] + details["wrk"]["requests"]
+    requests = details["warm_up"]["requests"] + details["load"]["requests"]
     with running.access_log.open("rb") as log:
         lines = sum(1 for _ in log)
     details["access_log_lines"] = lines

@@ -1,4 +1,4 @@
-"""Runs h2load over HTTP/1.1 and reads its log, which has a line for each request."""
+"""Runs h2load over HTTP/1.1 or HTTP/2 and reads its log, which has a line for each request."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -41,20 +41,21 @@ def fields(line: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def command(load: Load, warm_up: int, seconds: int, path: str, port: int, log: Path) -> list[str]:
+def command(load: Load, warm_up: int, seconds: int, path: str, port: int, log: Path, *, streams: int = 0) -> list[str]:
     """The command line. What happens in the warm-up is not logged."""
+    version = ["--max-concurrent-streams", str(streams)] if streams else ["--h1"]
     numbers = ["--threads", str(load.threads), "--clients", str(load.connections)]
     times = ["--warm-up-time", f"{warm_up}s", "--duration", f"{seconds}s"]
-    return ["h2load", "--h1", *numbers, *times, "--log-file", str(log), f"http://127.0.0.1:{port}{path}"]
+    return ["h2load", *version, *numbers, *times, "--log-file", str(log), f"http://127.0.0.1:{port}{path}"]
 
 
-def run(load: Load, warm_up: int, seconds: int, path: str, port: int, folder: Path) -> LoadResult:
+def run(load: Load, warm_up: int, seconds: int, path: str, port: int, folder: Path, *, streams: int = 0) -> LoadResult:
     """Warms the server on `port` up and drives it for that long; `folder` is for the log.
 
-    Raises LoadTestError where h2load fails.
+    With `streams` over HTTP/2 with so many on each connection. Raises LoadTestError where h2load fails.
     """
     log = folder / "h2load.log"
-    line = command(load, warm_up, seconds, path, port, log)
+    line = command(load, warm_up, seconds, path, port, log, streams=streams)
     process.run(line, warm_up + seconds)
     with log.open() as lines:
         return parse(lines, line, seconds)

@@ -5,6 +5,7 @@ only where a figure is about them.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from loadtests.servers.certificates import Certificate
@@ -15,6 +16,7 @@ Distribution = Literal["least-busy", "kernel"]
 Interface = Literal["asgi", "wsgi"]
 WebSockets = Literal["none", "auto", "wsproto", "websockets", "websockets-sansio"]
 
+HYPERCORN_CONFIG = Path(__file__).with_name("hypercorn.toml")
 HOST_AND_PORT = ("--host", "127.0.0.1", "--port", "{port}")
 
 
@@ -24,7 +26,8 @@ class Server:
 
     `requires` are the packages that it is made of. `ready_line` is in its log once for each of its `workers` that has
     started; "" where the first answer says it. `tls_options` take the files of a certificate and of its key. An
-    `installed` module is not looked for in the working directory, and `interpreted` is threadserve in its Python form.
+    `installed` module is not looked for in the working directory, `interpreted` is threadserve in its Python form, and
+    one that `speaks_http2` does so without TLS.
     """
 
     label: str
@@ -38,6 +41,7 @@ class Server:
     tls_options: tuple[str, str] = ("--ssl-certfile", "--ssl-keyfile")
     installed: bool = False
     interpreted: bool = False
+    speaks_http2: bool = False
 
     @property
     def variables(self) -> dict[str, str]:
@@ -63,6 +67,7 @@ def threadserve(
     ws: WebSockets = "none",
     access_log: bool = False,
     interpreted: bool = False,
+    http2: bool = False,
 ) -> Server:
     """threadserve as it is installed, one process; without `threads` or `wsgi_threads` with as many as by default."""
     pool = ("--wsgi-threads", str(wsgi_threads)) if wsgi_threads else ()
@@ -72,6 +77,7 @@ def threadserve(
         *([" ".join(pool)] if pool else []),
         *([f"--ws {ws}"] if ws not in ("none", "auto") else []),
         *(["interpreted"] if interpreted else []),
+        *(["HTTP/2"] if http2 else []),
     ]
     return Server(
         label=", ".join(label),
@@ -82,11 +88,13 @@ def threadserve(
             *("--distribute", distribute, "--loop", "uvloop"),
             *(("--interface", "wsgi", *pool) if interface == "wsgi" else ()),
             *("--ws", ws, *options),
+            *(("--http2",) if http2 else ()),
             access_log_option(access_log),
         ),
-        requires=("threadserve", "click", "h11", "uvloop", *websocket_packages(ws)),
+        requires=("threadserve", "click", "h11", "uvloop", *(("h2",) if http2 else ()), *websocket_packages(ws)),
         installed=True,
         interpreted=interpreted,
+        speaks_http2=http2,
     )
 
 
@@ -125,6 +133,7 @@ def granian(
         ready_line="Started worker-",
         workers=workers,
         tls_options=("--ssl-certificate", "--ssl-keyfile"),
+        speaks_http2="--http" in options,
     )
 
 
@@ -139,6 +148,7 @@ def h2corn(build: Build, *, workers: int) -> Server:
         ready_line="Started worker [",
         workers=workers,
         tls_options=("--certfile", "--keyfile"),
+        speaks_http2=True,
     )
 
 
@@ -172,11 +182,12 @@ def hypercorn(build: Build, *, workers: int) -> Server:
         label=f"Hypercorn, {counted(workers, 'worker')}",
         build=build,
         module="hypercorn",
-        options=("--worker-class", "uvloop", "--workers", str(workers)),
-        requires=("hypercorn", "uvloop", "wsproto"),
+        options=("--worker-class", "uvloop", "--workers", str(workers), "--config", str(HYPERCORN_CONFIG)),
+        requires=("hypercorn", "h2", "uvloop", "wsproto"),
         ready_line="Running on http://",
         workers=workers,
         address=("--bind", "127.0.0.1:{port}"),
+        speaks_http2=True,
     )
 
 

@@ -66,7 +66,7 @@ def test_servers_are_compared_over_tls() -> None:
     assert (outcome.failure, outcome.left_out) == ("", [])
     assert [row.reached for row in rows(outcome)] == [True]
     for sample in outcome.samples:
-        assert sample.details["wrk"]["command"][-1].startswith("https://127.0.0.1:")
+        assert sample.details["load"]["command"][-1].startswith("https://127.0.0.1:")
         assert "--ssl-certfile" in sample.command
         assert sample.problems == []
     assert "--ssl-certfile CERTIFICATE --ssl-keyfile KEY loadtests.apps.hello:app`" in markdown([outcome])

@@ -14,7 +14,7 @@ from loadtests.servers.commands import Server, fixed_bytes, granian, h2corn, uvi
 
 NAMED = {figure.name: figure for figure in FIGURES}
 HELLO = replace(NAMED["hello"], peers=(against(uvicorn(), requests=1.6),))
-WITHOUT_ACCESS_LOG = ("gunicorn", "waitress", fixed_bytes().module)
+WITHOUT_ACCESS_LOG = ("gunicorn", "hypercorn", "waitress", fixed_bytes().module)
 KINDS = ("PSS MB", "USS MB", "RSS MB")
 
 
@@ -173,7 +173,7 @@ def test_a_server_that_is_left_out_counts_against_the_figure() -> None:
 
 
 def test_servers_of_a_figure_serve_alike() -> None:
-    """Gunicorn and Waitress write no access log unless they are asked."""
+    """Gunicorn, Hypercorn and Waitress write no access log unless they are asked."""
     for figure in FIGURES:
         labels = [server.label for server in figure.servers]
         assert len(set(labels)) == len(labels)
