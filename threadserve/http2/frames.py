@@ -4,6 +4,8 @@ A reader belongs to one connection, on its loop's thread. It owns the bytes that
 knows a frame by its first nine bytes (RFC 9113 section 4.1), and leaves what is in it to the library.
 """
 
+import struct
+
 from h2.errors import ErrorCodes
 
 from threadserve.http2.budgets import Budget
@@ -11,6 +13,8 @@ from threadserve.http2.errors import ConnectionFault
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD_SIZE = 9
+# The length in three bytes, the type, the flags, and the stream's number.
+HEAD = struct.Struct(">HBBBL")
 # The largest that we take (SETTINGS_MAX_FRAME_SIZE), which is the smallest that may be said.
 MAX_FRAME_SIZE = 16384
 # A SETTINGS frame has six bytes for each; fewer than ten are defined.
@@ -201,3 +205,8 @@ class FrameReader:
 def stream_id_at(data: bytes, position: int) -> int:
     """The stream's number at a position, without the bit that is reserved."""
     return int.from_bytes(data[position : position + 4], "big") & 0x7FFFFFFF
+
+
+def data_frame_head(stream_id: int, size: int) -> bytes:
+    """The head of a DATA frame that another follows."""
+    return HEAD.pack(size >> 8, size & 0xFF, DATA, 0, stream_id)

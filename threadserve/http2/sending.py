@@ -18,6 +18,8 @@ URGENCIES = 8
 EARNING_BYTES = 2048
 # So many bytes leave before more is made.
 FLUSH_BYTES = 65536
+# From this size on data is not given to the library.
+LARGE = 4096
 # The largest frame: another stream that is as urgent has its turn behind it.
 PART = 16384
 
@@ -33,6 +35,7 @@ class Sender:
         "_control",
         "_flow",
         "_output",
+        "_pieces",
         "_queued",
         "_shared",
         "_state",
@@ -51,6 +54,8 @@ class Sender:
         self._shared: list[OrderedDict[int, H2Stream]] = [OrderedDict() for _ in range(URGENCIES)]
         self._takes_whole = False
         self._queued = 0
+        # What has been sent and has not left: what the library has to send comes behind it.
+        self._pieces: list[bytes] = []
         self._unsent = 0
 
     def offer(self, stream: H2Stream) -> None:
@@ -120,17 +125,25 @@ class Sender:
                 return self._wait_for_window(stream)
         data = stream.take(size)
         ends = stream.has_ended and not stream.queued
+        if size >= LARGE and not ends:
+            self._pieces += state.large_data(stream.id, data)
+            return self._count(size)
         trailers = stream.trailers if ends else None
         if data or not trailers:
             state.send_data(stream.id, data, end_stream=ends and not trailers)
         if trailers:
             state.send_block(stream.id, trailers, is_informational=False, ends=True)
+        self._count(size)
+        if ends:
+            stream.on_end_sent()
+        return size
+
+    def _count(self, size: int) -> int:
+        """So many bytes have been sent; returns how many."""
         self._control.earn(size // EARNING_BYTES)
         self._unsent += size
         if self._unsent >= FLUSH_BYTES:
             self.flush()
-        if ends:
-            stream.on_end_sent()
         return size
 
     def _wait_for_window(self, stream: H2Stream) -> int:
@@ -144,9 +157,10 @@ class Sender:
 
     def flush(self) -> None:
         """Lets what has been said leave."""
-        self._unsent = 0
+        size, self._unsent = self._unsent, 0
+        pieces, self._pieces = self._pieces, []
         data = self._state.data_to_send()
-        if len(data) > FLUSH_BYTES:
-            self._output.write([data], len(data))
-        elif data:
-            self._output.hold([data], len(data), more=False)
+        if data:
+            pieces.append(data)
+        if pieces:
+            self._output.hold(pieces, max(size, len(data)), more=False)

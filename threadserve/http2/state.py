@@ -12,7 +12,7 @@ from h2.settings import SettingCodes, Settings
 
 from threadserve.http.bounds import Bounds
 from threadserve.http2.field_blocks import BlockDecoder, BlockEncoder
-from threadserve.http2.frames import MAX_FRAME_SIZE
+from threadserve.http2.frames import MAX_FRAME_SIZE, data_frame_head
 from threadserve.types import Field
 
 # RFC 9218 section 2.1: the priorities of RFC 7540 mean nothing here.
@@ -99,6 +99,16 @@ class H2State(H2Connection):
         # All that the library has to know of them.
         status = [(b":status", b"100" if is_informational else b"200")]
         self.send_headers(stream_id, status, end_stream=ends)
+
+    def large_data(self, stream_id: int, data: bytes) -> list[bytes]:
+        """What is to be sent so far, and behind it a DATA frame, which is not its stream's last.
+
+        The library would make the same frame, and copy the data six times.
+        """
+        size = len(data)
+        self.outbound_flow_control_window -= size
+        self.streams[stream_id].outbound_flow_control_window -= size
+        return [self.data_to_send(), data_frame_head(stream_id, size), data]
 
     def forget_unknown_settings(self) -> None:
         """Drops settings of the client's that nobody knows: the library would keep up to 65,536 of them."""

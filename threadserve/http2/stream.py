@@ -294,7 +294,7 @@ class H2Stream(Stream):
 
     # Called by what sends.
 
-    def take(self, size: int) -> bytes | memoryview:
+    def take(self, size: int) -> bytes:
         """Takes so many bytes of what is queued, which has as many."""
         if not size:
             return b""
@@ -312,14 +312,14 @@ class H2Stream(Stream):
             self._on_taken()
         return data
 
-    def _take_from_first(self, size: int) -> bytes | memoryview:
-        """Takes so many bytes, or as many as there are, of the first part; of a large one nothing is copied."""
+    def _take_from_first(self, size: int) -> bytes:
+        """Takes so many bytes, or as many as there are, of the first part, whose rest is not copied."""
         first = self._queue.popleft()
         if len(first) <= size:
-            return first
+            return bytes(first)
         view = memoryview(first)
         self._queue.appendleft(view[size:])
-        return view[:size]
+        return bytes(view[:size])
 
     def _on_taken(self) -> None:
         if self.tunnel is not None:
