@@ -36,6 +36,7 @@ cdef class H2Connection:
 
     cpdef data_received(self, bytes data)
     cdef _advance(self)
+    cdef list _receive(self, bytes frames)
     cdef _go_on(self)
     cpdef _read_on(self)
     cdef _take_up(self, list events)

@@ -80,11 +80,11 @@ class H2Connection:
         self._tls = tls
         resets = http2.budget(bounds.resets, "reset streams")
         control = http2.budget(bounds.control_frames, "control frames")
-        self._reader = http2.reader(control, resets)
         self._state = http2.state()
         self._output = Output(context.outbox, in_pieces=tls is not None)
         self._sender = Sender(self._state, self._output, self.flow, control)
         self._streams = Streams(context, http2, self._state, self._sender, resets, self._on_idle)
+        self._reader = http2.reader(self._streams.open, control, resets)
         # Whether streams are open, which is looked at now and then.
         self._is_busy = False
         # Whether what arrives waits for its turn, or for the client to take what is sent.
@@ -161,16 +161,25 @@ class H2Connection:
         streams.is_advancing = True
         try:
             frames = reader.take(self._context.bounds.frames_at_once)
+            if reader.dropped:
+                self._sender.widen(reader.dropped)
             if frames:
-                self._take_up(self._state.receive_data(frames))
+                self._take_up(self._receive(frames))
         except ConnectionFault as fault:
-            self._fail(fault.code, fault.reason, is_told=False)
-        except ProtocolError as error:
-            self._fail(error.error_code, str(error), is_told=True)
+            self._fail(fault)
         streams.is_advancing = False
         if self.closing != LINGERING and self.closing != CLOSED:
             self._sender.send()
             self._go_on()
+
+    def _receive(self, frames: bytes) -> list[Any]:
+        """What frames say, by the library. Raises `ConnectionFault` where they may not come."""
+        try:
+            return self._state.receive_data(frames)
+        except ProtocolError as error:
+            # Its GOAWAY does not say why.
+            self._state.clear_outbound_data_buffer()
+            raise ConnectionFault(error.error_code, str(error)) from None
 
     def _go_on(self) -> None:
         """Reads on, now or later, and sees what the client has how much time for."""
@@ -242,11 +251,11 @@ class H2Connection:
         if not self._streams and self._is_ending():
             self._linger()
 
-    def _fail(self, code: ErrorCodes, reason: str, *, is_told: bool) -> None:
-        """Ends the connection for a fault of the client's (section 5.4.1), which may have been told of it."""
+    def _fail(self, fault: ConnectionFault) -> None:
+        """Ends the connection for a fault of the client's (section 5.4.1)."""
+        code, reason = fault.code, fault.reason
         logger.warning("Ended an HTTP/2 connection from %s: %s, %s", self.peer.label, code.name, reason)
-        if not is_told:
-            self._say_goodbye(self._state.highest_inbound_stream_id, code, reason.encode())
+        self._say_goodbye(self._state.highest_inbound_stream_id, code, reason.encode())
         self._linger()
         self._streams.end_all()
 
@@ -317,7 +326,7 @@ class H2Connection:
             else:
                 self._transport.abort()
         elif self._block_due <= deadlines.now:
-            self._fail(ErrorCodes.ENHANCE_YOUR_CALM, "the head of a request took too long", is_told=False)
+            self._fail(ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "the head of a request took too long"))
         elif self.closing == DRAINING:
             self._finish()
         elif not self._streams:

@@ -7,10 +7,13 @@ what blocks mean or what fields make while that table stays as it is.
 from collections.abc import Iterable
 from typing import Any
 
+from h2.errors import ErrorCodes
 from hpack import Decoder, Encoder, HeaderTuple
+from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
 from threadserve.http.head import RequestHead
+from threadserve.http2.errors import ConnectionFault
 from threadserve.types import Field
 
 # How many blocks are known at a time, and how long such a block may be: those that repeat are all but references to the
@@ -43,11 +46,11 @@ class BlockDecoder(Decoder):
         self._known: dict[bytes, list[Any]] = {}
 
     def decode(self, data: bytes, raw: bool = False) -> Iterable[Any]:
-        """Raises what the library does for a block that is none, or is larger than the limit."""
+        """Raises `ConnectionFault` for a block that is none, `OversizedHeaderListError` where it says too much."""
         block = self._known.get(data)
         if block is None:
             mark = mark_of(self.header_table)
-            block = [(b"", FieldBlock(list(super().decode(data, raw=True))))]
+            block = [(b"", FieldBlock(self._decode(data)))]
             if is_changed(self.header_table, mark):
                 self._known.clear()
             elif len(data) <= KNOWN_LENGTH:
@@ -55,6 +58,15 @@ class BlockDecoder(Decoder):
                     self._known.clear()
                 self._known[data] = block
         return block
+
+    def _decode(self, data: bytes) -> list[HeaderTuple]:
+        try:
+            return list(super().decode(data, raw=True))
+        except OversizedHeaderListError:
+            raise
+        except HPACKError as error:
+            # Section 4.3; h2 has another code for it.
+            raise ConnectionFault(ErrorCodes.COMPRESSION_ERROR, str(error)) from None
 
 
 class BlockEncoder(Encoder):

@@ -10,6 +10,7 @@ from h2.errors import ErrorCodes
 
 from threadserve.http2.budgets import Budget
 from threadserve.http2.errors import ConnectionFault
+from threadserve.http2.stream import H2Stream
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD_SIZE = 9
@@ -35,16 +36,20 @@ WINDOW_UPDATE = 0x8
 CONTINUATION = 0x9
 PRIORITY_UPDATE = 0x10
 
+# Flags.
+ACK = 0x1
 END_STREAM = 0x1
 END_HEADERS = 0x4
+PADDED = 0x8
 
 
 class FrameReader:
     """Hands out whole frames, a few at a time.
 
     `pending` says that there may be more. Of the frames that were taken last, `resets` are the streams that the client
-    has reset, and `priorities` those whose priority it has changed, each with the new one. `peer_leaves` says that it
-    has announced to open no further stream. `awaits_block` says that the rest of a request's head is to come.
+    has reset, `priorities` those whose priority it has changed, each with the new one, and `dropped` how many bytes it
+    has sent on streams that are over, which it is to get window back for. `peer_leaves` says that it has announced to
+    open no further stream. `awaits_block` says that the rest of a request's head is to come.
     """
 
     __slots__ = (
@@ -55,15 +60,23 @@ class FrameReader:
         "_control",
         "_data",
         "_is_begun",
+        "_latest",
+        "_new",
+        "_open",
         "_position",
         "_reset_budget",
+        "dropped",
         "peer_leaves",
         "pending",
         "priorities",
         "resets",
     )
 
-    def __init__(self, block_limit: int, control: Budget, resets: Budget) -> None:
+    def __init__(self, block_limit: int, open_streams: dict[int, H2Stream], control: Budget, resets: Budget) -> None:
+        self._open = open_streams
+        # The latest stream that the client has opened, and those that it has opened since frames were taken before.
+        self._latest = 0
+        self._new: list[int] = []
         self._block_limit = block_limit
         self._control = control
         self._reset_budget = resets
@@ -75,6 +88,7 @@ class FrameReader:
         self._block_frames = 0
         self.pending = False
         self.peer_leaves = False
+        self.dropped = 0
         self.resets: list[int] = []
         self.priorities: list[tuple[int, bytes]] = []
 
@@ -109,6 +123,8 @@ class FrameReader:
         pieces: list[bytes] = []
         self.resets = []
         self.priorities = []
+        self._new = []
+        self.dropped = 0
         self.pending = False
         if not self._is_begun:
             if not self._begins(data):
@@ -152,8 +168,7 @@ class FrameReader:
         if self._block_stream or kind == HEADERS or kind == CONTINUATION:
             self._count_block(data, position, length)
         elif kind == DATA:
-            if not length and not data[position + 4] & END_STREAM:
-                self._control.spend()
+            return self._admit_data(data, position, length)
         elif kind == RST_STREAM:
             self._reset_budget.spend()
             self.resets.append(stream_id_at(data, position + 5))
@@ -162,6 +177,18 @@ class FrameReader:
             return self._admit_control(data, position, length)
         return True
 
+    def _admit_data(self, data: bytes, position: int, length: int) -> bool:
+        """Whether a body's part is for a stream that is not over: of others nothing is said (section 5.1)."""
+        flags, stream_id = data[position + 4], stream_id_at(data, position + 5)
+        is_empty = not length or (flags & PADDED and data[position + HEAD_SIZE] >= length - 1)
+        if is_empty and not flags & END_STREAM:
+            self._control.spend()
+        if stream_id > self._latest or stream_id in self._open or stream_id in self._new:
+            return True
+        self._control.spend()
+        self.dropped += length
+        return False
+
     def _count_block(self, data: bytes, position: int, length: int) -> None:
         """Holds a header block against its limits, frame by frame, and lets nothing come between them (section 4.3)."""
         kind, stream_id = data[position + 3], stream_id_at(data, position + 5)
@@ -169,6 +196,7 @@ class FrameReader:
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "a header block that another frame interrupts")
         if kind == HEADERS:
             self._block_bytes = self._block_frames = 0
+            self._note_stream(stream_id)
         self._block_bytes += length
         self._block_frames += 1
         if self._block_bytes > self._block_limit:
@@ -180,17 +208,29 @@ class FrameReader:
             )
         self._block_stream = 0 if data[position + 4] & END_HEADERS else stream_id
 
+    def _note_stream(self, stream_id: int) -> None:
+        """A request has begun, or its trailers have; whatever else it is, somebody has to reset it."""
+        if stream_id > self._latest:
+            self._latest = stream_id
+            self._new.append(stream_id)
+            return
+        stream = self._open.get(stream_id)
+        if stream is None or stream.request_has_ended:
+            self._reset_budget.spend()
+
     def _admit_control(self, data: bytes, position: int, length: int) -> bool:
         kind, stream_id = data[position + 3], stream_id_at(data, position + 5)
-        if kind == SETTINGS and length > MAX_SETTINGS_SIZE:
-            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, f"a SETTINGS frame of {length} bytes")
-        if kind == GOAWAY:
+        if kind == SETTINGS:
+            check_settings(length, is_answer=bool(data[position + 4] & ACK))
+        elif kind == GOAWAY:
             # The library would end the connection, whose requests are still to be answered (section 6.8).
+            check_size("GOAWAY", length, length >= 8)
+            check_stream("GOAWAY", stream_id, stream_id == 0)
             self.peer_leaves = True
         elif kind == PRIORITY:
             # Of RFC 7540; nothing here goes by it (RFC 9113 section 5.3.2).
-            if length != 5:
-                raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, f"a PRIORITY frame of {length} bytes")
+            check_size("PRIORITY", length, length == 5)
+            check_stream("PRIORITY", stream_id, stream_id != 0)
         elif kind == PRIORITY_UPDATE:
             self._take_priority(data[position + HEAD_SIZE : position + HEAD_SIZE + length], stream_id)
         return kind in (SETTINGS, PUSH_PROMISE, PING, WINDOW_UPDATE)
@@ -200,6 +240,25 @@ class FrameReader:
         if stream_id or len(payload) < 4:
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "a malformed PRIORITY_UPDATE frame")
         self.priorities.append((stream_id_at(payload, 0), payload[4:]))
+
+
+def check_settings(length: int, *, is_answer: bool) -> None:
+    """Raises unless a SETTINGS frame may be so long (section 6.5)."""
+    check_size("SETTINGS", length, length % 6 == 0 and not (is_answer and length))
+    if length > MAX_SETTINGS_SIZE:
+        raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, f"a SETTINGS frame of {length} bytes")
+
+
+def check_size(name: str, length: int, is_good: bool) -> None:
+    """Raises where a frame has another length than those of its type."""
+    if not is_good:
+        raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, f"a {name} frame of {length} bytes")
+
+
+def check_stream(name: str, stream_id: int, is_good: bool) -> None:
+    """Raises where a frame belongs to a stream, or to none, against its type."""
+    if not is_good:
+        raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"a {name} frame of stream {stream_id}")
 
 
 def stream_id_at(data: bytes, position: int) -> int:

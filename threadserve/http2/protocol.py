@@ -12,6 +12,7 @@ from threadserve.http2.frames import FrameReader
 from threadserve.http2.requests import read_request
 from threadserve.http2.responses import FieldMaker
 from threadserve.http2.state import H2State
+from threadserve.http2.stream import H2Stream
 
 
 class HTTP2:
@@ -34,9 +35,9 @@ class HTTP2:
         """A budget for one connection."""
         return Budget(limit, self._context.bounds.budget_seconds, what, self._context.deadlines)
 
-    def reader(self, control: Budget, resets: Budget) -> FrameReader:
-        """A reader for one connection."""
-        return FrameReader(self._head_limit, control, resets)
+    def reader(self, open_streams: dict[int, H2Stream], control: Budget, resets: Budget) -> FrameReader:
+        """A reader for one connection, whose open streams are those."""
+        return FrameReader(self._head_limit, open_streams, control, resets)
 
     def read_head(self, block: FieldBlock, has_body: bool) -> RequestHead:
         """The request's head that a block is. Raises as `read_request` does."""

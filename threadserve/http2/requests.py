@@ -28,8 +28,9 @@ _value = re.compile(rb"(?:(?![\t ])%b*+(?<![\t ]))?" % VALUE_BYTE)
 _method = re.compile(TOKEN + b"++")
 _path = re.compile(b"/" + TARGET_BYTE + b"*+")
 
-# The rules of a request without a body, and of one to go on with WebSocket.
+# The rules of a request without a body, with one of whatever length, and of one to go on with WebSocket.
 NO_BODY = MessageRules(0, False, True, False, False)
+ANY_BODY = MessageRules(0, True, True, False, False)
 WEBSOCKET = MessageRules(0, False, True, False, True)
 
 

@@ -34,5 +34,6 @@ cdef class Sender:
     cdef Py_ssize_t _send_part(self, H2Stream stream) except -2
     cdef Py_ssize_t _wait_for_window(self, H2Stream stream) except -2
     cdef Py_ssize_t _count(self, Py_ssize_t size) except -2
+    cpdef widen(self, Py_ssize_t size)
     @cython.locals(size=Py_ssize_t, pieces=list, data=bytes)
     cpdef flush(self)

@@ -6,6 +6,8 @@ what that is, is theirs. It never waits: who has to is told so by his stream's f
 
 from collections import OrderedDict
 
+from hyperframe.frame import WindowUpdateFrame
+
 from threadserve.http.flow import FlowControl
 from threadserve.http.output import Output
 from threadserve.http2.budgets import Budget
@@ -154,6 +156,10 @@ class Sender:
         self.discard(stream)
         stream.awaits_window = True
         return 0
+
+    def widen(self, size: int) -> None:
+        """Gives back window for bytes that the library has not seen, on no stream."""
+        self._pieces += [self._state.data_to_send(), WindowUpdateFrame(0, window_increment=size).serialize()]
 
     def flush(self) -> None:
         """Lets what has been said leave."""

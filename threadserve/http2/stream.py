@@ -150,7 +150,6 @@ class H2Stream(Stream):
 
         Returns False when too much of it has been thrown away because the response is complete already.
         """
-        self.request_has_ended = ends
         self.has_moved = True
         is_wanted = True
         if self.tunnel is not None:
@@ -162,7 +161,7 @@ class H2Stream(Stream):
             is_wanted = self.exchange.feed(data, not ends)
         if self._reading_paused:
             self._uncredited += size
-        elif size and not ends:
+        elif size:
             self._owner.credit(self, size)
         if ends and self.tunnel is not None:
             self.tunnel.eof_received()
@@ -176,7 +175,7 @@ class H2Stream(Stream):
         """See `Stream`."""
         self._reading_paused = False
         size, self._uncredited = self._uncredited, 0
-        if size and not self.request_has_ended and not self.is_closed:
+        if size and not self.is_closed:
             self._owner.credit(self, size)
 
     def take_uncredited(self) -> int:

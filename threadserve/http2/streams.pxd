@@ -13,7 +13,7 @@ from threadserve.http2.stream cimport H2Stream, StreamOwner
 cdef class Streams(StreamOwner):
     cdef LoopContext _context
     cdef object _http2
-    cdef dict _open
+    cdef public dict open
     cdef Budget _resets
     cdef Sender _sender
     cdef object _state
@@ -45,6 +45,7 @@ cdef class Streams(StreamOwner):
     cpdef on_windows(self)
     cpdef on_priority(self, long long stream_id, bytes value)
     cdef _end_answered(self, H2Stream stream)
+    cdef _reset(self, H2Stream stream, object code)
     cdef _forget(self, H2Stream stream)
     cdef Exchange _drop(self, H2Stream stream)
     cpdef _tell(self, H2Stream stream, Exchange exchange)

@@ -20,7 +20,7 @@ from threadserve.http2.errors import MalformedRequest
 from threadserve.http2.field_blocks import FieldBlock
 from threadserve.http2.priorities import UNSAID, Priority, read_priority
 from threadserve.http2.protocol import HTTP2
-from threadserve.http2.requests import NO_BODY, check_trailers
+from threadserve.http2.requests import ANY_BODY, check_trailers
 from threadserve.http2.sending import Sender
 from threadserve.http2.state import H2State
 from threadserve.http2.stream import H2Stream, StreamOwner
@@ -34,16 +34,15 @@ TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class Streams(StreamOwner):
-    """The open streams. `peer` is the connection's, `takes_requests` says whether another may be opened.
+    """The streams of a connection: those that are `open`, by their numbers.
 
-    While frames are taken up, which `is_advancing` says, what is to be sent waits for the last of them. `on_idle` is
-    called when no stream is left.
+    `peer` is the connection's, `takes_requests` says whether another may be opened. While frames are taken up, which
+    `is_advancing` says, what is to be sent waits for the last of them. `on_idle` is called when no stream is left.
     """
 
     __slots__ = (
         "_context",
         "_http2",
-        "_open",
         "_resets",
         "_sender",
         "_state",
@@ -51,6 +50,7 @@ class Streams(StreamOwner):
         "_unstarted",
         "is_advancing",
         "on_idle",
+        "open",
         "peer",
         "takes_requests",
         "transport",
@@ -76,7 +76,7 @@ class Streams(StreamOwner):
         self._state = state
         self._sender = sender
         self._resets = resets
-        self._open: dict[int, H2Stream] = {}
+        self.open: dict[int, H2Stream] = {}
         # Applications that go on though their streams were reset.
         self._unended: list[Any] = []
         # An application that is called when as much of the request's body is there as has come with the head.
@@ -87,7 +87,7 @@ class Streams(StreamOwner):
 
     def __len__(self) -> int:
         """How many are open."""
-        return len(self._open)
+        return len(self.open)
 
     # What frames mean.
 
@@ -106,16 +106,16 @@ class Streams(StreamOwner):
             self._refuse_stream(stream_id, ErrorCodes.PROTOCOL_ERROR)
         except HTTPError as error:
             is_head = (b":method", b"HEAD") in block.fields
-            self._answer(H2Stream(self, stream_id, self.peer, NO_BODY, UNSAID, is_head=is_head), has_body, error)
+            self._answer(H2Stream(self, stream_id, self.peer, ANY_BODY, UNSAID, is_head=is_head), has_body, error)
 
     def _has_room(self) -> bool:
         """Whether another stream may be served: one that was reset counts until its application has ended."""
         limit = self._context.bounds.streams
-        if len(self._open) + len(self._unended) < limit:
+        if len(self.open) + len(self._unended) < limit:
             return True
         calls = self._context.registry.calls
         self._unended = [call for call in self._unended if call in calls]
-        return len(self._open) + len(self._unended) < limit
+        return len(self.open) + len(self._unended) < limit
 
     def _begin(self, stream_id: int, head: RequestHead, has_body: bool) -> None:
         """Begins the exchange of a request."""
@@ -134,7 +134,7 @@ class Streams(StreamOwner):
         if head.rules.wants_websocket:
             self._begin_websocket(stream, exchange)
             return
-        self._open[stream_id] = stream
+        self.open[stream_id] = stream
         if has_body:
             self._unstarted = stream
         else:
@@ -145,10 +145,10 @@ class Streams(StreamOwner):
         try:
             if context.begin_websocket is None:
                 raise HTTPError(501, "no WebSocket is served here")
-            self._open[stream.id] = stream
+            self.open[stream.id] = stream
             context.begin_websocket(exchange)
         except HTTPError:
-            self._open.pop(stream.id, None)
+            self.open.pop(stream.id, None)
             stream.exchange = None
             context.registry.withdraw()
             raise
@@ -168,20 +168,20 @@ class Streams(StreamOwner):
         """Answers a request that cannot be served."""
         logger.warning("Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
         stream.request_has_ended = not has_body
-        self._open[stream.id] = stream
+        self.open[stream.id] = stream
         stream.prepare_response(error.status, [TEXT, *error.fields])
         stream.start_response(f"{error.reason}\n".encode("latin-1", "backslashreplace"), more=False)
         stream.end_response()
 
     def on_data(self, event: DataReceived) -> None:
         """A part of a body has come, or of what is in a tunnel."""
-        stream = self._open.get(event.stream_id)
+        stream = self.open.get(event.stream_id)
         size = event.flow_controlled_length
         if stream is None:
             # The stream is over here; others may have its share of the window.
             self._state.acknowledge_received_data(size, event.stream_id)
             return
-        ends = event.stream_ended is not None
+        ends = stream.request_has_ended = event.stream_ended is not None
         try:
             stream.count(len(event.data), ends)
         except MalformedRequest as error:
@@ -202,10 +202,11 @@ class Streams(StreamOwner):
 
     def on_trailers(self, event: TrailersReceived) -> None:
         """A body has ended, in trailers that nobody asks for."""
-        stream = self._open.get(event.stream_id)
+        stream = self.open.get(event.stream_id)
         if stream is None:
             return
         block: FieldBlock = event.headers[0][1]  # type: ignore[assignment]
+        stream.request_has_ended = True
         try:
             check_trailers(block.fields)
             stream.count(0, True)
@@ -217,25 +218,27 @@ class Streams(StreamOwner):
 
     def on_reset(self, event: StreamReset) -> None:
         """A stream was reset: by the client, or by the library for a fault of the client's."""
-        stream = self._open.get(event.stream_id)
+        stream = self.open.get(event.stream_id)
+        if not event.remote_reset:
+            self._resets.spend()
         if stream is not None:
             self._tell(stream, self._drop(stream))
 
     def on_window(self, stream_id: int) -> None:
         """The client takes more of a stream."""
-        stream = self._open.get(stream_id)
+        stream = self.open.get(stream_id)
         if stream is not None and stream.awaits_window:
             stream.awaits_window = False
             self._sender.add(stream)
 
     def on_windows(self) -> None:
         """The client takes more, or less, of every stream."""
-        for stream_id in self._open:
+        for stream_id in self.open:
             self.on_window(stream_id)
 
     def on_priority(self, stream_id: int, value: bytes) -> None:
         """The client has another priority for a stream (RFC 9218 section 7.1); for one that is not open, it is lost."""
-        stream = self._open.get(stream_id)
+        stream = self.open.get(stream_id)
         if stream is not None:
             self._sender.change_priority(stream, read_priority(value))
 
@@ -266,7 +269,7 @@ class Streams(StreamOwner):
         """See `StreamOwner`."""
         if stream.is_closed:
             return
-        self._state.reset_stream(stream.id, code)
+        self._reset(stream, code)
         exchange = self._drop(stream)
         self.leave()
         # Not at once: the application may be within a call that has led here.
@@ -290,9 +293,14 @@ class Streams(StreamOwner):
 
     def _end_answered(self, stream: H2Stream) -> None:
         """Wants no more of a body whose answer is sent (RFC 9113 section 8.1)."""
-        self._state.reset_stream(stream.id, ErrorCodes.NO_ERROR)
+        self._reset(stream, ErrorCodes.NO_ERROR)
         self._forget(stream)
         self.leave()
+
+    def _reset(self, stream: H2Stream, code: ErrorCodes) -> None:
+        """Resets a stream, unless both sides have ended it."""
+        if not (stream.end_is_sent and stream.request_has_ended):
+            self._state.reset_stream(stream.id, code)
 
     def open_tunnel(self, stream: H2Stream, protocol: Any) -> None:
         """See `StreamOwner`."""
@@ -306,7 +314,7 @@ class Streams(StreamOwner):
 
     def _forget(self, stream: H2Stream) -> None:
         """A stream is over."""
-        del self._open[stream.id]
+        del self.open[stream.id]
         self._sender.discard(stream)
         stream.close()
         # They refer to one another.
@@ -314,7 +322,7 @@ class Streams(StreamOwner):
         uncredited = stream.take_uncredited()
         if uncredited:
             self._state.acknowledge_received_data(uncredited, stream.id)
-        if not self._open:
+        if not self.open:
             self.on_idle()
 
     def _drop(self, stream: H2Stream) -> Exchange | None:
@@ -334,17 +342,17 @@ class Streams(StreamOwner):
 
     def end_all(self) -> None:
         """The connection is gone for all of them."""
-        for stream in list(self._open.values()):
+        for stream in list(self.open.values()):
             self._sender.discard(stream)
             stream.close()
             exchange, stream.exchange = stream.exchange, None
             self._tell(stream, exchange)
-        self._open.clear()
+        self.open.clear()
         self._unended = []
 
     def end_stalled(self) -> None:
         """Resets the streams whose clients have taken nothing, or sent nothing, since this was called last."""
-        for stream in list(self._open.values()):
+        for stream in list(self.open.values()):
             if stream.has_moved or not (stream.queued or stream.is_answered):
                 stream.has_moved = False
             elif stream.end_is_sent:
@@ -354,7 +362,7 @@ class Streams(StreamOwner):
 
     def end_answered(self) -> None:
         """Waits no longer for bodies of requests that are answered."""
-        for stream in list(self._open.values()):
+        for stream in list(self.open.values()):
             if stream.is_answered and stream.end_is_sent and stream.tunnel is None:
                 self._end_answered(stream)
 
