@@ -64,6 +64,8 @@ class H2Client:
     ) -> None:
         self.socket = connection
         self.socket.settimeout(DEADLINE)
+        if self.socket.family != socket.AF_UNIX:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.takes = takes
         self.answers = True
         self.encoder = Encoder()

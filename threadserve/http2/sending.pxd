@@ -5,7 +5,7 @@ from threadserve.http.output cimport Output
 from threadserve.http2.budgets cimport Budget
 from threadserve.http2.stream cimport H2Stream
 
-cdef Py_ssize_t EARNING_BYTES, FLUSH_BYTES, LARGE, PART
+cdef Py_ssize_t EARNING_BYTES, FRAME_EARNS, FLUSH_BYTES, LARGE, PART
 
 
 @cython.final
@@ -33,7 +33,7 @@ cdef class Sender:
     @cython.locals(size=Py_ssize_t, ends=bint)
     cdef Py_ssize_t _send_part(self, H2Stream stream) except -2
     cdef Py_ssize_t _wait_for_window(self, H2Stream stream) except -2
-    cdef Py_ssize_t _count(self, Py_ssize_t size) except -2
+    cdef Py_ssize_t _count(self, H2Stream stream, Py_ssize_t size) except -2
     cpdef widen(self, Py_ssize_t size)
     @cython.locals(size=Py_ssize_t, pieces=list, data=bytes)
     cpdef flush(self)

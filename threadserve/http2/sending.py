@@ -18,6 +18,8 @@ from threadserve.http2.stream import H2Stream
 URGENCIES = 8
 # For so many bytes that it was sent, a client has good reason to tell once more that it takes others.
 EARNING_BYTES = 2048
+# A frame of all that there was may be answered so often: for its stream, and for the connection.
+FRAME_EARNS = 2
 # So many bytes leave before more is made.
 FLUSH_BYTES = 65536
 # From this size on data is not given to the library.
@@ -129,20 +131,22 @@ class Sender:
         ends = stream.has_ended and not stream.queued
         if size >= LARGE and not ends:
             self._pieces += state.large_data(stream.id, data)
-            return self._count(size)
+            return self._count(stream, size)
         trailers = stream.trailers if ends else None
         if data or not trailers:
             state.send_data(stream.id, data, end_stream=ends and not trailers)
         if trailers:
             state.send_block(stream.id, trailers, is_informational=False, ends=True)
-        self._count(size)
+        self._count(stream, size)
         if ends:
             stream.on_end_sent()
         return size
 
-    def _count(self, size: int) -> int:
+    def _count(self, stream: H2Stream, size: int) -> int:
         """So many bytes have been sent; returns how many."""
-        self._control.earn(size // EARNING_BYTES)
+        # One that its client's window has made small earns nothing.
+        earned = size // EARNING_BYTES
+        self._control.earn(earned if stream.queued else max(earned, FRAME_EARNS))
         self._unsent += size
         if self._unsent >= FLUSH_BYTES:
             self.flush()

@@ -113,13 +113,12 @@ class H2Stream(Stream):
         self._owner = owner
         # How much the client has still to send, where it has said so.
         self._declared = -1 if rules.chunked or rules.wants_websocket else rules.content_length
-        # What has come of a WebSocket that is not accepted yet.
+        # What has come of a WebSocket that is not accepted yet; more than its window does not.
         self._early: list[bytes] = []
-        self._is_handshake = rules.wants_websocket
+        self._is_handshake = self._reading_paused = rules.wants_websocket
         self._head: ResponseFields | None = None
         self._is_head = is_head
         self._queue: deque[bytes | memoryview] = deque()
-        self._reading_paused = False
         self._uncredited = 0
         self._sends_body = True
         self._trails = False
@@ -280,6 +279,7 @@ class H2Stream(Stream):
         self._owner.send_block(self, head.fields, is_informational=False, ends=False)
         self._owner.leave()
         self._owner.open_tunnel(self, protocol)
+        self.resume_reading()
         early, self._early = self._early, []
         return b"".join(early)
 

@@ -286,7 +286,7 @@ class Streams(StreamOwner):
         elif stream.is_answered:
             if stream.request_has_ended:
                 self._forget(stream)
-            elif stream.exchange is not None:
+            elif stream.exchange is not None and stream.exchange.body is not None:
                 stream.exchange.discard_body()
             else:
                 self._end_answered(stream)
