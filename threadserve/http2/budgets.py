@@ -8,6 +8,9 @@ from h2.errors import ErrorCodes
 from threadserve.http.deadlines import Deadlines
 from threadserve.http2.errors import ConnectionFault
 
+# So many budgets a client may save up of what it earns.
+SAVED = 10
+
 
 class Budget:
     """Lets a client do something so many times in so many seconds, on average over any longer time.
@@ -40,5 +43,5 @@ class Budget:
         self._spent = 1
 
     def earn(self, count: int) -> None:
-        """The client has good reason to do it so many times more."""
-        self._spent = max(self._spent - count, 0)
+        """The client has good reason to do it so many times more, now or later."""
+        self._spent = max(self._spent - count, -SAVED * self._limit)

@@ -101,8 +101,11 @@ class FirstBytes:
         self._hand_over(self._make_http1).on_deadline()
 
     def begin_shutdown(self) -> None:
-        """The server is stopping."""
-        self._hand_over(self._make_http1).begin_shutdown()
+        """The server is stopping: the version of a request that is under way is still found out."""
+        deadlines = self._context.deadlines
+        self.deadline = min(
+            self.deadline, deadlines.head if self._data else deadlines.of_idle_at_shutdown(self.deadline)
+        )
 
     def abort(self) -> None:
         """Closes the connection at once."""

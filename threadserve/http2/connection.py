@@ -124,8 +124,9 @@ class H2Connection:
 
     def eof_received(self) -> bool:
         """The client sends no more, and so has gone: HTTP/2 has a way to say anything else."""
-        self._sender.flush()
-        self._output.flush()
+        if self.closing != LINGERING:
+            self._sender.flush()
+            self._output.flush()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -163,7 +164,9 @@ class H2Connection:
             frames = reader.take(self._context.bounds.frames_at_once)
             if reader.dropped:
                 self._sender.widen(reader.dropped)
-            if frames:
+            if reader.table_size >= 0:
+                self._state.encoder.header_table_size = reader.table_size
+            if frames or reader.priorities:
                 self._take_up(self._receive(frames))
         except ConnectionFault as fault:
             self._fail(fault)
@@ -210,8 +213,9 @@ class H2Connection:
         if resets:
             # Before anything is done for a stream that is gone already.
             for event in events:
-                if type(event) is StreamReset:
+                if type(event) is StreamReset and event.remote_reset:
                     streams.on_reset(event)
+        pongs: list[bytes] = []
         for event in events:
             kind = type(event)
             if kind is RequestReceived:
@@ -229,10 +233,13 @@ class H2Connection:
                 self._state.forget_unknown_settings()
                 streams.on_windows()
             elif kind is PingAckReceived:
-                self._on_ping_ack(event.ping_data)
+                pongs.append(event.ping_data)
         for stream_id, value in self._reader.priorities:
             streams.on_priority(stream_id, value)
         streams.start_unstarted()
+        # Behind all requests that have come with them.
+        for pong in pongs:
+            self._on_pong(pong)
 
     # Closing.
 
@@ -305,7 +312,7 @@ class H2Connection:
         self._state.ping(self._ping)
         self._sender.flush()
 
-    def _on_ping_ack(self, data: bytes) -> None:
+    def _on_pong(self, data: bytes) -> None:
         if data == self._ping:
             self._ping = b""
             if self.closing == DRAINING:

@@ -27,6 +27,7 @@ cdef class FrameReader:
     cdef public bint pending
     cdef public list priorities
     cdef public list resets
+    cdef public long long table_size
 
     cpdef feed(self, bytes data)
     cpdef discard(self)
@@ -43,6 +44,7 @@ cdef class FrameReader:
     cdef _count_block(self, bytes data, Py_ssize_t position, Py_ssize_t length)
     @cython.locals(kind=int, stream_id=cython.longlong)
     cdef bint _admit_control(self, bytes data, Py_ssize_t position, Py_ssize_t length) except -1
+    cdef _note_table_sizes(self, bytes settings)
     cdef _take_priority(self, bytes payload, long long stream_id)
 
 

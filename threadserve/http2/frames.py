@@ -16,6 +16,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD_SIZE = 9
 # The length in three bytes, the type, the flags, and the stream's number.
 HEAD = struct.Struct(">HBBBL")
+SETTING = struct.Struct(">HL")
+HEADER_TABLE_SIZE = 0x1
 # The largest that we take (SETTINGS_MAX_FRAME_SIZE), which is the smallest that may be said.
 MAX_FRAME_SIZE = 16384
 # A SETTINGS frame has six bytes for each; fewer than ten are defined.
@@ -47,9 +49,9 @@ class FrameReader:
     """Hands out whole frames, a few at a time.
 
     `pending` says that there may be more. Of the frames that were taken last, `resets` are the streams that the client
-    has reset, `priorities` those whose priority it has changed, each with the new one, and `dropped` how many bytes it
-    has sent on streams that are over, which it is to get window back for. `peer_leaves` says that it has announced to
-    open no further stream. `awaits_block` says that the rest of a request's head is to come.
+    has reset, `priorities` those whose priority it has changed, each with the new one, `dropped` how many bytes it has
+    sent on streams that are over, which it is to get window back for, and `table_size` the smallest table for the
+    compression that it has asked for, or -1. `peer_leaves` says that it has announced to open no further stream.
     """
 
     __slots__ = (
@@ -70,6 +72,7 @@ class FrameReader:
         "pending",
         "priorities",
         "resets",
+        "table_size",
     )
 
     def __init__(self, block_limit: int, open_streams: dict[int, H2Stream], control: Budget, resets: Budget) -> None:
@@ -88,6 +91,7 @@ class FrameReader:
         self._block_frames = 0
         self.pending = False
         self.peer_leaves = False
+        self.table_size = -1
         self.dropped = 0
         self.resets: list[int] = []
         self.priorities: list[tuple[int, bytes]] = []
@@ -125,6 +129,7 @@ class FrameReader:
         self.priorities = []
         self._new = []
         self.dropped = 0
+        self.table_size = -1
         self.pending = False
         if not self._is_begun:
             if not self._begins(data):
@@ -183,7 +188,7 @@ class FrameReader:
         is_empty = not length or (flags & PADDED and data[position + HEAD_SIZE] >= length - 1)
         if is_empty and not flags & END_STREAM:
             self._control.spend()
-        if stream_id > self._latest or stream_id in self._open or stream_id in self._new:
+        if not stream_id or stream_id > self._latest or stream_id in self._open or stream_id in self._new:
             return True
         self._control.spend()
         self.dropped += length
@@ -222,6 +227,7 @@ class FrameReader:
         kind, stream_id = data[position + 3], stream_id_at(data, position + 5)
         if kind == SETTINGS:
             check_settings(length, is_answer=bool(data[position + 4] & ACK))
+            self._note_table_sizes(data[position + HEAD_SIZE : position + HEAD_SIZE + length])
         elif kind == GOAWAY:
             # The library would end the connection, whose requests are still to be answered (section 6.8).
             check_size("GOAWAY", length, length >= 8)
@@ -234,6 +240,13 @@ class FrameReader:
         elif kind == PRIORITY_UPDATE:
             self._take_priority(data[position + HEAD_SIZE : position + HEAD_SIZE + length], stream_id)
         return kind in (SETTINGS, PUSH_PROMISE, PING, WINDOW_UPDATE)
+
+    def _note_table_sizes(self, settings: bytes) -> None:
+        """Notes the smallest table that a frame names, where the library sees the last (RFC 7541 section 4.2)."""
+        for at in range(0, len(settings), SETTING.size):
+            code, value = SETTING.unpack_from(settings, at)
+            if code == HEADER_TABLE_SIZE:
+                self.table_size = value if self.table_size < 0 else min(self.table_size, value)
 
     def _take_priority(self, payload: bytes, stream_id: int) -> None:
         """RFC 9218 section 7.1."""

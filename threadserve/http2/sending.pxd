@@ -16,6 +16,7 @@ cdef class Sender:
     cdef list _pieces
     cdef Py_ssize_t _queued
     cdef Py_ssize_t _unsent
+    cdef Py_ssize_t _unearned
     cdef list _shared
     cdef object _state
     cdef bint _takes_whole

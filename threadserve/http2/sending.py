@@ -17,7 +17,7 @@ from threadserve.http2.stream import H2Stream
 
 URGENCIES = 8
 # For so many bytes that it was sent, a client has good reason to tell once more that it takes others.
-EARNING_BYTES = 2048
+EARNING_BYTES = 512
 # A frame of all that there was may be answered so often: for its stream, and for the connection.
 FRAME_EARNS = 2
 # So many bytes leave before more is made.
@@ -44,6 +44,7 @@ class Sender:
         "_shared",
         "_state",
         "_takes_whole",
+        "_unearned",
         "_unsent",
         "_whole",
     )
@@ -61,6 +62,7 @@ class Sender:
         # What has been sent and has not left: what the library has to send comes behind it.
         self._pieces: list[bytes] = []
         self._unsent = 0
+        self._unearned = 0
 
     def offer(self, stream: H2Stream) -> None:
         """A stream has something to send: some of it is sent at once where nothing else waits.
@@ -144,8 +146,8 @@ class Sender:
 
     def _count(self, stream: H2Stream, size: int) -> int:
         """So many bytes have been sent; returns how many."""
-        # One that its client's window has made small earns nothing.
-        earned = size // EARNING_BYTES
+        earned, self._unearned = divmod(self._unearned + size, EARNING_BYTES)
+        # One that its client's window has made small earns by its size alone.
         self._control.earn(earned if stream.queued else max(earned, FRAME_EARNS))
         self._unsent += size
         if self._unsent >= FLUSH_BYTES:
