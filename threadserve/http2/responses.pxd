@@ -24,4 +24,4 @@ cdef class FieldMaker:
     @cython.locals(head=ResponseFields, made=list, own=list, known=dict)
     cpdef ResponseFields prepare(self, object status, object fields)
     cdef _add(self, ResponseFields head, tuple field)
-    cdef _learn(self, tuple field, tuple sent)
+    cdef object _learn(self, tuple field, object sent)
