@@ -19,7 +19,7 @@ HTTP2_FIGURES = (
             against(hypercorn("ordinary", workers=2), requests=2.5),
             Peer((threadserve("free-threaded", 2),), SHOWN),
             Peer((h2corn("free-threaded", workers=1), h2corn("free-threaded", workers=2)), SHOWN),
-            Peer((granian(1, "--http", "2"), granian(2, "--http", "2")), SHOWN),
+            Peer((granian(1, "--http", "auto"), granian(2, "--http", "auto")), SHOWN),
         ),
         connections=10,
         streams=10,

@@ -5,7 +5,6 @@ only where a figure is about them.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from loadtests.servers.certificates import Certificate
@@ -16,7 +15,8 @@ Distribution = Literal["least-busy", "kernel"]
 Interface = Literal["asgi", "wsgi"]
 WebSockets = Literal["none", "auto", "wsproto", "websockets", "websockets-sansio"]
 
-HYPERCORN_CONFIG = Path(__file__).with_name("hypercorn.toml")
+# From the repository's root, where servers are started.
+HYPERCORN_CONFIG = "loadtests/servers/hypercorn.toml"
 HOST_AND_PORT = ("--host", "127.0.0.1", "--port", "{port}")
 
 
@@ -182,7 +182,7 @@ def hypercorn(build: Build, *, workers: int) -> Server:
         label=f"Hypercorn, {counted(workers, 'worker')}",
         build=build,
         module="hypercorn",
-        options=("--worker-class", "uvloop", "--workers", str(workers), "--config", str(HYPERCORN_CONFIG)),
+        options=("--worker-class", "uvloop", "--workers", str(workers), "--config", HYPERCORN_CONFIG),
         requires=("hypercorn", "h2", "uvloop", "wsproto"),
         ready_line="Running on http://",
         workers=workers,

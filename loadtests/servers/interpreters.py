@@ -38,7 +38,7 @@ PROBE = """
 import importlib, importlib.metadata, json, sys, sysconfig
 packages = {}
 for name in ("threadserve", "uvicorn", "granian", "h2corn", "hypercorn", "daphne", "gunicorn", "waitress", "cheroot",
-             "uvloop", "httptools", "h11", "gunicorn_h1c", "twisted", "click", "wsproto", "websockets", "fastapi",
+             "uvloop", "httptools", "h11", "h2", "gunicorn_h1c", "twisted", "click", "wsproto", "websockets", "fastapi",
              "starlette", "pydantic", "pydantic_core", "flask", "werkzeug", "django", "jinja2"):
     try:
         module = importlib.import_module(name)
