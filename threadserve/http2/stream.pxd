@@ -53,4 +53,5 @@ cdef class H2Stream(Stream):
     cdef _take_from_first(self, Py_ssize_t size)
     cdef _on_taken(self)
     cpdef on_end_sent(self)
+    cpdef detach(self)
     cpdef close(self)

@@ -330,6 +330,11 @@ class H2Stream(Stream):
         self.end_is_sent = True
         self._owner.on_progress(self)
 
+    def detach(self) -> None:
+        """Forgets what carried another protocol's bytes."""
+        self.tunnel = None
+        self.flow = FlowControl()
+
     def close(self) -> None:
         """Nothing reaches the client any more. Whoever waits for it, waits no longer."""
         self.is_closed = True

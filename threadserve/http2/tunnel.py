@@ -23,7 +23,6 @@ class StreamTransport(asyncio.Transport):
         self._owner = owner
         self._protocol = protocol
         self._is_closing = False
-        self._is_lost = False
 
     # Called by the protocol.
 
@@ -80,7 +79,7 @@ class StreamTransport(asyncio.Transport):
 
     def eof_received(self) -> None:
         """The client sends no more."""
-        if not self._protocol.eof_received():
+        if self._protocol is not None and not self._protocol.eof_received():
             self.close()
 
     def pause_writing(self) -> None:
@@ -94,6 +93,8 @@ class StreamTransport(asyncio.Transport):
     def connection_lost(self) -> None:
         """The stream is closed."""
         self._is_closing = True
-        if not self._is_lost:
-            self._is_lost = True
-            self._owner.loop.call_soon(self._protocol.connection_lost, None)
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            # They refer to one another.
+            self._stream.detach()
+            self._owner.loop.call_soon(protocol.connection_lost, None)
