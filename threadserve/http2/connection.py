@@ -16,6 +16,7 @@ from h2.events import (
     PingAckReceived,
     RemoteSettingsChanged,
     RequestReceived,
+    SettingsAcknowledged,
     StreamReset,
     TrailersReceived,
     WindowUpdated,
@@ -83,7 +84,7 @@ class H2Connection:
         self._state = http2.state()
         self._output = Output(context.outbox, in_pieces=tls is not None)
         self._sender = Sender(self._state, self._output, self.flow, control)
-        self._streams = Streams(context, http2, self._state, self._sender, resets, self._on_idle)
+        self._streams = Streams(context, http2, self._state, self._sender, resets, control, self._on_idle)
         self._reader = http2.reader(self._streams.open, control, resets)
         # Whether streams are open, which is looked at now and then.
         self._is_busy = False
@@ -139,6 +140,7 @@ class H2Connection:
         self._streams.end_all()
         # They refer to one another.
         self._streams.on_idle = nothing
+        self._state.close()
         registry.check_drained()
 
     def pause_writing(self) -> None:
@@ -182,7 +184,8 @@ class H2Connection:
         except ProtocolError as error:
             # Its GOAWAY does not say why.
             self._state.clear_outbound_data_buffer()
-            raise ConnectionFault(error.error_code, str(error)) from None
+            # Of some the text is but a stream's number.
+            raise ConnectionFault(error.error_code, f"{type(error).__name__} {error}".strip()) from None
 
     def _go_on(self) -> None:
         """Reads on, now or later, and sees what the client has how much time for."""
@@ -209,17 +212,18 @@ class H2Connection:
 
     def _take_up(self, events: list[Any]) -> None:
         """Acts on what the frames say."""
-        streams, resets = self._streams, self._reader.resets
-        if resets:
-            # Before anything is done for a stream that is gone already.
-            for event in events:
-                if type(event) is StreamReset and event.remote_reset:
-                    streams.on_reset(event)
+        streams = self._streams
+        gone: set[int] = set()
+        for event in events:
+            if type(event) is StreamReset:
+                # The library has seen all frames, and does nothing more for a stream that the last of them has ended.
+                gone.add(event.stream_id)
+                streams.on_reset(event)
         pongs: list[bytes] = []
         for event in events:
             kind = type(event)
             if kind is RequestReceived:
-                if event.stream_id not in resets:
+                if event.stream_id not in gone:
                     streams.on_request(event)
             elif kind is DataReceived:
                 streams.on_data(event)
@@ -227,8 +231,8 @@ class H2Connection:
                 streams.on_window(event.stream_id)
             elif kind is TrailersReceived:
                 streams.on_trailers(event)
-            elif kind is StreamReset:
-                streams.on_reset(event)
+            elif kind is SettingsAcknowledged:
+                streams.limit_is_known = True
             elif kind is RemoteSettingsChanged:
                 self._state.forget_unknown_settings()
                 streams.on_windows()
@@ -252,7 +256,7 @@ class H2Connection:
             self._context.loop.call_soon(self._end_if_idle)
 
     def _is_ending(self) -> bool:
-        return self.closing == FINISHING or (self._reader.peer_leaves and self.closing != LINGERING)
+        return self.closing == FINISHING or (self._reader.peer_leaves and self.closing in (OPEN, DRAINING))
 
     def _end_if_idle(self) -> None:
         if not self._streams and self._is_ending():
@@ -263,8 +267,8 @@ class H2Connection:
         code, reason = fault.code, fault.reason
         logger.warning("Ended an HTTP/2 connection from %s: %s, %s", self.peer.label, code.name, reason)
         self._say_goodbye(self._state.highest_inbound_stream_id, code, reason.encode())
-        self._linger()
         self._streams.end_all()
+        self._linger()
 
     def _say_goodbye(self, last_stream_id: int, code: ErrorCodes = ErrorCodes.NO_ERROR, reason: bytes = b"") -> None:
         """Sends GOAWAY (section 6.8); the library would take it for the end of all that is under way."""

@@ -26,7 +26,6 @@ cdef class FrameReader:
     cdef public bint peer_leaves
     cdef public bint pending
     cdef public list priorities
-    cdef public list resets
     cdef public long long table_size
 
     cpdef feed(self, bytes data)

@@ -48,10 +48,10 @@ PADDED = 0x8
 class FrameReader:
     """Hands out whole frames, a few at a time.
 
-    `pending` says that there may be more. Of the frames that were taken last, `resets` are the streams that the client
-    has reset, `priorities` those whose priority it has changed, each with the new one, `dropped` how many bytes it has
-    sent on streams that are over, which it is to get window back for, and `table_size` the smallest table for the
-    compression that it has asked for, or -1. `peer_leaves` says that it has announced to open no further stream.
+    `pending` says that there may be more. Of the frames that were taken last, `priorities` are the streams whose
+    priority the client has changed, each with the new one, `dropped` is how many bytes it has sent on streams that are
+    over, which it is to get window back for, and `table_size` the smallest table for the compression that it has asked
+    for, or -1. `peer_leaves` says that it has announced to open no further stream.
     """
 
     __slots__ = (
@@ -71,7 +71,6 @@ class FrameReader:
         "peer_leaves",
         "pending",
         "priorities",
-        "resets",
         "table_size",
     )
 
@@ -93,7 +92,6 @@ class FrameReader:
         self.peer_leaves = False
         self.table_size = -1
         self.dropped = 0
-        self.resets: list[int] = []
         self.priorities: list[tuple[int, bytes]] = []
 
     @property
@@ -125,7 +123,6 @@ class FrameReader:
         size = len(data)
         start = position = self._position
         pieces: list[bytes] = []
-        self.resets = []
         self.priorities = []
         self._new = []
         self.dropped = 0
@@ -176,7 +173,6 @@ class FrameReader:
             return self._admit_data(data, position, length)
         elif kind == RST_STREAM:
             self._reset_budget.spend()
-            self.resets.append(stream_id_at(data, position + 5))
         else:
             self._control.spend()
             return self._admit_control(data, position, length)

@@ -110,6 +110,10 @@ class H2State(H2Connection):
         self.streams[stream_id].outbound_flow_control_window -= size
         return [self.data_to_send(), data_frame_head(stream_id, size), data]
 
+    def close(self) -> None:
+        """Forgets everything: the library's parts refer to one another. Nothing can be done with it any more."""
+        vars(self).clear()
+
     def forget_unknown_settings(self) -> None:
         """Drops settings of the client's that nobody knows: the library would keep up to 65,536 of them."""
         known = set(SettingCodes)

@@ -14,12 +14,14 @@ cdef class Streams(StreamOwner):
     cdef LoopContext _context
     cdef object _http2
     cdef public dict open
+    cdef Budget _control
     cdef Budget _resets
     cdef Sender _sender
     cdef object _state
     cdef list _unended
     cdef H2Stream _unstarted
     cdef public bint is_advancing
+    cdef public bint limit_is_known
     cdef public object on_idle
     cdef public Peer peer
     cdef public bint takes_requests

@@ -36,12 +36,14 @@ TEXT = (b"content-type", b"text/plain; charset=utf-8")
 class Streams(StreamOwner):
     """The streams of a connection: those that are `open`, by their numbers.
 
-    `peer` is the connection's, `takes_requests` says whether another may be opened. While frames are taken up, which
+    `peer` is the connection's, `takes_requests` says whether another may be opened, and `limit_is_known` whether the
+    client knows how many. While frames are taken up, which
     `is_advancing` says, what is to be sent waits for the last of them. `on_idle` is called when no stream is left.
     """
 
     __slots__ = (
         "_context",
+        "_control",
         "_http2",
         "_resets",
         "_sender",
@@ -49,6 +51,7 @@ class Streams(StreamOwner):
         "_unended",
         "_unstarted",
         "is_advancing",
+        "limit_is_known",
         "on_idle",
         "open",
         "peer",
@@ -66,6 +69,7 @@ class Streams(StreamOwner):
         state: H2State,
         sender: Sender,
         resets: Budget,
+        control: Budget,
         on_idle: Callable[[], None],
     ) -> None:
         self.loop = context.loop
@@ -76,6 +80,7 @@ class Streams(StreamOwner):
         self._state = state
         self._sender = sender
         self._resets = resets
+        self._control = control
         self.open: dict[int, H2Stream] = {}
         # Applications that go on though their streams were reset.
         self._unended: list[Any] = []
@@ -83,6 +88,7 @@ class Streams(StreamOwner):
         self._unstarted: H2Stream | None = None
         self.is_advancing = False
         self.takes_requests = True
+        self.limit_is_known = False
         self.on_idle = on_idle
 
     def __len__(self) -> int:
@@ -161,7 +167,9 @@ class Streams(StreamOwner):
 
     def _refuse_stream(self, stream_id: int, code: ErrorCodes) -> None:
         """Resets a stream that no application has seen."""
-        self._resets.spend()
+        # Who does not know yet how many there may be is given more time to learn it.
+        is_innocent = code == ErrorCodes.REFUSED_STREAM and not self.limit_is_known
+        (self._control if is_innocent else self._resets).spend()
         self._state.reset_stream(stream_id, code)
 
     def _answer(self, stream: H2Stream, has_body: bool, error: HTTPError) -> None:
@@ -328,6 +336,10 @@ class Streams(StreamOwner):
     def _drop(self, stream: H2Stream) -> Exchange | None:
         """The same, before its response was complete; returns the exchange that is to be told."""
         exchange, calls = stream.exchange, self._context.registry.calls
+        if stream is self._unstarted:
+            # No application will end it.
+            self._unstarted = None
+            self._context.registry.withdraw()
         if exchange is not None:
             self._unended += [call for call in (exchange, exchange.listener) if call in calls]
         self._forget(stream)
@@ -343,11 +355,7 @@ class Streams(StreamOwner):
     def end_all(self) -> None:
         """The connection is gone for all of them."""
         for stream in list(self.open.values()):
-            self._sender.discard(stream)
-            stream.close()
-            exchange, stream.exchange = stream.exchange, None
-            self._tell(stream, exchange)
-        self.open.clear()
+            self._tell(stream, self._drop(stream))
         self._unended = []
 
     def end_stalled(self) -> None:
