@@ -15,7 +15,7 @@ from loadtests.servers.interpreters import Interpreter
 
 NAMED = {scenario.name: scenario for scenario in SCENARIOS}
 EVERYTHING = {
-    *("threadserve", "click", "h11", "httptools", "uvloop", "wsproto", "websockets", "twisted"),
+    *("threadserve", "click", "h11", "h2", "httptools", "uvloop", "wsproto", "websockets", "twisted"),
     *("starlette", "flask", "django"),
     *PEER_NAMES,
 }
