@@ -114,13 +114,13 @@ def test_body(serve_wsgi: ServeWSGI, connect_h2: ConnectH2, is_sized: bool, size
 @pytest.mark.parametrize("is_sized", [True, False], ids=["sized", "unsized"])
 def test_body_that_comes_in_parts(serve_wsgi: ServeWSGI, connect_h2: ConnectH2, is_sized: bool) -> None:
     client = connect_h2(serve_wsgi(echo))
-    length = [("content-length", "300000")] if is_sized else []
+    length = [("content-length", "200000")] if is_sized else []
     stream_id = client.open("/", length, method="POST", ends=False)
-    for at in range(0, 300_000, 10_000):
+    for at in range(0, 200_000, 10_000):
         client.send_data(stream_id, DATA[at : at + 10_000])
         client.synchronize()
     client.send_data(stream_id, ends=True)
-    assert client.read(stream_id).body == DATA[:300_000]
+    assert client.read(stream_id).body == DATA[:200_000]
 
 
 def test_body_in_lines(serve_wsgi: ServeWSGI, connect_h2: ConnectH2) -> None:

@@ -25,6 +25,7 @@ from support.waiting import DEADLINE
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD_SIZE = 9
 MAX_FRAME_SIZE = 16384
+DEFAULT_WINDOW = 65535
 HEADER_TABLE_SIZE = SettingsFrame.HEADER_TABLE_SIZE
 INITIAL_WINDOW_SIZE = SettingsFrame.INITIAL_WINDOW_SIZE
 MAX_FRAME_SIZE_CODE = SettingsFrame.MAX_FRAME_SIZE
@@ -76,6 +77,7 @@ class H2Client:
         self.responses: dict[int, H2Response] = {}
         self.is_closed = False
         self.next_stream = 1
+        self._sent: dict[int, int] = {}
         self._data = b""
         self._block: tuple[int, bytes, bool] | None = None
         self.send(PREFACE)
@@ -132,9 +134,33 @@ class H2Client:
         """Sends a body's part, in as many frames as it takes, whatever the server's windows are."""
         parts = [data[at : at + MAX_FRAME_SIZE] for at in range(0, len(data), MAX_FRAME_SIZE)] or [b""]
         frames = [DataFrame(stream_id, data=part) for part in parts]
+        self._sent[stream_id] = self._sent.get(stream_id, 0) + len(data)
         if ends:
             frames[-1].flags.add("END_STREAM")
         self.send_frame(*frames)
+
+    def upload(self, stream_id: int, data: bytes) -> None:
+        """Sends the whole of a body, as the server's windows allow."""
+        self.read_until(lambda: self.settings)
+        for at in range(0, len(data), MAX_FRAME_SIZE):
+            part = data[at : at + MAX_FRAME_SIZE]
+            self.read_until(lambda: self._is_over(stream_id) or len(part) <= self.window_of(stream_id))  # noqa: B023
+            if self._is_over(stream_id):
+                return
+            self.send_data(stream_id, part)
+        self.send_data(stream_id, ends=True)
+
+    def window_of(self, stream_id: int) -> int:
+        """How many bytes the server takes on a stream now."""
+        updates = [frame for frame in self.frames if isinstance(frame, WindowUpdateFrame)]
+        whole = DEFAULT_WINDOW + sum(frame.window_increment for frame in updates if not frame.stream_id)
+        own = self.settings.get(INITIAL_WINDOW_SIZE, DEFAULT_WINDOW) + sum(
+            frame.window_increment for frame in updates if frame.stream_id == stream_id
+        )
+        return min(whole - sum(self._sent.values()), own - self._sent.get(stream_id, 0))
+
+    def _is_over(self, stream_id: int) -> bool:
+        return self.response(stream_id).is_complete or self.response(stream_id).reset is not None
 
     def reset(self, stream_id: int, code: int = ErrorCodes.CANCEL) -> None:
         """Resets a stream."""
@@ -153,7 +179,7 @@ class H2Client:
     def post(self, path: str, body: bytes, fields: Iterable[tuple[str, str]] = ()) -> H2Response:
         """Sends a request with a body and reads its response."""
         stream_id = self.open(path, fields, method="POST", ends=False)
-        self.send_data(stream_id, body, ends=True)
+        self.upload(stream_id, body)
         return self.read(stream_id)
 
     def response(self, stream_id: int) -> H2Response:
