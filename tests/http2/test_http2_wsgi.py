@@ -468,7 +468,7 @@ def test_full_queue_is_told_on_each_stream(serve_wsgi: ServeWSGI, connect_h2: Co
     first = client.open("/held")
     app.wait_for(1)
     others = [client.open("/other") for _ in range(6)]
-    client.synchronize()
+    client.read_until(lambda: sum(client.response(stream_id).status == 503 for stream_id in others) >= 3)
     app.release.set()
     statuses = [client.read(stream_id).status for stream_id in others]
     assert sorted(statuses) == [200] * statuses.count(200) + [503] * statuses.count(503)
