@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from threadserve.config import Config
 from threadserve.types import Field
 
 CONTENT_LENGTH = b"content-length"
@@ -33,6 +34,18 @@ def final_status(status: Any) -> int:
         return FINAL_STATUSES[FINAL_STATUSES.index(status)]
     except ValueError:
         raise ValueError(f"invalid status in the response: {status!r}") from None
+
+
+def sends_date(config: Config) -> bool:
+    """Whether the date is ours to tell."""
+    return config.date_header and not any(name.lower() == "date" for name, _ in config.headers)
+
+
+def config_headers(config: Config) -> list[tuple[str, str]]:
+    """The server header, and those that are added to every response."""
+    names = {name.lower() for name, _ in config.headers}
+    own = [("server", "threadserve")] if config.server_header and "server" not in names else []
+    return [*own, *config.headers]
 
 
 def usual_phrase(status: int) -> str:

@@ -15,7 +15,9 @@ from threadserve.http.fields import (
     SERVER,
     TRANSFER_ENCODING,
     checked_field,
+    config_headers,
     final_status,
+    sends_date,
     usual_phrase,
 )
 from threadserve.types import Field
@@ -39,7 +41,7 @@ class HeadLines:
 
     def __init__(self, config: Config) -> None:
         self._config_lines = config_lines(config)
-        self._sends_date = config.date_header and not any(name.lower() == "date" for name, _ in config.headers)
+        self._sends_date = sends_date(config)
         self.known: dict[Field, bytes] = {}
         self.statuses: dict[int, bytes] = {}
         self.default = b""
@@ -87,6 +89,4 @@ def without_field(name: bytes, lines: bytes) -> bytes:
 
 def config_lines(config: Config) -> bytes:
     """The lines of the server header and of the headers that are added to every response."""
-    names = {name.lower() for name, _ in config.headers}
-    headers = [("server", "threadserve")] if config.server_header and "server" not in names else []
-    return "".join([f"{name}: {value}\r\n" for name, value in [*headers, *config.headers]]).encode("latin-1")
+    return "".join([f"{name}: {value}\r\n" for name, value in config_headers(config)]).encode("latin-1")

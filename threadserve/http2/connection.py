@@ -31,6 +31,7 @@ from threadserve.http.peer import Peer, peer_of
 from threadserve.http2.errors import ConnectionFault
 from threadserve.http2.protocol import HTTP2
 from threadserve.http2.sending import Sender
+from threadserve.http2.state import nothing
 from threadserve.http2.states import CLOSED, DRAINING, FINISHING, LINGERING, OPEN
 from threadserve.http2.streams import Streams
 from threadserve.proxies.protocol import Announced
@@ -377,7 +378,3 @@ class H2Connection:
         self._output.flush()
         self._streams.end_all()
         self._transport.abort()
-
-
-def nothing() -> None:
-    """Does nothing."""

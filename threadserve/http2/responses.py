@@ -17,9 +17,11 @@ from threadserve.http.fields import (
     SERVER,
     UNDECLARED,
     checked_field,
+    config_headers,
     final_status,
     length_of,
     own_field,
+    sends_date,
 )
 from threadserve.http2.requests import CONNECTION_SPECIFIC
 from threadserve.types import Field
@@ -70,12 +72,10 @@ class FieldMaker:
     __slots__ = ("_config_fields", "_known", "_sends_date", "default")
 
     def __init__(self, config: Config) -> None:
-        names = {name.lower() for name, _ in config.headers}
-        own = [("server", "threadserve")] if config.server_header and "server" not in names else []
         self._config_fields = [
-            as_sent(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in [*own, *config.headers]
+            as_sent(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in config_headers(config)
         ]
-        self._sends_date = config.date_header and "date" not in names
+        self._sends_date = sends_date(config)
         self._known: dict[Field, Field] = {}
         self.default: list[Field] = []
         self.renew()

@@ -17,6 +17,7 @@ from threadserve.types import Field
 
 # RFC 9218 section 2.1: the priorities of RFC 7540 mean nothing here.
 NO_RFC7540_PRIORITIES: Any = 0x9
+KNOWN_SETTINGS = frozenset(SettingCodes)
 # A block may say twice what a request may, so that most that say too much are answered; more ends the connection.
 DECODED = 2
 # What has ended is cleared away when there are so many streams more than there were.
@@ -91,9 +92,7 @@ class H2State(H2Connection):
             self._cleared_at = super().open_inbound_streams + SPARE_STREAMS
         return 0
 
-    def send_block(
-        self, stream_id: int, fields: list[Field], *, is_informational: bool = False, ends: bool = False
-    ) -> None:
+    def send_block(self, stream_id: int, fields: list[Field], *, is_informational: bool, ends: bool) -> None:
         """Sends these fields as a header block: a response's, or trailers where that has been sent."""
         self.encoder.fields = tuple(fields)
         # All that the library has to know of them.
@@ -116,6 +115,5 @@ class H2State(H2Connection):
 
     def forget_unknown_settings(self) -> None:
         """Drops settings of the client's that nobody knows: the library would keep up to 65,536 of them."""
-        known = set(SettingCodes)
-        for code in [code for code in self.remote_settings if code not in known]:
+        for code in [code for code in self.remote_settings if code not in KNOWN_SETTINGS]:
             del self.remote_settings[code]

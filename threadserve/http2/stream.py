@@ -212,7 +212,7 @@ class H2Stream(Stream):
         self._owner.send_block(self, head.fields, is_informational=False, ends=ends)
         if ends:
             self.has_ended = self.end_is_sent = True
-        if ends or not (body or not more):
+        if ends or (more and not body):
             self._owner.leave()
         else:
             self.send_body(body, more)

@@ -37,8 +37,8 @@ class Streams(StreamOwner):
     """The streams of a connection: those that are `open`, by their numbers.
 
     `peer` is the connection's, `takes_requests` says whether another may be opened, and `limit_is_known` whether the
-    client knows how many. While frames are taken up, which
-    `is_advancing` says, what is to be sent waits for the last of them. `on_idle` is called when no stream is left.
+    client knows how many. While frames are taken up, which `is_advancing` says, what is to be sent waits for the last
+    of them. `on_idle` is called when no stream is left.
     """
 
     __slots__ = (
@@ -162,7 +162,7 @@ class Streams(StreamOwner):
     def start_unstarted(self) -> None:
         """Has the application called that waited for what came with its request's head."""
         stream, self._unstarted = self._unstarted, None
-        if stream is not None and stream.exchange is not None and not stream.is_closed:
+        if stream is not None:
             self._context.call_app(stream.exchange)
 
     def _refuse_stream(self, stream_id: int, code: ErrorCodes) -> None:

@@ -1,7 +1,6 @@
 """A stream as the transport of another protocol (RFC 8441 section 5).
 
-Belongs to its stream, on the loop's thread; it owns nothing. The protocol is called as by an event
-loop.
+Belongs to its stream, on the loop's thread; it owns nothing. The protocol is called as by an event loop.
 """
 
 import asyncio
