@@ -31,8 +31,10 @@ from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.signals import STOPPING, UPKEEP
 from threadserve.threads.acceptor import Acceptor
+from threadserve.threads.balancing import Balancer
 from threadserve.threads.distribution import chooser
 from threadserve.threads.group import LoopGroup, MakeHost
+from threadserve.threads.idle import CAN_WATCH, IdleConnections
 from threadserve.threads.loop_server import Shared
 from threadserve.tls.certificates import certificates_for
 
@@ -105,7 +107,10 @@ class Serving:
         self._guard = GilGuard()
         self._log_writer = AccessLogWriter(config.access_log_format)
         self._source = AppSource(config)
-        self._acceptor = Acceptor(chooser(config.distribute))
+        watches = config.release_idle and self._certificates is None and CAN_WATCH
+        idle = IdleConnections(config.timeout_keep_alive, bounds.idle_grace_seconds) if watches else None
+        balancer = Balancer() if config.distribute == "least-busy" else None
+        self._acceptor = Acceptor(chooser(config.distribute), idle, balancer)
         shared = Shared(
             config,
             self._source,
@@ -115,6 +120,7 @@ class Serving:
             self._certificates,
             bounds,
             lambda: self.on_loaded(),
+            self._acceptor.returned.give_threadsafe if watches else None,
         )
         self._group = LoopGroup(shared, thread_count, make_host, self._acceptor)
 

@@ -33,6 +33,21 @@ class Loop:
         # Never mind what is handed: the choice falls on the same loop again and again.
         return 0, 0
 
+    def requests_threadsafe(self) -> int:
+        return 0
+
+    def share_threadsafe(self) -> float:
+        return 0.0
+
+    def ask_for_turn_threadsafe(self) -> None:
+        self.handed.ask()
+
+    def grant_threadsafe(self, credit: int, *, takes_busy: bool) -> None:
+        pass
+
+    def release_all_threadsafe(self) -> None:
+        pass
+
     def hand_over_threadsafe(self, connection: socket.socket) -> None:
         if self.closed:
             raise MailboxClosed

@@ -15,8 +15,9 @@ from support.raw_client import Connect, RawClient
 from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config
+from threadserve.listening.accepted import Accepted
 from threadserve.loops import loop_factory
-from threadserve.threads.accepting import Accepted, AcceptQueue
+from threadserve.threads.accepting import AcceptQueue
 from threadserve.threads.opening import Opener
 from threadserve.types import Receive, Scope, Send
 
@@ -118,7 +119,7 @@ class Place:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         listener.setblocking(False)
         self.queue = AcceptQueue(listener)
-        self.opener = Opener(self.loop, self.registry, self.make, Config(tell), None)
+        self.opener = Opener(self.loop, self.registry, self.make, self.make, Config(tell), None)
         self.clients: list[socket.socket] = []
 
     def make(self, addresses: Any, tls: Any) -> Protocol:

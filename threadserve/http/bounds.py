@@ -14,7 +14,8 @@ class Bounds:
 
     A tick renews the date and looks at deadlines; one that is set between two ticks counts from the next. A client may
     take `linger_seconds` to end its side after the last answer, `close_seconds` to take that answer where the end has
-    to be told over TLS or in a WebSocket's frames, and `untaken_seconds` between two parts of it. While the server
+    to be told over TLS or in a WebSocket's frames, and `untaken_seconds` between two parts of it. A loop gives back
+    what has been idle for `rest_seconds`; what was wanted again at once it keeps for `busy_seconds`. While the server
     stops, an idle client has `idle_grace_seconds` for a request that is under way, and one that has begun a handshake
     or a head `begun_grace_seconds`. A response's head waits `head_patience_seconds` for its body. What is sent may wait
     `hold_seconds` for what leaves with it; where nothing is sent for `blocked_seconds` in the middle of a loop's turn,
@@ -34,6 +35,8 @@ class Bounds:
     linger_seconds: float = 2.0
     close_seconds: float = 10.0
     untaken_seconds: float = 60.0
+    rest_seconds: float = 1.0
+    busy_seconds: float = 5.0
     idle_grace_seconds: float = 1.0
     begun_grace_seconds: float = 2.0
     head_patience_seconds: float = 0.1

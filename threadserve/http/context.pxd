@@ -3,6 +3,7 @@ import cython
 from threadserve.http.deadlines cimport Deadlines
 from threadserve.http.output cimport Outbox
 from threadserve.http.registry cimport Registry
+from threadserve.http.releasing cimport Releaser
 from threadserve.http.scope cimport ScopeMaker
 from threadserve.http.ticker cimport Ticker
 
@@ -21,6 +22,7 @@ cdef class LoopContext:
     cdef public bint pathsend
     cdef public object post_threadsafe
     cdef public Registry registry
+    cdef public Releaser releaser
     cdef public ScopeMaker scopes
     cdef public object sent
     cdef public object start_task

@@ -18,6 +18,7 @@ from threadserve.http.crossing import Crossing
 from threadserve.http.deadlines import Deadlines
 from threadserve.http.output import Outbox
 from threadserve.http.registry import Registry
+from threadserve.http.releasing import GiveBack, Releaser
 from threadserve.http.runner import task_starter
 from threadserve.http.scope import ScopeMaker
 from threadserve.http.sent import Sent
@@ -32,7 +33,11 @@ BeginWebSocket = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class Serves:
-    """What a loop serves, and how much at once. `post_threadsafe` has a call made on the loop, for any thread."""
+    """What a loop serves, and how much at once.
+
+    `post_threadsafe` has a call made on the loop, for any thread. `give_back_threadsafe` gives the acceptor connections
+    that are idle; without it they stay.
+    """
 
     config: Config
     app: ASGIApp
@@ -41,12 +46,14 @@ class Serves:
     limit: ConcurrencyLimit | None
     post_threadsafe: Callable[..., object]
     bounds: Bounds
+    give_back_threadsafe: GiveBack | None = None
 
 
 class LoopContext:
     """One loop's share of the configuration, its clock, its connections and its calls.
 
     `call_app` has the application called for a request; it is given by who puts the loop's parts together.
+    `releaser` is None where idle connections stay with the loop.
     `begin_websocket` begins a WebSocket for an exchange whose request asks for one, or raises `HTTPError`; it is None
     where none are served.
     """
@@ -64,6 +71,7 @@ class LoopContext:
         "pathsend",
         "post_threadsafe",
         "registry",
+        "releaser",
         "scopes",
         "sent",
         "start_task",
@@ -81,7 +89,9 @@ class LoopContext:
         self.post_threadsafe = serves.post_threadsafe
         self.access_log = serves.access_log
         self.pathsend = config.pathsend
-        self.deadlines = Deadlines(config, self.loop, self.bounds)
+        give_back = serves.give_back_threadsafe
+        self.deadlines = Deadlines(config, self.loop, self.bounds, gives_back=give_back is not None)
+        self.releaser = Releaser(self.loop, self.deadlines, give_back) if give_back is not None else None
         self.registry = Registry(serves.limit)
         self.ticker = Ticker(self.loop, self.deadlines, self.registry, self.bounds)
         self.scopes = ScopeMaker(config, serves.lifespan_state)
@@ -97,6 +107,8 @@ class LoopContext:
 
     def begin_shutdown(self) -> None:
         """The server is stopping: see `Registry` and `Ticker`."""
+        if self.releaser is not None:
+            self.releaser.close()
         self.registry.is_draining = True
         self.ticker.begin_shutdown()
         self.registry.begin_shutdown()

@@ -8,12 +8,14 @@ cdef class Deadlines:
     cdef double _looked_at
     cdef double _ping_interval
     cdef double _ping_timeout
+    cdef double _rest_seconds
     cdef double _timeout_keep_alive
     cdef double _timeout_request_header
     cdef public bint is_draining
     cdef public double tick_seconds
     cdef public double now
     cdef public double idle
+    cdef public double rest
     cdef public double head
     cdef public double linger
     cdef public double close

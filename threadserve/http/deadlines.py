@@ -16,7 +16,7 @@ class Deadlines:
 
     `idle` is for the next request, `head` for the rest of a request's head, `linger` for the client's end, `close` for
     taking the last bytes, `untaken` for taking more of them, `ping` for the next ping of a WebSocket, `pong` for its
-    answer.
+    answer. At `rest` a loop gives back a connection that has been idle since; never, unless `gives_back`.
     """
 
     __slots__ = (
@@ -25,6 +25,7 @@ class Deadlines:
         "_loop",
         "_ping_interval",
         "_ping_timeout",
+        "_rest_seconds",
         "_timeout_keep_alive",
         "_timeout_request_header",
         "close",
@@ -35,15 +36,19 @@ class Deadlines:
         "now",
         "ping",
         "pong",
+        "rest",
         "tick_seconds",
         "untaken",
     )
 
-    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, bounds: Bounds) -> None:
+    def __init__(
+        self, config: Config, loop: asyncio.AbstractEventLoop, bounds: Bounds, *, gives_back: bool = False
+    ) -> None:
         self._bounds = bounds
         self._loop = loop
         self._ping_interval = config.ws_ping_interval or inf
         self._ping_timeout = config.ws_ping_timeout or inf
+        self._rest_seconds = bounds.rest_seconds if gives_back else inf
         self._timeout_keep_alive = config.timeout_keep_alive
         self._timeout_request_header = config.timeout_request_header
         self.is_draining = False
@@ -65,6 +70,7 @@ class Deadlines:
         # A deadline set between two ticks counts from the next one, however late that is, so that none comes early.
         base = self.now + bounds.tick_seconds
         self.idle = base + self._timeout_keep_alive
+        self.rest = base + self._rest_seconds
         self.head = base + self._timeout_request_header
         if self.is_draining:
             self.idle = self.now + bounds.idle_grace_seconds

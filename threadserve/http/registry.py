@@ -5,15 +5,21 @@ any thread may read. It owns no connection and no call: it knows of them, and te
 """
 
 import asyncio
+from math import inf
 from typing import Any, Protocol
 
 from threadserve.http.concurrency import ConcurrencyLimit
 
 
 class Connection(Protocol):
-    """A connection, as far as a loop's housekeeping sees it."""
+    """A connection, as far as a loop's housekeeping sees it.
+
+    In the seconds of the loop's `Deadlines`, it has time until `deadline`, and is to be released at `rest_at` if it is
+    idle still.
+    """
 
     deadline: float
+    rest_at: float
 
     def begin_shutdown(self) -> None:
         """The server is stopping."""
@@ -25,6 +31,10 @@ class Connection(Protocol):
 
     def on_deadline(self) -> None:
         """The connection's deadline has passed."""
+        ...
+
+    def release(self) -> bool:
+        """Gives the connection back to the acceptor, if it is idle; returns whether that was done."""
         ...
 
 
@@ -95,9 +105,13 @@ class Registry:
             self.drained.set()
 
     def sweep(self, now: float) -> None:
-        """Tells every connection whose deadline is before `now`, in the seconds of the loop's `Deadlines`."""
-        for connection in [connection for connection in self.connections if connection.deadline <= now]:
-            connection.on_deadline()
+        """Looks after every connection that has come to its deadline or its rest by `now`."""
+        for connection in [each for each in self.connections if each.deadline <= now or each.rest_at <= now]:
+            if connection.deadline <= now:
+                connection.on_deadline()
+            elif not connection.release():
+                # It is not idle; when it is, that is another rest.
+                connection.rest_at = inf
 
     def send_late_heads(self) -> bool:
         """Sends the heads that have waited for their bodies long enough; returns whether some are held still."""

@@ -9,7 +9,7 @@ from threadserve.http1.reader cimport Reader
 from threadserve.http1.writer cimport Writer
 
 cdef int HEAD, BODY, AWAIT_RESPONSE
-cdef int OPEN, FLUSHING, LINGERING, CLOSED, UPGRADED
+cdef int OPEN, FLUSHING, LINGERING, CLOSED, UPGRADED, RELEASED
 cdef int DISCARDING
 cdef int SLASH
 cdef double inf
@@ -36,7 +36,9 @@ cdef class H1Connection(Stream):
     cdef Writer _writer
     cdef public int closing
     cdef public double deadline
+    cdef public double busy_until
     cdef public int reading
+    cdef public double rest_at
 
     cpdef data_received(self, object data)
     cdef Reader _begin_reading(self)
@@ -46,6 +48,7 @@ cdef class H1Connection(Stream):
     cdef bint _read_head(self, Reader reader) except -1
     cdef _begin(self, RequestHead head, Reader reader)
     cdef bint _read_body(self, Reader reader) except -1
+    cdef _begin_idling(self)
     cdef _await_next(self)
     cdef bint _awaits_continue(self) except -1
     cdef _finish(self)

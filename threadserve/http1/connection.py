@@ -22,7 +22,7 @@ from threadserve.http.states import DISCARDING
 from threadserve.http.stream import Stream
 from threadserve.http1.protocol import HTTP1
 from threadserve.http1.reader import Reader
-from threadserve.http1.states import AWAIT_RESPONSE, BODY, CLOSED, FLUSHING, HEAD, LINGERING, OPEN, UPGRADED
+from threadserve.http1.states import AWAIT_RESPONSE, BODY, CLOSED, FLUSHING, HEAD, LINGERING, OPEN, RELEASED, UPGRADED
 from threadserve.http1.targets import to_origin_form
 from threadserve.http1.writer import Writer, fields_of
 from threadserve.proxies.forwarded import Forwarded, read_forwarded
@@ -59,9 +59,11 @@ class H1Connection(Stream):
         "_tls",
         "_transport",
         "_writer",
+        "busy_until",
         "closing",
         "deadline",
         "reading",
+        "rest_at",
     )
 
     # The writer is made with the reader.
@@ -88,7 +90,8 @@ class H1Connection(Stream):
         self._keeps_heads = context.access_log is not None and context.access_log.format is not None
         self.reading = HEAD
         self.closing = OPEN
-        self.deadline = inf
+        self.deadline = self.rest_at = inf
+        self.busy_until = -inf
 
     # Called by the event loop.
 
@@ -100,6 +103,7 @@ class H1Connection(Stream):
         self.flow.transport = transport
         self.peer = peer_of(transport, self._announced, context.trusted_proxies, self._tls)
         self.deadline = context.deadlines.head
+        self.rest_at = context.deadlines.rest
         context.registry.connections.add(self)
         if context.registry.is_draining:
             self.begin_shutdown()
@@ -164,7 +168,7 @@ class H1Connection(Stream):
         """The client has taken enough."""
         self.flow.on_taken()
         if self._exchange is None and self.closing == OPEN:
-            self.deadline = self._context.deadlines.idle
+            self._begin_idling()
             self.flow.forget_taking()
             self._await_next()
         elif self.closing == FLUSHING:
@@ -286,8 +290,7 @@ class H1Connection(Stream):
             self._linger()
         elif is_complete and exchange.request_state == DISCARDING:
             self._exchange = None
-            self.reading = HEAD
-            self.deadline = self._context.deadlines.idle
+            self._begin_idling()
         return True
 
     def _refuse(self, error: HTTPError, level: int = logging.WARNING) -> None:
@@ -389,10 +392,18 @@ class H1Connection(Stream):
             cast("Exchange", self._exchange).discard_body()
         else:
             self._exchange = None
-            self.reading = HEAD
-            self.deadline = self._context.deadlines.idle
+            self._begin_idling()
             if not self._is_advancing:
                 self._await_next()
+
+    def _begin_idling(self) -> None:
+        """The next request may take its time."""
+        context = self._context
+        self.reading = HEAD
+        self.deadline = context.deadlines.idle
+        self.rest_at = context.deadlines.rest
+        if context.releaser is not None and context.releaser.credit > 0:
+            context.releaser.on_complete(self, self.busy_until)
 
     def switch_protocols(self, fields: Iterable[Any], protocol: Any) -> bytes:
         """See `Stream`. The protocol gets the transport, and this connection's flow control."""
@@ -494,6 +505,20 @@ class H1Connection(Stream):
             self.deadline = self._context.deadlines.untaken
         else:
             self._transport.abort()
+
+    def release(self) -> bool:
+        """See `Releaser`. What has something to read, to write or to answer stays."""
+        if self._exchange is not None or self.closing != OPEN or self._at_eof or self._has_unread():
+            return False
+        self._output.flush()
+        releaser = self._context.releaser
+        speaks_http1 = self._reader is not None
+        if releaser is None or not releaser.release(self._transport, self.peer, self.deadline, speaks_http1):
+            return False
+        self.closing = RELEASED
+        self.deadline = self.rest_at = inf
+        self._context.registry.connections.discard(self)
+        return True
 
     def begin_shutdown(self) -> None:
         """The server is stopping: an idle connection goes now, or soon where a request is on its way."""

@@ -29,6 +29,8 @@ class Closing(IntEnum):
     CLOSED = 3
     UPGRADED = 4
     """Another protocol has the transport."""
+    RELEASED = 5
+    """The connection goes on without this object: the acceptor has it, until its next request comes."""
 
 
 HEAD = Reading.HEAD.value
@@ -40,3 +42,4 @@ FLUSHING = Closing.FLUSHING.value
 LINGERING = Closing.LINGERING.value
 CLOSED = Closing.CLOSED.value
 UPGRADED = Closing.UPGRADED.value
+RELEASED = Closing.RELEASED.value

@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 from threadserve.http.context import LoopContext
+from threadserve.http.peer import peer_of
 from threadserve.http2.frames import PREFACE
 from threadserve.proxies.protocol import Announced
 from threadserve.tls.certificates import LoopTls
@@ -23,7 +24,17 @@ MakeConnection = Callable[[Announced | None, LoopTls | None], Any]
 class FirstBytes:
     """The protocol of a connection whose version of HTTP is not known yet."""
 
-    __slots__ = ("_announced", "_context", "_data", "_make_http1", "_make_http2", "_tls", "_transport", "deadline")
+    __slots__ = (
+        "_announced",
+        "_context",
+        "_data",
+        "_make_http1",
+        "_make_http2",
+        "_tls",
+        "_transport",
+        "deadline",
+        "rest_at",
+    )
 
     def __init__(
         self,
@@ -39,7 +50,7 @@ class FirstBytes:
         self._announced = announced
         self._tls = tls
         self._data = b""
-        self.deadline = inf
+        self.deadline = self.rest_at = inf
 
     # Called by the event loop.
 
@@ -51,6 +62,7 @@ class FirstBytes:
             self._hand_over(self._make_http2 if encrypted.selected_alpn_protocol() == ALPN else self._make_http1)
             return
         self.deadline = self._context.deadlines.head
+        self.rest_at = self._context.deadlines.rest
         self._context.registry.connections.add(self)
         if self._context.registry.is_draining:
             self.begin_shutdown()
@@ -99,6 +111,17 @@ class FirstBytes:
     def on_deadline(self) -> None:
         """The client took too long, which every version answers in its own way."""
         self._hand_over(self._make_http1).on_deadline()
+
+    def release(self) -> bool:
+        """See `Releaser`."""
+        releaser = self._context.releaser
+        if self._data or releaser is None:
+            return False
+        peer = peer_of(self._transport, self._announced, self._context.trusted_proxies, None)
+        if not releaser.release(self._transport, peer, self.deadline, speaks_http1=False):
+            return False
+        self._leave()
+        return True
 
     def begin_shutdown(self) -> None:
         """The server is stopping: the version of a request that is under way is still found out."""

@@ -33,6 +33,7 @@ cdef class H2Connection:
     cdef public double deadline
     cdef public FlowControl flow
     cdef public Peer peer
+    cdef public double rest_at
 
     cpdef data_received(self, bytes data)
     cdef _advance(self)

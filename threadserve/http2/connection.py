@@ -70,6 +70,7 @@ class H2Connection:
         "deadline",
         "flow",
         "peer",
+        "rest_at",
     )
 
     peer: Peer
@@ -96,7 +97,7 @@ class H2Connection:
         self._due = inf
         self._block_due = inf
         self.closing = OPEN
-        self.deadline = inf
+        self.deadline = self.rest_at = inf
 
     # Called by the event loop.
 
@@ -362,6 +363,10 @@ class H2Connection:
         self._sender.flush()
         if self._streams:
             self._set_due(self._context.deadlines.untaken)
+
+    def release(self) -> bool:
+        """Never: streams and tables belong to the loop."""
+        return False
 
     def begin_shutdown(self) -> None:
         """The server is stopping: requests that are under way are still served."""

@@ -6,7 +6,6 @@ Never blocks.
 
 import errno
 import logging
-import os
 import socket
 import struct
 import sys
@@ -15,6 +14,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any, cast
 
+from threadserve.listening.accepted import Accepted
 from threadserve.listening.tcp import has_port, is_shared
 from threadserve.listening.unix import UnixListener
 from threadserve.logging.wording import counted
@@ -65,31 +65,6 @@ class ExhaustionLog:
         if now - self._last >= EPISODE_GAP:
             logger.error("Cannot accept connections: %s. Trying again every %s.", error, counted(PAUSE, "second"))
         self._last = now
-
-
-class Accepted(socket.socket):
-    """A connection that was accepted, and that nothing has been set on.
-
-    `peername` is its client's address and `sockname` the server's, or None where accepting does not tell that one.
-    """
-
-    __slots__ = ("peername", "sockname")
-
-    # Those of the C type. A frame of Python's and an enum's member for each look, or for the end, would together cost
-    # a third of what opening the connection does.
-    family = socket.SocketType.family  # type: ignore[assignment]
-    type = socket.SocketType.type  # type: ignore[assignment]
-    detach = socket.SocketType.detach
-
-    peername: object
-    sockname: object
-
-    def dup(self) -> "Accepted":
-        """The same connection by another descriptor. Raises `OSError`."""
-        again = Accepted(self.family, self.type, self.proto, os.dup(self.fileno()))
-        again.peername = self.peername
-        again.sockname = self.sockname
-        return again
 
 
 class AcceptQueue:

@@ -8,6 +8,7 @@ included. It never reads from a connection and never runs application code.
 import selectors
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from socket import socket, socketpair
 from typing import Protocol
 
@@ -21,13 +22,15 @@ from threadserve.threads.accepting import (
     ExhaustionLog,
     ignore_newcomers,
 )
+from threadserve.threads.balancing import Balanced, Balancer
 from threadserve.threads.distribution import STALL, Taker, Target, all_late, stalled
+from threadserve.threads.idle import IdleConnections, ReturnBox
 
 # How often, in seconds, the acceptor looks for a loop that can take what lies before a stalled one.
 RESCUE = 0.001
 
 
-class Receiver(Target, Taker, Protocol):
+class Receiver(Target, Taker, Balanced, Protocol):
     """A loop, as far as the acceptor sees it."""
 
     def hand_over_threadsafe(self, connection: socket) -> None:
@@ -36,9 +39,17 @@ class Receiver(Target, Taker, Protocol):
 
 
 class Acceptor:
-    """Distributes connections over `receivers`, a list that its owner changes between two steps."""
+    """Distributes connections over `receivers`, a list that its owner changes between two steps.
 
-    def __init__(self, choose: Callable[[Sequence[Receiver]], Receiver]) -> None:
+    With `idle` it takes those back that are, by `returned`, and has `balancer`, if there is one, say when.
+    """
+
+    def __init__(
+        self,
+        choose: Callable[[Sequence[Receiver]], Receiver],
+        idle: IdleConnections | None = None,
+        balancer: Balancer | None = None,
+    ) -> None:
         self.receivers: list[Receiver] = []
         self._choose = choose
         self._selector = selectors.DefaultSelector()
@@ -51,6 +62,11 @@ class Acceptor:
         self._exhaustion = ExhaustionLog()
         self._homeless: list[socket] = []
         self._stopped = False
+        self.returned = ReturnBox(self.wake_threadsafe)
+        self._idle = idle
+        self._balancer = balancer
+        if idle is not None:
+            self._selector.register(idle, selectors.EVENT_READ, idle)
 
     def wake_threadsafe(self) -> None:
         """Ends a `step` that waits."""
@@ -70,11 +86,15 @@ class Acceptor:
         for key, _ in self._selector.select(self._wait_time(timeout)):
             if key.data is None:
                 self._wake_reader.recv(4096)
+            elif key.data is self._idle:
+                self._hand_over_returned(self._idle.take_ready())
             else:
                 self._accept(key.data)
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._watch()
         self._redistribute()
+        if self._idle is not None and not self._stopped:
+            self._look_after_idle(self._idle)
 
     def remove(self, receiver: Receiver) -> None:
         """Hands nothing more to a loop that has ended, and what lies before it to the others."""
@@ -85,7 +105,8 @@ class Acceptor:
     def stop_listening(self) -> None:
         """Hands over what waits in the listeners, and closes them. What a loop has been given by then stays with it.
 
-        It takes up those connections before it finishes, whereas another may have finished already.
+        It takes up those connections before it finishes, whereas another may have finished already. Of the idle ones
+        those are handed over whose next request may be under way, and the others closed.
         """
         for queue in self._queues:
             ignore_newcomers(queue.listener)
@@ -98,23 +119,53 @@ class Acceptor:
         for queue in self._queues:
             self._hand_over(queue.drain_and_close())
         self._queues = []
+        if self._idle is not None:
+            self._end_idle(self._idle)
 
     def close(self) -> None:
         """Closes whatever the acceptor still owns."""
         listeners = [queue.listener for queue in self._queues]
         for owned in (*self._homeless, *listeners, self._wake_reader, self._wake_writer):
             owned.close()
+        if self._idle is not None:
+            self._idle.close()
         self._selector.close()
 
+    def _look_after_idle(self, idle: IdleConnections) -> None:
+        for connection in self.returned.take_all():
+            idle.add(connection)
+        now = time.monotonic()
+        if idle.next_tick() <= now:
+            # What has come in time is not too late only because it was not looked at.
+            while ready := idle.take_ready():
+                self._hand_over_returned(ready)
+            idle.close_overdue(now)
+        if self._balancer is not None and len(self.receivers) > 1:
+            self._balancer.look(self.receivers)
+
+    def _end_idle(self, idle: IdleConnections) -> None:
+        self.returned.close()
+        for connection in self.returned.take_all():
+            idle.add(connection)
+        while ready := idle.take_ready():
+            self._hand_over(ready)
+        self._hand_over(idle.take_recent())
+        self._selector.unregister(idle)
+        idle.close()
+
     def _wait_time(self, timeout: float) -> float:
+        """For how long there is nothing to do that no socket tells of."""
         if self._homeless and self.receivers:
             return min(timeout, STALL)
         if len(self.receivers) > 1 and any(receiver.handed for receiver in self.receivers):
             lies_long = any(receiver.handed for receiver in stalled(self.receivers))
             return min(timeout, RESCUE if lies_long else STALL)
-        if self._paused_until:
-            return min(timeout, max(0.0, self._paused_until - time.monotonic()))
-        return timeout
+        until = [self._paused_until] if self._paused_until else []
+        if self._idle is not None and not self._stopped:
+            until.append(self._idle.next_tick())
+            if self._balancer is not None and len(self.receivers) > 1:
+                until.append(self._balancer.next_look)
+        return min(timeout, max(0.0, min(until, default=inf) - time.monotonic()))
 
     def _accept(self, queue: AcceptQueue) -> None:
         if is_shared(queue.listener) and self.receivers and all_late(self.receivers):
@@ -145,11 +196,16 @@ class Acceptor:
             if queue.listener.fileno() in self._selector.get_map():
                 self._selector.unregister(queue.listener)
 
-    def _hand_over(self, connections: Sequence[socket]) -> None:
+    def _hand_over_returned(self, connections: Sequence[socket]) -> None:
+        """Hands over connections that were idle: to loops that have not given back theirs for having much to do."""
+        self._hand_over(connections, self._balancer.busier if self._balancer is not None else ())
+
+    def _hand_over(self, connections: Sequence[socket], busier: Sequence[object] = ()) -> None:
         avoided = stalled(self.receivers)
-        candidates = [receiver for receiver in self.receivers if receiver not in avoided]
+        turning = [receiver for receiver in self.receivers if receiver not in avoided]
+        candidates = [receiver for receiver in turning if receiver not in busier]
         for connection in connections:
-            self._hand_to_one_of(candidates or self.receivers, connection)
+            self._hand_to_one_of(candidates or turning or self.receivers, connection)
 
     def _hand_to_one_of(self, candidates: list[Receiver], connection: socket) -> None:
         while candidates:

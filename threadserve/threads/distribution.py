@@ -39,12 +39,16 @@ class HandOver:
 
     def give(self, connection: socket) -> None:
         """Adds a connection, for which the loop owes a turn."""
+        self.ask()
+        self._waiting.append(connection)
+
+    def ask(self) -> None:
+        """The loop owes a turn, though it is given nothing."""
         turns = self._turns
         if turns != self._given_in_turn:
             # In this order: the loop looks at the time once it sees that a turn is owed.
             self._given_at = time.monotonic()
             self._given_in_turn = turns
-        self._waiting.append(connection)
 
     def begin_turn(self) -> None:
         """The loop is about to take what there is."""

@@ -9,10 +9,10 @@ from collections import deque
 from socket import socket
 from typing import cast
 
+from threadserve.listening.accepted import Accepted
 from threadserve.threads.accepting import (
     HANDSHAKE,
     PAUSE,
-    Accepted,
     AcceptQueue,
     Exhausted,
     ExhaustionLog,

@@ -5,6 +5,7 @@ Runs on the loop's thread, once, except where a function says otherwise.
 
 import importlib
 from dataclasses import dataclass
+from typing import Any
 
 from threadserve.config import Config
 from threadserve.http.context import LoopContext, Serves
@@ -12,8 +13,9 @@ from threadserve.http.runner import ASGIRunner
 from threadserve.http1.connection import H1Connection
 from threadserve.http1.lines import HeadLines
 from threadserve.http1.protocol import HTTP1
+from threadserve.listening.accepted import Returned
 from threadserve.proxies.protocol import Announced
-from threadserve.threads.opening import MakeConnection
+from threadserve.threads.opening import MakeAgain, MakeConnection
 from threadserve.tls.certificates import LoopTls
 from threadserve.uncounted import exempt_from_counting
 from threadserve.websocket.beginning import websocket_beginner
@@ -30,6 +32,7 @@ class ServingLoop:
 
     context: LoopContext
     make_connection: MakeConnection
+    make_again: MakeAgain
 
 
 def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoop:
@@ -45,12 +48,20 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
     def make_http1(announced: Announced | None, tls: LoopTls | None) -> H1Connection:
         return H1Connection(context, http1, announced, tls)
 
+    def make_again(returned: Returned, addresses: Announced) -> Any:
+        if not returned.speaks_http1:
+            return make(addresses, None)
+        connection = make_http1(addresses, None)
+        if returned.is_busy:
+            connection.busy_until = context.deadlines.now + serves.bounds.busy_seconds
+        return connection
+
     make: MakeConnection = make_http1
     if serves.config.http2:
         from threadserve.http2.making import with_http2
 
         make = with_http2(serves.config, context, make_http1)
-    return ServingLoop(context, make)
+    return ServingLoop(context, make, make_again)
 
 
 def import_parts(config: Config) -> None:

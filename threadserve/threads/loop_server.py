@@ -19,6 +19,7 @@ from threadserve.errors import MailboxClosed, ThreadserveError
 from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.http.context import LoopContext, Serves
+from threadserve.http.releasing import GiveBack
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.message_trace import MessageTrace
@@ -60,7 +61,8 @@ class Phase(Enum):
 class Shared:
     """What all loops are made with. Every part of it may be used from any thread.
 
-    `on_loaded` is called on each loop's thread when the application is loaded.
+    `on_loaded` is called on each loop's thread when the application is loaded. `give_back_threadsafe` takes connections
+    that are idle; without it they stay with their loops.
     """
 
     config: Config
@@ -71,6 +73,7 @@ class Shared:
     certificates: Certificates | None
     bounds: Bounds
     on_loaded: Callable[[], object]
+    give_back_threadsafe: GiveBack | None = None
 
 
 Report = Callable[["LoopServer", Phase, BaseException | None], None]
@@ -114,6 +117,23 @@ class LoopServer:
     def ticks_threadsafe(self) -> int:
         """How often the loop has ticked so far, about twice a second while nothing blocks it."""
         return self._context.ticker.ticks if self._context else 0
+
+    def share_threadsafe(self) -> float:
+        """Which share of a processor's time the loop's thread took before its last tick."""
+        return self._context.ticker.share if self._context else 0.0
+
+    def ask_for_turn_threadsafe(self) -> None:
+        """Has the loop show that it turns, by `handed`."""
+        self.handed.ask()
+        self._post_if_open(self._take_handed)
+
+    def grant_threadsafe(self, credit: int, *, takes_busy: bool) -> None:
+        """Has so many connections given back, each after its next response: see `Releaser`."""
+        self._post_if_open(partial(self._grant, credit, takes_busy))
+
+    def release_all_threadsafe(self) -> None:
+        """Has every connection given back that is idle."""
+        self._post_if_open(self._release_all)
 
     def hand_over_threadsafe(self, connection: socket) -> None:
         """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
@@ -178,11 +198,13 @@ class LoopServer:
         writer = shared.access_log
         log = AccessLog(asyncio.get_running_loop(), writer, shared.config.access_log_format) if writer else None
         post = self._mailbox.post_threadsafe
-        serves = Serves(shared.config, traced, lifespan.state, log, shared.limit, post, shared.bounds)
+        give_back = shared.give_back_threadsafe
+        serves = Serves(shared.config, traced, lifespan.state, log, shared.limit, post, shared.bounds, give_back)
         serving = serving_loop(serves, self.number, websockets=not is_wsgi)
         context = serving.context
         context.ticker.start()
-        opener = Opener(context.loop, context.registry, serving.make_connection, shared.config, self._tls())
+        make, make_again = serving.make_connection, serving.make_again
+        opener = Opener(context.loop, context.registry, make, make_again, shared.config, self._tls())
         self._intake = intake = Intake(context.loop, opener, self.handed)
         self._context = context
         self._report(self, Phase.READY, None)
@@ -263,6 +285,8 @@ class LoopServer:
         if context is None:
             return
         context.ticker.stop()
+        if context.releaser is not None:
+            context.releaser.close()
         context.crossing.close()
         if self._intake is not None:
             self._intake.close()
@@ -287,11 +311,19 @@ class LoopServer:
         if self._intake is not None:
             self._intake.opener.tls = self._tls()
 
-    # Taking up connections.
+    # Taking up connections, and giving them back.
 
     def _take_handed(self) -> None:
         if self._intake is not None:
             self._intake.take_handed()
+
+    def _grant(self, credit: int, takes_busy: bool) -> None:
+        if self._context is not None and self._context.releaser is not None:
+            self._context.releaser.grant(credit, takes_busy)
+
+    def _release_all(self) -> None:
+        if self._context is not None and self._context.releaser is not None:
+            self._context.releaser.release_all(list(self._context.registry.connections))
 
     def _listen(self, listeners: list[socket]) -> None:
         if self._intake is not None:

@@ -20,6 +20,7 @@ cdef class Opener:
     cdef list _begun
     cdef bint _is_closed
     cdef object _loop
+    cdef object _make_again
     cdef object _make_connection
     cdef object _registry
     cdef dict _servers

@@ -14,10 +14,10 @@ from typing import Any, Protocol, cast
 
 from threadserve.config import Config
 from threadserve.http.peer import address_of, label_of, local_address_of
+from threadserve.listening.accepted import Accepted, Returned
 from threadserve.logging.wording import counted
 from threadserve.proxies.forwarded import TrustedHosts
 from threadserve.proxies.protocol import Announced, ProxyHeaderError, parse_proxy_header
-from threadserve.threads.accepting import Accepted
 from threadserve.tls.certificates import LoopTls
 from threadserve.types import LocalAddress
 
@@ -32,6 +32,8 @@ SAID = {"HTTP_REQUEST": "the client speaks plain HTTP"}
 
 # What serves a connection, from the addresses to use in place of the transport's and what encrypts it.
 MakeConnection = Callable[[Announced | None, LoopTls | None], Any]
+# What serves one that a loop has given back, from its addresses.
+MakeAgain = Callable[[Returned, Announced], Any]
 
 
 class Registry(Protocol):
@@ -123,6 +125,7 @@ class Opener:
         "_begun",
         "_is_closed",
         "_loop",
+        "_make_again",
         "_make_connection",
         "_registry",
         "_servers",
@@ -138,6 +141,7 @@ class Opener:
         loop: asyncio.AbstractEventLoop,
         registry: Registry,
         make_connection: MakeConnection,
+        make_again: MakeAgain,
         config: Config,
         tls: LoopTls | None,
     ) -> None:
@@ -145,6 +149,7 @@ class Opener:
         self._loop = loop
         self._registry = registry
         self._make_connection = make_connection
+        self._make_again = make_again
         self._trusted = TrustedHosts(config.forwarded_allow_ips) if config.proxy_protocol else None
         self._timeout_ssl_handshake = config.timeout_ssl_handshake
         self._timeout_proxy_header = config.timeout_ssl_handshake if tls else config.timeout_request_header
@@ -156,10 +161,11 @@ class Opener:
     def open_all(self, accepted: deque[Accepted]) -> None:
         """Has these connections served, and takes each out when that begins."""
         while accepted:
-            if self.tls is None and self._trusted is None:
-                self._open_at_once(accepted.popleft())
+            connection = accepted.popleft()
+            if isinstance(connection, Returned) or (self.tls is None and self._trusted is None):
+                self._open_at_once(connection)
             else:
-                self._open_in_task(accepted.popleft())
+                self._open_in_task(connection)
         if self._begun:
             # Behind what tells each protocol of its connection: in the same turn of the loop.
             self._loop.call_soon(self._finish_begun)
@@ -190,6 +196,8 @@ class Opener:
             self._begun.append(opening)
 
     def _make_plain(self, accepted: Accepted) -> Any:
+        if isinstance(accepted, Returned):
+            return self._make_again(accepted, Announced(accepted.peername, unshared(accepted.sockname)))
         return self._make_connection(self._addresses_of(accepted), None)
 
     def _finish_begun(self) -> None:

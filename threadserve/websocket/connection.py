@@ -57,6 +57,7 @@ class WebSocketConnection:
         "deflate",
         "flow",
         "is_stalled",
+        "rest_at",
         "transport",
         "write",
     )
@@ -75,7 +76,7 @@ class WebSocketConnection:
         self._ping = b""
         self._pong_due: bytes | None = None
         self.is_stalled = False
-        self.deadline = inf
+        self.deadline = self.rest_at = inf
 
     def take_over(self, transport: asyncio.Transport, flow: FlowControl) -> None:
         """Gets what carries the bytes, and what is known of how the client takes them."""
@@ -273,6 +274,10 @@ class WebSocketConnection:
             self.deadline = self._context.deadlines.ping
         else:
             self._ping = payload
+
+    def release(self) -> bool:
+        """Never: its application waits for messages."""
+        return False
 
     def begin_shutdown(self) -> None:
         """The server is stopping: a WebSocket is closed at once."""

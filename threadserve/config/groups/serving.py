@@ -45,6 +45,9 @@ class Serving:
     distribute: Literal["least-busy", "round-robin", "kernel"] = setting(
         "least-busy", "How to choose the thread for a new connection."
     )
+    release_idle: bool = setting(
+        True, "Let any thread serve the next request of a plain HTTP/1.1 connection that was idle."
+    )
     loop: str = setting(
         "auto",
         "Event-loop implementation, or a factory of loops as module:attribute.",

@@ -1,0 +1,22 @@
+import cython
+
+from threadserve.http.deadlines cimport Deadlines
+from threadserve.http.peer cimport Peer
+
+
+@cython.final
+cdef class Releaser:
+    cdef Deadlines _deadlines
+    cdef list _due
+    cdef double _completed_at
+    cdef object _give_back_threadsafe
+    cdef bint _is_closed
+    cdef object _loop
+    cdef object _released
+    cdef bint _takes_busy
+    cdef public Py_ssize_t credit
+
+    cpdef grant(self, Py_ssize_t credit, bint takes_busy)
+    cpdef close(self)
+    cdef on_complete(self, object connection, double busy_until)
+    cpdef bint release(self, object transport, Peer peer, double deadline, bint speaks_http1) except -1

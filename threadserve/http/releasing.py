@@ -1,0 +1,139 @@
+"""Idle connections on their way from their loop back to the acceptor.
+
+Belongs to the loop's thread. It owns the descriptor that it makes of a connection's socket until the acceptor has it,
+and the credit that the acceptor has granted; it never reads from a connection.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Protocol
+
+from threadserve.errors import MailboxClosed
+from threadserve.http.deadlines import Deadlines
+from threadserve.http.peer import Peer
+from threadserve.listening.accepted import Returned
+
+# How many connections are looked at in one turn of the loop when all that are idle are to go.
+BATCH = 64
+
+# Takes a connection, on any thread. Raises `MailboxClosed` when the acceptor takes none.
+GiveBack = Callable[[Returned], None]
+
+
+class Releasable(Protocol):
+    """A connection that its loop can do without while it is idle."""
+
+    def release(self) -> bool:
+        """Gives itself to the `Releaser`, if it is idle; returns whether that was done."""
+        ...
+
+
+class Released(asyncio.Protocol):
+    """The last protocol of a transport whose connection goes on elsewhere."""
+
+
+class Releaser:
+    """Gives idle connections back.
+
+    While there is `credit`, a connection goes as soon as a response is complete; else only when it has rested.
+    """
+
+    __slots__ = (
+        "_completed_at",
+        "_deadlines",
+        "_due",
+        "_give_back_threadsafe",
+        "_is_closed",
+        "_loop",
+        "_released",
+        "_takes_busy",
+        "credit",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, give_back_threadsafe: GiveBack) -> None:
+        self._loop = loop
+        self._deadlines = deadlines
+        self._give_back_threadsafe = give_back_threadsafe
+        self._due: list[Releasable] = []
+        # When, in the seconds of `time.monotonic`, the connections were in use that go now; long ago, if they rested.
+        self._completed_at = -inf
+        self._is_closed = False
+        self._released = Released()
+        self._takes_busy = False
+        self.credit = 0
+
+    def grant(self, credit: int, takes_busy: bool) -> None:
+        """Has so many connections go after their next response, in place of what was granted before."""
+        self.credit = 0 if self._is_closed else credit
+        self._takes_busy = takes_busy
+
+    def close(self) -> None:
+        """Gives nothing back from now on."""
+        self._is_closed = True
+        self.credit = 0
+
+    def on_complete(self, connection: Releasable, busy_until: float) -> None:
+        """A response is complete, while there is credit: its connection goes if nothing has come by the next turn.
+
+        One that is busy, since it was wanted again as soon as it had been given back, goes only to even out the load.
+        """
+        if busy_until > self._deadlines.now and not self._takes_busy:
+            return
+        if not self._due:
+            self._loop.call_soon(self._release_due)
+        self._due.append(connection)
+
+    def _release_due(self) -> None:
+        due, self._due = self._due, []
+        self._completed_at = time.monotonic()
+        for connection in due:
+            if self.credit > 0 and connection.release():
+                self.credit -= 1
+        self._completed_at = -inf
+
+    def release_all(self, connections: Sequence[Releasable]) -> None:
+        """Has all connections go that are idle, a few in each turn of the loop."""
+        for connection in connections[:BATCH]:
+            connection.release()
+        if len(connections) > BATCH:
+            self._loop.call_soon(self.release_all, connections[BATCH:])
+
+    def release(self, transport: asyncio.Transport, peer: Peer, deadline: float, speaks_http1: bool) -> bool:
+        """Gives the connection of a transport back that is idle; returns whether the acceptor has it.
+
+        Nobody reads from it from then on until the acceptor has handed it to a loop.
+        """
+        if self._is_closed or transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        try:
+            returned = returned_from(transport, peer)
+        except OSError:
+            # There is no descriptor left: the connection stays.
+            return False
+        returned.since = self._completed_at
+        returned.speaks_http1 = speaks_http1
+        returned.deadline = time.monotonic() + deadline - self._deadlines.now
+        transport.pause_reading()
+        try:
+            self._give_back_threadsafe(returned)
+        except MailboxClosed:
+            returned.close()
+            transport.resume_reading()
+            return False
+        transport.set_protocol(self._released)
+        # There is nothing to write: this only closes the transport's own descriptor.
+        transport.abort()
+        return True
+
+
+def returned_from(transport: asyncio.Transport, peer: Peer) -> Returned:
+    """The connection of a transport, by a descriptor of its own. Raises `OSError`."""
+    socket = transport.get_extra_info("socket")
+    returned = Returned(socket.family, socket.type, socket.proto, os.dup(socket.fileno()))
+    returned.peername = peer.client
+    returned.sockname = peer.server
+    returned.is_busy = False
+    return returned
