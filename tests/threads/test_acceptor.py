@@ -36,7 +36,7 @@ class Loop:
     def requests_threadsafe(self) -> int:
         return 0
 
-    def share_threadsafe(self) -> float:
+    def cpu_seconds_threadsafe(self) -> float:
         return 0.0
 
     def ask_for_turn_threadsafe(self) -> None:

@@ -91,8 +91,8 @@ class LoopContext:
         self.pathsend = config.pathsend
         give_back = serves.give_back_threadsafe
         self.deadlines = Deadlines(config, self.loop, self.bounds, gives_back=give_back is not None)
-        self.releaser = Releaser(self.loop, self.deadlines, give_back) if give_back is not None else None
         self.registry = Registry(serves.limit)
+        self.releaser = Releaser(self.loop, self.deadlines, self.registry, give_back) if give_back is not None else None
         self.ticker = Ticker(self.loop, self.deadlines, self.registry, self.bounds)
         self.scopes = ScopeMaker(config, serves.lifespan_state)
         self.sent = cast("Coroutine[Any, Any, None]", Sent())

@@ -105,13 +105,16 @@ class Registry:
             self.drained.set()
 
     def sweep(self, now: float) -> None:
-        """Looks after every connection that has come to its deadline or its rest by `now`."""
-        for connection in [each for each in self.connections if each.deadline <= now or each.rest_at <= now]:
-            if connection.deadline <= now:
-                connection.on_deadline()
-            elif not connection.release():
-                # It is not idle; when it is, that is another rest.
-                connection.rest_at = inf
+        """Tells every connection whose deadline is before `now`, in the seconds of the loop's `Deadlines`."""
+        for connection in [connection for connection in self.connections if connection.deadline <= now]:
+            connection.on_deadline()
+
+    def rested(self, now: float) -> list[Connection]:
+        """The connections that are to be released by `now` if they are idle; the next time others."""
+        rested = [connection for connection in self.connections if connection.rest_at <= now]
+        for connection in rested:
+            connection.rest_at = inf
+        return rested
 
     def send_late_heads(self) -> bool:
         """Sends the heads that have waited for their bodies long enough; returns whether some are held still."""

@@ -2,16 +2,19 @@ import cython
 
 from threadserve.http.deadlines cimport Deadlines
 from threadserve.http.peer cimport Peer
+from threadserve.http.registry cimport Registry
 
 
 @cython.final
 cdef class Releaser:
     cdef Deadlines _deadlines
     cdef list _due
-    cdef double _completed_at
+    cdef object _completed_at
     cdef object _give_back_threadsafe
     cdef bint _is_closed
     cdef object _loop
+    cdef list _newcomers
+    cdef Registry _registry
     cdef object _released
     cdef bint _takes_busy
     cdef public Py_ssize_t credit

@@ -8,27 +8,22 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from math import inf
-from typing import Protocol
 
 from threadserve.errors import MailboxClosed
 from threadserve.http.deadlines import Deadlines
 from threadserve.http.peer import Peer
+from threadserve.http.registry import Connection, Registry
 from threadserve.listening.accepted import Returned
 
-# How many connections are looked at in one turn of the loop when all that are idle are to go.
+# How many connections are looked at in one turn of the loop when many are to go.
 BATCH = 64
+# Where a loop has more connections than this, new ones that are idle go after `SETTLE_SECONDS`: most of a crowd only
+# waits, and for each the loop has several objects, whose memory would not be of use again.
+CROWD = 256
+SETTLE_SECONDS = 0.1
 
 # Takes a connection, on any thread. Raises `MailboxClosed` when the acceptor takes none.
 GiveBack = Callable[[Returned], None]
-
-
-class Releasable(Protocol):
-    """A connection that its loop can do without while it is idle."""
-
-    def release(self) -> bool:
-        """Gives itself to the `Releaser`, if it is idle; returns whether that was done."""
-        ...
 
 
 class Released(asyncio.Protocol):
@@ -48,19 +43,29 @@ class Releaser:
         "_give_back_threadsafe",
         "_is_closed",
         "_loop",
+        "_newcomers",
+        "_registry",
         "_released",
         "_takes_busy",
         "credit",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, give_back_threadsafe: GiveBack) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        deadlines: Deadlines,
+        registry: Registry,
+        give_back_threadsafe: GiveBack,
+    ) -> None:
         self._loop = loop
+        self._registry = registry
         self._deadlines = deadlines
         self._give_back_threadsafe = give_back_threadsafe
-        self._due: list[Releasable] = []
-        # When, in the seconds of `time.monotonic`, the connections were in use that go now; long ago, if they rested.
-        self._completed_at = -inf
+        self._due: list[Connection] = []
+        # When, in the seconds of `time.monotonic`, the connections were in use that go now, unless it was long ago.
+        self._completed_at: float | None = None
         self._is_closed = False
+        self._newcomers: list[Connection] = []
         self._released = Released()
         self._takes_busy = False
         self.credit = 0
@@ -75,7 +80,7 @@ class Releaser:
         self._is_closed = True
         self.credit = 0
 
-    def on_complete(self, connection: Releasable, busy_until: float) -> None:
+    def on_complete(self, connection: Connection, busy_until: float) -> None:
         """A response is complete, while there is credit: its connection goes if nothing has come by the next turn.
 
         One that is busy, since it was wanted again as soon as it had been given back, goes only to even out the load.
@@ -92,10 +97,29 @@ class Releaser:
         for connection in due:
             if self.credit > 0 and connection.release():
                 self.credit -= 1
-        self._completed_at = -inf
+        self._completed_at = None
 
-    def release_all(self, connections: Sequence[Releasable]) -> None:
-        """Has all connections go that are idle, a few in each turn of the loop."""
+    def on_new(self, connection: Connection) -> None:
+        """A new connection is about to be open."""
+        if len(self._registry.connections) >= CROWD:
+            if not self._newcomers:
+                self._loop.call_later(SETTLE_SECONDS, self._release_newcomers)
+            self._newcomers.append(connection)
+
+    def _release_newcomers(self) -> None:
+        newcomers, self._newcomers = self._newcomers, []
+        self.release_all([connection for connection in newcomers if connection in self._registry.connections])
+
+    def release_rested(self) -> None:
+        """Has the connections go that have been idle for long. Called at every tick."""
+        self.release_all(self._registry.rested(self._deadlines.now))
+
+    def release_idle(self) -> None:
+        """Has all connections go that are idle."""
+        self.release_all(list(self._registry.connections))
+
+    def release_all(self, connections: Sequence[Connection]) -> None:
+        """Has those of the connections go that are idle, a few in each turn of the loop."""
         for connection in connections[:BATCH]:
             connection.release()
         if len(connections) > BATCH:

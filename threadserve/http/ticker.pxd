@@ -8,10 +8,7 @@ cdef class Ticker:
     cdef object _handle
     cdef object _loop
     cdef object _registry
-    cdef double _cpu_seconds
-    cdef double _ticked_at
     cdef public bint awaits_bodies
     cdef public list renewals
-    # Aligned machine words that this thread alone writes: any other may read them.
-    cdef public double share
+    # An aligned machine word that this thread alone writes: any other may read it.
     cdef public long long ticks

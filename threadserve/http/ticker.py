@@ -5,7 +5,6 @@ passed.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from threadserve.http.bounds import Bounds
@@ -16,23 +15,10 @@ from threadserve.http.registry import Registry
 class Ticker:
     """Renews the deadlines, and what is in `renewals`, at every tick, and looks after heads whose bodies are late.
 
-    `ticks` and `share` may be read on any thread. While nothing blocks the loop there are about two ticks in a second;
-    `share` is that of a processor's time that the thread took between the last two, from 0 to 1.
+    `ticks` may be read on any thread: while nothing blocks the loop there are about two of them in a second.
     """
 
-    __slots__ = (
-        "_bounds",
-        "_cpu_seconds",
-        "_deadlines",
-        "_handle",
-        "_loop",
-        "_registry",
-        "_ticked_at",
-        "awaits_bodies",
-        "renewals",
-        "share",
-        "ticks",
-    )
+    __slots__ = ("_bounds", "_deadlines", "_handle", "_loop", "_registry", "awaits_bodies", "renewals", "ticks")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, registry: Registry, bounds: Bounds
@@ -44,9 +30,6 @@ class Ticker:
         self._handle: asyncio.TimerHandle | None = None
         self.renewals: list[Callable[[], object]] = []
         self.ticks = 0
-        self.share = 0.0
-        self._ticked_at = time.monotonic()
-        self._cpu_seconds = time.thread_time()
         # Whether it will be looked whether heads are held for bodies that are late.
         self.awaits_bodies = False
 
@@ -61,18 +44,12 @@ class Ticker:
 
     def _tick(self) -> None:
         self.ticks += 1
-        self._measure_share()
         self._deadlines.renew()
         for renew in self.renewals:
             renew()
         self.start()
         # What clients sent in time may wait to be read, after a stall above all: it gets a turn before deadlines do.
         self._loop.call_soon(self._loop.call_soon, self._registry.sweep, self._deadlines.now)
-
-    def _measure_share(self) -> None:
-        ticked_at, self._ticked_at = self._ticked_at, time.monotonic()
-        cpu_seconds, self._cpu_seconds = self._cpu_seconds, time.thread_time()
-        self.share = (self._cpu_seconds - cpu_seconds) / max(self._ticked_at - ticked_at, self._bounds.tick_seconds)
 
     def begin_shutdown(self) -> None:
         """The server is stopping: ticks come more often, and clients that have begun something get a moment for it."""

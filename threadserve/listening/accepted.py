@@ -42,8 +42,8 @@ class Returned(Accepted):
     """A connection that was idle on its loop, which has given it back.
 
     `peername` and `sockname` are the addresses that its requests have, and `speaks_http1` says whether there were some.
-    It has time for the next one until `deadline`, and was in use until `since`, or until long before that, in the
-    seconds of `time.monotonic`. `is_busy` says that the next request came at once.
+    It has time for the next one until `deadline`, and was in use until `since`, in the seconds of `time.monotonic`;
+    without that, until long before. `is_busy` says that the next request came at once.
     """
 
     __slots__ = ("deadline", "is_busy", "since", "speaks_http1")
@@ -54,5 +54,5 @@ class Returned(Accepted):
     sockname: LocalAddress | None
     speaks_http1: bool
     deadline: float
-    since: float
+    since: float | None
     is_busy: bool

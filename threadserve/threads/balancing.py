@@ -17,11 +17,11 @@ STALLED = 0.02
 # For how long, in seconds, the loops give back their connections at once after one has been stalled.
 REMEMBERED = 5.0
 # How often, in seconds, the loops' loads are compared and credit is granted.
-TICK = 0.5
+TICK = 0.25
 # How many connections a loop may give back at once within a tick, so that the way back never is most of its work.
-CREDIT = 1000
+CREDIT = 500
 # A loop that is so much busier than the mean, in times and in shares of a processor, gives connections to the others.
-UNEVEN = 1.15
+UNEVEN = 1.1
 UNEVEN_SHARE = 0.001
 
 
@@ -38,8 +38,8 @@ class Balanced(Protocol):
         """How many requests the loop has taken up so far."""
         ...
 
-    def share_threadsafe(self) -> float:
-        """Which share of a processor's time the loop has taken lately."""
+    def cpu_seconds_threadsafe(self) -> float:
+        """How much of a processor's time the loop has taken so far, in seconds."""
         ...
 
     def ask_for_turn_threadsafe(self) -> None:
@@ -67,6 +67,8 @@ class Balancer:
         self._stalled_until = 0.0
         self._requests = 0
         self._granted: list[Balanced] = []
+        self._cpu_seconds: dict[Balanced, float] = {}
+        self._ticked_at = 0.0
 
     def look(self, loops: Sequence[Balanced]) -> None:
         """Looks at the loops, if it is time for that."""
@@ -100,8 +102,15 @@ class Balancer:
             if not loop.handed.owes_turn():
                 loop.ask_for_turn_threadsafe()
 
+    def _shares(self, loops: Sequence[Balanced], now: float) -> list[float]:
+        """Of a processor's time, what each loop has taken since this was asked last."""
+        before, self._cpu_seconds = self._cpu_seconds, {loop: loop.cpu_seconds_threadsafe() for loop in loops}
+        seconds = now - self._ticked_at
+        self._ticked_at = now
+        return [max(0.0, taken - before.get(loop, taken)) / seconds for loop, taken in self._cpu_seconds.items()]
+
     def _grant(self, loops: Sequence[Balanced], now: float) -> None:
-        shares = [loop.share_threadsafe() for loop in loops]
+        shares = self._shares(loops, now)
         mean = sum(shares) / len(loops)
         uneven = max(UNEVEN * mean, mean + UNEVEN_SHARE)
         has_stalled = now < self._stalled_until

@@ -90,7 +90,7 @@ class IdleConnections:
         ready = [self._connections[descriptor] for descriptor, _ in events]
         busy_since = time.monotonic() - BUSY
         for connection in ready:
-            connection.is_busy = connection.since > busy_since
+            connection.is_busy = connection.since is not None and connection.since > busy_since
             self._forget(connection)
         return ready
 

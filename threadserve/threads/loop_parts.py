@@ -61,7 +61,17 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
         from threadserve.http2.making import with_http2
 
         make = with_http2(serves.config, context, make_http1)
-    return ServingLoop(context, make, make_again)
+    releaser = context.releaser
+    if releaser is None:
+        return ServingLoop(context, make, make_again)
+    context.ticker.renewals.append(releaser.release_rested)
+
+    def make_new(announced: Announced | None, tls: LoopTls | None) -> Any:
+        connection = make(announced, tls)
+        releaser.on_new(connection)
+        return connection
+
+    return ServingLoop(context, make_new, make_again)
 
 
 def import_parts(config: Config) -> None:

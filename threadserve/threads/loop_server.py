@@ -7,6 +7,8 @@ to the server's thread goes out through `report`.
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -94,6 +96,8 @@ class LoopServer:
         self._context: LoopContext | None = None
         self._intake: Intake | None = None
         self._main_task: asyncio.Task[None] | None = None
+        # The clock of its thread, which any thread may look at.
+        self._cpu_clock: int | None = None
         self._released = False
         self._abandoned = False
         self._has_told = False
@@ -118,9 +122,13 @@ class LoopServer:
         """How often the loop has ticked so far, about twice a second while nothing blocks it."""
         return self._context.ticker.ticks if self._context else 0
 
-    def share_threadsafe(self) -> float:
-        """Which share of a processor's time the loop's thread took before its last tick."""
-        return self._context.ticker.share if self._context else 0.0
+    def cpu_seconds_threadsafe(self) -> float:
+        """How much of a processor's time the loop's thread has taken so far, in seconds."""
+        try:
+            return time.clock_gettime(self._cpu_clock) if self._cpu_clock is not None else 0.0
+        except OSError:
+            # The thread has ended.
+            return 0.0
 
     def ask_for_turn_threadsafe(self) -> None:
         """Has the loop show that it turns, by `handed`."""
@@ -175,6 +183,8 @@ class LoopServer:
     async def main(self) -> None:
         """Start-up, serving and shutdown; reports each `Phase` on the way, or `FAILED`."""
         self._main_task = asyncio.current_task()
+        if hasattr(time, "pthread_getcpuclockid"):
+            self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
         self._mailbox.open()
         try:
             await self._serve()
@@ -323,7 +333,7 @@ class LoopServer:
 
     def _release_all(self) -> None:
         if self._context is not None and self._context.releaser is not None:
-            self._context.releaser.release_all(list(self._context.registry.connections))
+            self._context.releaser.release_idle()
 
     def _listen(self, listeners: list[socket]) -> None:
         if self._intake is not None:
