@@ -233,11 +233,11 @@ def test_a_bad_value_is_refused_with_the_settings_name(name: str, value: Any, pr
 
 
 def test_every_setting_has_a_bad_value() -> None:
-    without = {"root_path", "date_header", "access_log", "log_propagate", "use_colors", "log_config"}
+    without = {"root_path", "date_header", "access_log", "log_propagate", "use_colors", "log_config", "release_idle"}
     assert {declared.name for declared in config.settings()} - {name for name, _, _ in BAD} == without
 
 
-@pytest.mark.parametrize("name", ["root_path", "date_header", "access_log", "use_colors"])
+@pytest.mark.parametrize("name", ["root_path", "date_header", "access_log", "use_colors", "release_idle"])
 def test_a_value_of_another_type_is_refused(name: str) -> None:
     value: Any = 1
     with pytest.raises(ConfigError, match=rf"^{name}: 1 is not (text|true or false)$"):

@@ -45,7 +45,7 @@ class Loop:
     def grant_threadsafe(self, credit: int, *, takes_busy: bool) -> None:
         pass
 
-    def release_all_threadsafe(self) -> None:
+    def release_idle_threadsafe(self) -> None:
         pass
 
     def hand_over_threadsafe(self, connection: socket.socket) -> None:

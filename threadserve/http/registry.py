@@ -109,9 +109,9 @@ class Registry:
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             connection.on_deadline()
 
-    def rested(self, now: float) -> list[Connection]:
-        """The connections that are to be released by `now` if they are idle; the next time others."""
-        rested = [connection for connection in self.connections if connection.rest_at <= now]
+    def take_rested(self, now: float, limit: int) -> list[Connection]:
+        """Connections that are to be released by `now` if they are idle; each is returned once for each rest."""
+        rested = [connection for connection in self.connections if connection.rest_at <= now][:limit]
         for connection in rested:
             connection.rest_at = inf
         return rested

@@ -17,6 +17,9 @@ from threadserve.listening.accepted import Returned
 
 # How many connections are looked at in one turn of the loop when many are to go.
 BATCH = 64
+# How many that have rested go at a tick: where thousands of clients ask every other second, the way to the acceptor and
+# back would be most of the work.
+RESTED_AT_ONCE = 500
 # Where a loop has more connections than this, new ones that are idle go after `SETTLE_SECONDS`: most of a crowd only
 # waits, and for each the loop has several objects, whose memory would not be of use again.
 CROWD = 256
@@ -111,8 +114,8 @@ class Releaser:
         self.release_all([connection for connection in newcomers if connection in self._registry.connections])
 
     def release_rested(self) -> None:
-        """Has the connections go that have been idle for long. Called at every tick."""
-        self.release_all(self._registry.rested(self._deadlines.now))
+        """Has connections go that have been idle for long. Called at every tick."""
+        self.release_all(self._registry.take_rested(self._deadlines.now, RESTED_AT_ONCE))
 
     def release_idle(self) -> None:
         """Has all connections go that are idle."""

@@ -50,7 +50,7 @@ class Balanced(Protocol):
         """Has so many connections given back, each after its next response."""
         ...
 
-    def release_all_threadsafe(self) -> None:
+    def release_idle_threadsafe(self) -> None:
         """Has every idle connection given back."""
         ...
 
@@ -75,19 +75,18 @@ class Balancer:
         now = time.monotonic()
         if now < self.next_look:
             return
-        self._notice_activity(loops, now)
-        if now < self._active_until:
-            self.next_look = now + LOOK
+        self._notice_requests(loops, now)
+        is_active = now < self._active_until
+        self.next_look = now + (LOOK if is_active else TICK)
+        if is_active or any(loop.load_threadsafe()[0] for loop in loops):
             self._look_for_stalls(loops, now)
-        else:
-            self.next_look = now + TICK
         if now >= self._next_tick:
             self._next_tick = now + TICK
             self._grant(loops, now)
 
-    def _notice_activity(self, loops: Sequence[Balanced], now: float) -> None:
+    def _notice_requests(self, loops: Sequence[Balanced], now: float) -> None:
         requests = sum(loop.requests_threadsafe() for loop in loops)
-        if requests != self._requests or any(loop.load_threadsafe()[0] for loop in loops):
+        if requests != self._requests:
             self._requests = requests
             self._active_until = now + 2 * TICK
 
@@ -95,12 +94,27 @@ class Balancer:
         if any(loop.handed.owed(now) > STALLED for loop in stalled(loops)):
             if now >= self._stalled_until:
                 for loop in loops:
-                    loop.release_all_threadsafe()
+                    loop.release_idle_threadsafe()
                 self._next_tick = now
             self._stalled_until = now + REMEMBERED
         for loop in loops:
             if not loop.handed.owes_turn():
                 loop.ask_for_turn_threadsafe()
+
+    def _grant(self, loops: Sequence[Balanced], now: float) -> None:
+        """Says for the next tick which loops give back connections at once, and how many."""
+        shares = self._shares(loops, now)
+        has_stalled = now < self._stalled_until
+        credits = [CREDIT] * len(loops) if has_stalled else evening_credits(loops, shares)
+        is_uneven = any(credits) and not has_stalled
+        mean = sum(shares) / len(loops)
+        self.busier = [loop for loop, share in zip(loops, shares, strict=True) if is_uneven and share > mean]
+        before, self._granted = self._granted, []
+        for loop, credit in zip(loops, credits, strict=True):
+            if credit:
+                self._granted.append(loop)
+            if credit or loop in before:
+                loop.grant_threadsafe(credit, takes_busy=not has_stalled)
 
     def _shares(self, loops: Sequence[Balanced], now: float) -> list[float]:
         """Of a processor's time, what each loop has taken since this was asked last."""
@@ -109,22 +123,15 @@ class Balancer:
         self._ticked_at = now
         return [max(0.0, taken - before.get(loop, taken)) / seconds for loop, taken in self._cpu_seconds.items()]
 
-    def _grant(self, loops: Sequence[Balanced], now: float) -> None:
-        shares = self._shares(loops, now)
-        mean = sum(shares) / len(loops)
-        uneven = max(UNEVEN * mean, mean + UNEVEN_SHARE)
-        has_stalled = now < self._stalled_until
-        is_uneven = max(shares) > uneven and not has_stalled
-        self.busier = [loop for loop, share in zip(loops, shares, strict=True) if is_uneven and share > mean]
-        before, self._granted = self._granted, []
-        for loop, share in zip(loops, shares, strict=True):
-            if has_stalled:
-                credit = CREDIT
-            elif share > uneven:
-                credit = max(1, round((share - mean) / share * loop.load_threadsafe()[1] / 2))
-            else:
-                credit = 0
-            if credit:
-                self._granted.append(loop)
-            if credit or loop in before:
-                loop.grant_threadsafe(credit, takes_busy=not has_stalled)
+
+def evening_credits(loops: Sequence[Balanced], shares: list[float]) -> list[int]:
+    """How many connections each loop gives to others, so that all have as much to do.
+
+    Half of what it has too much of: the busiest connections are the first to come to the end of a response.
+    """
+    mean = sum(shares) / len(shares)
+    limit = max(UNEVEN * mean, mean + UNEVEN_SHARE)
+    return [
+        max(1, round((share - mean) / share * loop.load_threadsafe()[1] / 2)) if share > limit else 0
+        for loop, share in zip(loops, shares, strict=True)
+    ]

@@ -139,9 +139,9 @@ class LoopServer:
         """Has so many connections given back, each after its next response: see `Releaser`."""
         self._post_if_open(partial(self._grant, credit, takes_busy))
 
-    def release_all_threadsafe(self) -> None:
+    def release_idle_threadsafe(self) -> None:
         """Has every connection given back that is idle."""
-        self._post_if_open(self._release_all)
+        self._post_if_open(self._release_idle)
 
     def hand_over_threadsafe(self, connection: socket) -> None:
         """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
@@ -331,7 +331,7 @@ class LoopServer:
         if self._context is not None and self._context.releaser is not None:
             self._context.releaser.grant(credit, takes_busy)
 
-    def _release_all(self) -> None:
+    def _release_idle(self) -> None:
         if self._context is not None and self._context.releaser is not None:
             self._context.releaser.release_idle()
 
