@@ -14,6 +14,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "backlog": (["--backlog=9"], "9", 9),
     "threads": (["--threads", "4"], "4", 4),
     "distribute": (["--distribute", "kernel"], "kernel", "kernel"),
+    "release_idle": (["--no-release-idle"], "0", False),
     "loop": (["--loop", "asyncio"], "asyncio", "asyncio"),
     "http": (["--http", "h11"], "h11", "h11"),
     "app_dir": (["--app-dir", ".."], "..", ".."),

@@ -6,9 +6,11 @@ import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from support.apps import respond
+from support.bounds import give_bounds
 from support.embedded_server import Serve
 from support.error_log import ErrorLog
 from support.raw_client import Connect, RawClient
@@ -97,6 +99,21 @@ def claim_cut_off_requests(error_log: ErrorLog) -> object:
     messages = [record.getMessage() for record in error_log.unclaimed]
     assert not [each for each in messages if not each.startswith(("Exception in ASGI application", "Cut off "))]
     error_log.claim_all()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_idle_connection_outlives_its_loop(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve, connect: Connect, error_log: ErrorLog, loop: str
+) -> None:
+    give_bounds(monkeypatch, rest_seconds=0.0, tick_seconds=0.02)
+    server = serve(Mortal(), factory=True, threads=1, loop=loop)
+    survivor = connect(server)
+    assert survivor.get().body.startswith(b"1 on ")
+    serving = server.server._serving
+    assert serving is not None
+    wait_until(lambda: len(cast("Any", serving._acceptor)._idle) == 1, "the connection to be idle")
+    kill_loop(RawClient(server.host, server.port), error_log)
+    assert survivor.get().body.startswith(b"2 on ")
 
 
 @pytest.mark.parametrize("loop", LOOPS)

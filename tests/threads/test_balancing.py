@@ -1,0 +1,161 @@
+"""When the balancer has loops give back connections, by loops that publish what the test says."""
+
+import pytest
+from support.clock import StallClock
+
+from threadserve.threads import balancing
+from threadserve.threads.balancing import CREDIT, LOOK, REMEMBERED, STALLED, TICK, Balancer
+from threadserve.threads.distribution import LONGEST_STALL, HandOver
+
+LIGHT = 0.1
+
+
+class Loop:
+    """A loop that turns unless it is blocked; `granted` is what it was granted last."""
+
+    def __init__(self, connections: int = 16) -> None:
+        self.handed = HandOver()
+        self.is_blocked = False
+        self.requests = 0
+        self.in_flight = 0
+        self.connections = connections
+        self.cpu_seconds = 0.0
+        self.granted: tuple[int, bool] | None = None
+        self.asked = 0
+        self.released = 0
+
+    def load_threadsafe(self) -> tuple[int, int]:
+        return self.in_flight, self.connections
+
+    def requests_threadsafe(self) -> int:
+        return self.requests
+
+    def cpu_seconds_threadsafe(self) -> float:
+        return self.cpu_seconds
+
+    def ask_for_turn_threadsafe(self) -> None:
+        self.asked += 1
+        self.handed.ask()
+
+    def grant_threadsafe(self, credit: int, *, takes_busy: bool) -> None:
+        self.granted = credit, takes_busy
+
+    def release_idle_threadsafe(self) -> None:
+        self.released += 1
+
+    def turn(self) -> None:
+        if not self.is_blocked and self.handed.owes_turn():
+            self.handed.begin_turn()
+
+
+class Process:
+    """The loops of a process and their balancer, which have as much time as the test gives them."""
+
+    def __init__(self, clock: StallClock, count: int) -> None:
+        self.clock = clock
+        self.balancer = Balancer()
+        self.loops = [Loop() for _ in range(count)]
+
+    def serve(self, seconds: float, *shares: float) -> None:
+        """So much time passes, in which each loop serves requests, and takes such a share of a processor."""
+        for _ in range(round(seconds / LOOK)):
+            for loop, share in zip(self.loops, shares or [LIGHT] * len(self.loops), strict=True):
+                loop.requests += not loop.is_blocked
+                loop.cpu_seconds += share * LOOK
+            self.clock.elapse(LOOK)
+            self.balancer.look(self.loops)
+            for loop in self.loops:
+                loop.turn()
+
+
+@pytest.fixture
+def process(clock: StallClock, monkeypatch: pytest.MonkeyPatch) -> Process:
+    monkeypatch.setattr(balancing, "time", clock)
+    clock.elapse(1000.0)
+    made = Process(clock, 4)
+    made.serve(2 * TICK)
+    return made
+
+
+def granted(process: Process) -> list[tuple[int, bool] | None]:
+    return [loop.granted for loop in process.loops]
+
+
+def test_loops_that_turn_and_have_as_much_to_do_keep_their_connections(process: Process) -> None:
+    process.serve(10.0)
+    assert granted(process) == [None] * 4
+    assert [loop.released for loop in process.loops] == [0] * 4
+    assert process.balancer.busier == []
+    assert all(loop.asked > 100 for loop in process.loops)
+
+
+def test_a_stall_has_all_loops_give_back_their_connections(process: Process) -> None:
+    process.loops[2].is_blocked = True
+    process.serve(STALLED + 2 * LOOK)
+    assert granted(process) == [(CREDIT, False)] * 4
+    assert [loop.released for loop in process.loops] == [1] * 4
+    process.serve(1.0)
+    assert [loop.released for loop in process.loops] == [1] * 4
+    process.loops[2].is_blocked = False
+    process.serve(REMEMBERED - 1.0)
+    assert granted(process) == [(CREDIT, False)] * 4
+    process.serve(1.0 + 2 * TICK)
+    assert granted(process) == [(0, True)] * 4
+
+
+def test_loops_that_all_take_long_are_not_stalled(process: Process) -> None:
+    for loop in process.loops:
+        loop.is_blocked = True
+    process.serve(LONGEST_STALL - LOOK)
+    assert granted(process) == [None] * 4
+
+
+def test_a_loop_that_has_more_to_do_gives_connections_to_the_others(process: Process) -> None:
+    process.serve(2 * TICK, 0.4, 0.1, 0.1, 0.15)
+    # Half of the half that it has too much.
+    assert granted(process) == [(4, True), None, None, None]
+    assert process.balancer.busier == [process.loops[0]]
+    process.serve(2 * TICK)
+    assert granted(process) == [(0, True), None, None, None]
+    assert process.balancer.busier == []
+
+
+def test_none_that_is_above_the_mean_gets_what_another_gives(process: Process) -> None:
+    process.serve(2 * TICK, 0.4, 0.26, 0.1, 0.2)
+    assert process.balancer.busier == process.loops[:2]
+
+
+def test_what_hardly_costs_anything_is_not_worth_the_way(process: Process) -> None:
+    process.serve(2 * TICK, 0.0011, 0.0005, 0.0005, 0.0005)
+    assert granted(process) == [None] * 4
+
+
+def test_a_stall_makes_no_loop_busier(process: Process) -> None:
+    process.loops[3].is_blocked = True
+    process.serve(2 * TICK, 0.4, 0.1, 0.1, 0.0)
+    assert granted(process) == [(CREDIT, False)] * 4
+    assert process.balancer.busier == []
+
+
+def test_loops_that_serve_nothing_are_left_alone(process: Process) -> None:
+    def asked() -> int:
+        process.clock.elapse(TICK)
+        process.balancer.look(process.loops)
+        for loop in process.loops:
+            loop.turn()
+        return sum(loop.asked for loop in process.loops)
+
+    for _ in range(3):
+        asked()
+    before = asked()
+    assert asked() == before
+    # With a request in flight they are looked after, though less often.
+    process.loops[0].in_flight = 1
+    assert asked() == before + 4
+
+
+def test_the_successor_of_a_loop_has_a_clock_of_its_own(process: Process) -> None:
+    process.serve(2 * TICK, 0.4, 0.4, 0.4, 0.4)
+    process.loops[1] = Loop()
+    process.serve(2 * TICK, 0.4, 0.4, 0.4, 0.4)
+    assert granted(process)[1] is None
