@@ -115,7 +115,7 @@ def test_a_loop_that_has_more_to_do_gives_connections_to_the_others(process: Pro
     # Half of the half that it has too much.
     assert granted(process) == [(4, True), None, None, None]
     assert process.balancer.busier == [process.loops[0]]
-    process.serve(2 * TICK)
+    process.serve(4 * TICK)
     assert granted(process) == [(0, True), None, None, None]
     assert process.balancer.busier == []
 
