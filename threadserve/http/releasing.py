@@ -84,14 +84,15 @@ class Releaser:
         self.credit = 0
 
     def on_complete(self, connection: Connection, busy_until: float) -> None:
-        """A response is complete, while there is credit: its connection goes if nothing has come by the next turn.
+        """A response is complete, while there is credit: its connection goes if nothing comes in two turns.
 
         One that is busy, since it was wanted again as soon as it had been given back, goes only to even out the load.
         """
         if busy_until > self._deadlines.now and not self._takes_busy:
             return
         if not self._due:
-            self._loop.call_soon(self._release_due)
+            # A turn later what was held of the responses has been written.
+            self._loop.call_soon(self._loop.call_soon, self._release_due)
         self._due.append(connection)
 
     def _release_due(self) -> None:

@@ -132,8 +132,7 @@ class Acceptor:
         self._selector.close()
 
     def _look_after_idle(self, idle: IdleConnections) -> None:
-        for connection in self.returned.take_all():
-            idle.add(connection)
+        self._take_returned(idle)
         now = time.monotonic()
         if idle.next_tick() <= now:
             # What has come in time is not too late only because it was not looked at.
@@ -143,10 +142,17 @@ class Acceptor:
         if self._balancer is not None and len(self.receivers) > 1:
             self._balancer.look(self.receivers)
 
+    def _take_returned(self, idle: IdleConnections) -> None:
+        for connection in self.returned.take_all():
+            try:
+                idle.add(connection)
+            except OSError:
+                # The system watches no more for this user.
+                self._hand_over([connection])
+
     def _end_idle(self, idle: IdleConnections) -> None:
         self.returned.close()
-        for connection in self.returned.take_all():
-            idle.add(connection)
+        self._take_returned(idle)
         while ready := idle.take_ready():
             self._hand_over(ready)
         self._hand_over(idle.take_recent())
