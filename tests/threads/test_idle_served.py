@@ -17,6 +17,8 @@ from support.tls_client import encrypt
 from support.waiting import DEADLINE, wait_until
 from support.websocket_client import echo, text, websocket_clients
 
+from threadserve.http import releasing
+from threadserve.http.releasing import BATCH
 from threadserve.http2.frames import PREFACE
 from threadserve.threads import balancing
 from threadserve.types import Receive, Scope, Send
@@ -146,6 +148,24 @@ def test_connections_are_given_back_at_once_after_a_stall(serve: Serve, connect:
     wait_until(lambda: idle(server) >= 8, "the connections of both loops to be given back")
     assert all(client.get().status == 200 for client in clients)
     wait_until(lambda: idle(server) >= 8, "the connections to be given back after one response more")
+
+
+@pytest.mark.usefixtures("never")
+@pytest.mark.parametrize("requests", [0, 1])
+@pytest.mark.parametrize("http2", [False, True])
+def test_a_crowd_that_only_waits_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve, connect: Connect, app: Blocking, http2: bool, requests: int
+) -> None:
+    if http2:
+        pytest.importorskip("h2")
+    monkeypatch.setattr(releasing, "CROWD", 4)
+    server = start(serve, app, threads=1, http2=http2)
+    clients = [connect(server) for _ in range(BATCH + 14)]
+    for client in clients * requests:
+        assert client.get().status == 200
+    wait_until(lambda: (idle(server), kept(server)) == (BATCH + 10, 4), "all but four to be given back")
+    for client in clients:
+        assert client.get().status == 200
 
 
 @pytest.mark.usefixtures("soon")

@@ -112,7 +112,7 @@ class Releaser:
 
     def _release_newcomers(self) -> None:
         newcomers, self._newcomers = self._newcomers, []
-        self.release_all([connection for connection in newcomers if connection in self._registry.connections])
+        self.release_all(newcomers)
 
     def release_rested(self) -> None:
         """Has connections go that have been idle for long. Called at every tick."""
@@ -125,7 +125,9 @@ class Releaser:
     def release_all(self, connections: Sequence[Connection]) -> None:
         """Has those of the connections go that are idle, a few in each turn of the loop."""
         for connection in connections[:BATCH]:
-            connection.release()
+            # It may have gone, or become one of another protocol.
+            if connection in self._registry.connections:
+                connection.release()
         if len(connections) > BATCH:
             self._loop.call_soon(self.release_all, connections[BATCH:])
 

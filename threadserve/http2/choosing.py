@@ -63,6 +63,8 @@ class FirstBytes:
             return
         self.deadline = self._context.deadlines.head
         self.rest_at = self._context.deadlines.rest
+        if self._context.releaser is not None:
+            self._context.releaser.on_new(self)
         self._context.registry.connections.add(self)
         if self._context.registry.is_draining:
             self.begin_shutdown()

@@ -41,17 +41,23 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
     context.call_app = runner_for(serves, context).start
     if websockets:
         context.begin_websocket = websocket_beginner(serves.config, context)
+    releaser = context.releaser
+    if releaser is not None:
+        context.ticker.renewals.append(releaser.release_rested)
     lines = HeadLines(serves.config)
     context.ticker.renewals.append(lines.renew)
     http1 = HTTP1(serves.config, number, serves.bounds, lines)
 
     def make_http1(announced: Announced | None, tls: LoopTls | None) -> H1Connection:
-        return H1Connection(context, http1, announced, tls)
+        connection = H1Connection(context, http1, announced, tls)
+        if releaser is not None:
+            releaser.on_new(connection)
+        return connection
 
     def make_again(returned: Returned, addresses: Announced) -> Any:
         if not returned.speaks_http1:
             return make(addresses, None)
-        connection = make_http1(addresses, None)
+        connection = H1Connection(context, http1, addresses)
         if returned.is_busy:
             connection.busy_until = context.deadlines.now + serves.bounds.busy_seconds
         return connection
@@ -61,17 +67,7 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
         from threadserve.http2.making import with_http2
 
         make = with_http2(serves.config, context, make_http1)
-    releaser = context.releaser
-    if releaser is None:
-        return ServingLoop(context, make, make_again)
-    context.ticker.renewals.append(releaser.release_rested)
-
-    def make_new(announced: Announced | None, tls: LoopTls | None) -> Any:
-        connection = make(announced, tls)
-        releaser.on_new(connection)
-        return connection
-
-    return ServingLoop(context, make_new, make_again)
+    return ServingLoop(context, make, make_again)
 
 
 def import_parts(config: Config) -> None:
