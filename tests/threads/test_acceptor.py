@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -28,6 +29,7 @@ class Loop:
         self.handed = HandOver()
         self.taken: list[socket.socket] = []
         self.closed = False
+        self.thread_id = threading.get_native_id()
 
     def load_threadsafe(self) -> tuple[int, int]:
         # Never mind what is handed: the choice falls on the same loop again and again.
@@ -35,9 +37,6 @@ class Loop:
 
     def requests_threadsafe(self) -> int:
         return 0
-
-    def cpu_seconds_threadsafe(self) -> float:
-        return 0.0
 
     def ask_for_turn_threadsafe(self) -> None:
         self.handed.ask()

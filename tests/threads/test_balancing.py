@@ -4,8 +4,9 @@ import pytest
 from support.clock import StallClock
 
 from threadserve.threads import balancing
-from threadserve.threads.balancing import CREDIT, LOOK, REMEMBERED, STALLED, TICK, Balancer
+from threadserve.threads.balancing import CREDIT, CROWDED, LOOK, REMEMBERED, STALLED, TICK, Balancer
 from threadserve.threads.distribution import LONGEST_STALL, HandOver
+from threadserve.threads.thread_times import Spent
 
 LIGHT = 0.1
 
@@ -16,10 +17,13 @@ class Loop:
     def __init__(self, connections: int = 16) -> None:
         self.handed = HandOver()
         self.is_blocked = False
+        self.is_watched = True
         self.requests = 0
         self.in_flight = 0
         self.connections = connections
-        self.cpu_seconds = 0.0
+        self.thread_id = len(THREADS)
+        self.spent = Spent(0.0, 0.0)
+        THREADS.append(self)
         self.granted: tuple[int, bool] | None = None
         self.asked = 0
         self.released = 0
@@ -29,9 +33,6 @@ class Loop:
 
     def requests_threadsafe(self) -> int:
         return self.requests
-
-    def cpu_seconds_threadsafe(self) -> float:
-        return self.cpu_seconds
 
     def ask_for_turn_threadsafe(self) -> None:
         self.asked += 1
@@ -48,6 +49,22 @@ class Loop:
             self.handed.begin_turn()
 
 
+THREADS: list[Loop] = []
+
+
+class Times:
+    """What the system counts of a loop's thread."""
+
+    def __init__(self, thread_id: int) -> None:
+        self.loop = THREADS[thread_id]
+
+    def look(self) -> Spent:
+        return self.loop.spent
+
+    def close(self) -> None:
+        self.loop.is_watched = False
+
+
 class Process:
     """The loops of a process and their balancer, which have as much time as the test gives them."""
 
@@ -56,12 +73,15 @@ class Process:
         self.balancer = Balancer()
         self.loops = [Loop() for _ in range(count)]
 
-    def serve(self, seconds: float, *shares: float) -> None:
-        """So much time passes, in which each loop serves requests, and takes such a share of a processor."""
+    def serve(self, seconds: float, *shares: float, waiting: float = 0.0) -> None:
+        """So much time passes, in which each loop serves requests, and runs for such a share of it.
+
+        For a share of it the threads wait for a processor.
+        """
         for _ in range(round(seconds / LOOK)):
             for loop, share in zip(self.loops, shares or [LIGHT] * len(self.loops), strict=True):
                 loop.requests += not loop.is_blocked
-                loop.cpu_seconds += share * LOOK
+                loop.spent = Spent(loop.spent.running + share * LOOK, loop.spent.waiting + waiting * LOOK)
             self.clock.elapse(LOOK)
             self.balancer.look(self.loops)
             for loop in self.loops:
@@ -71,6 +91,7 @@ class Process:
 @pytest.fixture
 def process(clock: StallClock, monkeypatch: pytest.MonkeyPatch) -> Process:
     monkeypatch.setattr(balancing, "time", clock)
+    monkeypatch.setattr(balancing, "ThreadTimes", Times)
     clock.elapse(1000.0)
     made = Process(clock, 4)
     made.serve(2 * TICK)
@@ -103,6 +124,23 @@ def test_a_stall_has_all_loops_give_back_their_connections(process: Process) -> 
     assert granted(process) == [(0, True)] * 4
 
 
+def test_who_waits_for_a_processor_is_not_stalled(process: Process) -> None:
+    process.loops[2].is_blocked = True
+    process.serve(1.0, waiting=0.9)
+    # A tenth of it is more than enough.
+    assert granted(process) == [None] * 4
+    process.serve(0.2, waiting=0.1)
+    assert [loop.released for loop in process.loops] == [1] * 4
+
+
+def test_little_is_given_back_where_threads_wait_for_processors(process: Process) -> None:
+    process.loops[2].is_blocked = True
+    process.serve(1.0, waiting=CROWDED / 2)
+    assert granted(process) == [(CREDIT // 2, False)] * 4
+    process.serve(1.0, waiting=CROWDED)
+    assert granted(process) == [(0, False)] * 4
+
+
 def test_loops_that_all_take_long_are_not_stalled(process: Process) -> None:
     for loop in process.loops:
         loop.is_blocked = True
@@ -112,8 +150,8 @@ def test_loops_that_all_take_long_are_not_stalled(process: Process) -> None:
 
 def test_a_loop_that_has_more_to_do_gives_connections_to_the_others(process: Process) -> None:
     process.serve(2 * TICK, 0.4, 0.1, 0.1, 0.15)
-    # Half of the half that it has too much.
-    assert granted(process) == [(4, True), None, None, None]
+    # Half of what it has too much, rounded up.
+    assert granted(process) == [(5, True), None, None, None]
     assert process.balancer.busier == [process.loops[0]]
     process.serve(4 * TICK)
     assert granted(process) == [(0, True), None, None, None]
@@ -154,8 +192,11 @@ def test_loops_that_serve_nothing_are_left_alone(process: Process) -> None:
     assert asked() == before + 4
 
 
-def test_the_successor_of_a_loop_has_a_clock_of_its_own(process: Process) -> None:
+def test_the_successor_of_a_loop_has_times_of_its_own(process: Process) -> None:
     process.serve(2 * TICK, 0.4, 0.4, 0.4, 0.4)
-    process.loops[1] = Loop()
+    dead, process.loops[1] = process.loops[1], Loop()
     process.serve(2 * TICK, 0.4, 0.4, 0.4, 0.4)
-    assert granted(process)[1] is None
+    assert granted(process) == [None] * 4
+    assert [loop.is_watched for loop in (dead, *process.loops)] == [False, True, True, True, True]
+    process.balancer.close()
+    assert not any(loop.is_watched for loop in process.loops)

@@ -36,7 +36,7 @@ class Bounds:
     close_seconds: float = 10.0
     untaken_seconds: float = 60.0
     rest_seconds: float = 1.0
-    busy_seconds: float = 5.0
+    busy_seconds: float = 0.5
     idle_grace_seconds: float = 1.0
     begun_grace_seconds: float = 2.0
     head_patience_seconds: float = 0.1

@@ -129,6 +129,8 @@ class Acceptor:
             owned.close()
         if self._idle is not None:
             self._idle.close()
+        if self._balancer is not None:
+            self._balancer.close()
         self._selector.close()
 
     def _look_after_idle(self, idle: IdleConnections) -> None:

@@ -6,29 +6,34 @@ credit; it touches no connection.
 
 import time
 from collections.abc import Sequence
+from math import ceil
 from typing import Protocol
 
 from threadserve.threads.distribution import HandOver, stalled
+from threadserve.threads.thread_times import Spent, ThreadTimes
 
 # How often, in seconds, it is looked whether loops turn, while there is anything to serve.
 LOOK = 0.05
-# A loop is stalled that has not turned for so long, in seconds, while others have.
+# A loop is stalled that has not turned for so long, in seconds, though it could run, while others have.
 STALLED = 0.02
 # For how long, in seconds, the loops give back their connections at once after one has been stalled.
 REMEMBERED = 5.0
 # How often, in seconds, the loops' loads are compared and credit is granted.
 TICK = 0.25
-# How many connections a loop may give back at once within a tick, so that the way back never is most of its work.
+# How many connections a loop may give back at once within a tick, so that the way back never is most of its work. Where
+# threads wait for processors half of the time, it may none.
 CREDIT = 500
+CROWDED = 0.5
 # A loop that is so much busier than the mean, in times and in shares of a processor, gives connections to the others.
 UNEVEN = 1.1
 UNEVEN_SHARE = 0.001
 
 
 class Balanced(Protocol):
-    """A loop, as far as the balancer sees it."""
+    """A loop, as far as the balancer sees it. `thread_id` is the native one of its thread."""
 
     handed: HandOver
+    thread_id: int
 
     def load_threadsafe(self) -> tuple[int, int]:
         """Requests in flight and connections."""
@@ -36,10 +41,6 @@ class Balanced(Protocol):
 
     def requests_threadsafe(self) -> int:
         """How many requests the loop has taken up so far."""
-        ...
-
-    def cpu_seconds_threadsafe(self) -> float:
-        """How much of a processor's time the loop has taken so far, in seconds."""
         ...
 
     def ask_for_turn_threadsafe(self) -> None:
@@ -55,6 +56,46 @@ class Balanced(Protocol):
         ...
 
 
+class Watched:
+    """A loop that the balancer looks after, and what it has seen of it."""
+
+    def __init__(self, loop: Balanced) -> None:
+        self.loop = loop
+        self.is_granted = False
+        self._times = ThreadTimes(loop.thread_id)
+        self._at_tick = self._times.look()
+        self._waiting_when_asked = self._at_tick.waiting
+        # Of the time between the last two ticks, what the thread has run, and what it has waited for a processor.
+        self.share = Spent(0.0, 0.0)
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether it owes a turn for long, though the system has had its thread run."""
+        owed = self.loop.handed.owed(now)
+        return owed > STALLED and owed - (self._times.look().waiting - self._waiting_when_asked) > STALLED
+
+    def ask_for_turn(self) -> None:
+        """Has it show that it turns."""
+        if not self.loop.handed.owes_turn():
+            self._waiting_when_asked = self._times.look().waiting
+            self.loop.ask_for_turn_threadsafe()
+
+    def tick(self, seconds: float) -> None:
+        """So many seconds have passed since the last tick."""
+        before, self._at_tick = self._at_tick, self._times.look()
+        running, waiting = (max(0.0, now - then) / seconds for now, then in zip(self._at_tick, before, strict=True))
+        self.share = Spent(running, waiting)
+
+    def grant(self, credit: int, *, takes_busy: bool) -> None:
+        """Grants it so much until the next tick."""
+        if credit or self.is_granted:
+            self.loop.grant_threadsafe(credit, takes_busy=takes_busy)
+        self.is_granted = credit > 0
+
+    def close(self) -> None:
+        """Looks after it no more."""
+        self._times.close()
+
+
 class Balancer:
     """Looks after the loops of a process. `busier` are those that are not to get what others have given back."""
 
@@ -63,18 +104,18 @@ class Balancer:
         # In the seconds of `time.monotonic`.
         self.next_look = 0.0
         self._next_tick = 0.0
+        self._ticked_at = 0.0
         self._active_until = 0.0
         self._stalled_until = 0.0
         self._requests = 0
-        self._granted: list[Balanced] = []
-        self._cpu_seconds: dict[Balanced, float] = {}
-        self._ticked_at = 0.0
+        self._watched: dict[Balanced, Watched] = {}
 
     def look(self, loops: Sequence[Balanced]) -> None:
         """Looks at the loops, if it is time for that."""
         now = time.monotonic()
         if now < self.next_look:
             return
+        self._watch(loops)
         self._notice_requests(loops, now)
         is_active = now < self._active_until
         self.next_look = now + (LOOK if is_active else TICK)
@@ -82,7 +123,20 @@ class Balancer:
             self._look_for_stalls(loops, now)
         if now >= self._next_tick:
             self._next_tick = now + TICK
-            self._grant(loops, now)
+            self._grant(now)
+
+    def close(self) -> None:
+        """Looks after no loop any more."""
+        self._watch(())
+
+    def _watch(self, loops: Sequence[Balanced]) -> None:
+        """Has those watched that there are now."""
+        if list(self._watched) == list(loops):
+            return
+        before, self._watched = self._watched, {loop: self._watched.get(loop) or Watched(loop) for loop in loops}
+        for loop, watched in before.items():
+            if loop not in self._watched:
+                watched.close()
 
     def _notice_requests(self, loops: Sequence[Balanced], now: float) -> None:
         requests = sum(loop.requests_threadsafe() for loop in loops)
@@ -91,47 +145,38 @@ class Balancer:
             self._active_until = now + 2 * TICK
 
     def _look_for_stalls(self, loops: Sequence[Balanced], now: float) -> None:
-        if any(loop.handed.owed(now) > STALLED for loop in stalled(loops)):
+        if any(self._watched[loop].is_stalled(now) for loop in stalled(loops)):
             if now >= self._stalled_until:
                 for loop in loops:
                     loop.release_idle_threadsafe()
                 self._next_tick = now
             self._stalled_until = now + REMEMBERED
-        for loop in loops:
-            if not loop.handed.owes_turn():
-                loop.ask_for_turn_threadsafe()
+        for watched in self._watched.values():
+            watched.ask_for_turn()
 
-    def _grant(self, loops: Sequence[Balanced], now: float) -> None:
+    def _grant(self, now: float) -> None:
         """Says for the next tick which loops give back connections at once, and how many."""
-        shares = self._shares(loops, now)
-        has_stalled = now < self._stalled_until
-        credits = [CREDIT] * len(loops) if has_stalled else evening_credits(loops, shares)
-        is_uneven = any(credits) and not has_stalled
-        mean = sum(shares) / len(loops)
-        self.busier = [loop for loop, share in zip(loops, shares, strict=True) if is_uneven and share > mean]
-        before, self._granted = self._granted, []
-        for loop, credit in zip(loops, credits, strict=True):
-            if credit:
-                self._granted.append(loop)
-            if credit or loop in before:
-                loop.grant_threadsafe(credit, takes_busy=not has_stalled)
-
-    def _shares(self, loops: Sequence[Balanced], now: float) -> list[float]:
-        """Of a processor's time, what each loop has taken since this was asked last."""
-        before, self._cpu_seconds = self._cpu_seconds, {loop: loop.cpu_seconds_threadsafe() for loop in loops}
-        seconds = now - self._ticked_at
+        watched = list(self._watched.values())
+        for each in watched:
+            each.tick(now - self._ticked_at)
         self._ticked_at = now
-        return [max(0.0, taken - before.get(loop, taken)) / seconds for loop, taken in self._cpu_seconds.items()]
+        self.busier = []
+        if now < self._stalled_until:
+            for each in watched:
+                each.grant(round(CREDIT * max(0.0, 1 - each.share.waiting / CROWDED)), takes_busy=False)
+        else:
+            self._even_out(watched)
 
+    def _even_out(self, watched: list[Watched]) -> None:
+        """Has loops that have too much give half of that away.
 
-def evening_credits(loops: Sequence[Balanced], shares: list[float]) -> list[int]:
-    """How many connections each loop gives to others, so that all have as much to do.
-
-    Half of what it has too much of: the busiest connections are the first to come to the end of a response.
-    """
-    mean = sum(shares) / len(shares)
-    limit = max(UNEVEN * mean, mean + UNEVEN_SHARE)
-    return [
-        max(1, round((share - mean) / share * loop.load_threadsafe()[1] / 2)) if share > limit else 0
-        for loop, share in zip(loops, shares, strict=True)
-    ]
+        The busiest connections go first: they are the first to come to the end of a response.
+        """
+        mean = sum(each.share.running for each in watched) / len(watched)
+        limit = max(UNEVEN * mean, mean + UNEVEN_SHARE)
+        for each in watched:
+            share = each.share.running
+            excess = (share - mean) / share if share > limit else 0.0
+            each.grant(ceil(excess * each.loop.load_threadsafe()[1] / 2), takes_busy=True)
+        if any(each.is_granted for each in watched):
+            self.busier = [each.loop for each in watched if each.share.running > mean]

@@ -8,7 +8,6 @@ to the server's thread goes out through `report`.
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -87,6 +86,8 @@ class LoopServer:
     def __init__(self, shared: Shared, number: int, report: Report) -> None:
         self.number = number
         self.handed = HandOver()
+        # The native one, which it has when it is ready.
+        self.thread_id = 0
         self._shared = shared
         self._report = report
         self._mailbox = Mailbox()
@@ -96,8 +97,6 @@ class LoopServer:
         self._context: LoopContext | None = None
         self._intake: Intake | None = None
         self._main_task: asyncio.Task[None] | None = None
-        # The clock of its thread, which any thread may look at.
-        self._cpu_clock: int | None = None
         self._released = False
         self._abandoned = False
         self._has_told = False
@@ -121,14 +120,6 @@ class LoopServer:
     def ticks_threadsafe(self) -> int:
         """How often the loop has ticked so far, about twice a second while nothing blocks it."""
         return self._context.ticker.ticks if self._context else 0
-
-    def cpu_seconds_threadsafe(self) -> float:
-        """How much of a processor's time the loop's thread has taken so far, in seconds."""
-        try:
-            return time.clock_gettime(self._cpu_clock) if self._cpu_clock is not None else 0.0
-        except OSError:
-            # The thread has ended.
-            return 0.0
 
     def ask_for_turn_threadsafe(self) -> None:
         """Has the loop show that it turns, by `handed`."""
@@ -183,8 +174,7 @@ class LoopServer:
     async def main(self) -> None:
         """Start-up, serving and shutdown; reports each `Phase` on the way, or `FAILED`."""
         self._main_task = asyncio.current_task()
-        if hasattr(time, "pthread_getcpuclockid"):
-            self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
+        self.thread_id = threading.get_native_id()
         self._mailbox.open()
         try:
             await self._serve()
