@@ -8,6 +8,7 @@ import click
 from loadtests.comparing.command import compare
 from loadtests.errors import INTERRUPTED
 from loadtests.figures.command import figures
+from loadtests.handbacks.command import handbacks
 from loadtests.micro.command import micro
 from loadtests.reports.command import report
 from loadtests.soak.command import soak
@@ -19,7 +20,7 @@ def loadtests() -> None:
     """Puts threadserve and its peers under load, and tells what they make of it."""
 
 
-for command in (figures, compare, report, micro, starting, soak):
+for command in (figures, compare, report, micro, starting, soak, handbacks):
     loadtests.add_command(command)
 
 
