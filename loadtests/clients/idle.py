@@ -71,13 +71,14 @@ class Connections(ExitStack):
         """How many pings each WebSocket has answered."""
         return [opened.pings for opened in self._websockets.values()]
 
-    def open_keep_alive(self) -> None:
+    def open_keep_alive(self) -> socket.socket:
         """One more connection, which has got its answer; raises LoadTestError where the server closes it."""
         connected = self.enter_context(socket.create_connection(("127.0.0.1", self._port), 30))
         connected.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         head, _ = frames.read_head(connected)
         if not head.startswith(b"HTTP/1.1 200") or b"connection: close" in head.lower():
             raise LoadTestError(f"the server does not keep a connection: {head[:80]!r}")
+        return connected
 
     def open_websocket(self) -> None:
         opened = IdleWebSocket(self._port)
@@ -101,7 +102,7 @@ def measure(port: int, pid: int, count: int) -> IdleResult:
 
     Raises LoadTestError where the server closes a connection, or does not ping one.
     """
-    allow_files(count)
+    allow_files(2 * count)
     with Connections(port) as first:
         for _ in range(WARM_UP_CONNECTIONS):
             first.open_keep_alive()
@@ -129,13 +130,19 @@ def wait_for_pings(connections: Connections) -> None:
 
 
 def allow_files(count: int) -> None:
-    """Lets this process, and those that it starts, open so many connections of both kinds; raises LoadTestError."""
-    wanted = 2 * count + OTHER_FILES
+    """Lets this process, and those that it starts, open so many connections; raises LoadTestError."""
+    wanted = count + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise LoadTestError(f"{count} connections of both kinds need {wanted} open files, the limit is {hard}")
+        raise LoadTestError(f"{count} connections need {wanted} open files, the limit is {hard}")
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def as_many_as_fit(count: int) -> int:
+    """So many connections, or as many of them as the hard limit of open files allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return count if hard == resource.RLIM_INFINITY else min(count, hard - OTHER_FILES)
 
 
 def run(port: int, pid: int, count: int) -> IdleResult:

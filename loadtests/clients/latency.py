@@ -71,7 +71,11 @@ async def measure(port: int, seconds: float) -> Times:
 
 def run(port: int, seconds: int) -> Times:
     """Runs the client as a process. Raises LoadTestError where it fails or nothing was blocked."""
-    times = Times(**process.run("latency", port, seconds, seconds=seconds))
+    return require_answers(Times(**process.run("latency", port, seconds, seconds=seconds)))
+
+
+def require_answers(times: Times) -> Times:
+    """The same; raises LoadTestError where nothing was blocked, or no quick request was answered."""
     if not times.quick or not times.blocking:
         raise LoadTestError(f"no answers: {times.failures[:1]}")
     return times

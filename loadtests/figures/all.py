@@ -1,5 +1,6 @@
 """The figures to reach: what is measured, of which server, against which peers, and the result wanted."""
 
+from loadtests.figures.connections import CONNECTIONS_FIGURES
 from loadtests.figures.figure import Figure
 from loadtests.figures.http import HTTP_FIGURES
 from loadtests.figures.http2 import HTTP2_FIGURES
@@ -14,6 +15,7 @@ GROUPS: dict[str, tuple[Figure, ...]] = {
     "http2": HTTP2_FIGURES,
     "wsgi": WSGI_FIGURES,
     "websockets": WEBSOCKET_FIGURES,
+    "connections": CONNECTIONS_FIGURES,
 }
 FIGURES = tuple(figure for figures in GROUPS.values() for figure in figures)
 

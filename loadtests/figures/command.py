@@ -11,7 +11,7 @@ from loadtests.clients import idle
 from loadtests.errors import INTERRUPTED
 from loadtests.figures import facts, rounds
 from loadtests.figures.all import FIGURES, GROUPS, chosen
-from loadtests.figures.measuring import Effort
+from loadtests.figures.measuring import Effort, open_at_once
 from loadtests.figures.planning import needs, outcomes_of
 from loadtests.figures.report import Outcome, all_reached, markdown, write_json
 from loadtests.generators import wrk
@@ -46,10 +46,10 @@ def prepare(given: Given) -> tuple[list[Outcome], rounds.Bench]:
     outcomes = outcomes_of(figures, found)
     kept = [outcome.figure for outcome in outcomes]
     interpreters = {build: interpreter.with_only(needs(kept, build)) for build, interpreter in found.items()}
-    if any(figure.measure == "idle" for figure in kept):
-        idle.allow_files(given.idle_connections)
     load = wrk.Load(given.threads, given.connections)
     effort = Effort(given.rounds, given.duration, given.warm_up, load, given.idle_connections)
+    for figure in kept:
+        idle.allow_files(open_at_once(figure, effort))
     calibrated = interpreters.get("free-threaded") or interpreters["ordinary"]
     return outcomes, rounds.Bench(effort, interpreters, rounds.calibrate(calibrated))
 

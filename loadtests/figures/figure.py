@@ -6,7 +6,20 @@ from typing import Literal
 from loadtests.request import GET_ROOT, Request
 from loadtests.servers.commands import Server
 
-Measure = Literal["rate", "rate-and-memory", "latency", "memory", "echo", "streaming", "idle", "instructions"]
+Measure = Literal[
+    "rate",
+    "rate-and-memory",
+    "latency",
+    "memory",
+    "echo",
+    "streaming",
+    "idle",
+    "instructions",
+    "kept-latency",
+    "kept-paused",
+    "kept-idle",
+    "kept-spread",
+]
 Bound = Literal["at least", "at most"]
 # The value of the measure of that name.
 INSTRUCTIONS = "instructions per request"

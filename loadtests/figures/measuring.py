@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from loadtests.clients import echo, idle, latency, streaming
+from loadtests.clients import echo, idle, kept, latency, paused, resting, spread, streaming
 from loadtests.errors import LoadTestError
 from loadtests.figures.figure import Figure, Measure
 from loadtests.generators import h2load, wrk
@@ -104,8 +104,19 @@ def quick_latency(subject: Subject) -> Measured:
     """How long quick requests take beside blocking ones."""
     details, problems = warmed_up(subject)
     times = latency.run(subject.running.port, subject.effort.seconds)
-    details |= asdict(times) | {f"p{rank} ms": latency.percentile(times.quick, rank) for rank in (50, 99)}
-    return details, [*problems, *times.failures]
+    return details | percentiles(times), [*problems, *times.failures]
+
+
+def kept_latency(subject: Subject) -> Measured:
+    """The same on kept connections."""
+    details, problems = warmed_up(subject)
+    times = kept.run(subject.running.port)
+    return details | percentiles(times), [*problems, *times.failures]
+
+
+def percentiles(times: latency.Times) -> dict[str, Any]:
+    """All times with the percentiles of the quick ones."""
+    return asdict(times) | {f"p{rank} ms": latency.percentile(times.quick, rank) for rank in (50, 99)}
 
 
 def echoed(subject: Subject) -> Measured:
@@ -131,6 +142,43 @@ def idle_memory(subject: Subject) -> Measured:
     return {"idle": asdict(result)} | idle.kilobytes(result, count), []
 
 
+def kept_paused(subject: Subject) -> Measured:
+    """Requests per second, and the CPU time for one, of many connections that pause between them."""
+    details, problems = warmed_up(subject)
+    result = paused.run(subject.running.port, subject.running.pid)
+    details |= {
+        "paused": asdict(result),
+        "requests/s": result.requests / result.seconds,
+        "CPU µs per request": 1_000_000 * result.cpu_seconds / result.requests,
+    }
+    return details, problems
+
+
+def kept_idle(subject: Subject) -> Measured:
+    """What kept connections cost that rest, as many as there may be open files."""
+    count = idle.as_many_as_fit(resting.CONNECTIONS)
+    result = resting.run(subject.running.port, subject.running.pid, count)
+    details = {"resting": asdict(result), "connections_wanted": resting.CONNECTIONS}
+    return details | {"kB per connection": result.kilobytes}, []
+
+
+def kept_spread(subject: Subject) -> Measured:
+    """How evenly the server's threads share the requests."""
+    details, problems = warmed_up(subject)
+    named = spread.run(subject.running.port)
+    return details | {"requests_of_threads": named, "busiest over mean": spread.busiest_over_mean(named)}, problems
+
+
+def open_at_once(figure: Figure, effort: Effort) -> int:
+    """How many connections the figure has open at once; 0 where they are no more than any process may open."""
+    many = {
+        "idle": 2 * effort.idle_connections,
+        "kept-paused": paused.CONNECTIONS,
+        "kept-idle": idle.as_many_as_fit(resting.CONNECTIONS),
+    }
+    return many.get(figure.measure, 0)
+
+
 MEASUREMENTS: dict[Measure, Callable[[Subject], Measured]] = {
     "rate": rate,
     "rate-and-memory": rate_and_memory,
@@ -139,4 +187,8 @@ MEASUREMENTS: dict[Measure, Callable[[Subject], Measured]] = {
     "echo": echoed,
     "streaming": streamed,
     "idle": idle_memory,
+    "kept-latency": kept_latency,
+    "kept-paused": kept_paused,
+    "kept-idle": kept_idle,
+    "kept-spread": kept_spread,
 }

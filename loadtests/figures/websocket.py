@@ -5,7 +5,8 @@ from loadtests.figures.request_path import ECHO, LARGE, SMALL
 from loadtests.servers.commands import threadserve, uvicorn
 
 OURS = threadserve("ordinary", 1, ws="auto")
-IDLE_OPTIONS = ("--ws-ping-interval", "2", "--timeout-keep-alive", "600")
+# What a keep-alive connection costs on a loop, as a WebSocket is on one.
+IDLE_OPTIONS = ("--ws-ping-interval", "2", "--timeout-keep-alive", "600", "--no-release-idle")
 
 
 WEBSOCKET_FIGURES = (

@@ -5,17 +5,20 @@ import socket
 import ssl
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.certificates import needs_openssl
 
 from loadtests.apps import bodies, hello
+from loadtests.clients import idle, kept, paused, resting, spread
+from loadtests.clients.latency import Times
 from loadtests.errors import LoadTestError
 from loadtests.figures import rounds
 from loadtests.figures.all import FIGURES, GROUPS, chosen
 from loadtests.figures.figure import Figure, Goal, Peer, against
-from loadtests.figures.measuring import Effort
+from loadtests.figures.measuring import Effort, open_at_once
 from loadtests.figures.report import Outcome, Sample, markdown, rows
 from loadtests.figures.request_path import BROWSER, TEN_KILOBYTES
 from loadtests.generators import wrk
@@ -103,6 +106,36 @@ def test_a_browser_sends_fifteen_fields() -> None:
     assert len(fields) == 15
     line = wrk.command(wrk.Load(1, 1), 1, BROWSER, 80, Path("script"))
     assert line.count("--header") == 14
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_figures_of_kept_connections_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a word from each client."""
+    monkeypatch.setattr(kept, "run", lambda port: Times([1.0, 2.0, 30.0], [500.0], ["one failed"]))
+    monkeypatch.setattr(paused, "run", lambda port, pid: paused.PausedResult(500, 5.0, 0.01, 0.5))
+    monkeypatch.setattr(spread, "run", lambda port: {"threadserve-1": 30, "threadserve-2": 50})
+    monkeypatch.setattr(idle, "as_many_as_fit", lambda count: 1000)
+    monkeypatch.setattr(resting, "run", lambda port, pid, count: resting.RestingResult(count, 10.0, 11.0, 1.0))
+    wanted: dict[str, dict[str, float]] = {
+        "kept-stall-2": {"p99 ms": 30, "p50 ms": 2},
+        "kept-paused": {"requests/s": 100, CPU: 20},
+        "kept-idle-memory": {"kB per connection": 1},
+        "kept-spread": {"busiest over mean": 2.5},
+    }
+    for chosen_figure in chosen(tuple(wanted)):
+        outcome, _ = measured(replace(chosen_figure, ours=OURS, peers=()))
+        (sample,) = outcome.samples
+        values = {value: sample.details[value] for value in wanted[chosen_figure.name]}
+        assert values == pytest.approx(wanted[chosen_figure.name])
+        assert sample.problems == (["one failed"] if chosen_figure.measure == "kept-latency" else [])
+        assert set(sample.values) <= set(values)
+    assert outcome.samples[0].details["requests_of_threads"] == {"threadserve-1": 30, "threadserve-2": 50}
+
+
+def test_many_connections_are_made_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "as_many_as_fit", lambda count: 1000)
+    figures = chosen(("hello", "ws-idle", "kept-paused", "kept-idle-memory"))
+    assert [open_at_once(figure, bench().effort) for figure in figures] == [0, 20, paused.CONNECTIONS, 1000]
 
 
 def fails_in_round_two(server: Server, number: int) -> Sample:

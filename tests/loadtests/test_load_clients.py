@@ -1,5 +1,8 @@
 """Short runs of the clients against a server."""
 
+import os
+import resource
+import socketserver
 import sys
 import threading
 from contextlib import AbstractContextManager, suppress
@@ -10,9 +13,10 @@ from support.waiting import DEADLINE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from loadtests.clients import echo, idle, streaming
+from loadtests.clients import echo, idle, kept, paused, resting, spread, streaming
 from loadtests.errors import LoadTestError
 from loadtests.request import Request
+from loadtests.servers import fixed_bytes
 from loadtests.servers.commands import Server, threadserve
 from loadtests.servers.interpreters import environment
 from loadtests.servers.processes import Running, serving
@@ -76,6 +80,80 @@ def test_idle_connections_are_weighed(tmp_path: Path) -> None:
         result = idle.run(running.port, running.pid, count)
     assert result.pings >= count
     assert 0 < result.before <= result.with_websockets
+
+
+def test_requests_on_kept_connections_are_timed_beside_blocking_ones(tmp_path: Path) -> None:
+    with served(threadserve("ordinary", 2), "loadtests.apps.blocking:app", tmp_path) as running:
+        times = kept.run(running.port, 0.6)
+    assert len(times.quick) >= kept.CONNECTIONS
+    assert all(took >= 500 for took in times.blocking)
+    assert times.failures == []
+
+
+def test_requests_of_connections_that_pause_are_counted(tmp_path: Path) -> None:
+    """After the starts nothing is left out: each connection asks about once in a pause."""
+    with served(threadserve("ordinary", 2), "loadtests.apps.hello:app", tmp_path) as running:
+        result = paused.run(running.port, running.pid, 30, paused.PAUSE_SECONDS)
+    assert 15 <= result.requests <= 45
+    assert result.seconds >= paused.PAUSE_SECONDS
+    assert result.cpu_seconds >= 0
+    assert result.client_cpu_share > 0
+
+
+def test_requests_are_counted_by_the_thread_that_answers(tmp_path: Path) -> None:
+    with served(threadserve("ordinary", spread.THREADS), "loadtests.apps.thread_name:app", tmp_path) as running:
+        named = spread.run(running.port, 1.0)
+    assert set(named) <= {f"threadserve-{number}" for number in range(1, spread.THREADS + 1)}
+    assert sum(named.values()) >= spread.CONNECTIONS
+    assert spread.busiest_over_mean(named) >= 1
+
+
+def test_threads_without_requests_count_for_the_mean() -> None:
+    assert spread.busiest_over_mean({"threadserve-1": 30, "threadserve-2": 10}) == pytest.approx(3.0)
+    for named in ({}, {str(number): 1 for number in range(spread.THREADS + 1)}):
+        with pytest.raises(LoadTestError, match=f"{len(named)} threads have answered, not {spread.THREADS}"):
+            spread.busiest_over_mean(named)
+
+
+def test_resting_connections_are_weighed(tmp_path: Path) -> None:
+    with served(threadserve("ordinary", 2), "loadtests.apps.hello:app", tmp_path) as running:
+        result = resting.run(running.port, running.pid, 100, 0.5)
+    assert result.connections == 100
+    assert result.before > 0
+    assert result.opening_seconds > 0
+    assert resting.RestingResult(2000, 20.0, 28.0, 1.0).kilobytes == pytest.approx(4.0)
+
+
+class AnswersOnce(socketserver.BaseRequestHandler):
+    """Closes a connection after one answer, of which the answer says nothing."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.request.sendall(fixed_bytes.RESPONSE)
+
+
+def test_a_kept_connection_that_the_server_closes_is_found_out() -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), AnswersOnce) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            port = server.server_address[1]
+            with pytest.raises(LoadTestError, match=r"the kept client failed: .* a kept connection got no answer"):
+                kept.run(port, 0.5)
+            with pytest.raises(LoadTestError, match="the server has closed 10 of 10 resting connections"):
+                resting.run(port, os.getpid(), 10, 0.5)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_no_more_connections_are_opened_than_files_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for hard, fits in ((resource.RLIM_INFINITY, 20_000), (100_000, 20_000), (20_000, 20_000 - idle.OTHER_FILES)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, hard=hard: (hard, hard))
+        assert idle.as_many_as_fit(20_000) == fits
+        idle.allow_files(fits)
+    with pytest.raises(LoadTestError, match="20000 connections need 20200 open files, the limit is 20000"):
+        idle.allow_files(20_000)
 
 
 def test_kilobytes_are_per_connection() -> None:

@@ -183,8 +183,10 @@ def test_servers_of_a_figure_serve_alike() -> None:
         assert not figure.access_log or len(asked) == len(figure.servers)
 
 
-def test_names_of_figures_are_unique_and_servers_compared() -> None:
+def test_names_of_figures_are_unique_and_documented_and_servers_compared() -> None:
     assert len(NAMED) == len(FIGURES)
+    readme = (Path(__file__).parents[2] / "loadtests/README.md").read_text()
     for figure in FIGURES:
+        assert f"`{figure.name}`" in readme
         assert figure.peers or figure.alone
         assert all(peer.ways and peer.goals for peer in figure.peers)
