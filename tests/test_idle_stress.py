@@ -39,6 +39,11 @@ def test_no_hand_back_loses_or_leaves_anything(serve: Serve, error_log: ErrorLog
     server = serve(app, threads=THREADS, loop=loop, lifespan="off", access_log=False)
     # The first round makes what is made once.
     assert stress(server, HAND_BACKS // 10).failures == []
+    serving = server.server._serving
+    assert serving is not None
+    balancer = serving._acceptor._balancer
+    assert balancer is not None
+    wait_until(lambda: len(balancer._watched) == THREADS, "the balancer to have looked at every loop")
     before = descriptors()
     result = stress(server, HAND_BACKS)
     assert result.failures == []

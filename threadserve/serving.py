@@ -108,8 +108,9 @@ class Serving:
         self._log_writer = AccessLogWriter(config.access_log_format)
         self._source = AppSource(config)
         watches = config.release_idle and self._certificates is None and CAN_WATCH
-        idle = IdleConnections(config.timeout_keep_alive, bounds.idle_grace_seconds) if watches else None
-        balancer = Balancer() if config.distribute == "least-busy" else None
+        timeouts = config.timeout_keep_alive, config.timeout_request_header
+        idle = IdleConnections(*timeouts, bounds.idle_grace_seconds) if watches else None
+        balancer = Balancer() if config.distribute == "least-busy" and thread_count > 1 else None
         self._acceptor = Acceptor(chooser(config.distribute), idle, balancer)
         shared = Shared(
             config,

@@ -164,8 +164,30 @@ def test_none_that_is_above_the_mean_gets_what_another_gives(process: Process) -
 
 
 def test_what_hardly_costs_anything_is_not_worth_the_way(process: Process) -> None:
-    process.serve(2 * TICK, 0.0011, 0.0005, 0.0005, 0.0005)
+    process.serve(2 * TICK, 0.008, 0.002, 0.002, 0.002)
     assert granted(process) == [None] * 4
+
+
+def test_the_only_connection_of_a_loop_stays_however_busy_it_is(process: Process) -> None:
+    process.loops[0].connections = 1
+    process.serve(10.0, 0.9, 0.1, 0.1, 0.1)
+    assert granted(process) == [None] * 4
+    assert process.balancer.busier == []
+
+
+def test_what_does_not_help_is_tried_less_and_less(process: Process) -> None:
+    tried = 0
+    for _ in range(round(60.0 / TICK)):
+        process.loops[0].granted = None
+        process.serve(TICK, 0.9, 0.1, 0.1, 0.1)
+        grant = process.loops[0].granted
+        tried += grant is not None and grant[0] > 0
+    # After 0.25, 0.75, 1.75, ... seconds.
+    assert 6 <= tried <= 10
+    process.serve(4 * TICK)
+    process.serve(2 * TICK, 0.9, 0.1, 0.1, 0.1)
+    assert process.loops[0].granted is not None
+    assert process.loops[0].granted[0] > 0
 
 
 def test_a_stall_makes_no_loop_busier(process: Process) -> None:

@@ -15,6 +15,7 @@ from threadserve.threads import idle as idle_module
 from threadserve.threads.idle import BATCH, BUSY, IdleConnections, ReturnBox
 
 KEEP_ALIVE = 5.0
+HEADER = 30.0
 GRACE = 1.0
 
 Open = Callable[..., tuple[Returned, socket.socket]]
@@ -29,7 +30,7 @@ def time_of_idle(monkeypatch: pytest.MonkeyPatch) -> StallClock:
 
 @pytest.fixture
 def idle() -> Iterator[IdleConnections]:
-    made = IdleConnections(KEEP_ALIVE, GRACE)
+    made = IdleConnections(KEEP_ALIVE, HEADER, GRACE)
     yield made
     made.close()
 
@@ -43,6 +44,7 @@ def open_pair() -> Iterator[Open]:
         server, client = socket.socketpair()
         returned = Returned(server.family, server.type, server.proto, server.detach())
         returned.deadline, returned.since, returned.is_busy = deadline, since, False
+        returned.speaks_http1 = True
         opened.extend((returned, client))
         return returned, client
 
@@ -114,11 +116,14 @@ def test_those_used_lately_are_kept_at_the_end(
 ) -> None:
     old, old_client = open_pair(1000.0 - GRACE + KEEP_ALIVE - 0.1)
     recent, _ = open_pair(1000.0 - GRACE + KEEP_ALIVE + 0.1)
-    idle.add(old)
-    idle.add(recent)
-    assert idle.take_recent() == [recent]
+    new, _ = open_pair(1000.0 - GRACE + HEADER + 0.1)
+    silent, silent_client = open_pair(1000.0 - GRACE + HEADER - 0.1)
+    new.speaks_http1 = silent.speaks_http1 = False
+    for connection in (old, recent, new, silent):
+        idle.add(connection)
+    assert idle.take_recent() == [recent, new]
     idle.close()
-    assert old_client.recv(1) == b""
+    assert old_client.recv(1) == silent_client.recv(1) == b""
     assert recent.fileno() >= 0
 
 

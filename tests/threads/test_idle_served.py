@@ -2,7 +2,9 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,9 +65,10 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def uneven(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No thread counts as busier than the others."""
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread counts as busier than the others, nor as stalled for being run late."""
     monkeypatch.setattr(balancing, "UNEVEN", 1000.0)
+    monkeypatch.setattr(balancing, "STALLED", 1.0)
 
 
 def start(serve: Serve, app: Any, **settings: Any) -> EmbeddedServer:
@@ -132,7 +135,7 @@ def test_an_idle_connection_does_not_wait_for_a_blocked_loop(serve: Serve, conne
     assert blocker.read_response().status == 200
 
 
-@pytest.mark.usefixtures("never", "uneven")
+@pytest.mark.usefixtures("never", "steady")
 def test_connections_are_given_back_at_once_after_a_stall(serve: Serve, connect: Connect, app: Blocking) -> None:
     server = start(serve, app)
     clients = [connect(server) for _ in range(8)]
@@ -178,6 +181,22 @@ def test_an_idle_connection_is_closed_in_time(serve: Serve, connect: Connect, ap
     assert client.is_silent(0.5)
     assert client.is_closed()
     wait_until(lambda: idle(server) == 0, "the connection to be forgotten")
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("requests", [0, 1])
+def test_empty_lines_buy_no_time(serve: Serve, connect: Connect, app: Blocking, requests: int) -> None:
+    server = start(serve, app, timeout_keep_alive=1.0, timeout_request_header=1.0)
+    client = connect(server)
+    for _ in range(requests):
+        assert client.get().status == 200
+    begun = time.monotonic()
+    with suppress(ConnectionError):
+        while client.is_silent(0.1):
+            assert time.monotonic() - begun < DEADLINE
+            client.send(b"\r\n")
+        assert client.is_closed()
+    wait_until(lambda: (idle(server), kept(server)) == (0, 0), "the connection to be closed")
 
 
 @pytest.mark.usefixtures("soon")

@@ -81,6 +81,13 @@ class Deadlines:
         self.ping = base + self._ping_interval
         self.pong = base + self._ping_timeout
 
+    def of_returned(self, left: float) -> float:
+        """When a connection is closed that the acceptor hands over, if its client asks nothing in so many seconds.
+
+        What has arrived is read before.
+        """
+        return self.now + self.tick_seconds + max(left, self.tick_seconds)
+
     def of_idle_at_shutdown(self, idle: float) -> float:
         """When an idle connection is closed by a shutdown, given when it would have been closed for idleness.
 

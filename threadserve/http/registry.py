@@ -5,7 +5,6 @@ any thread may read. It owns no connection and no call: it knows of them, and te
 """
 
 import asyncio
-from math import inf
 from typing import Any, Protocol
 
 from threadserve.http.concurrency import ConcurrencyLimit
@@ -109,11 +108,11 @@ class Registry:
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             connection.on_deadline()
 
-    def take_rested(self, now: float, limit: int) -> list[Connection]:
-        """Connections that are to be released by `now` if they are idle; each is returned once for each rest."""
+    def take_rested(self, now: float, again_at: float, limit: int) -> list[Connection]:
+        """So many connections that are to be released by `now` if they are idle; those that are not, `again_at`."""
         rested = [connection for connection in self.connections if connection.rest_at <= now][:limit]
         for connection in rested:
-            connection.rest_at = inf
+            connection.rest_at = again_at
         return rested
 
     def send_late_heads(self) -> bool:

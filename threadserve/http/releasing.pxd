@@ -12,12 +12,13 @@ cdef class Releaser:
     cdef object _completed_at
     cdef object _give_back_threadsafe
     cdef bint _is_closed
+    cdef set _leaving
     cdef object _loop
     cdef list _newcomers
     cdef Registry _registry
-    cdef object _released
     cdef bint _takes_busy
     cdef public Py_ssize_t credit
+    cdef public object take_back
 
     cpdef grant(self, Py_ssize_t credit, bint takes_busy)
     cpdef close(self)

@@ -29,8 +29,19 @@ SETTLE_SECONDS = 0.1
 GiveBack = Callable[[Returned], None]
 
 
-class Released(asyncio.Protocol):
-    """The last protocol of a transport whose connection goes on elsewhere."""
+class Leaving(asyncio.Protocol):
+    """The last protocol of a transport whose connection goes on elsewhere, when this transport is closed."""
+
+    def __init__(self, releaser: "Releaser", returned: Returned) -> None:
+        self.returned = returned
+        self._releaser = releaser
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is closed, and with it its descriptor."""
+        self._releaser.on_left(self)
+
+    def cancel(self) -> None:
+        """Does nothing: it does not wait for the client."""
 
 
 class Releaser:
@@ -45,13 +56,17 @@ class Releaser:
         "_due",
         "_give_back_threadsafe",
         "_is_closed",
+        "_leaving",
         "_loop",
         "_newcomers",
         "_registry",
-        "_released",
         "_takes_busy",
         "credit",
+        "take_back",
     )
+
+    # Has the loop serve a connection again that the acceptor does not take.
+    take_back: Callable[[Returned], None]
 
     def __init__(
         self,
@@ -68,8 +83,8 @@ class Releaser:
         # When, in the seconds of `time.monotonic`, the connections were in use that go now, unless it was long ago.
         self._completed_at: float | None = None
         self._is_closed = False
+        self._leaving: set[Leaving] = set()
         self._newcomers: list[Connection] = []
-        self._released = Released()
         self._takes_busy = False
         self.credit = 0
 
@@ -79,9 +94,19 @@ class Releaser:
         self._takes_busy = takes_busy
 
     def close(self) -> None:
-        """Gives nothing back from now on."""
+        """Gives nothing back from now on, but what has left already."""
         self._is_closed = True
         self.credit = 0
+
+    def abandon(self) -> None:
+        """The loop ends, perhaps without another turn: what has left goes now."""
+        self.close()
+        for leaving in list(self._leaving):
+            self._leaving.discard(leaving)
+            try:
+                self._give_back_threadsafe(leaving.returned)
+            except MailboxClosed:
+                leaving.returned.close()
 
     def on_complete(self, connection: Connection, busy_until: float) -> None:
         """A response is complete, while there is credit: its connection goes if nothing comes in two turns.
@@ -116,7 +141,8 @@ class Releaser:
 
     def release_rested(self) -> None:
         """Has connections go that have been idle for long. Called at every tick."""
-        self.release_all(self._registry.take_rested(self._deadlines.now, RESTED_AT_ONCE))
+        deadlines = self._deadlines
+        self.release_all(self._registry.take_rested(deadlines.now, deadlines.rest, RESTED_AT_ONCE))
 
     def release_idle(self) -> None:
         """Has all connections go that are idle."""
@@ -132,9 +158,10 @@ class Releaser:
             self._loop.call_soon(self.release_all, connections[BATCH:])
 
     def release(self, transport: asyncio.Transport, peer: Peer, deadline: float, speaks_http1: bool) -> bool:
-        """Gives the connection of a transport back that is idle; returns whether the acceptor has it.
+        """Gives the connection of a transport back that is idle; returns whether that has begun.
 
-        Nobody reads from it from then on until the acceptor has handed it to a loop.
+        Nobody reads from it from then on until the acceptor has handed it to a loop. The acceptor gets it when the
+        transport has closed its own descriptor: while one is open, closing the other would not end the connection.
         """
         if self._is_closed or transport.is_closing() or transport.get_write_buffer_size():
             return False
@@ -146,17 +173,24 @@ class Releaser:
         returned.since = self._completed_at
         returned.speaks_http1 = speaks_http1
         returned.deadline = time.monotonic() + deadline - self._deadlines.now
+        leaving = Leaving(self, returned)
+        self._leaving.add(leaving)
+        self._registry.opening.add(leaving)
         transport.pause_reading()
-        try:
-            self._give_back_threadsafe(returned)
-        except MailboxClosed:
-            returned.close()
-            transport.resume_reading()
-            return False
-        transport.set_protocol(self._released)
-        # There is nothing to write: this only closes the transport's own descriptor.
+        transport.set_protocol(leaving)
+        # There is nothing to write: this only closes.
         transport.abort()
         return True
+
+    def on_left(self, leaving: Leaving) -> None:
+        """A transport is closed whose connection the acceptor is to have now."""
+        if leaving in self._leaving:
+            self._leaving.discard(leaving)
+            try:
+                self._give_back_threadsafe(leaving.returned)
+            except MailboxClosed:
+                self.take_back(leaving.returned)
+        self._registry.on_opened(leaving)
 
 
 def returned_from(transport: asyncio.Transport, peer: Peer) -> Returned:

@@ -102,7 +102,8 @@ class H1Connection(Stream):
         self._output.open(transport)
         self.flow.transport = transport
         self.peer = peer_of(transport, self._announced, context.trusted_proxies, self._tls)
-        self.deadline = context.deadlines.head
+        if self.deadline == inf:
+            self.deadline = context.deadlines.head
         self.rest_at = context.deadlines.rest
         context.registry.connections.add(self)
         if context.registry.is_draining:
@@ -524,7 +525,9 @@ class H1Connection(Stream):
         """The server is stopping: an idle connection goes now, or soon where a request is on its way."""
         deadlines = self._context.deadlines
         exchange = self._exchange
-        if exchange is None and not self._has_unread():
+        if exchange is None and self._reader is None:
+            self.deadline = min(self.deadline, deadlines.idle)
+        elif exchange is None and not self._has_unread():
             self.deadline = deadlines.of_idle_at_shutdown(self.deadline)
         elif self.closing == LINGERING:
             self.deadline = min(self.deadline, deadlines.linger)

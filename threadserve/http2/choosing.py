@@ -61,7 +61,8 @@ class FirstBytes:
         if encrypted is not None:
             self._hand_over(self._make_http2 if encrypted.selected_alpn_protocol() == ALPN else self._make_http1)
             return
-        self.deadline = self._context.deadlines.head
+        if self.deadline == inf:
+            self.deadline = self._context.deadlines.head
         self.rest_at = self._context.deadlines.rest
         if self._context.releaser is not None:
             self._context.releaser.on_new(self)
@@ -128,9 +129,7 @@ class FirstBytes:
     def begin_shutdown(self) -> None:
         """The server is stopping: the version of a request that is under way is still found out."""
         deadlines = self._context.deadlines
-        self.deadline = min(
-            self.deadline, deadlines.head if self._data else deadlines.of_idle_at_shutdown(self.deadline)
-        )
+        self.deadline = min(self.deadline, deadlines.head if self._data else deadlines.idle)
 
     def abort(self) -> None:
         """Closes the connection at once."""

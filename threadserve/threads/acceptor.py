@@ -141,7 +141,7 @@ class Acceptor:
             while ready := idle.take_ready():
                 self._hand_over_returned(ready)
             idle.close_overdue(now)
-        if self._balancer is not None and len(self.receivers) > 1:
+        if self._balancer is not None and self.receivers:
             self._balancer.look(self.receivers)
 
     def _take_returned(self, idle: IdleConnections) -> None:
@@ -171,7 +171,7 @@ class Acceptor:
         until = [self._paused_until] if self._paused_until else []
         if self._idle is not None and not self._stopped:
             until.append(self._idle.next_tick())
-            if self._balancer is not None and len(self.receivers) > 1:
+            if self._balancer is not None and self.receivers:
                 until.append(self._balancer.next_look)
         return min(timeout, max(0.0, min(until, default=inf) - time.monotonic()))
 

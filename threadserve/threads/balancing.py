@@ -6,7 +6,7 @@ credit; it touches no connection.
 
 import time
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, inf
 from typing import Protocol
 
 from threadserve.threads.distribution import HandOver, stalled
@@ -26,7 +26,11 @@ CREDIT = 500
 CROWDED = 0.5
 # A loop that is so much busier than the mean, in times and in shares of a processor, gives connections to the others.
 UNEVEN = 1.1
-UNEVEN_SHARE = 0.001
+UNEVEN_SHARE = 0.005
+# Where that does not help, for one connection alone may be too busy, it is tried again after pauses that double, up to
+# so many seconds.
+LONGEST_PAUSE = 16.0
+HELPED = 0.95
 
 
 class Balanced(Protocol):
@@ -108,6 +112,9 @@ class Balancer:
         self._active_until = 0.0
         self._stalled_until = 0.0
         self._requests = 0
+        self._uneven = inf
+        self._pause = TICK
+        self._even_at = 0.0
         self._watched: dict[Balanced, Watched] = {}
 
     def look(self, loops: Sequence[Balanced]) -> None:
@@ -165,18 +172,31 @@ class Balancer:
             for each in watched:
                 each.grant(round(CREDIT * max(0.0, 1 - each.share.waiting / CROWDED)), takes_busy=False)
         else:
-            self._even_out(watched)
+            self._even_out(watched, now)
 
-    def _even_out(self, watched: list[Watched]) -> None:
-        """Has loops that have too much give half of that away.
-
-        The busiest connections go first: they are the first to come to the end of a response.
-        """
+    def _even_out(self, watched: list[Watched], now: float) -> None:
+        """Has loops that have too much give half of that away, unless that has not helped lately."""
         mean = sum(each.share.running for each in watched) / len(watched)
         limit = max(UNEVEN * mean, mean + UNEVEN_SHARE)
+        most = max(each.share.running for each in watched)
+        is_due = most > limit and now >= self._even_at
         for each in watched:
-            share = each.share.running
-            excess = (share - mean) / share if share > limit else 0.0
-            each.grant(ceil(excess * each.loop.load_threadsafe()[1] / 2), takes_busy=True)
+            each.grant(surplus(each, mean) if is_due and each.share.running > limit else 0, takes_busy=True)
         if any(each.is_granted for each in watched):
             self.busier = [each.loop for each in watched if each.share.running > mean]
+            uneven, self._uneven = self._uneven, most / mean
+            self._pause = TICK if self._uneven < HELPED * uneven else min(2 * self._pause, LONGEST_PAUSE)
+            self._even_at = now + self._pause
+        elif most <= limit:
+            self._uneven, self._pause, self._even_at = inf, TICK, now
+
+
+def surplus(watched: Watched, mean: float) -> int:
+    """How many connections a loop gives away that runs for more than the mean share.
+
+    The busiest go first: they are the first to come to the end of a response. The only one goes nowhere, where it would
+    be as much.
+    """
+    connections = watched.loop.load_threadsafe()[1]
+    excess = (watched.share.running - mean) / watched.share.running
+    return ceil(excess * connections / 2) if connections > 1 else 0

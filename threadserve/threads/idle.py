@@ -58,12 +58,12 @@ class ReturnBox:
 class IdleConnections:
     """The connections that are idle, and in no loop.
 
-    They have `timeout_keep_alive` seconds between two requests, and for so many, `grace`, after the last the next may
-    be under way.
+    They have `timeout_keep_alive` seconds between two requests, `timeout_request_header` for the first, and for so
+    many, `grace`, after the last the next may be under way.
     """
 
-    def __init__(self, timeout_keep_alive: float, grace: float) -> None:
-        self._timeout_keep_alive = timeout_keep_alive
+    def __init__(self, timeout_keep_alive: float, timeout_request_header: float, grace: float) -> None:
+        self._timeouts = {True: timeout_keep_alive, False: timeout_request_header}
         self._grace = grace
         self._poll = select.epoll()
         self._connections: dict[int, Returned] = {}
@@ -96,8 +96,10 @@ class IdleConnections:
 
     def take_recent(self) -> list[Returned]:
         """Returns those whose next request may be under way, by their deadline: it counts from the last one."""
-        over = time.monotonic() - self._grace + self._timeout_keep_alive
-        recent = [connection for connection in self._connections.values() if connection.deadline > over]
+        since = time.monotonic() - self._grace
+        recent = [
+            each for each in self._connections.values() if each.deadline - self._timeouts[each.speaks_http1] > since
+        ]
         for connection in recent:
             self._forget(connection)
         return recent

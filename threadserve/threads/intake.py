@@ -53,6 +53,11 @@ class Intake:
         self._accepted += cast("list[Accepted]", self._handed.take_all())
         self._open_accepted()
 
+    def take_back(self, connection: Accepted) -> None:
+        """Opens a connection again that nobody else takes."""
+        self._accepted.append(connection)
+        self._open_accepted()
+
     async def stop_listening(self) -> None:
         """Closes the listeners, and opens what waited in them."""
         if self._queues:

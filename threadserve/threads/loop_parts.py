@@ -4,6 +4,7 @@ Runs on the loop's thread, once, except where a function says otherwise.
 """
 
 import importlib
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +56,8 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
         return connection
 
     def make_again(returned: Returned, addresses: Announced) -> Any:
-        if not returned.speaks_http1:
-            return make(addresses, None)
-        connection = H1Connection(context, http1, addresses)
+        connection = H1Connection(context, http1, addresses) if returned.speaks_http1 else make(addresses, None)
+        connection.deadline = context.deadlines.of_returned(returned.deadline - time.monotonic())
         if returned.is_busy:
             connection.busy_until = context.deadlines.now + serves.bounds.busy_seconds
         return connection

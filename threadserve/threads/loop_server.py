@@ -206,6 +206,8 @@ class LoopServer:
         make, make_again = serving.make_connection, serving.make_again
         opener = Opener(context.loop, context.registry, make, make_again, shared.config, self._tls())
         self._intake = intake = Intake(context.loop, opener, self.handed)
+        if context.releaser is not None:
+            context.releaser.take_back = intake.take_back
         self._context = context
         self._report(self, Phase.READY, None)
         # Once in a process.
@@ -286,7 +288,7 @@ class LoopServer:
             return
         context.ticker.stop()
         if context.releaser is not None:
-            context.releaser.close()
+            context.releaser.abandon()
         context.crossing.close()
         if self._intake is not None:
             self._intake.close()

@@ -37,7 +37,7 @@ class ThreadTimes:
             return Spent(0.0, 0.0)
         try:
             running, waiting = os.pread(self._descriptor, SIZE, 0).split()[:2]
-        except OSError:
+        except (OSError, ValueError):
             return Spent(0.0, 0.0)
         return Spent(int(running) / NANOSECONDS, int(waiting) / NANOSECONDS)
 
