@@ -48,5 +48,6 @@ cdef class Output:
     cdef write(self, list pieces, Py_ssize_t size)
     cdef _add(self, list pieces, Py_ssize_t size)
     cdef flush(self)
+    cdef write_eof(self)
     cdef close(self)
     cdef drop(self)

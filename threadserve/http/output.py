@@ -223,6 +223,14 @@ class Output:
         self.flush()
         self._transport.close()
 
+    def write_eof(self) -> None:
+        """Says that nothing more follows. Called when nothing is held, and not over TLS."""
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # The client has gone, of which the loop has not heard yet.
+            self._transport.abort()
+
     def abort(self) -> None:
         """Ends the connection at once: what it has sent is not what it should be."""
         self._transport.abort()

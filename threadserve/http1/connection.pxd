@@ -37,6 +37,7 @@ cdef class H1Connection(Stream):
     cdef public int closing
     cdef public double deadline
     cdef public double busy_until
+    cdef public bint has_spoken
     cdef public int reading
     cdef public double rest_at
 

@@ -62,6 +62,7 @@ class H1Connection(Stream):
         "busy_until",
         "closing",
         "deadline",
+        "has_spoken",
         "reading",
         "rest_at",
     )
@@ -92,6 +93,7 @@ class H1Connection(Stream):
         self.closing = OPEN
         self.deadline = self.rest_at = inf
         self.busy_until = -inf
+        self.has_spoken = False
 
     # Called by the event loop.
 
@@ -322,7 +324,7 @@ class H1Connection(Stream):
         """Takes up the request that has been waiting for its turn."""
         if self._exchange is None and self.closing == OPEN and not self.flow.write_paused:
             self._advance(cast("Reader", self._reader))
-            if self._at_eof and self._exchange is None:
+            if self._at_eof and not self._answer_last():
                 self._output.close()
 
     # Called by the exchange: see `Stream`.
@@ -462,7 +464,7 @@ class H1Connection(Stream):
         if self._at_eof:
             self._output.close()
         elif self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+            self._output.write_eof()
 
     def _end_lingering(self) -> None:
         """The client has had its time. Only over TLS, which has no half-close, it has not yet been told of the end."""
@@ -513,8 +515,8 @@ class H1Connection(Stream):
             return False
         self._output.flush()
         releaser = self._context.releaser
-        speaks_http1 = self._reader is not None
-        if releaser is None or not releaser.release(self._transport, self.peer, self.deadline, speaks_http1):
+        has_spoken = self.has_spoken or self._reader is not None
+        if releaser is None or not releaser.release(self._transport, self.peer, self.deadline, has_spoken):
             return False
         self.closing = RELEASED
         self.deadline = self.rest_at = inf

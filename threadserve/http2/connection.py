@@ -311,7 +311,7 @@ class H2Connection:
         if not self._transport.can_write_eof():
             self._output.close()
         elif not self._transport.is_closing():
-            self._transport.write_eof()
+            self._output.write_eof()
 
     def _send_ping(self) -> None:
         self._ping = os.urandom(PING_SIZE)

@@ -56,10 +56,14 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
         return connection
 
     def make_again(returned: Returned, addresses: Announced) -> Any:
-        connection = H1Connection(context, http1, addresses) if returned.speaks_http1 else make(addresses, None)
-        connection.deadline = context.deadlines.of_returned(returned.deadline - time.monotonic())
-        if returned.is_busy:
-            connection.busy_until = context.deadlines.now + serves.bounds.busy_seconds
+        left = returned.deadline - time.monotonic()
+        if not returned.speaks_http1:
+            connection = make(addresses, None)
+        else:
+            connection = H1Connection(context, http1, addresses)
+            connection.has_spoken = True
+            connection.busy_until = context.deadlines.now + serves.bounds.busy_seconds * returned.is_busy
+        connection.deadline = context.deadlines.of_returned(left)
         return connection
 
     make: MakeConnection = make_http1
