@@ -23,6 +23,7 @@ from support.waiting import DEADLINE
 
 from threadserve import Config
 from threadserve.http.bounds import Bounds
+from threadserve.http.releasing import Leaving
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.start_ups import StartUps
 from threadserve.listening.accepted import Accepted, Returned
@@ -120,10 +121,14 @@ class SteppedLoop:
         context = self.server._context
         if context is None:
             return []
-        opening = [each for each in context.registry.opening if isinstance(each, Opening)]
-        leaving = context.releaser._leaving if context.releaser is not None else ()
-        found = [each._accepted.peername for each in opening if not each._is_over]
-        return found + [each.returned.peername for each in leaving]
+        opening = list(context.registry.opening)
+        # What is compiled does not tell.
+        waiting = [each for each in opening if isinstance(each, Opening) and not getattr(each, "_is_over", True)]
+        found = [each._accepted.peername for each in waiting]
+        if not self.is_dead:
+            # A dead one has given them back.
+            found += [each.returned.peername for each in opening if isinstance(each, Leaving)]
+        return found
 
 
 def address_of(connection: Any) -> Any:

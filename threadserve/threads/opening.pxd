@@ -3,9 +3,9 @@ import cython
 
 @cython.final
 cdef class Opening:
-    cdef object _accepted
+    cdef readonly object _accepted
     cdef object _coroutine
-    cdef bint _is_over
+    cdef readonly bint _is_over
     cdef object _make
     cdef object _registry
     cdef object _waiter
