@@ -110,7 +110,7 @@ class Serving:
         watches = config.release_idle and self._certificates is None and CAN_WATCH
         timeouts = config.timeout_keep_alive, config.timeout_request_header
         idle = IdleConnections(*timeouts, bounds.idle_grace_seconds) if watches else None
-        balancer = Balancer() if config.distribute == "least-busy" and thread_count > 1 else None
+        balancer = Balancer() if watches and config.distribute == "least-busy" and thread_count > 1 else None
         self._acceptor = Acceptor(chooser(config.distribute), idle, balancer)
         shared = Shared(
             config,
