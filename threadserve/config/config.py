@@ -17,6 +17,7 @@ from threadserve.config.groups.application import Application
 from threadserve.config.groups.headers import Headers
 from threadserve.config.groups.limits import Limits
 from threadserve.config.groups.log import Log
+from threadserve.config.groups.operations import Operations
 from threadserve.config.groups.processes import Processes
 from threadserve.config.groups.proxies import Proxies
 from threadserve.config.groups.serving import Serving
@@ -26,7 +27,9 @@ from threadserve.config.groups.wsgi import WSGI
 from threadserve.config.programs import ForPrograms
 from threadserve.errors import ConfigError
 
-GROUPS: tuple[Any, ...] = (Serving, Application, Processes, WSGI, WebSockets, TLS, Proxies, Limits, Headers, Log)
+GROUPS: tuple[Any, ...] = (
+    Serving, Application, Processes, WSGI, WebSockets, TLS, Proxies, Limits, Headers, Log, Operations
+)  # fmt: skip
 
 # Where the address comes from; only one of them can be meant.
 ADDRESSES = ("uds", "fd", "bind")
@@ -34,7 +37,9 @@ NOT_SET: tuple[Any, ...] = (None, (), [])
 
 
 @dataclass(eq=False)
-class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Application, Serving, ForPrograms):
+class Config(
+    Operations, Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Application, Serving, ForPrograms
+):
     """What to serve, where and how. Names, defaults and meanings are Uvicorn's wherever Uvicorn has them.
 
     `app` is the application as module:attribute or the object itself, `log_config` may also be a
@@ -93,6 +98,11 @@ class Config(Log, Headers, Limits, Proxies, TLS, WebSockets, WSGI, Processes, Ap
         if self.http == "h11" and self.h11_max_incomplete_event_size is not None:
             return min(self.limit_request_header_size, self.h11_max_incomplete_event_size)
         return self.limit_request_header_size
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether each request is counted, and its times are taken."""
+        return self.admin_bind is not None or self.log_slow_requests is not None
 
     @property
     def is_ssl(self) -> bool:

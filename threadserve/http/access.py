@@ -3,7 +3,7 @@
 Called on the loop's thread, when the request is at its end; keeps nothing.
 """
 
-from time import perf_counter, time
+from time import time
 from typing import Any
 
 from threadserve.http.fields import values_of
@@ -11,6 +11,7 @@ from threadserve.http.peer import Peer, label_of
 from threadserve.http.scope import target_of
 from threadserve.logging.access_format import AccessFacts, AccessFormat
 from threadserve.logging.access_log import Entry
+from threadserve.proxies.request_start import FIELD, waited
 from threadserve.types import Headers
 
 
@@ -24,13 +25,18 @@ def facts_of(
     scope: dict[str, Any],
     status: int,
     bytes_sent: int,
-    began: float,
+    times: tuple[float, float, float | None],
+    thread: int,
     format: AccessFormat,
     response_fields: Headers,
     environ: tuple[bytes | None, ...],
 ) -> AccessFacts:
-    """For a line by a format, of a request that `began` at this time of `perf_counter`."""
+    """For a line by a format, of a request that has taken the first of the `times` on a loop's `thread`.
+
+    The others are how long it was until the first byte of its response, and for how long it had waited in proxies.
+    """
     client = scope["client"]
+    seconds, first_byte, queued = times
     return AccessFacts(
         label_of(client),
         client[0] if client else "",
@@ -41,9 +47,20 @@ def facts_of(
         scope["scheme"],
         status,
         bytes_sent,
-        perf_counter() - began,
+        seconds,
         time(),
         values_of(format.request_names, scope["headers"]),
         values_of(format.response_names, response_fields),
         environ,
+        first_byte,
+        queued,
+        thread,
     )
+
+
+def queue_seconds(headers: Headers, seconds: float) -> float | None:
+    """For how long a request had waited when its head was here, so many seconds ago, by what a proxy says of it."""
+    for name, value in headers:
+        if name == FIELD:
+            return waited(value, time() - seconds)
+    return None

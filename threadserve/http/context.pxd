@@ -6,6 +6,7 @@ from threadserve.http.registry cimport Registry
 from threadserve.http.releasing cimport Releaser
 from threadserve.http.scope cimport ScopeMaker
 from threadserve.http.ticker cimport Ticker
+from threadserve.metrics.loop_metrics cimport LoopMetrics
 
 
 @cython.final
@@ -18,6 +19,7 @@ cdef class LoopContext:
     cdef public object crossing
     cdef public Deadlines deadlines
     cdef public object loop
+    cdef public LoopMetrics metrics
     cdef public Outbox outbox
     cdef public bint pathsend
     cdef public object post_threadsafe
@@ -26,5 +28,6 @@ cdef class LoopContext:
     cdef public ScopeMaker scopes
     cdef public object sent
     cdef public object start_task
+    cdef public int thread
     cdef public Ticker ticker
     cdef public object trusted_proxies

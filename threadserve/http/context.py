@@ -24,6 +24,7 @@ from threadserve.http.scope import ScopeMaker
 from threadserve.http.sent import Sent
 from threadserve.http.ticker import Ticker
 from threadserve.logging.access_log import AccessLog
+from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts, believed_fields
 from threadserve.types import ASGIApp
 
@@ -36,7 +37,7 @@ class Serves:
     """What a loop serves, and how much at once.
 
     `post_threadsafe` has a call made on the loop, for any thread. `give_back_threadsafe` gives the acceptor connections
-    that are idle; without it they stay.
+    that are idle; without it they stay. Without `metrics` nothing is measured. `thread` is the loop's number.
     """
 
     config: Config
@@ -47,6 +48,8 @@ class Serves:
     post_threadsafe: Callable[..., object]
     bounds: Bounds
     give_back_threadsafe: GiveBack | None = None
+    metrics: LoopMetrics | None = None
+    thread: int = 1
 
 
 class LoopContext:
@@ -67,6 +70,7 @@ class LoopContext:
         "crossing",
         "deadlines",
         "loop",
+        "metrics",
         "outbox",
         "pathsend",
         "post_threadsafe",
@@ -75,6 +79,7 @@ class LoopContext:
         "scopes",
         "sent",
         "start_task",
+        "thread",
         "ticker",
         "trusted_proxies",
     )
@@ -85,7 +90,9 @@ class LoopContext:
         config = serves.config
         self.loop = asyncio.get_running_loop()
         self.bounds = serves.bounds
-        self.outbox = Outbox(self.loop, self.bounds)
+        self.metrics = serves.metrics
+        self.thread = serves.thread
+        self.outbox = Outbox(self.loop, self.bounds, self.metrics)
         self.post_threadsafe = serves.post_threadsafe
         self.access_log = serves.access_log
         self.pathsend = config.pathsend

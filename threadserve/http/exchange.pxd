@@ -4,7 +4,9 @@ from threadserve.http.access cimport entry_of
 from threadserve.http.context cimport LoopContext
 from threadserve.http.head cimport RequestHead, ResponseHead
 from threadserve.http.request_body cimport RequestBody
+from threadserve.http.peer cimport Peer
 from threadserve.http.stream cimport Stream
+from threadserve.metrics.loop_metrics cimport LoopMetrics
 
 cdef int BODY_EXPECTED, BODY_COMPLETE, DISCARDING, DISCONNECTED
 cdef int NOT_STARTED, HEAD_HELD, HEAD_SENT, BODY, TRAILERS, COMPLETE, ABORTED
@@ -27,6 +29,7 @@ cdef class Exchange:
     cdef public int status
     cdef public long long bytes_sent
     cdef public double began
+    cdef public double first_byte_at
     cdef public bint is_cut_off
     cdef public bint is_logged
     cdef public int listening
@@ -58,4 +61,5 @@ cdef class Exchange:
     cpdef bint send_late_head(self) except -1
     cpdef on_return(self)
     cpdef fail(self)
+    cpdef measure(self)
     cpdef log_access(self)

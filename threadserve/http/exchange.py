@@ -12,13 +12,13 @@ from time import perf_counter
 from typing import Any, BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
-from threadserve.http.access import entry_of, facts_of
+from threadserve.http.access import entry_of, facts_of, queue_seconds
 from threadserve.http.context import LoopContext
 from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_body
 from threadserve.http.files import open_regular
 from threadserve.http.head import HTTP_1_0, RequestHead, ResponseHead
 from threadserve.http.request_body import RequestBody
-from threadserve.http.scope import target_of
+from threadserve.http.scope import path_of, target_of
 from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT
 from threadserve.http.states import (
     ABORTED,
@@ -34,6 +34,7 @@ from threadserve.http.states import (
     TRAILERS,
 )
 from threadserve.http.stream import Stream
+from threadserve.metrics.states import RunningCall
 from threadserve.types import Message, Send
 
 logger = logging.getLogger("threadserve.error")
@@ -88,6 +89,7 @@ class Exchange:
         "bytes_sent",
         "context",
         "environ",
+        "first_byte_at",
         "head",
         "is_cut_off",
         "is_logged",
@@ -122,6 +124,8 @@ class Exchange:
         self.status = 0
         self.bytes_sent = 0
         self.began = perf_counter()
+        # Of a response that is sent at once, the end is its first byte.
+        self.first_byte_at = 0.0
         self.listening = 0
         self.is_cut_off = False
         self.is_logged = True
@@ -333,6 +337,8 @@ class Exchange:
                 self._count(size, more)
             self.bytes_sent += size
         if self.response_state == HEAD_HELD:
+            if more:
+                self.first_byte_at = perf_counter()
             self.stream.start_response(body, more)
         else:
             self.stream.send_body(body, more)
@@ -353,6 +359,8 @@ class Exchange:
 
     def _complete(self) -> None:
         self.response_state = COMPLETE
+        if self.context.metrics is not None:
+            self.measure()
         if self.context.access_log is not None:
             self.log_access()
         self.stream.end_response()
@@ -367,6 +375,7 @@ class Exchange:
         if self.response_state != HEAD_HELD:
             return False
         if self._is_late:
+            self.first_byte_at = perf_counter()
             self.stream.start_response(b"", True)
             self.response_state = HEAD_SENT
         self._is_late = True
@@ -454,6 +463,8 @@ class Exchange:
         self._trails = False
         # From here on another response cannot take its place.
         self.response_state = BODY
+        if not self.first_byte_at:
+            self.first_byte_at = perf_counter()
         await self.stream.send_file(file, offset, size)
         self._complete()
 
@@ -494,14 +505,36 @@ class Exchange:
         if self.response_state != COMPLETE:
             if self.can_still_answer() or not self.status:
                 self.status = NO_RESPONSE
+            self.measure()
             self.log_access()
         self.disconnect(gone=True)
 
     # What is told of it.
 
+    def running(self) -> RunningCall:
+        """What it is, and for how long it has gone on. May be called on any thread."""
+        return RunningCall(f"{self.head.method} {path_of(self.scope)}", perf_counter() - self.began)
+
     def described(self) -> str:
         """What the log calls it: by its method and target, and for how long it has gone on."""
         return f"{self.head.method} {target_of(self.scope)} ({perf_counter() - self.began:.0f} s)"
+
+    def measure(self) -> None:
+        """Counts it, which is at its end, and notes it if it was slow."""
+        metrics = self.context.metrics
+        if metrics is None or not self.is_logged:
+            return
+        now = perf_counter()
+        seconds = now - self.began
+        first_byte = (self.first_byte_at or now) - self.began
+        metrics.on_response(self.status, seconds, first_byte)
+        if self.stream.peer.is_trusted:
+            queued = queue_seconds(self.head.headers, seconds)
+            if queued is not None:
+                metrics.queue_time.add(queued)
+        if seconds >= metrics.slow_seconds:
+            target = target_of(self.scope)
+            metrics.on_slow(f"{self.head.method} {target}", self.head.version, self.status, seconds, first_byte)
 
     def log_access(self) -> None:
         """Has the access log tell of it, which is at its end."""
@@ -513,4 +546,10 @@ class Exchange:
             log.add(entry_of(self.scope, self.stream.peer, self.status))
             return
         fields = self.stream.response_fields() if format.response_names and self.status != NO_RESPONSE else []
-        log.add(facts_of(self.scope, self.status, self.bytes_sent, self.began, format, fields, self.environ))
+        seconds = perf_counter() - self.began
+        first_byte = self.first_byte_at - self.began if self.first_byte_at else seconds
+        is_queued = format.wants_queue_time and self.stream.peer.is_trusted
+        queued = queue_seconds(self.head.headers, seconds) if is_queued else None
+        times = seconds, first_byte, queued
+        scope, thread = self.scope, self.context.thread
+        log.add(facts_of(scope, self.status, self.bytes_sent, times, thread, format, fields, self.environ))

@@ -1,5 +1,7 @@
 import cython
 
+from threadserve.metrics.loop_metrics cimport LoopMetrics
+
 cdef double inf
 cdef int FEW, LOOK_EVERY
 cdef Py_ssize_t HOLD_BYTES, PIECE
@@ -21,6 +23,7 @@ cdef class Outbox:
     cdef int _until_look
     cdef bint _watches
     cdef object clock
+    cdef readonly LoopMetrics metrics
 
     cdef post(self, Output output)
     cdef _hold_for_others(self, Output output)
@@ -45,6 +48,7 @@ cdef class Output:
 
     cdef hold(self, list pieces, Py_ssize_t size, bint more)
     cdef bint _comes_quickly(self) except -1
+    cpdef count(self, Py_ssize_t size)
     cdef write(self, list pieces, Py_ssize_t size)
     cdef _add(self, list pieces, Py_ssize_t size)
     cdef flush(self)

@@ -8,6 +8,7 @@ import asyncio
 from math import inf
 
 from threadserve.http.bounds import Bounds
+from threadserve.metrics.loop_metrics import LoopMetrics
 
 # How many bytes may wait for others that leave with them. What is larger is not copied to join it with what goes before
 # and behind it.
@@ -44,10 +45,12 @@ class Outbox:
         "_watches",
         "clock",
         "hold_seconds",
+        "metrics",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, bounds: Bounds) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, bounds: Bounds, metrics: LoopMetrics | None = None) -> None:
         self._loop = loop
+        self.metrics = metrics
         self.clock = bounds.clock
         self.hold_seconds = bounds.hold_seconds
         self._blocked_seconds = bounds.blocked_seconds
@@ -206,17 +209,26 @@ class Output:
             data = b"".join(pieces)
             if data:
                 self._send(data)
+                self.count(len(data))
         elif self._in_pieces:
             self.write_in_pieces(b"".join(pieces))
         elif not self._transport.is_closing():
             # Of a connection that is lost, asyncio of 3.12 and later would watch the file descriptor, which another
             # has by then; and over an empty piece at the end it would write for ever.
             self._transport.writelines([piece for piece in pieces if piece])
+            self.count(sum(map(len, pieces)))
 
     def write_in_pieces(self, data: bytes) -> None:
         """Writes bytes to a transport that notices only at the next write that its client does not take them."""
         for position in range(0, len(data), PIECE):
             self._transport.write(data[position : position + PIECE])
+        self.count(len(data))
+
+    def count(self, size: int) -> None:
+        """So many bytes have been given to the transport."""
+        metrics = self._outbox.metrics
+        if metrics is not None:
+            metrics.sent += size
 
     def close(self) -> None:
         """Closes the transport behind what is held."""

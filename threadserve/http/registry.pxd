@@ -9,7 +9,6 @@ cdef class Registry:
     cdef public set opening
     # Aligned machine words that this thread alone writes: any other may read them.
     cdef public long long requests
-    cdef public bint starting
     cdef public bint is_draining
     cdef public object drained
 

@@ -1,7 +1,7 @@
 """The connections of a loop, and the calls of its application that are in flight.
 
-Made, read and written by the loop's thread alone, except for the sizes of its sets, `requests` and `starting`, which
-any thread may read. It owns no connection and no call: it knows of them, and tells them when the server stops.
+Made, read and written by the loop's thread alone, except that any thread may read `requests`, and its sets in one step:
+their size, or a copy. It owns no connection and no call: it knows of them, and tells them when the server stops.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ class Connection(Protocol):
 
 
 class Registry:
-    """What a loop serves. A call is in `calls` from the time when it has to wait for something."""
+    """What a loop serves: `connections`, those that are `opening`, and `calls` of its application."""
 
-    __slots__ = ("_limit", "calls", "connections", "drained", "is_draining", "opening", "requests", "starting")
+    __slots__ = ("_limit", "calls", "connections", "drained", "is_draining", "opening", "requests")
 
     def __init__(self, limit: ConcurrencyLimit | None) -> None:
         self._limit = limit
@@ -48,8 +48,6 @@ class Registry:
         self.calls: set[Any] = set()
         self.opening: set[Any] = set()
         self.requests = 0
-        # Whether an application is being called this moment, whose call joins the others only when it has to wait.
-        self.starting = False
         self.is_draining = False
         self.drained = asyncio.Event()
 

@@ -54,13 +54,11 @@ class ASGIRunner:
 
     def start(self, call: AppCall) -> None:
         """Has the application called, at once where Python can."""
-        registry = self._registry
-        registry.starting = True
+        # Before it is called: it may block the loop, and others are to see where.
+        self._registry.calls.add(call)
         task = self._start_task(self._run(call))
-        registry.starting = False
         if not task.done():
             call.task = task
-            registry.calls.add(call)
 
     async def _run(self, call: AppCall) -> None:
         try:

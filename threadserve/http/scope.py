@@ -62,9 +62,15 @@ class ScopeMaker:
         }
 
 
+def path_of(scope: dict[str, Any]) -> str:
+    """The path of a scope's request, as a log shows it: without the query, which may have secrets."""
+    path: str = scope["raw_path"].decode("ascii", "backslashreplace")
+    return path
+
+
 def target_of(scope: dict[str, Any]) -> str:
     """The target of a scope's request, as a log shows it."""
-    target: str = scope["raw_path"].decode("ascii", "backslashreplace")
+    target = path_of(scope)
     if scope["query_string"]:
         target += "?" + scope["query_string"].decode("ascii", "backslashreplace")
     return target

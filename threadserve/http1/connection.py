@@ -115,6 +115,9 @@ class H1Connection(Stream):
         """Bytes have arrived."""
         if self.closing != OPEN:
             return
+        metrics = self._context.metrics
+        if metrics is not None:
+            metrics.received += len(data)
         reader = self._reader
         if reader is None:
             reader = self._begin_reading()
@@ -299,6 +302,8 @@ class H1Connection(Stream):
     def _refuse(self, error: HTTPError, level: int = logging.WARNING) -> None:
         """Answers a request that cannot be served, where an answer is still possible, and ends the connection."""
         logger.log(level, "Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
+        if self._context.metrics is not None:
+            self._context.metrics.on_refusal(error.status)
         exchange = self._exchange
         if exchange is None or exchange.can_still_answer():
             self._output.write([self._writer.refusal(error)], 0)
@@ -372,6 +377,9 @@ class H1Connection(Stream):
         if size and writer.sends_body():
             write = self._output.write_in_pieces
             await send_file(self._context.loop, self._transport, self.flow, write, file, offset, size)
+            if self._transport.can_write_eof():
+                # Else it was written, and counted, piece by piece.
+                self._output.count(size)
         self._output.write([writer.after_file(size)], 0)
 
     def send_trailers(self, fields: Iterable[Any], more: bool) -> None:

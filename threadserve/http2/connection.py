@@ -121,6 +121,8 @@ class H2Connection:
         if self.closing == LINGERING or self.closing == CLOSED:
             return
         self._has_heard = True
+        if self._context.metrics is not None:
+            self._context.metrics.received += len(data)
         self._reader.feed(data)
         if not self._is_held:
             self._advance()

@@ -175,6 +175,8 @@ class Streams(StreamOwner):
     def _answer(self, stream: H2Stream, has_body: bool, error: HTTPError) -> None:
         """Answers a request that cannot be served."""
         logger.warning("Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
+        if self._context.metrics is not None:
+            self._context.metrics.on_refusal(error.status)
         stream.request_has_ended = not has_body
         self.open[stream.id] = stream
         stream.prepare_response(error.status, [TEXT, *error.fields])

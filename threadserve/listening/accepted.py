@@ -13,10 +13,11 @@ from threadserve.types import Address, LocalAddress
 class Accepted(socket.socket):
     """A connection that was accepted, and that nothing has been set on.
 
-    `peername` is its client's address and `sockname` the server's, or None where accepting does not tell that one.
+    `peername` is its client's address and `sockname` the server's, or None where accepting does not tell that one. It
+    was accepted at `accepted_at`, in the seconds of `time.monotonic`.
     """
 
-    __slots__ = ("peername", "sockname")
+    __slots__ = ("accepted_at", "peername", "sockname")
 
     # Those of the C type. A frame of Python's and an enum's member for each look, or for the end, would together cost
     # a third of what opening the connection does.
@@ -25,8 +26,9 @@ class Accepted(socket.socket):
     detach = socket.SocketType.detach
 
     # What is known of it, without being asked of the system.
-    TOLD: ClassVar[tuple[str, ...]] = ("peername", "sockname")
+    TOLD: ClassVar[tuple[str, ...]] = ("accepted_at", "peername", "sockname")
 
+    accepted_at: float
     peername: object
     sockname: object
 
@@ -48,7 +50,8 @@ class Returned(Accepted):
 
     __slots__ = ("deadline", "is_busy", "since", "speaks_http1")
 
-    TOLD = (*Accepted.TOLD, *__slots__)
+    # When it was accepted is past interest.
+    TOLD = ("peername", "sockname", *__slots__)
 
     peername: Address | None
     sockname: LocalAddress | None

@@ -3,8 +3,8 @@
 A format is made when a loop or the writer starts, and belongs to the thread that made it; it is never written
 afterwards. A loop asks it which header fields to keep, the writer for lines. It never touches a request.
 
-A format is a text with Gunicorn's atoms, such as `%(h)s`, or `json`. What comes from clients is escaped as Apache does
-it, so that it can neither end a line or a quoted value nor forge another: `\\xNN`, `\\"` and `\\\\`.
+A format is a text with Gunicorn's atoms, such as `%(h)s`, and three more, or `json`. What comes from clients is escaped
+as Apache does it, so that it can neither end a line or a quoted value nor forge another: `\\xNN`, `\\"` and `\\\\`.
 """
 
 import base64
@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol, cast
 
 JSON = "json"
 NOTHING = "-"
+QUEUE_TIME = "Q"
 
 TOKEN = re.compile(r"%(?:%|\((?P<name>[^()]*)\)(?P<style>[-#0 +]*\d{0,3}(?:\.\d{1,3})?[a-z])|)")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -32,8 +33,10 @@ class AccessFacts(NamedTuple):
 
     `label` is the client as the log names it and `host` its address, both "" where it has none. `sent` counts the bytes
     of the response's body, without its framing. `seconds` is the time from the request's head to the last byte of the
-    response, which was at `ended`, in seconds of the epoch. The last three are the values of what the format named: of
+    response, which was at `ended`, in seconds of the epoch. The next three are the values of what the format named: of
     header fields, and of variables of a WSGI application's environ, or nothing where there is no such environ.
+    `first_byte` is the time from the head to the first byte of the response, and `queued` how long the request had
+    waited in proxies before, if that is known; `thread` is the number of the loop.
     """
 
     label: str
@@ -50,6 +53,9 @@ class AccessFacts(NamedTuple):
     request_fields: tuple[bytes | None, ...]
     response_fields: tuple[bytes | None, ...]
     environ: tuple[bytes | None, ...] = ()
+    first_byte: float = 0.0
+    queued: float | None = None
+    thread: int = 1
 
     @property
     def target(self) -> bytes:
@@ -60,12 +66,14 @@ class AccessFacts(NamedTuple):
 class AccessFormat(Protocol):
     """How a line of the access log is made. The names of the header fields that it needs are in lower case.
 
-    `environ_names` are variables of a WSGI application's environ, in any case.
+    `environ_names` are variables of a WSGI application's environ, in any case. `wants_queue_time` says whether it tells
+    how long requests have waited in proxies.
     """
 
     request_names: list[bytes]
     response_names: list[bytes]
     environ_names: list[str]
+    wants_queue_time: bool
 
     def line(self, facts: AccessFacts) -> str:
         """The line for one request, without its newline."""
@@ -111,6 +119,7 @@ class AtomFormat:
         self.request_names: list[bytes] = []
         self.response_names: list[bytes] = []
         self.environ_names: list[str] = []
+        self.wants_queue_time = any(token["name"] == QUEUE_TIME for token in TOKEN.finditer(text))
         self._readers = [self._reader(token["name"]) for token in TOKEN.finditer(text) if token["name"]]
         self._text = TOKEN.sub(lambda token: f"%{token['style']}" if token["name"] else token[0], text)
 
@@ -156,6 +165,7 @@ class JsonFormat:
         self.request_names = [b"authorization", b"host", b"referer", b"user-agent"]
         self.response_names: list[bytes] = []
         self.environ_names: list[str] = []
+        self.wants_queue_time = True
 
     def line(self, facts: AccessFacts) -> str:
         """The line for one request, without its newline."""
@@ -174,9 +184,12 @@ class JsonFormat:
                 "status": facts.status,
                 "bytes": facts.sent,
                 "duration": round(facts.seconds, 6),
+                "first_byte": round(facts.first_byte, 6),
+                "queued": round(facts.queued, 6) if facts.queued is not None else None,
                 "referer": readable(referer),
                 "user_agent": readable(user_agent),
                 "pid": os.getpid(),
+                "thread": facts.thread,
             }
         )
 
@@ -255,6 +268,8 @@ TEXTS: dict[str, Callable[[AccessFacts], str | bytes]] = {
     "b": lambda facts: str(facts.sent or NOTHING),
     "L": lambda facts: f"{facts.seconds:.6f}",
     "p": lambda facts: f"<{os.getpid()}>",
+    "F": lambda facts: f"{facts.first_byte:.6f}",
+    QUEUE_TIME: lambda facts: f"{facts.queued:.6f}" if facts.queued is not None else NOTHING,
 }
 NUMBERS: dict[str, Callable[[AccessFacts], int]] = {
     "s": lambda facts: facts.status,
@@ -262,6 +277,7 @@ NUMBERS: dict[str, Callable[[AccessFacts], int]] = {
     "T": lambda facts: int(facts.seconds),
     "M": lambda facts: int(facts.seconds * 1_000),
     "D": lambda facts: int(facts.seconds * 1_000_000),
+    "N": lambda facts: facts.thread,
 }
 SHORT = {"f": "{referer}i", "a": "{user-agent}i"}
 ATOMS = (*TEXTS, *NUMBERS, *SHORT, "u")

@@ -53,14 +53,17 @@ class Exhausted(Exception):
 class ExhaustionLog:
     """Reports once that no connections can be accepted, however often that is tried in vain.
 
-    It is reported again when it happens after `EPISODE_GAP` seconds without it. Belongs to the thread that accepts.
+    It is reported again when it happens after `EPISODE_GAP` seconds without it. Belongs to the thread that accepts; any
+    other may read `count`, how often it has failed.
     """
 
     def __init__(self) -> None:
+        self.count = 0
         self._last = -EPISODE_GAP
 
     def report(self, error: Exhausted) -> None:
         """Accepting has failed."""
+        self.count += 1
         now = time.monotonic()
         if now - self._last >= EPISODE_GAP:
             logger.error("Cannot accept connections: %s. Trying again every %s.", error, counted(PAUSE, "second"))
@@ -84,6 +87,7 @@ class AcceptQueue:
         Raises `Exhausted` when there is none left to accept with; what was accepted before that is returned first.
         """
         accepted: list[Accepted] = []
+        now = time.monotonic()
         for _ in range(self._batch):
             try:
                 descriptor, peername = self._accept()
@@ -97,6 +101,7 @@ class AcceptQueue:
                 # The client gave up while it waited: the next one may still be there.
                 continue
             connection = Accepted(*self._kind, descriptor)
+            connection.accepted_at = now
             connection.peername = peername
             connection.sockname = self._sockname
             accepted.append(connection)

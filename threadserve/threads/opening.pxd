@@ -1,5 +1,7 @@
 import cython
 
+from threadserve.metrics.loop_metrics cimport LoopMetrics
+
 
 @cython.final
 cdef class Opening:
@@ -22,6 +24,7 @@ cdef class Opener:
     cdef object _loop
     cdef object _make_again
     cdef object _make_connection
+    cdef LoopMetrics _metrics
     cdef object _registry
     cdef dict _servers
     cdef object _timeout_proxy_header

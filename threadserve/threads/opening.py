@@ -8,6 +8,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -16,6 +17,7 @@ from threadserve.config import Config
 from threadserve.http.peer import address_of, label_of, local_address_of
 from threadserve.listening.accepted import Accepted, Returned
 from threadserve.logging.wording import counted
+from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts
 from threadserve.proxies.protocol import Announced, ProxyHeaderError, parse_proxy_header
 from threadserve.tls.certificates import LoopTls
@@ -127,6 +129,7 @@ class Opener:
         "_loop",
         "_make_again",
         "_make_connection",
+        "_metrics",
         "_registry",
         "_servers",
         "_timeout_proxy_header",
@@ -144,8 +147,10 @@ class Opener:
         make_again: MakeAgain,
         config: Config,
         tls: LoopTls | None,
+        metrics: LoopMetrics | None = None,
     ) -> None:
         self.tls = tls
+        self._metrics = metrics
         self._loop = loop
         self._registry = registry
         self._make_connection = make_connection
@@ -162,6 +167,9 @@ class Opener:
         """Has these connections served, and takes each out when that begins."""
         while accepted:
             connection = accepted.popleft()
+            if self._metrics is not None and not isinstance(connection, Returned):
+                self._metrics.accepted += 1
+                self._metrics.accept_to_app.add(time.monotonic() - connection.accepted_at)
             if isinstance(connection, Returned) or (self.tls is None and self._trusted is None):
                 self._open_at_once(connection)
             else:
@@ -263,12 +271,16 @@ class Opener:
             # The client is gone already, or its handshake has failed.
             if tls is not None:
                 log_failed_handshake(client_of(accepted), error)
+                if self._metrics is not None:
+                    self._metrics.tls_failures += 1
             accepted.close()
             return None
         except asyncio.CancelledError:
             # uvloop closes the transport without another word to the protocol, which may be serving by now.
             protocol.connection_lost(None)
             raise
+        if tls is not None and self._metrics is not None:
+            self._metrics.tls_handshakes += 1
         return transport
 
     async def _read_announcement(self, accepted: Accepted, trusted: TrustedHosts) -> Announced | None:

@@ -11,6 +11,7 @@ cdef double inf
 @cython.final
 cdef class WebSocketConnection:
     cdef LoopContext _context
+    cdef bint _counts_bytes
     cdef int _phase
     cdef bytes _ping
     cdef object _pong_due

@@ -8,12 +8,13 @@ import asyncio
 import os
 from collections.abc import Callable
 from math import inf
-from typing import Protocol
+from typing import Protocol, cast
 
 from wsproto.frame_protocol import ParseFailed
 
 from threadserve.http.context import LoopContext
 from threadserve.http.flow import FlowControl
+from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.types import Message
 from threadserve.websocket.closing import ABNORMAL, INTERNAL_ERROR, LOCAL_CODES, SERVICE_RESTART
 from threadserve.websocket.codec import frame_head, server_frame
@@ -47,6 +48,7 @@ class WebSocketConnection:
 
     __slots__ = (
         "_context",
+        "_counts_bytes",
         "_phase",
         "_ping",
         "_pong_due",
@@ -66,10 +68,13 @@ class WebSocketConnection:
     transport: asyncio.Transport
     write: Callable[[bytes | bytearray], None]
 
-    def __init__(self, session: Session, context: LoopContext, settings: WebSocketSettings) -> None:
+    def __init__(
+        self, session: Session, context: LoopContext, settings: WebSocketSettings, *, counts_bytes: bool
+    ) -> None:
         self._reader = FrameReader(settings.max_size, settings.unmask)
         self.deflate: BoundedDeflate | None = None
         self._context = context
+        self._counts_bytes = counts_bytes and context.metrics is not None
         self._queue_limit = settings.max_queue
         self._session: Session | None = session
         self._phase = OPEN
@@ -82,11 +87,19 @@ class WebSocketConnection:
         """Gets what carries the bytes, and what is known of how the client takes them."""
         self.transport = transport
         self.flow = flow
-        self.write = transport.write
+        self.write = self._write_counted if self._counts_bytes else transport.write
+
+    def _write_counted(self, data: bytes | bytearray) -> None:
+        cast("LoopMetrics", self._context.metrics).sent += len(data)
+        self.transport.write(data)
 
     def open(self, deflate: BoundedDeflate | None, rest: bytes) -> None:
         """Frames follow, compressed where there is `deflate`; `rest` has arrived already."""
         self._context.registry.connections.add(self)
+        metrics = self._context.metrics
+        if metrics is not None:
+            metrics.websockets += 1
+            metrics.websockets_open += 1
         if deflate is not None:
             self.deflate = deflate
             self._reader.allow_deflate(deflate)
@@ -102,6 +115,8 @@ class WebSocketConnection:
         """Bytes have arrived: whole frames are taken up, and the rest is kept."""
         if self._phase == ENDED:
             return
+        if self._counts_bytes:
+            cast("LoopMetrics", self._context.metrics).received += len(data)
         self._reader.feed(data)
         if self.is_stalled:
             self.flow.pause_reading()
@@ -147,6 +162,10 @@ class WebSocketConnection:
         self._phase = ENDED
         self._dismiss(ABNORMAL, "")
         self.flow.on_taken()
+        # Else what counts refers to the connection, which refers to it.
+        self.write = self.transport.write
+        if self._context.metrics is not None:
+            self._context.metrics.websockets_open -= 1
         self._context.registry.check_drained()
 
     def pause_writing(self) -> None:
@@ -213,6 +232,8 @@ class WebSocketConnection:
     def write_large(self, first: int, payload: bytes) -> None:
         """Queues a frame that begins with the byte `first`, without a copy to join its payload to the head."""
         self.transport.writelines((frame_head(first, len(payload)), payload))
+        if self._counts_bytes:
+            cast("LoopMetrics", self._context.metrics).sent += len(payload)
 
     def begin_close(self, code: int, reason: str) -> None:
         """Begins the closing handshake."""

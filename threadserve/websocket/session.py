@@ -17,10 +17,12 @@ from threadserve.errors import ClientDisconnected
 from threadserve.http.context import LoopContext
 from threadserve.http.exchange import Exchange
 from threadserve.http.fields import own_bytes
+from threadserve.http.head import HTTP_2
 from threadserve.http.peer import label_of
-from threadserve.http.scope import target_of
+from threadserve.http.scope import path_of, target_of
 from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT
 from threadserve.http.states import COMPLETE
+from threadserve.metrics.states import RunningCall
 from threadserve.types import Message, Send
 from threadserve.websocket.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, SERVICE_RESTART, close_code
 from threadserve.websocket.codec import server_frame, text_frame
@@ -117,6 +119,10 @@ class WebSocketSession:
         self.is_cut_off = True
         if self.task is not None:
             self.task.cancel()
+
+    def running(self) -> RunningCall:
+        """What it is, and for how long it has gone on. May be called on any thread."""
+        return RunningCall(f"WebSocket {path_of(self.scope)}", perf_counter() - self._began)
 
     def described(self) -> str:
         """What the log calls it: by its target, and for how long it has gone on."""
@@ -284,7 +290,9 @@ class WebSocketSession:
         agreed = negotiate(handshake.extensions, settings.max_size) if settings.deflate else None
         deflate, extensions = agreed or (None, None)
         fields = accept_fields(handshake, message.get("subprotocol"), extensions, message.get("headers", ()))
-        connection = WebSocketConnection(self, self._context, settings)
+        # Those of a stream are its connection's.
+        counts_bytes = self.scope["http_version"] != HTTP_2
+        connection = WebSocketConnection(self, self._context, settings, counts_bytes=counts_bytes)
         self._log("[accepted]")
         rest = self._exchange.stream.switch_protocols(fields, connection)
         self._connection = connection

@@ -34,11 +34,13 @@ cdef class Pool:
     cdef Mutex _pool_mutex
     cdef Py_ssize_t _queue_limit
     cdef long long _refused
+    cdef long long _refused_so_far
     cdef list _set_aside
     cdef list _sleeping
     cdef long long _taken
     cdef list _threads
     cdef object _timeout
+    cdef long long _timeouts
     cdef WakingPolicy _waking
     cdef object _watcher
     cdef public bint is_worn_out

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 from threadserve.logging.wording import counted
+from threadserve.metrics.states import PoolState, RunningCall
+from threadserve.threads.stacks import told_of
 from threadserve.wsgi.call import Call, ThreadCache
 from threadserve.wsgi.parking import Mutex, Parking
-from threadserve.wsgi.stacks import stack_of
 from threadserve.wsgi.thread_end import close_kept_open
 from threadserve.wsgi.waking import WakingPolicy
 
@@ -66,8 +67,9 @@ class Pool:
 
     __slots__ = (
         "_calls", "_count", "_has_stopped", "_is_started", "_is_stopped", "_is_unwatched", "_leaving", "_make_cache",
-        "_most", "_next_report", "_pool_mutex", "_queue_limit", "_refused", "_set_aside", "_sleeping", "_taken",
-        "_threads", "_timeout", "_waking", "_watcher", "is_worn_out", "submitted",
+        "_most", "_next_report", "_pool_mutex", "_queue_limit", "_refused", "_refused_so_far",
+        "_set_aside", "_sleeping", "_taken",
+        "_threads", "_timeout", "_timeouts", "_waking", "_watcher", "is_worn_out", "submitted",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +101,8 @@ class Pool:
         self._watcher: threading.Thread | None = None
         self._is_started = False
         self._refused = 0
+        self._refused_so_far = 0
+        self._timeouts = 0
         self._next_report = 0.0
 
     # From any thread.
@@ -158,6 +162,7 @@ class Pool:
         """Logs that so many requests were refused, and others since the last time; at intervals."""
         with self._pool_mutex:
             self._refused += count
+            self._refused_so_far += count
             now = time.monotonic()
             if now < self._next_report:
                 return
@@ -168,6 +173,18 @@ class Pool:
             counted(refused, "request was", "requests were"),
             counted(self._count, "WSGI thread is", "WSGI threads are"), counted(self._queue_limit, "call"),
         )  # fmt: skip
+
+    def state_threadsafe(self) -> tuple[PoolState, list[threading.Thread | None]]:
+        """How the threads are, and for each call that runs, in their order, the thread that makes it."""
+        now = time.monotonic()
+        with self._pool_mutex:
+            working = [(one, one.call) for one in (*self._threads, *self._set_aside) if one.call is not None]
+            stuck, queue = len(self._set_aside), len(self._calls)
+            threads, refused, timeouts = len(self._threads), self._refused_so_far, self._timeouts
+        calls = tuple(RunningCall(str(call), now - one.began) for one, call in working)
+        busy = len(working) - stuck
+        state = PoolState(threads, busy, stuck, queue, self._queue_limit, timeouts, refused, calls)
+        return state, [one.thread for one, _ in working]
 
     def is_quick(self) -> bool:
         """Whether calls have been quick of late (see `WakingPolicy`)."""
@@ -331,6 +348,7 @@ class Pool:
         with self._pool_mutex:
             if one.call is not call or self._is_stopped:
                 return
+            self._timeouts += 1
             one.is_set_aside = True
             one.stuck_since = one.cache.since
             self._threads.remove(one)
@@ -363,14 +381,6 @@ class Pool:
                 return
             self.is_worn_out = True
         self._give_up_queue()
-
-
-def told_of(thread: threading.Thread | None) -> str:
-    """Ends a sentence about a thread with where that is, or why it cannot be told: no file may be left to write to."""
-    try:
-        return stack_of(thread) if thread is not None else "has ended."
-    except Exception as error:
-        return f"where it is cannot be told: {error}"
 
 
 def run_thread(name: str, target: Any, *args: Any) -> threading.Thread:
