@@ -83,6 +83,12 @@ class ThreadsStuck(ThreadserveError):
     exit_code = 5
 
 
+class LoopsStalled(ThreadserveError):
+    """All loops have been blocked for as long as `timeout_loop_exit` allows: only a new process helps."""
+
+    exit_code = 6
+
+
 class ClientDisconnected(OSError):
     """`send` was called after the client had gone (ASGI HTTP spec 2.4, "Disconnected Client")."""
 

@@ -14,7 +14,8 @@ from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, Held, StartResponse
 
 from threadserve.logging.wording import counted
-from threadserve.wsgi import call, pool, stacks
+from threadserve.threads import stacks
+from threadserve.wsgi import call, pool
 from threadserve.wsgi.sink import Channel
 
 TIMEOUT = 2 * DEADLINE

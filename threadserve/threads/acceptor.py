@@ -76,6 +76,14 @@ class Acceptor:
             # The buffer is full, so that the step ends anyway; or the acceptor is closed and takes no more steps.
             return
 
+    def idle_threadsafe(self) -> int:
+        """How many idle connections belong to no loop."""
+        return len(self._idle) if self._idle is not None else 0
+
+    def exhaustions_threadsafe(self) -> int:
+        """How often no connection could be accepted for want of descriptors."""
+        return self._exhaustion.count
+
     def listen(self, listeners: list[socket]) -> None:
         """Accepts from these sockets, which listen already, and owns them."""
         self._queues += map(AcceptQueue, listeners)

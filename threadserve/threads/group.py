@@ -15,6 +15,7 @@ from socket import socket
 
 from threadserve.errors import StartupFailed, ThreadserveError, TooManyDeaths
 from threadserve.logging.wording import counted
+from threadserve.metrics.loop_metrics import LoopCounts, LoopMetrics
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.hosts import Host, Outcome
 from threadserve.threads.loop_parts import import_parts
@@ -56,11 +57,13 @@ class LoopGroup:
     """All the loops. `failure` is set when the server has to stop because of them.
 
     `has_cut_off_start` tells that they were stopped while the application was starting, and did not wait for its end.
+    `replaced` counts those that have died and have a successor; any thread may read it.
     """
 
     def __init__(self, shared: Shared, count: int, make_host: MakeHost, acceptor: Acceptor) -> None:
         self.failure: ThreadserveError | None = None
         self.has_cut_off_start = False
+        self.replaced = 0
         self._shared = shared
         self._count = count
         self._make_host = make_host
@@ -70,6 +73,7 @@ class LoopGroup:
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._dead: list[Host] = []
         self._requests_of_the_dead = 0
+        self._metrics_of_dead: dict[int, tuple[LoopMetrics, ...]] = {}
         self._ticks: list[tuple[LoopServer, int]] = []
         self._serving = False
         self._stopping = False
@@ -89,6 +93,14 @@ class LoopGroup:
     def ended(self) -> bool:
         """Whether every loop that was started has ended."""
         return all(slot.phase is Phase.ENDED for slot in self._slots)
+
+    def counts_of_dead_threadsafe(self, number: int) -> list[LoopCounts]:
+        """What the loops have counted that died in this place."""
+        return [metrics.read_threadsafe() for metrics in self._metrics_of_dead.get(number, ())]
+
+    def servers_threadsafe(self) -> list[LoopServer]:
+        """The loop servers in their places, those that are starting among them."""
+        return [slot.server for slot in self._slots.copy()]
 
     def requests(self) -> int:
         """How many requests have been taken up so far."""
@@ -243,7 +255,11 @@ class LoopGroup:
             self._replace(slot)
 
     def _replace(self, slot: Slot) -> None:
+        self.replaced += 1
         self._requests_of_the_dead += slot.server.requests_threadsafe()
+        if slot.server.metrics is not None:
+            before = self._metrics_of_dead.get(slot.number, ())
+            self._metrics_of_dead[slot.number] = (*before, slot.server.metrics)
         self._dead.append(slot.host)
         slot.server, slot.host = self._make_loop(slot.number)
         slot.phase = None

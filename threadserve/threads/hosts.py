@@ -52,7 +52,7 @@ class LoopThread:
     When it was killed, that is before the loop is closed, for which the successor need not wait.
     """
 
-    def __init__(self, server: LoopServer, factory: LoopFactory, on_end: Outcome) -> None:
+    def __init__(self, server: LoopServer, factory: LoopFactory, on_end: Outcome, name: str = "") -> None:
         self._server = server
         self._factory = factory
         self._end = first_only(on_end)
@@ -60,9 +60,8 @@ class LoopThread:
         # A daemon, because a handler that never returns would otherwise keep the process from ending.
         # In the context of the program, as on a loop of its own; not every build has a thread inherit its starter's.
         run = contextvars.copy_context().run
-        self._thread = threading.Thread(
-            target=run, args=(self._serve,), name=f"threadserve-{server.number}", daemon=True
-        )
+        name = name or f"threadserve-{server.number}"
+        self._thread = threading.Thread(target=run, args=(self._serve,), name=name, daemon=True)
 
     def start(self) -> None:
         """See `Host.start`."""

@@ -26,15 +26,19 @@ from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.message_trace import MessageTrace
 from threadserve.interfaces.message_trace import logger as trace_logger
 from threadserve.interfaces.start_ups import StartUps
+from threadserve.interfaces.suspended import place_of
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.wording import counted, listed
+from threadserve.metrics.loop_metrics import LoopCounts, LoopMetrics
+from threadserve.metrics.states import RunningCall
 from threadserve.threads.distribution import HandOver
 from threadserve.threads.intake import Intake
 from threadserve.threads.loop_parts import serving_loop
 from threadserve.threads.mailbox import Mailbox
 from threadserve.threads.notifying import notifying
 from threadserve.threads.opening import Opener
+from threadserve.threads.pulse import Pulse, pulse_interval
 from threadserve.tls.certificates import Certificates, LoopTls
 from threadserve.types import ASGIApp
 
@@ -81,12 +85,18 @@ Report = Callable[["LoopServer", Phase, BaseException | None], None]
 
 
 class LoopServer:
-    """Serves on one loop. Made by the server's thread; `main` is then run by the loop's thread."""
+    """Serves on one loop. Made by the server's thread; `main` is then run by the loop's thread.
+
+    `metrics` is what the loop counts, if anything, and `thread` the one that runs it, with the native `thread_id`;
+    `pulse` tells whether it turns. It has these when it is ready.
+    """
 
     def __init__(self, shared: Shared, number: int, report: Report) -> None:
         self.number = number
         self.handed = HandOver()
-        # The native one, which it has when it is ready.
+        self.metrics = LoopMetrics(number, shared.config.log_slow_requests) if shared.config.is_measured else None
+        self.pulse: Pulse | None = None
+        self.thread: threading.Thread | None = None
         self.thread_id = 0
         self._shared = shared
         self._report = report
@@ -111,7 +121,7 @@ class LoopServer:
         handed += intake.waiting_threadsafe()
         registry = context.registry
         connections = len(registry.connections) + len(registry.opening)
-        return len(registry.calls) + registry.starting + handed, connections + handed
+        return len(registry.calls) + handed, connections + handed
 
     def requests_threadsafe(self) -> int:
         """How many requests the loop has taken up so far."""
@@ -120,6 +130,22 @@ class LoopServer:
     def ticks_threadsafe(self) -> int:
         """How often the loop has ticked so far, about twice a second while nothing blocks it."""
         return self._context.ticker.ticks if self._context else 0
+
+    def counts_threadsafe(self) -> LoopCounts:
+        """What the loop has counted so far."""
+        return self.metrics.read_threadsafe() if self.metrics is not None else LoopCounts()
+
+    def calls_threadsafe(self) -> list[RunningCall]:
+        """The requests in flight, as far as other threads can see them."""
+        return [call.running() for call in self._context.registry.calls.copy()] if self._context else []
+
+    def tell_calls_threadsafe(self, tell: Callable[[list[RunningCall]], object]) -> None:
+        """Has the loop tell of the requests in flight, and of where each of them waits."""
+        self._post_if_open(partial(self._tell_calls, tell))
+
+    def described_threadsafe(self) -> list[str]:
+        """The requests in flight, as the log calls them."""
+        return [call.described() for call in self._context.registry.calls.copy()] if self._context else []
 
     def ask_for_turn_threadsafe(self) -> None:
         """Has the loop show that it turns, by `handed`."""
@@ -174,6 +200,7 @@ class LoopServer:
     async def main(self) -> None:
         """Start-up, serving and shutdown; reports each `Phase` on the way, or `FAILED`."""
         self._main_task = asyncio.current_task()
+        self.thread = threading.current_thread()
         self.thread_id = threading.get_native_id()
         self._mailbox.open()
         try:
@@ -199,16 +226,19 @@ class LoopServer:
         log = AccessLog(asyncio.get_running_loop(), writer, shared.config.access_log_format) if writer else None
         post = self._mailbox.post_threadsafe
         give_back = shared.give_back_threadsafe
-        serves = Serves(shared.config, traced, lifespan.state, log, shared.limit, post, shared.bounds, give_back)
+        limit, bounds, state = shared.limit, shared.bounds, lifespan.state
+        serves = Serves(shared.config, traced, state, log, limit, post, bounds, give_back, self.metrics, self.number)
         serving = serving_loop(serves, self.number, websockets=not is_wsgi)
         context = serving.context
         context.ticker.start()
         make, make_again = serving.make_connection, serving.make_again
-        opener = Opener(context.loop, context.registry, make, make_again, shared.config, self._tls())
+        opener = Opener(context.loop, context.registry, make, make_again, shared.config, self._tls(), self.metrics)
         self._intake = intake = Intake(context.loop, opener, self.handed)
         if context.releaser is not None:
             context.releaser.take_back = intake.take_back
         self._context = context
+        self.pulse = Pulse(context.loop, pulse_interval(shared.config.timeout_loop_stall))
+        self.pulse.start()
         self._report(self, Phase.READY, None)
         # Once in a process.
         callback = shared.config.callback_notify if self.number == 1 else None
@@ -287,6 +317,8 @@ class LoopServer:
         if context is None:
             return
         context.ticker.stop()
+        if self.pulse is not None:
+            self.pulse.stop()
         if context.releaser is not None:
             context.releaser.abandon()
         context.crossing.close()
@@ -326,6 +358,10 @@ class LoopServer:
     def _release_idle(self) -> None:
         if self._context is not None and self._context.releaser is not None:
             self._context.releaser.release_idle()
+
+    def _tell_calls(self, tell: Callable[[list[RunningCall]], object]) -> None:
+        calls = list(self._context.registry.calls) if self._context is not None else []
+        tell([call.running()._replace(place=place_of(call.task)) for call in calls])
 
     def _listen(self, listeners: list[socket]) -> None:
         if self._intake is not None:

@@ -1,6 +1,6 @@
 """Where another thread is at the moment.
 
-Runs on the thread that watches a pool. Nobody reads another thread's frames, which is a use after free on free-threaded
+Runs on the thread that watches others. Nobody reads another thread's frames, which is a use after free on free-threaded
 builds before 3.14 (cpython gh-152355): the thread does so itself, in `faulthandler`'s handler of a signal that is sent
 to it, wherever it is, and goes on. System calls that the signal interrupts are made again, by Python or by the kernel.
 """
@@ -30,6 +30,14 @@ _end = re.compile(r"  File .* in _bootstrap\n|  \.\.\.\n")
 
 # Held while a signal is under way: there is one handler for the whole process.
 _stack_lock = threading.Lock()
+
+
+def told_of(thread: threading.Thread | None) -> str:
+    """Ends a sentence about a thread with where that is, or why it cannot be told: no file may be left to write to."""
+    try:
+        return stack_of(thread) if thread is not None else "has ended."
+    except Exception as error:
+        return f"where it is cannot be told: {error}"
 
 
 def stack_of(thread: threading.Thread) -> str:

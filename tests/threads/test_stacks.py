@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.wsgi import stacks
-from threadserve.wsgi.stacks import stack_of
+from threadserve.threads import stacks
+from threadserve.threads.stacks import stack_of
 
 
 @contextmanager
