@@ -13,10 +13,15 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
+from threadserve.admin.process import OneProcess, ProcessView
+from threadserve.admin.server import AdminServer
 from threadserve.banner import log_start
 from threadserve.config import Config
+from threadserve.errors import LoopsStalled
+from threadserve.exiting import exit_now
 from threadserve.gil import GilGuard
 from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
@@ -29,13 +34,17 @@ from threadserve.listening.tcp import Listeners, bind_error, listeners_per_loop,
 from threadserve.logging.access_log import AccessLogWriter
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
-from threadserve.signals import STOPPING, UPKEEP
+from threadserve.logging.wording import counted
+from threadserve.metrics.states import DRAINING, SERVING, STARTING, STOPPING
+from threadserve.signals import STOPPING as STOP_SIGNALS
+from threadserve.signals import UPKEEP
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.balancing import Balancer
 from threadserve.threads.distribution import chooser
 from threadserve.threads.group import LoopGroup, MakeHost
 from threadserve.threads.idle import CAN_WATCH, IdleConnections
 from threadserve.threads.loop_server import Shared
+from threadserve.threads.watchdog import Watchdog
 from threadserve.tls.certificates import certificates_for
 
 logger = logging.getLogger("threadserve.error")
@@ -56,7 +65,7 @@ class Observer:
 
     # Whether another process speaks for the server, and decides about its end.
     is_supervised = False
-    stop_signals: tuple[int, ...] = STOPPING
+    stop_signals: tuple[int, ...] = STOP_SIGNALS
     upkeep_signals: tuple[int, ...] = UPKEEP
     # How often, in seconds, to call `on_tick` while the server serves.
     interval = TICK
@@ -100,6 +109,8 @@ class Serving:
         thread_count = config.thread_count
         self._certificates = certificates_for(config, thread_count)
         self._upkeep: deque[int] = deque()
+        self._is_stopping = False
+        self._stops_at = inf
         self.listeners = open_listeners(config) if sockets is None else adopted(sockets)
         self._config = config
         self._flags = flags
@@ -124,6 +135,13 @@ class Serving:
             self._acceptor.returned.give_threadsafe if watches else None,
         )
         self._group = LoopGroup(shared, thread_count, make_host, self._acceptor)
+        stall, exit_after = config.timeout_loop_stall, config.timeout_loop_exit
+        loops = self._group.servers_threadsafe
+        self._watchdog = Watchdog(loops, stall, exit_after, self._end_stalled) if stall or exit_after else None
+        self.view = ProcessView(config, self._phase, self._group, self._acceptor, self._source, self._watchdog)
+        self._admin: AdminServer | None = None
+        if config.admin_bind is not None:
+            self._admin = AdminServer(config.admin_bind, config.uds_permissions, OneProcess(self.view))
 
     def import_threadsafe(self) -> None:
         """Imports the application on the calling thread. What is wrong with it is raised when a loop loads it."""
@@ -147,6 +165,11 @@ class Serving:
         """Serves to the end. Returns whether every loop ended; raises `ThreadserveError` for a failure."""
         self._guard.install()
         self._log_writer.start()
+        if self._admin is not None:
+            self.view.problems.install()
+            self._admin.start()
+        if self._watchdog is not None:
+            self._watchdog.start()
         try:
             self._start()
             self._watch()
@@ -190,14 +213,22 @@ class Serving:
         else:
             self._acceptor.listen(self.listeners)
 
+    def _phase(self) -> str:
+        """How far the server has come; read on any thread."""
+        if self._is_stopping:
+            return STOPPING
+        if not self.started:
+            return STARTING
+        return DRAINING if self._flags.should_exit else SERVING
+
     def _watch(self) -> None:
         """Accepts, and looks after the loops, until there is a reason to stop. Raises `ThreadsStuck`."""
         limits = Limits(self._config, self._group.requests)
         interval = self._observer.interval
         pause = min(interval, TICK / 10) if limits.requests else interval
         next_look, next_sign = time.monotonic() + TICK, time.monotonic() + interval
-        while not (self._flags.should_exit or self._group.failure):
-            self._acceptor.step(pause)
+        while not self._is_to_stop():
+            self._acceptor.step(min(pause, max(0.0, self._stops_at - time.monotonic())))
             self._group.check()
             while self._upkeep:
                 self._look_after(self._upkeep.popleft())
@@ -212,6 +243,17 @@ class Serving:
                 next_look = time.monotonic() + TICK
                 self._guard.check()
                 self._look_at_certificates()
+
+    def _is_to_stop(self) -> bool:
+        """Whether to stop now: with `--shutdown-delay` that is some time after it was asked for."""
+        if not self._flags.should_exit or self._flags.force_exit or self._group.failure:
+            return self._flags.should_exit or self._group.failure is not None
+        if self._stops_at == inf:
+            delay = self._config.shutdown_delay
+            self._stops_at = time.monotonic() + delay
+            if delay:
+                logger.info("Shutting down in %s. (CTRL+C to force quit)", counted(delay, "second"))
+        return time.monotonic() >= self._stops_at
 
     def _give_sign_of_life(self) -> None:
         has_moved = self._group.has_moved()
@@ -232,6 +274,7 @@ class Serving:
 
     def _stop(self) -> bool:
         """Stops accepting, lets the loops finish, and closes what is left. Returns whether every loop ended."""
+        self._is_stopping = True
         if self._group.failure is None:
             logger.info("Shutting down")
         if not self._observer.is_supervised:
@@ -242,9 +285,20 @@ class Serving:
         self._acceptor.close()
         for listener in self.listeners:
             listener.close()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        if self._admin is not None:
+            self._admin.stop()
+        self.view.problems.uninstall()
         self._guard.uninstall()
         self._log_writer.stop()
         return ended
+
+    def _end_stalled(self) -> None:
+        """Ends the process, in which no loop turns any more. Called on the watchdog's thread."""
+        error = LoopsStalled(f"no loop thread has turned for {counted(self._config.timeout_loop_exit or 0, 'second')}")
+        logger.critical("%s: terminating process", error)
+        exit_now(error.exit_code, clean=False)
 
     def _is_forced(self) -> bool:
         """Whether to wait no longer for loops that stop. They are alive as long as this is asked."""

@@ -39,15 +39,15 @@ def open_listeners(wanted: Addresses) -> Listeners:
     if wanted.fd is not None:
         return [adopt_descriptor(wanted.fd, "fd")]
     if wanted.bind:
-        return bind_several(wanted)
+        return bind_each_of(wanted.bind, wanted.uds_permissions)
     if passed := passed_descriptors():
         return [adopt_descriptor(descriptor, "LISTEN_FDS") for descriptor in passed]
     return bind_all(resolve(wanted.host, wanted.port))
 
 
-def bind_several(wanted: Addresses) -> Listeners:
-    """Binds to each address of a list, or to none."""
-    places = [place_of(address) for address in wanted.bind]
+def bind_each_of(addresses: Sequence[str], uds_permissions: str | int | None, option: str = "bind") -> Listeners:
+    """Binds to each address of a list, which an option has, or to none. Raises `BindError` or `ConfigError`."""
+    places = [place_of(address, option) for address in addresses]
     found = [resolved for place in places if isinstance(place, list) for resolved in place]
     v4_ports = {address[1] for family, address in found if family == socket.AF_INET} - {0}
     listeners: Listeners = []
@@ -55,9 +55,9 @@ def bind_several(wanted: Addresses) -> Listeners:
         for place in places:
             match place:
                 case str():
-                    listeners.append(bind_unix(place, wanted.uds_permissions))
+                    listeners.append(bind_unix(place, uds_permissions))
                 case int():
-                    listeners.append(adopt_descriptor(place, "bind"))
+                    listeners.append(adopt_descriptor(place, option))
                 case _:
                     listeners += bind_all(place, v4_ports)
     except (BindError, ConfigError):
@@ -66,8 +66,8 @@ def bind_several(wanted: Addresses) -> Listeners:
     return listeners
 
 
-def place_of(address: str) -> str | int | list[Resolved]:
-    """What an address stands for: the path of a Unix socket, a descriptor, or addresses of TCP.
+def place_of(address: str, option: str = "bind") -> str | int | list[Resolved]:
+    """What an option's address stands for: the path of a Unix socket, a descriptor, or addresses of TCP.
 
     It is written `HOST:PORT`, `HOST`, `:PORT`, `[IPv6]:PORT`, `unix:PATH` or `fd://N`.
     """
@@ -76,14 +76,14 @@ def place_of(address: str) -> str | int | list[Resolved]:
     if address.startswith("fd://"):
         number = address.removeprefix("fd://")
         if not number.isdecimal():
-            raise ConfigError("bind", f"{address!r} has no number after fd://")
+            raise ConfigError(option, f"{address!r} has no number after fd://")
         return int(number)
     match = HOST_AND_PORT.fullmatch(address)
     if not address or match is None:
-        raise ConfigError("bind", f"{address!r} is not HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N")
+        raise ConfigError(option, f"{address!r} is not HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N")
     port = int(match["port"] or DEFAULT_PORT)
     if port > 65535:
-        raise ConfigError("bind", f"{address!r} has a port above 65535")
+        raise ConfigError(option, f"{address!r} has a port above 65535")
     return resolve(match["v6"] or match["host"], port)
 
 

@@ -1,0 +1,34 @@
+"""The status page: one file, which needs nothing from elsewhere.
+
+Read once, when the module is imported; any thread may use it.
+"""
+
+import base64
+import hashlib
+import re
+from importlib.resources import files
+from typing import NamedTuple
+
+_inline = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
+
+
+class Page(NamedTuple):
+    """The text of the page, and the policy by which a browser runs nothing but what is in it (CSP level 3)."""
+
+    text: str
+    policy: str
+
+
+def page_of(text: str) -> Page:
+    """The page with its policy: the hashes of its style and its script, and its own server to ask."""
+    hashes = {kind: hash_of(inline) for kind, inline in _inline.findall(text)}
+    sources = "".join(f"; {kind}-src '{value}'" for kind, value in hashes.items())
+    return Page(text, f"default-src 'none'; connect-src 'self'; base-uri 'none'{sources}")
+
+
+def hash_of(inline: str) -> str:
+    """How a policy names a style or a script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+
+
+PAGE = page_of(files("threadserve.admin").joinpath("status.html").read_text("utf-8"))

@@ -1,0 +1,44 @@
+"""The last warnings and errors of the log, to be shown.
+
+Any thread may log and any may ask; `logging` locks the handler while it takes a record.
+"""
+
+import logging
+import re
+from collections import deque
+
+from threadserve.metrics.states import LoggedProblem
+
+KEPT = 50
+LONGEST = 300
+# A query string may have secrets, and is no part of what has gone wrong.
+_query = re.compile(r"\?[^\s\"',)]*")
+
+logger = logging.getLogger("threadserve.error")
+
+
+class ProblemKeeper(logging.Handler):
+    """Keeps what the server's log says, from warnings on: the first line, and of an exception its type."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._last: deque[LoggedProblem] = deque(maxlen=KEPT)
+
+    def install(self) -> None:
+        """Keeps what is logged from now on."""
+        logger.addHandler(self)
+
+    def uninstall(self) -> None:
+        """Keeps nothing more."""
+        logger.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        line = record.getMessage().partition("\n")[0]
+        if record.exc_info and record.exc_info[0] is not None:
+            line += f": {record.exc_info[0].__qualname__}"
+        self._last.append(LoggedProblem(record.created, record.levelname, _query.sub("?…", line)[:LONGEST]))
+
+    def last_threadsafe(self) -> tuple[LoggedProblem, ...]:
+        """The last problems, the oldest first."""
+        return tuple(self._last.copy())

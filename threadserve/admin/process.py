@@ -1,0 +1,174 @@
+"""How this process is: gathered from its loops, its acceptor and its pool of threads, without disturbing them.
+
+Runs on the thread that asks, which is the admin thread or the one that answers a supervisor. It reads what the others
+publish about themselves; only to tell where code stands does it ask a loop, or send a signal to a thread that does not
+turn, and it waits for that no longer than `PATIENCE_SECONDS`.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from threadserve.admin.problems import ProblemKeeper
+from threadserve.config import Config
+from threadserve.gil import gil_is_enabled
+from threadserve.interfaces.loading import AppSource
+from threadserve.limits import resident_bytes
+from threadserve.metrics.histogram import Histogram
+from threadserve.metrics.states import LoopState, Overview, PoolState, ProcessState, RunningCall
+from threadserve.threads.acceptor import Acceptor
+from threadserve.threads.group import LoopGroup
+from threadserve.threads.loop_server import LoopServer
+from threadserve.threads.pulse import LAGS
+from threadserve.threads.stacks import told_of
+from threadserve.threads.watchdog import Watchdog, place_in
+
+# For how long the loops, all together, are waited for to say what they do.
+PATIENCE_SECONDS = 0.1
+# Threads that have been at a call for so long, in seconds, are asked where they are; so many at most.
+LONG_CALL_SECONDS = 0.5
+MOST_ASKED = 8
+NO_LAG = Histogram(LAGS).read_threadsafe()
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+class ProcessView:
+    """What can be seen of this process's server. `phase` returns how far that has come."""
+
+    def __init__(
+        self,
+        config: Config,
+        phase: Callable[[], str],
+        group: LoopGroup,
+        acceptor: Acceptor,
+        source: AppSource,
+        watchdog: Watchdog | None,
+    ) -> None:
+        self.problems = ProblemKeeper()
+        self._stall_limit = config.timeout_loop_stall
+        self._phase = phase
+        self._group = group
+        self._acceptor = acceptor
+        self._source = source
+        self._watchdog = watchdog
+        self._started_at = time.time()
+
+    def look_threadsafe(self, *, with_calls: bool) -> ProcessState:
+        """How the process is now. With `with_calls` that takes a moment, for threads are asked what they do."""
+        now = time.monotonic()
+        servers = self._group.servers_threadsafe()
+        loops = [self._loop_state(server, now) for server in servers]
+        pool = self._pool_state(with_calls=with_calls)
+        if with_calls:
+            loops = with_what_they_do(servers, loops)
+        watchdog = self._watchdog
+        return ProcessState(
+            pid=os.getpid(),
+            phase=self._phase(),
+            started_at=self._started_at,
+            stall_limit=self._stall_limit,
+            loops=tuple(loops),
+            pool=pool,
+            idle=self._acceptor.idle_threadsafe(),
+            exhaustions=self._acceptor.exhaustions_threadsafe(),
+            threads_replaced=self._group.replaced,
+            gil_is_enabled=gil_is_enabled(),
+            memory=resident_bytes(),
+            cpu=time.process_time(),
+            descriptors=count_descriptors(),
+            threads=threading.active_count(),
+            stalls=tuple(watchdog.last_threadsafe()) if watchdog is not None and with_calls else (),
+            problems=self.problems.last_threadsafe() if with_calls else (),
+        )
+
+    def _loop_state(self, server: LoopServer, now: float) -> LoopState:
+        in_flight, connections = server.load_threadsafe()
+        pulse, metrics = server.pulse, server.metrics
+        return LoopState(
+            number=server.number,
+            has_started=pulse is not None,
+            stalled_for=max(0.0, now - pulse.due) if pulse is not None else 0.0,
+            in_flight=in_flight,
+            connections=connections,
+            websockets=metrics.websockets_open if metrics is not None else 0,
+            counts=sum(self._group.counts_of_dead_threadsafe(server.number), server.counts_threadsafe()),
+            lag=pulse.lag.read_threadsafe() if pulse is not None else NO_LAG,
+            stalls=self._watchdog.stalls.get(server.number, 0) if self._watchdog is not None else 0,
+            slow=tuple(metrics.slow_threadsafe()) if metrics is not None else (),
+        )
+
+    def _pool_state(self, *, with_calls: bool) -> PoolState | None:
+        if self._source.wsgi is None:
+            return None
+        state, threads = self._source.wsgi.pool.state_threadsafe()
+        if not with_calls:
+            return replace(state, calls=())
+        asked = 0
+        calls: list[RunningCall] = []
+        for call, thread in zip(state.calls, threads, strict=True):
+            if call.seconds > LONG_CALL_SECONDS and asked < MOST_ASKED:
+                asked += 1
+                calls.append(call._replace(place=place_in(told_of(thread))))
+            else:
+                calls.append(call)
+        return replace(state, calls=tuple(calls))
+
+
+def with_what_they_do(servers: list[LoopServer], states: list[LoopState]) -> list[LoopState]:
+    """The states, with the calls that the loops serve: told by those that turn, else as far as others see it."""
+    answers: SimpleQueue[tuple[LoopServer, list[RunningCall]]] = SimpleQueue()
+    for server in servers:
+        server.tell_calls_threadsafe(partial(answer, answers, server))
+    told: dict[LoopServer, list[RunningCall]] = {}
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(told) < len(servers):
+        try:
+            server, calls = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            break
+        told[server] = calls
+    return [
+        replace(state, calls=tuple(told[server])) if server in told else seen_from_outside(server, state)
+        for server, state in zip(servers, states, strict=True)
+    ]
+
+
+def answer(
+    answers: "SimpleQueue[tuple[LoopServer, list[RunningCall]]]", server: LoopServer, calls: list[RunningCall]
+) -> None:
+    """Passes on what a loop says, on its thread."""
+    answers.put((server, calls))
+
+
+def seen_from_outside(server: LoopServer, state: LoopState) -> LoopState:
+    """A loop that does not turn: what it serves, and where its thread stands."""
+    place = place_in(told_of(server.thread)) if state.has_started else ""
+    return replace(state, calls=tuple(server.calls_threadsafe()), place=place)
+
+
+def count_descriptors() -> int:
+    """How many descriptors the process has open, or 0 where the system does not tell."""
+    try:
+        return len(os.listdir(DESCRIPTORS)) - 1  # noqa: PTH208 (its own is closed by then)
+    except OSError:
+        return 0
+
+
+class OneProcess:
+    """A server that is one process, as the admin thread sees it: see `Source`."""
+
+    def __init__(self, view: ProcessView) -> None:
+        self._view = view
+
+    async def look(self, *, with_calls: bool) -> Overview:
+        """See `Source`."""
+        look = partial(self._view.look_threadsafe, with_calls=with_calls)
+        # It waits for other threads.
+        process = await asyncio.get_running_loop().run_in_executor(None, look) if with_calls else look()
+        return Overview(process.phase, (process,))

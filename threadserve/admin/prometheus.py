@@ -1,0 +1,208 @@
+"""A server's numbers in Prometheus' text format, version 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats).
+
+Runs on the admin thread; keeps nothing.
+"""
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from threadserve.forms import form
+from threadserve.metrics.histogram import Distribution
+from threadserve.metrics.states import LoopState, Overview, ProcessState
+from threadserve.version import __version__
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+Labels = Sequence[tuple[str, object]]
+Sample = tuple[Labels, float | Distribution]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric with its samples."""
+
+    name: str
+    kind: str
+    help: str
+    samples: Iterable[Sample]
+
+    def lines(self) -> Iterator[str]:
+        """The lines of the format."""
+        yield f"# HELP {self.name} {self.help}"
+        yield f"# TYPE {self.name} {self.kind}"
+        for labels, value in self.samples:
+            if isinstance(value, Distribution):
+                yield from histogram_lines(self.name, labels, value)
+            else:
+                yield f"{self.name}{written(labels)} {number(value)}"
+
+
+def histogram_lines(name: str, labels: Labels, value: Distribution) -> Iterator[str]:
+    """The lines of one histogram, whose counts are cumulative here."""
+    counts = list(accumulate(value.counts))
+    for bound, count in zip((*value.bounds, "+Inf"), counts, strict=True):
+        yield f"{name}_bucket{written([*labels, ('le', bound)])} {count}"
+    yield f"{name}_sum{written(labels)} {number(value.total)}"
+    yield f"{name}_count{written(labels)} {counts[-1]}"
+
+
+def written(labels: Labels) -> str:
+    """Labels in braces; none of ours has a character that is to be escaped."""
+    return "{" + ",".join(f'{name}="{value}"' for name, value in labels) + "}" if labels else ""
+
+
+def number(value: float) -> str:
+    """A number, whole where it is."""
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def exposition(overview: Overview) -> str:
+    """All metrics of a server. With several processes those of each have its id as the label `pid`."""
+    return "".join(f"{line}\n" for family in families(overview) for line in family.lines())
+
+
+def families(overview: Overview) -> Iterator[Family]:
+    """The metrics, in the order in which they are shown."""
+    return (
+        Family(name, kind, help, samples)
+        for name, kind, help, samples in (*of_requests(overview), *of_loops(overview), *of_processes(overview))
+    )
+
+
+Described = tuple[str, str, str, Iterable[Sample]]
+
+
+def of_requests(overview: Overview) -> Iterator[Described]:
+    """What is counted of requests and connections, by thread."""
+    loops = list(labelled_loops(overview))
+    yield (
+        "threadserve_requests_total", "counter", "Requests that have ended, by the class of their status.",
+        [
+            ([*labels, ("status", f"{digit}xx")], count)
+            for labels, loop in loops
+            for digit, count in enumerate(loop.counts.requests)
+            if 2 <= digit <= 5 or count
+        ],
+    )  # fmt: skip
+    for name, kind, help, read in LOOP_METRICS:
+        yield name, kind, help, [(labels, read(loop)) for labels, loop in loops]
+    yield (
+        "threadserve_refusals_total", "counter", "Requests that the server has refused itself, by status.",
+        [
+            ([*labels, ("status", status)], count)
+            for labels, loop in loops
+            for status, count in sorted(loop.counts.refusals.items())
+        ],
+    )  # fmt: skip
+
+
+def of_loops(overview: Overview) -> Iterator[Described]:
+    """Whether the loops turn."""
+    stalled = [
+        ([*of_process(process, overview), ("thread", loop.number)], float(loop.stalled_for > process.stall_limit > 0))
+        for process in overview.processes
+        for loop in process.loops
+    ]
+    yield "threadserve_loop_stalled", "gauge", "Whether the loop is blocked.", stalled
+
+
+def of_processes(overview: Overview) -> Iterator[Described]:
+    """What is counted of processes, and of the whole server."""
+    processes = [(of_process(process, overview), process) for process in overview.processes]
+    for name, kind, help, read in PROCESS_METRICS:
+        yield name, kind, help, [(labels, read(process)) for labels, process in processes]
+    pools = [(labels, process.pool) for labels, process in processes if process.pool is not None]
+    if pools:
+        for name, kind, help, attribute in POOL_METRICS:
+            yield name, kind, help, [(labels, getattr(pool, attribute)) for labels, pool in pools]
+    yield "threadserve_ready", "gauge", "Whether the server is ready.", [((), float(not overview.why_not_ready()))]
+    if overview.workers:
+        yield "threadserve_workers", "gauge", "Worker processes that there are to be.", [((), overview.workers)]
+        yield (
+            "threadserve_workers_replaced_total", "counter", "Worker processes that others have replaced.",
+            [((), overview.workers_replaced)],
+        )  # fmt: skip
+    build = [("version", __version__), ("python", platform.python_version()), ("form", form())]
+    yield "threadserve_build_info", "gauge", "What is running.", [(build, 1)]
+
+
+def labelled_loops(overview: Overview) -> Iterator[tuple[Labels, LoopState]]:
+    """Every loop with its labels."""
+    for process in overview.processes:
+        for loop in process.loops:
+            yield [*of_process(process, overview), ("thread", loop.number)], loop
+
+
+def of_process(process: ProcessState, overview: Overview) -> Labels:
+    """The labels of one process: none where it is alone."""
+    return [("pid", process.pid)] if overview.workers else []
+
+
+LOOP_METRICS: tuple[tuple[str, str, str, Callable[[LoopState], float | Distribution]], ...] = (
+    (
+        "threadserve_request_duration_seconds", "histogram", "From a request's head to the end of its response.",
+        lambda loop: loop.counts.duration,
+    ),
+    (
+        "threadserve_time_to_first_byte_seconds", "histogram", "From a request's head to its response's first byte.",
+        lambda loop: loop.counts.first_byte,
+    ),
+    (
+        "threadserve_queue_time_seconds", "histogram", "Waited in proxies, by X-Request-Start.",
+        lambda loop: loop.counts.queue_time,
+    ),
+    (
+        "threadserve_accept_to_app_seconds", "histogram", "From accepting a connection to the loop that serves it.",
+        lambda loop: loop.counts.accept_to_app,
+    ),
+    ("threadserve_requests_in_flight", "gauge", "Requests that are served now.", lambda loop: loop.in_flight),
+    ("threadserve_received_bytes_total", "counter", "Bytes from clients.", lambda loop: loop.counts.received),
+    ("threadserve_sent_bytes_total", "counter", "Bytes to clients.", lambda loop: loop.counts.sent),
+    ("threadserve_connections", "gauge", "Connections that are open on a loop.", lambda loop: loop.connections),
+    (
+        "threadserve_connections_accepted_total", "counter", "Connections that were accepted.",
+        lambda loop: loop.counts.accepted,
+    ),
+    ("threadserve_websockets", "gauge", "WebSockets that are open.", lambda loop: loop.websockets),
+    ("threadserve_websockets_total", "counter", "WebSockets that were opened.", lambda loop: loop.counts.websockets),
+    (
+        "threadserve_tls_handshakes_total", "counter", "TLS handshakes that were completed.",
+        lambda loop: loop.counts.tls_handshakes,
+    ),
+    (
+        "threadserve_tls_failures_total", "counter", "TLS handshakes that came to nothing.",
+        lambda loop: loop.counts.tls_failures,
+    ),
+    ("threadserve_loop_lag_seconds", "histogram", "How late the loop is with what is due.", lambda loop: loop.lag),
+    ("threadserve_loop_stalls_total", "counter", "How often something has blocked the loop.", lambda loop: loop.stalls),
+)  # fmt: skip
+
+PROCESS_METRICS: tuple[tuple[str, str, str, Callable[[ProcessState], float]], ...] = (
+    ("threadserve_connections_idle", "gauge", "Idle connections that belong to no loop.", lambda process: process.idle),
+    (
+        "threadserve_exhaustions_total", "counter", "How often descriptors were missing to accept with.",
+        lambda process: process.exhaustions + sum(loop.counts.exhaustions for loop in process.loops),
+    ),
+    (
+        "threadserve_threads_replaced_total", "counter", "Loop threads that have died and were replaced.",
+        lambda process: process.threads_replaced,
+    ),
+    ("threadserve_gil_enabled", "gauge", "Whether the GIL is on.", lambda process: float(process.gil_is_enabled)),
+    ("process_resident_memory_bytes", "gauge", "Resident memory.", lambda process: process.memory),
+    ("process_cpu_seconds_total", "counter", "CPU time, user and system.", lambda process: process.cpu),
+    ("process_open_fds", "gauge", "Open file descriptors.", lambda process: process.descriptors),
+    ("process_threads", "gauge", "Threads.", lambda process: process.threads),
+    ("process_start_time_seconds", "gauge", "Start, in seconds of the epoch.", lambda process: process.started_at),
+)  # fmt: skip
+
+POOL_METRICS = (
+    ("threadserve_wsgi_threads", "gauge", "Threads that call the WSGI application.", "threads"),
+    ("threadserve_wsgi_threads_busy", "gauge", "Those of them that are at a call.", "busy"),
+    ("threadserve_wsgi_threads_stuck", "gauge", "Threads that were set aside, at calls that do not end.", "stuck"),
+    ("threadserve_wsgi_queue", "gauge", "Calls that wait for a thread.", "queue"),
+    ("threadserve_wsgi_queue_limit", "gauge", "How many may wait.", "queue_limit"),
+    ("threadserve_wsgi_timeouts_total", "counter", "Calls that took too long.", "timeouts"),
+    ("threadserve_wsgi_refused_total", "counter", "Calls that found too many waiting.", "refused"),
+)

@@ -1,0 +1,86 @@
+"""The admin thread: a loop of its own that answers at the admin address, whatever the other loops do.
+
+Runs on its own thread, but for `start` and `stop`, which are the server's thread's. It owns its listeners, its loop and
+its connections, and shares no lock with a loop that serves; it never runs application code.
+"""
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+from socket import socket
+
+from threadserve.admin.app import AdminApp, Source
+from threadserve.config import Config
+from threadserve.http.bounds import Bounds
+from threadserve.interfaces.loading import AppSource
+from threadserve.interfaces.start_ups import StartUps
+from threadserve.listening.listeners import bind_each_of
+from threadserve.listening.tcp import Listeners, has_port, places_of
+from threadserve.loops import loop_factory
+from threadserve.threads.hosts import LoopThread
+from threadserve.threads.loop_server import LoopServer, Phase, Shared
+
+logger = logging.getLogger("threadserve.error")
+
+OPTION = "admin_bind"
+BACKLOG = 128
+# Who asks here again in the moment of the end has no claim to an answer.
+BOUNDS = Bounds(idle_grace_seconds=0.0, shutdown_tick_seconds=0.02, linger_seconds=0.5)
+# How long, in seconds, the end of the thread is waited for.
+PATIENCE = 2.0
+
+
+class AdminServer:
+    """Answers for a source. Raises `BindError` or `ConfigError` when its address cannot be used."""
+
+    def __init__(self, address: str, permissions: str | int | None, source: Source) -> None:
+        self.listeners: Listeners = bind_each_of([address], permissions, OPTION)
+        config = Config(
+            AdminApp(source),
+            interface="asgi3",
+            lifespan="off",
+            threads=1,
+            ws="none",
+            access_log=False,
+            proxy_headers=False,
+            forwarded_allow_ips="",
+            release_idle=False,
+            log_config=None,
+            timeout_graceful_shutdown=1,
+        )
+        shared = Shared(config, AppSource(config), StartUps(config), None, None, None, BOUNDS, lambda: None)
+        self._server = LoopServer(shared, 0, self._on_report)
+        self._thread = LoopThread(self._server, loop_factory("auto"), self._on_end, name="threadserve-admin")
+
+    def start(self) -> None:
+        """Listens, and starts the thread. Says where, and warns where others than this machine may ask."""
+        for listener in self.listeners:
+            listener.listen(BACKLOG)
+        for place in places_of(self.listeners, "http"):
+            logger.info("Health, metrics and status on %s: /livez, /readyz, /metrics, /status", place)
+        if exposed := exposed_to(self.listeners):
+            logger.warning(
+                "--admin-bind %s is not on loopback: whoever reaches it sees what this server does.", exposed
+            )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread, and closes the listeners."""
+        self._server.stop_threadsafe()
+        self._thread.join(PATIENCE)
+        for listener in self.listeners:
+            listener.close()
+
+    def _on_report(self, server: LoopServer, phase: Phase, error: BaseException | None) -> None:
+        if phase is Phase.READY:
+            server.listen_threadsafe(self.listeners)
+
+    def _on_end(self, error: BaseException | None) -> None:
+        if error is not None:
+            logger.critical("The admin thread died.", exc_info=error)
+
+
+def exposed_to(listeners: Sequence[socket]) -> str:
+    """The first address that is reached from other machines, or ""."""
+    hosts = [listener.getsockname()[0] for listener in listeners if has_port(listener)]
+    return next((host for host in hosts if not ipaddress.ip_address(host).is_loopback), "")

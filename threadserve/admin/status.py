@@ -1,0 +1,95 @@
+"""What `/status.json` tells: the server's state as plain JSON, without the secrets that requests may carry.
+
+Runs on the admin thread; keeps nothing.
+"""
+
+import platform
+from typing import Any
+
+from threadserve.forms import form
+from threadserve.metrics.states import LoopState, Overview, PoolState, ProcessState, RunningCall
+from threadserve.version import __version__
+
+
+def status_of(overview: Overview) -> dict[str, Any]:
+    """The state of a server. Times are in seconds, moments in seconds of the epoch, sizes in bytes."""
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "form": form(),
+        "phase": overview.phase,
+        "live": overview.why_not_alive() or True,
+        "ready": overview.why_not_ready() or True,
+        "workers": overview.workers,
+        "workers_replaced": overview.workers_replaced,
+        "silent": list(overview.silent),
+        "problems": [problem._asdict() for problem in overview.problems],
+        "processes": [of_process(process) for process in overview.processes],
+    }
+
+
+def of_process(process: ProcessState) -> dict[str, Any]:
+    """One process."""
+    return {
+        "pid": process.pid,
+        "phase": process.phase,
+        "started_at": process.started_at,
+        "gil_enabled": process.gil_is_enabled,
+        "memory": process.memory,
+        "cpu": process.cpu,
+        "descriptors": process.descriptors,
+        "idle_connections": process.idle,
+        "threads_replaced": process.threads_replaced,
+        "loops": [of_loop(loop, process) for loop in process.loops],
+        "wsgi": of_pool(process.pool) if process.pool is not None else None,
+        "slow": sorted(
+            (slow._asdict() for loop in process.loops for slow in loop.slow), key=lambda slow: -slow["ended"]
+        ),
+        "stalls": [stall._asdict() for stall in reversed(process.stalls)],
+        "problems": [problem._asdict() for problem in reversed(process.problems)],
+    }
+
+
+def of_loop(loop: LoopState, process: ProcessState) -> dict[str, Any]:
+    """One loop, and what it does now."""
+    counts = loop.counts
+    return {
+        "thread": loop.number,
+        "started": loop.has_started,
+        "stalled": loop.stalled_for if loop.stalled_for > process.stall_limit > 0 else 0,
+        "place": loop.place,
+        "requests": sum(counts.requests),
+        "errors": counts.requests[5],
+        "in_flight": loop.in_flight,
+        "connections": loop.connections,
+        "websockets": loop.websockets,
+        "mean_seconds": mean(counts.duration.total, sum(counts.duration.counts)),
+        "mean_lag": mean(loop.lag.total, sum(loop.lag.counts)),
+        "stalls": loop.stalls,
+        "refusals": {str(status): count for status, count in counts.refusals.items()},
+        "calls": of_calls(loop.calls),
+    }
+
+
+def of_pool(pool: PoolState) -> dict[str, Any]:
+    """The threads that call a WSGI application."""
+    return {
+        "threads": pool.threads,
+        "busy": pool.busy,
+        "stuck": pool.stuck,
+        "queue": pool.queue,
+        "queue_limit": pool.queue_limit,
+        "timeouts": pool.timeouts,
+        "refused": pool.refused,
+        "calls": of_calls(pool.calls),
+    }
+
+
+def of_calls(calls: tuple[RunningCall, ...]) -> list[dict[str, Any]]:
+    """What is in flight, the oldest first."""
+    return [call._asdict() for call in sorted(calls, key=lambda call: -call.seconds)]
+
+
+def mean(total: float, count: int) -> float:
+    """The mean of so many values with this sum, or 0."""
+    return total / count if count else 0.0
