@@ -17,6 +17,7 @@ from math import inf
 from typing import Any
 
 from threadserve.admin.process import OneProcess, ProcessView
+from threadserve.admin.reporter import Reporter
 from threadserve.admin.server import AdminServer
 from threadserve.banner import log_start
 from threadserve.config import Config
@@ -65,6 +66,8 @@ class Observer:
 
     # Whether another process speaks for the server, and decides about its end.
     is_supervised = False
+    # The connection by which that process asks how the server is, to answer at the admin address itself.
+    reports_to: socket.socket | None = None
     stop_signals: tuple[int, ...] = STOP_SIGNALS
     upkeep_signals: tuple[int, ...] = UPKEEP
     # How often, in seconds, to call `on_tick` while the server serves.
@@ -139,9 +142,12 @@ class Serving:
         loops = self._group.servers_threadsafe
         self._watchdog = Watchdog(loops, stall, exit_after, self._end_stalled) if stall or exit_after else None
         self.view = ProcessView(config, self._phase, self._group, self._acceptor, self._source, self._watchdog)
-        self._admin: AdminServer | None = None
+        self._admin: AdminServer | Reporter | None = None
         if config.admin_bind is not None:
-            self._admin = AdminServer(config.admin_bind, config.uds_permissions, OneProcess(self.view))
+            if observer.reports_to is not None:
+                self._admin = Reporter(observer.reports_to, self.view)
+            else:
+                self._admin = AdminServer(config.admin_bind, config.uds_permissions, OneProcess(self.view))
 
     def import_threadsafe(self) -> None:
         """Imports the application on the calling thread. What is wrong with it is raised when a loop loads it."""
@@ -249,7 +255,8 @@ class Serving:
         if not self._flags.should_exit or self._flags.force_exit or self._group.failure:
             return self._flags.should_exit or self._group.failure is not None
         if self._stops_at == inf:
-            delay = self._config.shutdown_delay
+            # Of several processes, the supervisor's.
+            delay = 0 if self._observer.is_supervised else self._config.shutdown_delay
             self._stops_at = time.monotonic() + delay
             if delay:
                 logger.info("Shutting down in %s. (CTRL+C to force quit)", counted(delay, "second"))

@@ -6,7 +6,7 @@ its connections, and shares no lock with a loop that serves; it never runs appli
 
 import ipaddress
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from socket import socket
 
 from threadserve.admin.app import AdminApp, Source
@@ -70,6 +70,10 @@ class AdminServer:
         self._thread.join(PATIENCE)
         for listener in self.listeners:
             listener.close()
+
+    def post_threadsafe(self, call: Callable[[], object]) -> None:
+        """Has a call made on the admin thread, in order."""
+        self._server.post_threadsafe(call)
 
     def _on_report(self, server: LoopServer, phase: Phase, error: BaseException | None) -> None:
         if phase is Phase.READY:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from socket import socket
+from socket import socket, socketpair
 
 from threadserve.config import Config
 from threadserve.errors import ConfigError
@@ -28,10 +28,10 @@ class Child:
 
     `pid` is its id, once it is started. `connection` is what the child tells through; `receive` takes that in. `ready`
     then says whether it serves, `failure` why it ended before it did, if it said so, and `wants_recycling` whether it
-    has reached a limit.
+    has reached a limit. With `reports` it answers who asks by `asks` how it is, which is the asker's to close.
     """
 
-    def __init__(self, config: Config, sockets: list[socket]) -> None:
+    def __init__(self, config: Config, sockets: list[socket], *, reports: bool = False) -> None:
         self.pid = 0
         self.ready = False
         self.wants_recycling = False
@@ -40,9 +40,12 @@ class Child:
         self._at_end = False
         # Of the plain kind: multiprocessing can pass no other, and a Unix socket's file is its owner's to remove.
         self._copies = [socket(fileno=os.dup(each.fileno())) for each in sockets]
-        self._process = SPAWN.Process(
-            target=serve, args=(config, self._copies, self._far_end), name="threadserve-worker"
-        )
+        self.asks: socket | None = None
+        self._is_asked: socket | None = None
+        if reports:
+            self.asks, self._is_asked = socketpair()
+        arguments = config, self._copies, self._far_end, self._is_asked
+        self._process = SPAWN.Process(target=serve, args=arguments, name="threadserve-worker")
 
     def start(self) -> None:
         """Starts the process, which gets these listeners. To be called once."""
@@ -55,8 +58,9 @@ class Child:
         self.pid = self._process.pid or 0
         # Now only the child has it, so that its end is the end of the connection.
         self._far_end.close()
-        for copy in self._copies:
-            copy.close()
+        for copy in (*self._copies, self._is_asked):
+            if copy is not None:
+                copy.close()
 
     @property
     def sentinel(self) -> int:

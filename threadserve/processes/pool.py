@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from socket import socket
 
+from threadserve.admin.workers import WorkersAdmin
 from threadserve.config import Config
 from threadserve.errors import WorkerFailed
 from threadserve.logging.wording import counted
@@ -108,13 +109,15 @@ class WorkerPool:
     `has_cut_off_start` tells that the workers stopped while they were starting first, and one did not come to its end.
     """
 
-    def __init__(self, config: Config, listeners: list[socket], count: int) -> None:
+    def __init__(self, config: Config, listeners: list[socket], count: int, admin: WorkersAdmin | None = None) -> None:
         self.failure: WorkerFailed | None = None
         self.has_started = False
         self.has_cut_off_start = False
         self._config = config
         self._listeners = listeners
         self._wanted = count
+        self._admin = admin
+        self._replaced = 0
         self._workers: list[Worker] = []
         self._brake = Brake()
         self._is_stopping = False
@@ -139,6 +142,11 @@ class WorkerPool:
             self._look_at(worker, elapsed)
         if not self._is_stopping and self.failure is None:
             self._fill()
+
+    def tell_admin(self, phase: str) -> None:
+        """Has the admin thread know how far the supervisor is, and how the workers are."""
+        if self._admin is not None:
+            self._admin.tell(phase, self._wanted, self._replaced)
 
     def grow(self) -> None:
         """Wants one worker more."""
@@ -220,6 +228,7 @@ class WorkerPool:
         if worker.replaces is not None:
             worker.replaces.leave(self._grace)
             worker.replaces = None
+            self._replaced += 1
             self._brake.release()
         if worker.silence > self._config.timeout_worker_healthcheck:
             logger.error(
@@ -233,6 +242,8 @@ class WorkerPool:
     def _on_end(self, worker: Worker) -> None:
         worker.child.close()
         self._workers.remove(worker)
+        if self._admin is not None:
+            self._admin.on_ended(worker.child.pid)
         for other in self._workers:
             if other.replaces is worker:
                 other.replaces = None
@@ -241,6 +252,7 @@ class WorkerPool:
             is_cut_off = (worker.child.exit_code or 0) > 0
             self.has_cut_off_start |= is_cut_off and self._is_stopping and not self.has_started
             return
+        self._replaced += worker.child.ready
         if worker.child.ready:
             logger.error("Child process [%d] died: %s", worker.child.pid, reason_of(worker.child))
             self._brake.tighten(worker.serves_since or time.monotonic())
@@ -283,8 +295,10 @@ class WorkerPool:
                 self._start(due)
 
     def _start(self, replaces: Worker | None) -> None:
-        child = Child(self._config, self._listeners)
+        child = Child(self._config, self._listeners, reports=self._admin is not None)
         child.start()
+        if self._admin is not None and child.asks is not None:
+            self._admin.on_started(child.pid, child.asks)
         self._workers.append(Worker(child, replaces))
 
 

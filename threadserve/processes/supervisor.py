@@ -1,7 +1,8 @@
 """The supervisor: starts worker processes, replaces those that die, hang or reach a limit, and stops them.
 
 Runs on the main thread of the process that the command starts. It owns the listeners, which the workers get too, and
-the signal handlers while it runs; it never accepts a connection, imports the application or starts a thread.
+the signal handlers while it runs; it never accepts a connection or imports the application, and starts no thread but
+that of the admin address.
 """
 
 import logging
@@ -12,6 +13,7 @@ import time
 from multiprocessing.connection import wait
 from socket import socket, socketpair
 
+from threadserve.admin.workers import WorkersAdmin
 from threadserve.banner import log_workers_start
 from threadserve.config import Config
 from threadserve.listening import systemd
@@ -19,6 +21,8 @@ from threadserve.listening.tcp import is_shared
 from threadserve.log_config import configure_logging
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
+from threadserve.logging.wording import counted
+from threadserve.metrics import states
 from threadserve.processes.child import check_can_be_sent
 from threadserve.processes.pool import WorkerPool
 from threadserve.signals import STOPPING, UPKEEP, call_claimants, captured
@@ -42,7 +46,10 @@ class Supervisor:
         configure_logging(config)
         self._config = config
         self._listeners = sockets
-        self._pool = WorkerPool(config, sockets, config.worker_count)
+        address = config.admin_bind
+        self._admin = WorkersAdmin(address, config.uds_permissions) if address is not None else None
+        self._pool = WorkerPool(config, sockets, config.worker_count, self._admin)
+        self._is_draining = self._is_stopping = False
         self._wake_reader, self._wake_writer = socketpair()
         for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
@@ -58,9 +65,13 @@ class Supervisor:
             try:
                 check_can_be_sent(self._config)
                 log_emphasised(logger, "Started parent process [%d]", os.getpid(), fg="cyan", bold=True)
+                if self._admin is not None:
+                    self._admin.start()
                 came = self._serve(signals)
             finally:
                 self._pool.kill()
+                if self._admin is not None:
+                    self._admin.stop()
                 for owned in (*self._listeners, self._wake_reader, self._wake_writer):
                     owned.close()
         if self._pool.failure is not None:
@@ -75,17 +86,39 @@ class Supervisor:
         while not (came := self._act_on(signals)) and self._pool.failure is None:
             self._step()
         systemd.notify("STOPPING=1")
+        if self._pool.has_started and came:
+            self._delay_stop(signals, came)
+        self._is_stopping = True
+        self._pool.tell_admin(self._phase())
         if self._pool.has_started:
             self._let_queues_empty()
         self._pool.stop()
         if self._pool.failure is not None:
             self._pool.hurry()
+        if len(came) > 1:
+            self._pool.hurry()
         while not self._pool.has_ended:
             self._step()
-            if len(came) == 1 and (again := [number for number in signals if number in STOPPING]):
-                came.append(again[0])
+            if self._notice_second(signals, came):
                 self._pool.hurry()
         return came
+
+    def _delay_stop(self, signals: list[int], came: list[int]) -> None:
+        """Goes on for `--shutdown-delay`, unless a second signal comes."""
+        delay = self._config.shutdown_delay
+        stops_at = time.monotonic() + delay
+        self._is_draining = True
+        if delay:
+            logger.info("Shutting down in %s. (CTRL+C to force quit)", counted(delay, "second"))
+        while time.monotonic() < stops_at and self._pool.failure is None and not self._notice_second(signals, came):
+            self._step(min(TICK, max(0.0, stops_at - time.monotonic())))
+
+    def _notice_second(self, signals: list[int], came: list[int]) -> bool:
+        """Adds the second signal to stop to the first; returns whether it has just come."""
+        if len(came) > 1 or not (again := [number for number in signals if number in STOPPING]):
+            return False
+        came.append(again[0])
+        return True
 
     def _act_on(self, signals: list[int]) -> list[int]:
         """Does what signals ask for; returns the first of them that is to stop, if there is one."""
@@ -106,17 +139,25 @@ class Supervisor:
                 logger.info("There is only one worker process, which stays.")
         return []
 
-    def _step(self) -> None:
+    def _phase(self) -> str:
+        if self._is_stopping:
+            return states.STOPPING
+        if self._is_draining:
+            return states.DRAINING
+        return states.SERVING if self._pool.has_started else states.STARTING
+
+    def _step(self, timeout: float = TICK) -> None:
         """Waits for news of the workers, a signal or the time to look, and has the pool act on it."""
         had_started, was_renewing = self._pool.has_started, self._pool.is_renewing
         self._pool.check(self._elapsed())
+        self._pool.tell_admin(self._phase())
         if self._pool.has_started and not had_started:
             log_workers_start(self._config, self._listeners)
             systemd.notify("READY=1")
         elif was_renewing and not self._pool.is_renewing:
             systemd.notify("READY=1")
         systemd.beat()
-        if self._wake_reader in wait([self._wake_reader, *self._pool.waitables()], TICK):
+        if self._wake_reader in wait([self._wake_reader, *self._pool.waitables()], timeout):
             self._wake_reader.recv(4096)
 
     def _elapsed(self) -> float:

@@ -52,7 +52,7 @@ class Failure:
 Message = str | Failure
 
 
-def serve(config: Config, listeners: list[socket], connection: Connection) -> None:
+def serve(config: Config, listeners: list[socket], connection: Connection, reports_to: socket | None) -> None:
     """Serves on listeners that other processes have as well, until SIGTERM, SIGQUIT or the end of the supervisor."""
     for number in SENT_TO_ALL:
         # Not `SIG_IGN`, which the programs that an application starts would inherit.
@@ -62,7 +62,7 @@ def serve(config: Config, listeners: list[socket], connection: Connection) -> No
     for descriptor in (connection.fileno(), *(listener.fileno() for listener in listeners)):
         # It was inheritable to get here. A program that an application starts must not keep it open.
         os.set_inheritable(descriptor, False)
-    teller = Teller(connection, config.timeout_worker_healthcheck / BEATS)
+    teller = Teller(connection, config.timeout_worker_healthcheck / BEATS, reports_to)
     with exits_in_time(at_once=(HURRY,)):
         try:
             server = WorkerServer(config, observer=teller)
@@ -95,7 +95,8 @@ class Teller(Observer):
     stop_signals = STOPPING
     upkeep_signals = (REOPEN,)
 
-    def __init__(self, connection: Connection, longest_silence: float) -> None:
+    def __init__(self, connection: Connection, longest_silence: float, reports_to: socket | None = None) -> None:
+        self.reports_to = reports_to
         self.interval = min(self.interval, longest_silence)
         self.server: Server | None = None
         self._connection = connection

@@ -141,7 +141,7 @@ class LoopServer:
 
     def tell_calls_threadsafe(self, tell: Callable[[list[RunningCall]], object]) -> None:
         """Has the loop tell of the requests in flight, and of where each of them waits."""
-        self._post_if_open(partial(self._tell_calls, tell))
+        self.post_threadsafe(partial(self._tell_calls, tell))
 
     def described_threadsafe(self) -> list[str]:
         """The requests in flight, as the log calls them."""
@@ -150,15 +150,15 @@ class LoopServer:
     def ask_for_turn_threadsafe(self) -> None:
         """Has the loop show that it turns, by `handed`."""
         self.handed.ask()
-        self._post_if_open(self._take_handed)
+        self.post_threadsafe(self._take_handed)
 
     def grant_threadsafe(self, credit: int, *, takes_busy: bool) -> None:
         """Has so many connections given back, each after its next response: see `Releaser`."""
-        self._post_if_open(partial(self._grant, credit, takes_busy))
+        self.post_threadsafe(partial(self._grant, credit, takes_busy))
 
     def release_idle_threadsafe(self) -> None:
         """Has every connection given back that is idle."""
-        self._post_if_open(self._release_idle)
+        self.post_threadsafe(self._release_idle)
 
     def hand_over_threadsafe(self, connection: socket) -> None:
         """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
@@ -174,25 +174,25 @@ class LoopServer:
 
         A loop that has died leaves them alone: they are for its successor.
         """
-        self._post_if_open(partial(self._listen, listeners))
+        self.post_threadsafe(partial(self._listen, listeners))
 
     def renew_tls_threadsafe(self) -> None:
         """Has new connections encrypted with what the certificates are now."""
-        self._post_if_open(self._renew_tls)
+        self.post_threadsafe(self._renew_tls)
 
     def stop_threadsafe(self) -> None:
         """Has the loop finish what it serves, and end."""
-        self._post_if_open(self._on_stop)
+        self.post_threadsafe(self._on_stop)
 
     def abandon_threadsafe(self) -> None:
         """Has the loop end at once, whatever it serves."""
-        self._post_if_open(self._abandon)
+        self.post_threadsafe(self._abandon)
 
-    def _post_if_open(self, call: Callable[[], object]) -> None:
+    def post_threadsafe(self, call: Callable[[], object]) -> None:
+        """Has the loop make a call, unless it has ended: then nobody is left to make it for."""
         try:
             self._mailbox.post_threadsafe(call)
         except MailboxClosed:
-            # It has ended already, which is what was asked for.
             return
 
     # On the loop's thread.
@@ -254,7 +254,7 @@ class LoopServer:
     async def _start_up(self, app: ASGIApp, lifespan: Lifespan) -> bool:
         """Has the application start up when its turn comes; returns whether it has, and not been stopped before."""
         start_ups = self._shared.start_ups.of_threadsafe(self.number, app)
-        start_ups.enter_threadsafe(lambda: self._post_if_open(self._may_start_up.set))
+        start_ups.enter_threadsafe(lambda: self.post_threadsafe(self._may_start_up.set))
         self._report(self, Phase.LOADED, None)
         await self._may_start_up.wait()
         if self._stop.is_set():
