@@ -75,7 +75,7 @@ def test_the_scope(serve: Serve, connect: ConnectWebSocket, parser: str) -> None
     assert scope["server"] == (server.host, server.port)
     assert scope["client"] == client.socket.getsockname()
     assert scope["extensions"] == {"websocket.http.response": {}}
-    assert scope["state"] == {}
+    assert list(scope["state"]) == ["threadserve_stopping"]
     assert "method" not in scope
 
 

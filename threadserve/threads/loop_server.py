@@ -44,6 +44,9 @@ from threadserve.types import ASGIApp
 
 logger = logging.getLogger("threadserve.error")
 
+# By what name an application finds, in the state of its lifespan and of each scope, an `asyncio.Event` of its loop that
+# is set when the server begins to stop.
+STOPPING = "threadserve_stopping"
 CUT_OFF_GRACE = 1.0
 # The least that is left of the grace for lifespan shutdown, in seconds: with that and what cutting off takes, the
 # default grace ends within the 30 seconds after which Kubernetes kills.
@@ -102,6 +105,8 @@ class LoopServer:
         self._report = report
         self._mailbox = Mailbox()
         self._stop = asyncio.Event()
+        # The application's to wait for, and perhaps to set, which nobody else minds.
+        self._is_stopping = asyncio.Event()
         self._may_start_up = asyncio.Event()
         self._lifespan: Lifespan | None = None
         self._context: LoopContext | None = None
@@ -218,7 +223,8 @@ class LoopServer:
         shared.on_loaded()
         is_wsgi = shared.source.interface == "wsgi"
         traced = MessageTrace(app) if trace_logger.isEnabledFor(TRACE_LOG_LEVEL) else app
-        lifespan = Lifespan(traced, "off" if is_wsgi else shared.config.lifespan, {}, quiet=self.number > 1)
+        state = {} if is_wsgi else {STOPPING: self._is_stopping}
+        lifespan = Lifespan(traced, "off" if is_wsgi else shared.config.lifespan, state, quiet=self.number > 1)
         self._lifespan = lifespan
         if not await self._start_up(app, lifespan):
             return
@@ -280,6 +286,7 @@ class LoopServer:
 
     async def _drain(self, context: LoopContext, intake: Intake) -> None:
         """Shuts the connections down in order: what is in flight may end, until the grace is over."""
+        self._is_stopping.set()
         await intake.stop_listening()
         context.begin_shutdown()
         timeout = self._shared.config.timeout_graceful_shutdown
