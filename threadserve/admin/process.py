@@ -27,6 +27,7 @@ from threadserve.threads.group import LoopGroup
 from threadserve.threads.loop_server import LoopServer
 from threadserve.threads.pulse import LAGS
 from threadserve.threads.stacks import told_of
+from threadserve.threads.thread_times import ThreadTimes
 from threadserve.threads.watchdog import Watchdog, place_in
 
 # For how long the loops, all together, are waited for to say what they do.
@@ -96,6 +97,7 @@ class ProcessView:
             stalled_for=max(0.0, now - pulse.due) if pulse is not None else 0.0,
             in_flight=in_flight,
             connections=connections,
+            cpu=running_seconds(server.thread_id),
             websockets=metrics.websockets_open if metrics is not None else 0,
             counts=sum(self._group.counts_of_dead_threadsafe(server.number), server.counts_threadsafe()),
             lag=pulse.lag.read_threadsafe() if pulse is not None else NO_LAG,
@@ -150,6 +152,15 @@ def seen_from_outside(server: LoopServer, state: LoopState) -> LoopState:
     """A loop that does not turn: what it serves, and where its thread stands."""
     place = place_in(told_of(server.thread)) if state.has_started else ""
     return replace(state, calls=tuple(server.calls_threadsafe()), place=place)
+
+
+def running_seconds(thread_id: int) -> float:
+    """How long a thread has run so far, by its native id; nothing of one that is not there, or not told of."""
+    times = ThreadTimes(thread_id)
+    try:
+        return times.look().running
+    finally:
+        times.close()
 
 
 def count_descriptors() -> int:

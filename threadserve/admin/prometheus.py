@@ -175,6 +175,7 @@ LOOP_METRICS: tuple[tuple[str, str, str, Callable[[LoopState], float | Distribut
         "threadserve_tls_failures_total", "counter", "TLS handshakes that came to nothing.",
         lambda loop: loop.counts.tls_failures,
     ),
+    ("threadserve_loop_cpu_seconds_total", "counter", "CPU time of the loop's thread.", lambda loop: loop.cpu),
     ("threadserve_loop_lag_seconds", "histogram", "How late the loop is with what is due.", lambda loop: loop.lag),
     ("threadserve_loop_stalls_total", "counter", "How often something has blocked the loop.", lambda loop: loop.stalls),
 )  # fmt: skip

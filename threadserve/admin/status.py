@@ -60,6 +60,7 @@ def of_loop(loop: LoopState, process: ProcessState) -> dict[str, Any]:
         "place": loop.place,
         "requests": sum(counts.requests),
         "errors": counts.requests[5],
+        "cpu": loop.cpu,
         "in_flight": loop.in_flight,
         "connections": loop.connections,
         "websockets": loop.websockets,

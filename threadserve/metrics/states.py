@@ -48,7 +48,7 @@ class LoggedProblem(NamedTuple):
 class LoopState:
     """One loop. It `has_started` once it serves; `stalled_for` is for how many seconds it is late with its next turn.
 
-    `place` is where its thread stands while it does not turn, and `calls` are what it serves; both only where they
+    `cpu` is for how many seconds its thread has run. `place` is where its thread stands while it does not turn, and `calls` are what it serves; both only where they
     were asked for.
     """
 
@@ -57,6 +57,7 @@ class LoopState:
     stalled_for: float
     in_flight: int
     connections: int
+    cpu: float
     websockets: int
     counts: LoopCounts
     lag: Distribution

@@ -103,6 +103,8 @@ class Intake:
     def _pause(self, error: Exhausted) -> None:
         """Stops polling listeners that stay readable while nothing can be accepted from them."""
         self._exhaustion.report(error)
+        if self.opener.metrics is not None:
+            self.opener.metrics.exhaustions += 1
         self._unwatch()
         self._loop.call_later(PAUSE, self._watch)
 

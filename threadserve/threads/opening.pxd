@@ -18,13 +18,13 @@ cdef class Opening:
 
 @cython.final
 cdef class Opener:
+    cdef readonly LoopMetrics metrics
     cdef public object tls
     cdef list _begun
     cdef bint _is_closed
     cdef object _loop
     cdef object _make_again
     cdef object _make_connection
-    cdef LoopMetrics _metrics
     cdef object _registry
     cdef dict _servers
     cdef object _timeout_proxy_header

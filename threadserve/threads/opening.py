@@ -121,7 +121,7 @@ class Opening:
 
 
 class Opener:
-    """Opens the connections of one loop. `tls` is what the next one is encrypted with, or None."""
+    """Opens the connections of one loop. `tls`, if any, is what encrypts the next one, and `metrics` counts them."""
 
     __slots__ = (
         "_begun",
@@ -129,13 +129,13 @@ class Opener:
         "_loop",
         "_make_again",
         "_make_connection",
-        "_metrics",
         "_registry",
         "_servers",
         "_timeout_proxy_header",
         "_timeout_ssl_handshake",
         "_trusted",
         "_unbegun",
+        "metrics",
         "tls",
     )
 
@@ -150,7 +150,7 @@ class Opener:
         metrics: LoopMetrics | None = None,
     ) -> None:
         self.tls = tls
-        self._metrics = metrics
+        self.metrics = metrics
         self._loop = loop
         self._registry = registry
         self._make_connection = make_connection
@@ -167,9 +167,9 @@ class Opener:
         """Has these connections served, and takes each out when that begins."""
         while accepted:
             connection = accepted.popleft()
-            if self._metrics is not None and not isinstance(connection, Returned):
-                self._metrics.accepted += 1
-                self._metrics.accept_to_app.add(time.monotonic() - connection.accepted_at)
+            if self.metrics is not None and not isinstance(connection, Returned):
+                self.metrics.accepted += 1
+                self.metrics.accept_to_app.add(time.monotonic() - connection.accepted_at)
             if isinstance(connection, Returned) or (self.tls is None and self._trusted is None):
                 self._open_at_once(connection)
             else:
@@ -271,16 +271,16 @@ class Opener:
             # The client is gone already, or its handshake has failed.
             if tls is not None:
                 log_failed_handshake(client_of(accepted), error)
-                if self._metrics is not None:
-                    self._metrics.tls_failures += 1
+                if self.metrics is not None:
+                    self.metrics.tls_failures += 1
             accepted.close()
             return None
         except asyncio.CancelledError:
             # uvloop closes the transport without another word to the protocol, which may be serving by now.
             protocol.connection_lost(None)
             raise
-        if tls is not None and self._metrics is not None:
-            self._metrics.tls_handshakes += 1
+        if tls is not None and self.metrics is not None:
+            self.metrics.tls_handshakes += 1
         return transport
 
     async def _read_announcement(self, accepted: Accepted, trusted: TrustedHosts) -> Announced | None:
