@@ -48,8 +48,8 @@ class LoggedProblem(NamedTuple):
 class LoopState:
     """One loop. It `has_started` once it serves; `stalled_for` is for how many seconds it is late with its next turn.
 
-    `cpu` is for how many seconds its thread has run. `place` is where its thread stands while it does not turn, and `calls` are what it serves; both only where they
-    were asked for.
+    `cpu` is for how many seconds its thread has run. `place` is where that stands while the loop does not turn, and
+    `calls` are what it serves; both only where they were asked for.
     """
 
     number: int
