@@ -61,5 +61,6 @@ cdef class Exchange:
     cpdef bint send_late_head(self) except -1
     cpdef on_return(self)
     cpdef fail(self)
+    @cython.locals(metrics=LoopMetrics, now=double, seconds=double, first_byte=double)
     cpdef measure(self)
     cpdef log_access(self)

@@ -5,7 +5,6 @@ an array: no object passes from one thread to another, and nothing is locked.
 """
 
 from array import array
-from bisect import bisect_left
 from dataclasses import dataclass
 
 # Seconds, from a request that is answered at once to one that nobody waits for any more.
@@ -32,18 +31,23 @@ class Distribution:
 class Histogram:
     """Counts values by the first of its bounds that is not below them."""
 
-    __slots__ = ("_bounds", "_counts", "_total")
+    __slots__ = ("_bounds", "_counts", "_size", "_total")
 
     def __init__(self, bounds: tuple[float, ...] = SECONDS) -> None:
-        self._bounds = bounds
+        self._bounds = array("d", bounds)
         self._counts = array("Q", bytes(COUNT_BYTES * (len(bounds) + 1)))
+        self._size = len(bounds)
         self._total = 0.0
 
     def add(self, value: float) -> None:
         """Counts one value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
+        index = 0
+        # Nearly all that is counted here belongs to the first few.
+        while index < self._size and value > self._bounds[index]:
+            index += 1
+        self._counts[index] += 1
         self._total += value
 
     def read_threadsafe(self) -> Distribution:
         """What has been counted so far. What is added meanwhile may be in the counts and not yet in the total."""
-        return Distribution(self._bounds, tuple(self._counts), self._total)
+        return Distribution(tuple(self._bounds), tuple(self._counts), self._total)

@@ -7,7 +7,7 @@ from threadserve.metrics.histogram cimport Histogram
 cdef class LoopMetrics:
     cdef readonly int thread
     cdef readonly double slow_seconds
-    cdef object _requests
+    cdef unsigned long long[::1] _requests
     cdef Histogram _duration
     cdef bint _logs_slow
     cdef Histogram _first_byte
