@@ -9,8 +9,10 @@ import asyncio
 import json
 import math
 import sys
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
+from typing import Any
 
 from loadtests.clients import process
 from loadtests.errors import LoadTestError
@@ -28,44 +30,57 @@ class Times:
     failures: list[str] = field(default_factory=list)
 
 
-async def ask(port: int, path: str) -> None:
-    """One GET on a connection of its own; raises OSError unless the whole answer is a 200."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def ask(port: int, path: str, host: str = "127.0.0.1", statuses: tuple[int, ...] = (200,)) -> int:
+    """The status of a GET on a connection of its own; raises OSError unless the whole answer has one of these."""
+    reader, writer = await asyncio.open_connection(host, port)
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         answer = await reader.read(-1)
     finally:
         writer.close()
-    if not answer.startswith(b"HTTP/1.1 200 "):
-        raise OSError(f"{path}: {answer[:40]!r}")
+    for status in statuses:
+        if answer.startswith(b"HTTP/1.1 %d " % status):
+            return status
+    raise OSError(f"{path}: {answer[:40]!r}")
 
 
-async def timed(port: int, path: str, began: float, times: list[float], failures: list[str]) -> None:
-    """Asks once and notes the time since `began`, or the failure."""
+async def timed(asking: Awaitable[object], path: str, began: float, times: list[float], failures: list[str]) -> None:
+    """Waits for the answer and notes the time since `began`, or the failure."""
     try:
         async with asyncio.timeout(PATIENCE):
-            await ask(port, path)
+            await asking
     except OSError as error:
         failures.append(f"{path}: {type(error).__name__} {error}")
     else:
         times.append(round((perf_counter() - began) * 1000, 3))
 
 
+async def steadily(
+    seconds: float, per_second: int, ask_once: Callable[[int, float], Coroutine[Any, Any, None]]
+) -> None:
+    """Calls `ask_once` at a steady pace, which does not wait for answers, with its number and the moment it is due."""
+    began = perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(seconds * per_second)):
+            due = began + number / per_second
+            await asyncio.sleep(due - perf_counter())
+            group.create_task(ask_once(number, due))
+
+
 async def block(port: int, until: float, times: Times) -> None:
     while perf_counter() < until:
-        await timed(port, "/block", perf_counter(), times.blocking, times.failures)
+        await timed(ask(port, "/block"), "/block", perf_counter(), times.blocking, times.failures)
 
 
 async def measure(port: int, seconds: float) -> Times:
-    """Asks for that long; the steady pace does not wait for answers."""
+    """Asks for that long."""
     times = Times()
-    began = perf_counter()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(block(port, began + seconds, times))
-        for number in range(int(seconds * QUICK_PER_SECOND)):
-            due = began + number / QUICK_PER_SECOND
-            await asyncio.sleep(due - perf_counter())
-            group.create_task(timed(port, "/", due, times.quick, times.failures))
+
+    async def ask_once(number: int, due: float) -> None:
+        await timed(ask(port, "/"), "/", due, times.quick, times.failures)
+
+    blocking = block(port, perf_counter() + seconds, times)
+    await asyncio.gather(blocking, steadily(seconds, QUICK_PER_SECOND, ask_once))
     return times
 
 

@@ -4,6 +4,7 @@ from loadtests.figures.connections import CONNECTIONS_FIGURES
 from loadtests.figures.figure import Figure
 from loadtests.figures.http import HTTP_FIGURES
 from loadtests.figures.http2 import HTTP2_FIGURES
+from loadtests.figures.operations import OPERATIONS_FIGURES
 from loadtests.figures.request_path import REQUEST_PATH_FIGURES
 from loadtests.figures.websocket import WEBSOCKET_FIGURES
 from loadtests.figures.wsgi import WSGI_FIGURES
@@ -16,6 +17,7 @@ GROUPS: dict[str, tuple[Figure, ...]] = {
     "wsgi": WSGI_FIGURES,
     "websockets": WEBSOCKET_FIGURES,
     "connections": CONNECTIONS_FIGURES,
+    "operations": OPERATIONS_FIGURES,
 }
 FIGURES = tuple(figure for figures in GROUPS.values() for figure in figures)
 

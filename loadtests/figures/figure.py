@@ -19,6 +19,9 @@ Measure = Literal[
     "kept-paused",
     "kept-idle",
     "kept-spread",
+    "admin-busy",
+    "admin-blocked",
+    "admin-scrape",
 ]
 Bound = Literal["at least", "at most"]
 # The value of the measure of that name.

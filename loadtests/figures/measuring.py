@@ -5,13 +5,15 @@ Each returns the details, which have the values of the figure's goals among them
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from loadtests.clients import echo, idle, kept, latency, paused, resting, spread, streaming
+from loadtests.clients import admin, echo, idle, kept, latency, paused, resting, spread, streaming
 from loadtests.errors import LoadTestError
 from loadtests.figures.figure import Figure, Measure
 from loadtests.generators import h2load, wrk
@@ -21,6 +23,9 @@ from loadtests.servers.processes import Running
 
 # After the load, connections are closed and freed before memory is read.
 SETTLE_SECONDS = 1.0
+# How often the admin address is asked: like a monitoring system, and for enough times.
+SCRAPES_PER_SECOND = 1
+ADMIN_REQUESTS_PER_SECOND = 50
 
 Measured = tuple[dict[str, Any], list[str]]
 
@@ -169,6 +174,25 @@ def kept_spread(subject: Subject) -> Measured:
     return details | {"requests_of_threads": named, "busiest over mean": spread.busiest_over_mean(named)}, problems
 
 
+def scraped(subject: Subject, per_second: int) -> Measured:
+    """The rate while the metrics are asked for so often, where there is an admin address, and how long those take."""
+    if "--admin-bind" not in subject.running.command:
+        return rate(subject)
+    seconds = subject.effort.warm_up_seconds + subject.effort.seconds
+    with ThreadPoolExecutor(1) as beside:
+        scraping = beside.submit(admin.run, subject.running.port, seconds, per_second)
+        details, problems = rate(subject)
+        times = scraping.result()
+    return details | percentiles(times), [*problems, *times.failures]
+
+
+def health_while_blocked(subject: Subject) -> Measured:
+    """How long health takes to be told while requests that wait block every loop."""
+    effort = subject.effort
+    times = admin.run(subject.running.port, effort.seconds, ADMIN_REQUESTS_PER_SECOND, effort.load.connections)
+    return percentiles(times), times.failures
+
+
 def open_at_once(figure: Figure, effort: Effort) -> int:
     """How many connections the figure has open at once; 0 where they are no more than any process may open."""
     many = {
@@ -191,4 +215,7 @@ MEASUREMENTS: dict[Measure, Callable[[Subject], Measured]] = {
     "kept-paused": kept_paused,
     "kept-idle": kept_idle,
     "kept-spread": kept_spread,
+    "admin-busy": partial(scraped, per_second=SCRAPES_PER_SECOND),
+    "admin-blocked": health_while_blocked,
+    "admin-scrape": partial(scraped, per_second=ADMIN_REQUESTS_PER_SECOND),
 }
