@@ -32,29 +32,33 @@ async def ask_steadily(port: int, seconds: float, per_second: int, paths: tuple[
     await latency.steadily(seconds, per_second, ask_once)
 
 
-async def block(port: int) -> None:
-    """One blocking request after the other."""
-    while True:
-        await latency.ask(port, "/block")
+async def block(port: int, failures: list[str]) -> None:
+    """One blocking request after the other, until one fails."""
+    try:
+        while True:
+            await latency.ask(port, "/block")
+    except OSError as error:
+        failures.append(f"/block: {type(error).__name__} {error}")
 
 
-async def until_blocked(port: int) -> None:
-    """Returns when the server says that all its loops are blocked; raises TimeoutError where it does not."""
-    async with asyncio.timeout(PATIENCE):
-        while await latency.ask(port, "/livez", HOST, (200, BLOCKED)) != BLOCKED:
-            pass
+async def until_blocked(port: int, failures: list[str]) -> None:
+    """Returns when the server says that all its loops are blocked; raises LoadTestError where it does not."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while await latency.ask(port, "/livez", HOST, (200, BLOCKED)) != BLOCKED:
+                pass
+    except OSError as error:
+        raise LoadTestError(f"not every loop is blocked: {failures[:1] or type(error).__name__}") from None
 
 
 async def measure(port: int, seconds: float, per_second: int, blocking: int) -> Times:
-    """Asks for that long; raises OSError where a blocking request fails."""
+    """Asks for that long; raises LoadTestError where not every loop is blocked."""
     times = Times()
-    async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(block(port)) for _ in range(blocking)]
-        if blocking:
-            await until_blocked(port)
-        await ask_steadily(port, seconds, per_second, HEALTH if blocking else METRICS, times)
-        for task in waiting:
-            task.cancel()
+    waiting = asyncio.gather(*(block(port, times.failures) for _ in range(blocking)))
+    if blocking:
+        await until_blocked(port, times.failures)
+    await ask_steadily(port, seconds, per_second, HEALTH if blocking else METRICS, times)
+    waiting.cancel()
     return times
 
 

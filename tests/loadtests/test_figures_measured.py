@@ -132,6 +132,19 @@ def test_figures_of_kept_connections_are_measured(monkeypatch: pytest.MonkeyPatc
     assert outcome.samples[0].details["requests_of_threads"] == {"threadserve-1": 30, "threadserve-2": 50}
 
 
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_figures_of_the_admin_address_are_measured() -> None:
+    """Only servers that have one are asked there."""
+    for figure in chosen(("admin-busy", "admin-blocked", "admin-scrape")):
+        outcome, _ = measured(figure)
+        assert (outcome.failure, outcome.left_out) == ("", [])
+        assert len(outcome.samples) == 1 + len(figure.peers)
+        for sample in outcome.samples:
+            assert sample.problems == []
+            assert ("p99 ms" in sample.details) == ("--admin-bind" in sample.command)
+            assert all(value > 0 for value in sample.values.values())
+
+
 def test_many_connections_are_made_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle, "as_many_as_fit", lambda count: 1000)
     figures = chosen(("hello", "ws-idle", "kept-paused", "kept-idle-memory"))

@@ -1,5 +1,6 @@
 """Short runs of the clients against a server."""
 
+import asyncio
 import os
 import resource
 import socketserver
@@ -13,13 +14,14 @@ from support.waiting import DEADLINE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from loadtests.clients import echo, idle, kept, paused, resting, spread, streaming
+from loadtests.clients import admin, echo, idle, kept, paused, resting, spread, streaming
 from loadtests.errors import LoadTestError
+from loadtests.figures.operations import STALLED_SOON, administered
 from loadtests.request import Request
 from loadtests.servers import fixed_bytes
 from loadtests.servers.commands import Server, threadserve
 from loadtests.servers.interpreters import environment
-from loadtests.servers.processes import Running, serving
+from loadtests.servers.processes import Running, free_port, serving
 
 
 def served(server: Server, app: str, folder: Path) -> AbstractContextManager[Running]:
@@ -88,6 +90,38 @@ def test_requests_on_kept_connections_are_timed_beside_blocking_ones(tmp_path: P
     assert len(times.quick) >= kept.CONNECTIONS
     assert all(took >= 500 for took in times.blocking)
     assert times.failures == []
+
+
+@pytest.mark.parametrize("app", ["app", "computing"])
+def test_health_is_timed_while_requests_block(app: str, tmp_path: Path) -> None:
+    """For as many times as were asked for, of good and bad health."""
+    server = administered(2, *STALLED_SOON, build="ordinary")
+    with served(server, f"loadtests.apps.blocking:{app}", tmp_path) as running:
+        times = admin.run(running.port, 0.5, 20, 8)
+    assert len(times.quick) == 10
+    assert times.failures == []
+
+
+def test_metrics_are_timed(tmp_path: Path) -> None:
+    with served(administered(1, build="ordinary"), "loadtests.apps.hello:app", tmp_path) as running:
+        times = admin.run(running.port, 0.5, 20)
+    assert len(times.quick) == 10
+    assert times.failures == []
+
+
+def test_without_an_admin_address_nothing_is_timed(tmp_path: Path) -> None:
+    with served(threadserve("ordinary", 1), "loadtests.apps.hello:app", tmp_path) as running:
+        with pytest.raises(LoadTestError, match=r"no answers: .*/metrics: ConnectionRefusedError "):
+            admin.run(running.port, 0.1, 20)
+        with pytest.raises(LoadTestError, match=r"the admin client failed: .*not every loop is blocked: Conn"):
+            admin.run(running.port, 0.1, 20, 1)
+
+
+def test_a_blocking_request_that_fails_is_noted() -> None:
+    failures: list[str] = []
+    asyncio.run(admin.block(free_port(), failures))
+    (failure,) = failures
+    assert failure.startswith("/block: ConnectionRefusedError ")
 
 
 def test_requests_of_connections_that_pause_are_counted(tmp_path: Path) -> None:
