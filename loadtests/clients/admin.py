@@ -54,11 +54,12 @@ async def until_blocked(port: int, failures: list[str]) -> None:
 async def measure(port: int, seconds: float, per_second: int, blocking: int) -> Times:
     """Asks for that long; raises LoadTestError where not every loop is blocked."""
     times = Times()
-    waiting = asyncio.gather(*(block(port, times.failures) for _ in range(blocking)))
+    waiting = [asyncio.create_task(block(port, times.failures)) for _ in range(blocking)]
     if blocking:
         await until_blocked(port, times.failures)
     await ask_steadily(port, seconds, per_second, HEALTH if blocking else METRICS, times)
-    waiting.cancel()
+    for task in waiting:
+        task.cancel()
     return times
 
 
