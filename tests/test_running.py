@@ -25,6 +25,12 @@ OBJECT = 'other processes cannot be given an object: pass the app as "module:att
             "reload",
             "it serves with one process: leave out --workers, or use --threads",
         ),
+        (
+            "main:app",
+            {"reload": True, "workers": "auto"},
+            "reload",
+            "it serves with one process: leave out --workers, or use --threads",
+        ),
     ],
 )
 def test_what_other_processes_cannot_serve_is_refused(

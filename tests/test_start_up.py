@@ -1,9 +1,10 @@
 """What a user sees when the server starts, and when it cannot."""
 
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,40 @@ def test_auto_is_a_thread_per_usable_cpu(start: Start) -> None:
     server = start(STEERED, "--threads", "auto")
     assert server.wait_for_line(r": (\d+) threads?, ")[1] == str(usable_cpus())
     assert not re.search(IDLE, server.stderr)
+
+
+def test_auto_is_a_worker_per_usable_cpu(start: Start) -> None:
+    server = start(STEERED, "--workers", "auto", "--threads", "auto")
+    count = server.wait_for_line(r": (\d+) process(?:es)?, 1 thread each")[1]
+    assert count == str(usable_cpus())
+    assert not re.search(IDLE, server.stderr)
+    assert server.stop() == 0
+
+
+@contextmanager
+def one_cpu() -> Iterator[None]:
+    """Processes that are started within may run on one CPU."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU is all that there is")
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [("--threads", "1 thread, "), ("--workers", "1 process, 1 thread each")],
+    ids=["single", "worker"],
+)
+def test_the_log_says_what_keeps_it_from_using_all_cpus(start: Start, option: str, told: str) -> None:
+    with one_cpu():
+        server = start(STEERED, option, "auto")
+    counted = f"INFO:     This process may use 1 CPU (its affinity; {os.cpu_count()} in the machine).\n"
+    assert server.stderr.count(counted) == 1
+    assert f": {told}" in server.stderr
 
 
 def test_a_site_whose_threads_are_the_pools_is_told_nothing_of_cpus(start: Start) -> None:

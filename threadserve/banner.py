@@ -1,11 +1,12 @@
 """What the log says when the server starts to serve. Runs on the server's thread; keeps nothing."""
 
 import logging
+import os
 import platform
 
 from threadserve.config import Config
 from threadserve.config.build import free_threaded_build
-from threadserve.config.cpus import usable_cpus
+from threadserve.config.cpus import limit_of_cpus, usable_cpus
 from threadserve.forms import form
 from threadserve.gil import gil_is_enabled
 from threadserve.interfaces.loading import AppSource
@@ -32,6 +33,7 @@ def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
         parser_name(config.http),
     )
     log_form()
+    log_limited_cpus()
     if config.thread_count > 1 and not free_threaded_build():
         logger.warning(
             "This build of Python has the GIL: the threads take turns. Free-threaded Python runs them at once."
@@ -68,6 +70,7 @@ def log_workers_start(config: Config, listeners: Listeners) -> None:
         counted(config.thread_count, "thread"),
     )
     log_form()
+    log_limited_cpus()
     if config.interface != "wsgi":
         log_idle_cpus(config)
     log_addresses(config, listeners)
@@ -77,6 +80,17 @@ def log_form() -> None:
     """Logs which form of the server runs."""
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("threadserve's own modules are %s.", form())
+
+
+def log_limited_cpus() -> None:
+    """Logs how many CPUs were counted, where that is not what the machine has."""
+    if limit := limit_of_cpus():
+        logger.info(
+            "This process may use %s (%s; %d in the machine).",
+            counted(usable_cpus(), "CPU"),
+            limit,
+            os.cpu_count(),
+        )
 
 
 def log_idle_cpus(config: Config) -> None:

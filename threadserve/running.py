@@ -72,6 +72,6 @@ def check_processes(config: Config) -> None:
     option = "reload" if config.reload else "workers"
     if not isinstance(config.app, str):
         raise ConfigError(option, 'other processes cannot be given an object: pass the app as "module:attribute"')
-    if config.reload and config.workers is not None and config.workers > 1:
+    if config.reload and config.workers not in (None, 1):
         raise ConfigError("reload", "it serves with one process: leave out --workers, or use --threads")
     certificates_for(config, 1)

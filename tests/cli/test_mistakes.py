@@ -30,6 +30,7 @@ BAD_VALUES = [
     ("--threads", "1.5", "'1.5' is not a whole number or auto"),
     ("--threads", "many", "'many' is not a whole number or auto"),
     ("--threads", "0", "0 is not from 1 to 1024"),
+    ("--workers", "many", "'many' is not a whole number or auto"),
     ("--timeout-keep-alive", "5s", "'5s' is not a number"),
     ("--timeout-keep-alive", "nan", "nan is not a finite number"),
     ("--timeout-graceful-shutdown", "-1", "-1.0 is not from 0 to 1000000000"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from threadserve.config import cpus
-from threadserve.config.cpus import cpu_quota, usable_cpus
+from threadserve.config.cpus import cpu_quota, limit_of_cpus, usable_cpus
 
 UNIFIED = "30 23 0:26 {root} {point} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 LEGACY = "33 24 0:28 {root} {point} rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct"
@@ -117,6 +117,27 @@ def test_the_lesser_of_affinity_and_quota_counts(
     monkeypatch.setattr("os.process_cpu_count", lambda: runs_on, raising=False)
     monkeypatch.setattr(cpus, "cpu_quota", lambda: quota)
     assert usable_cpus() == usable
+
+
+@pytest.mark.parametrize(
+    ("machine", "runs_on", "quota", "limit"),
+    [
+        (8, 8, math.inf, ""),
+        (8, 8, 2.5, "quota of its cgroup"),
+        (8, 8, 7.5, ""),
+        (8, 2, math.inf, "its affinity"),
+        (8, 2, 4, "its affinity"),
+        (8, 4, 2, "quota of its cgroup"),
+        (1, 1, 0.2, ""),
+    ],
+)
+def test_what_keeps_from_all_cpus_is_named(
+    monkeypatch: pytest.MonkeyPatch, machine: int, runs_on: int, quota: float, limit: str
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: machine)
+    monkeypatch.setattr("os.process_cpu_count", lambda: runs_on, raising=False)
+    monkeypatch.setattr(cpus, "cpu_quota", lambda: quota)
+    assert limit_of_cpus() == limit
 
 
 def test_this_systems_own_files_can_be_read() -> None:

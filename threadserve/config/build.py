@@ -19,8 +19,8 @@ CPUS_PER_WSGI_LOOP = 8
 number_of_threads = number_of_workers = between(1, 1024)
 
 
-def threads_or_auto(value: Any) -> str | None:
-    """A check that a number of threads is one, unless it is left to the number of CPUs."""
+def number_or_auto(value: Any) -> str | None:
+    """A check that a number of threads or of processes is one, unless it is left to the number of CPUs."""
     return number_of_threads(value) if value != "auto" else None
 
 
@@ -44,6 +44,11 @@ def default_threads(*, has_workers: bool, is_wsgi: bool) -> int:
 def threads_for_all_cpus(processes: int) -> int:
     """The number of loop threads in each of so many processes that divide the CPUs among them."""
     return max(1, usable_cpus() // processes)
+
+
+def workers_for_all_cpus() -> int:
+    """The number of processes where each is to have a CPU."""
+    return usable_cpus()
 
 
 def default_workers() -> int:

@@ -9,7 +9,13 @@ import os
 from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar
 
-from threadserve.config.build import default_threads, default_workers, default_wsgi_threads, threads_for_all_cpus
+from threadserve.config.build import (
+    default_threads,
+    default_workers,
+    default_wsgi_threads,
+    threads_for_all_cpus,
+    workers_for_all_cpus,
+)
 from threadserve.config.checks import trusted_hosts
 from threadserve.config.declaring import problem_with
 from threadserve.config.env_file import load_env_file
@@ -80,6 +86,8 @@ class Config(
     @property
     def worker_count(self) -> int:
         """How many processes serve: `workers`, or this build's default."""
+        if self.workers == "auto":
+            return workers_for_all_cpus()
         return self.workers if self.workers is not None else default_workers()
 
     @property

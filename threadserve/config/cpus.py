@@ -36,6 +36,14 @@ def cpus_to_run_on() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def limit_of_cpus() -> str:
+    """What keeps this process from all of the machine's CPUs, as the log calls it; empty where nothing does."""
+    runs_on = cpus_to_run_on()
+    if usable_cpus() < runs_on:
+        return "quota of its cgroup"
+    return "its affinity" if runs_on < (os.cpu_count() or 1) else ""
+
+
 def cpu_quota(proc: Path = PROC) -> float:
     """How many CPUs' time this process's cgroup and those above it leave it, infinite where none of them has a quota.
 

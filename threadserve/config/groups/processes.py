@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from threadserve.config.build import number_of_workers
+from threadserve.config.build import number_or_auto
 from threadserve.config.checks import between, texts
 from threadserve.config.declaring import LONGEST_TIMEOUT, setting
 
@@ -15,10 +15,11 @@ class Processes:
 
     heading: ClassVar = "Processes"
 
-    workers: int | None = setting(
+    workers: int | Literal["auto"] | None = setting(
         None,
-        "Worker processes, each with its own threads.",
-        check=number_of_workers,
+        "Worker processes, each with its own threads; auto is one per usable CPU.",
+        check=number_or_auto,
+        metavar="N|auto",
         shown_default="1; $WEB_CONCURRENCY on a build with the GIL",
     )
     timeout_worker_healthcheck: float = setting(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from threadserve.config.build import threads_or_auto
+from threadserve.config.build import number_or_auto
 from threadserve.config.checks import at_least, between, hosts, installed, loop_name, octal_mode, texts
 from threadserve.config.declaring import setting
 
@@ -37,8 +37,8 @@ class Serving:
     backlog: int = setting(2048, "Connections that may wait to be accepted.", check=between(1, 2**31 - 1))
     threads: int | Literal["auto"] | None = setting(
         None,
-        "Threads, each with an event loop and an app instance of its own; auto is one per usable CPU.",
-        check=threads_or_auto,
+        "Threads, each with a loop and an app instance of its own; auto divides the usable CPUs among the workers.",
+        check=number_or_auto,
         metavar="N|auto",
         shown_default="1; on a free-threaded build $WEB_CONCURRENCY, and with --interface wsgi one per 8 CPUs",
     )
