@@ -40,6 +40,7 @@ from threadserve.metrics.states import DRAINING, SERVING, STARTING, STOPPING
 from threadserve.signals import STOPPING as STOP_SIGNALS
 from threadserve.signals import UPKEEP
 from threadserve.threads.acceptor import Acceptor
+from threadserve.threads.app_threads import app_threads_for
 from threadserve.threads.balancing import Balancer
 from threadserve.threads.distribution import chooser
 from threadserve.threads.group import LoopGroup, MakeHost
@@ -126,6 +127,7 @@ class Serving:
         idle = IdleConnections(*timeouts, bounds.idle_grace_seconds) if watches else None
         balancer = Balancer() if watches and config.distribute == "least-busy" and thread_count > 1 else None
         self._acceptor = Acceptor(chooser(config.distribute), idle, balancer)
+        self._app_threads = app_threads_for(config)
         shared = Shared(
             config,
             self._source,
@@ -136,6 +138,7 @@ class Serving:
             bounds,
             lambda: self.on_loaded(),
             self._acceptor.returned.give_threadsafe if watches else None,
+            self._app_threads,
         )
         self._group = LoopGroup(shared, thread_count, make_host, self._acceptor)
         stall, exit_after = config.timeout_loop_stall, config.timeout_loop_exit
@@ -289,6 +292,9 @@ class Serving:
         self._acceptor.stop_listening()
         ended = self._group.stop(self._is_forced)
         ended = self._source.stop(POOL_GRACE) and ended
+        if self._app_threads is not None:
+            # A loop that has not ended may wait for its calls for ever.
+            ended = self._app_threads.stop(POOL_GRACE if ended else 0) and ended
         self._acceptor.close()
         for listener in self.listeners:
             listener.close()

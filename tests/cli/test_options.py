@@ -21,6 +21,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "factory": (["--factory"], "1", True),
     "app_instance": (["--app-instance", "shared"], "shared", "shared"),
     "app_shared": (["--app-shared", "models"], "models", ("models",)),
+    "app_threads": (["--app-threads", "7"], "7", 7),
     "interface": (["--interface", "asgi2"], "asgi2", "asgi2"),
     "lifespan": (["--lifespan", "off"], "off", "off"),
     "root_path": (["--root-path", "/api"], "/api", "/api"),

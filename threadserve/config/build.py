@@ -59,6 +59,11 @@ def default_workers() -> int:
     return 1 if free_threaded_build() else web_concurrency("workers")
 
 
+def default_app_threads() -> int:
+    """The number of threads for an application's blocking calls where none is set: asyncio's for one loop."""
+    return min(32, usable_cpus() + 4)
+
+
 def default_wsgi_threads() -> int:
     """The number of threads that call a WSGI application where none is set; with the GIL they mostly wait."""
     return max(4, 2 * usable_cpus()) if free_threaded_build() else 10

@@ -10,6 +10,7 @@ from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar
 
 from threadserve.config.build import (
+    default_app_threads,
     default_threads,
     default_workers,
     default_wsgi_threads,
@@ -94,6 +95,11 @@ class Config(
     def use_subprocess(self) -> bool:
         """Whether processes other than this one serve."""
         return self.reload or self.worker_count > 1
+
+    @property
+    def app_thread_count(self) -> int:
+        """How many threads the default executors of all loops have together: `app_threads`, or the default."""
+        return self.app_threads if self.app_threads is not None else default_app_threads()
 
     @property
     def wsgi_thread_count(self) -> int:

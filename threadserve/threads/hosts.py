@@ -221,7 +221,7 @@ class BorrowedLoop:
 
     def start(self) -> None:
         """See `Host.start`."""
-        self._future = asyncio.run_coroutine_threadsafe(self._server.main(), self._loop)
+        self._future = asyncio.run_coroutine_threadsafe(self._server.main(is_guest=True), self._loop)
         self._future.add_done_callback(self._ended)
 
     def join(self, timeout: float | None = None) -> bool:

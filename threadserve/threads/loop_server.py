@@ -32,6 +32,7 @@ from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.wording import counted, listed
 from threadserve.metrics.loop_metrics import LoopCounts, LoopMetrics
 from threadserve.metrics.states import RunningCall
+from threadserve.threads.app_threads import AppThreads, LoopShare
 from threadserve.threads.distribution import HandOver
 from threadserve.threads.intake import Intake
 from threadserve.threads.loop_parts import serving_loop
@@ -70,7 +71,8 @@ class Shared:
     """What all loops are made with. Every part of it may be used from any thread.
 
     `on_loaded` is called on each loop's thread when the application is loaded. `give_back_threadsafe` takes connections
-    that are idle; without it they stay with their loops.
+    that are idle; without it they stay with their loops. Without `app_threads` each loop has threads of its own for
+    what blocks.
     """
 
     config: Config
@@ -82,6 +84,7 @@ class Shared:
     bounds: Bounds
     on_loaded: Callable[[], object]
     give_back_threadsafe: GiveBack | None = None
+    app_threads: AppThreads | None = None
 
 
 Report = Callable[["LoopServer", Phase, BaseException | None], None]
@@ -111,6 +114,7 @@ class LoopServer:
         self._lifespan: Lifespan | None = None
         self._context: LoopContext | None = None
         self._intake: Intake | None = None
+        self._share: LoopShare | None = None
         self._main_task: asyncio.Task[None] | None = None
         self._released = False
         self._abandoned = False
@@ -202,12 +206,17 @@ class LoopServer:
 
     # On the loop's thread.
 
-    async def main(self) -> None:
-        """Start-up, serving and shutdown; reports each `Phase` on the way, or `FAILED`."""
+    async def main(self, *, is_guest: bool = False) -> None:
+        """Start-up, serving and shutdown; reports each `Phase` on the way, or `FAILED`.
+
+        A guest on the program's loop leaves that as it is.
+        """
         self._main_task = asyncio.current_task()
         self.thread = threading.current_thread()
         self.thread_id = threading.get_native_id()
         self._mailbox.open()
+        if self._shared.app_threads is not None and not is_guest:
+            self._share = self._shared.app_threads.share_threadsafe(asyncio.get_running_loop())
         try:
             await self._serve()
         except ThreadserveError as error:
@@ -221,6 +230,7 @@ class LoopServer:
         shared = self._shared
         app = shared.source.load_threadsafe(self.number)
         shared.on_loaded()
+        self._limit_anyio()
         is_wsgi = shared.source.interface == "wsgi"
         traced = MessageTrace(app) if trace_logger.isEnabledFor(TRACE_LOG_LEVEL) else app
         state = {} if is_wsgi else {STOPPING: self._is_stopping}
@@ -267,7 +277,12 @@ class LoopServer:
             return False
         with start_ups.watched_threadsafe(self.number, app):
             await lifespan.startup()
+        self._limit_anyio()
         return True
+
+    def _limit_anyio(self) -> None:
+        if self._share is not None:
+            self._share.limit_anyio()
 
     def _on_stop(self) -> None:
         self._stop.set()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from threadserve.config.build import number_of_threads
 from threadserve.config.checks import existing_folder, texts
 from threadserve.config.declaring import setting
 
@@ -30,6 +31,12 @@ class Application:
         check=texts,
         metavar="MODULE",
         shown_default="none",
+    )
+    app_threads: int | None = setting(
+        None,
+        "Threads for what the application does that blocks, by asyncio.to_thread or anyio, for all loops together.",
+        check=number_of_threads,
+        shown_default="what asyncio and anyio have for one loop",
     )
     interface: Literal["auto", "asgi3", "asgi2", "wsgi", "channels"] = setting("auto", "Application interface.")
     lifespan: Literal["auto", "on", "off"] = setting("auto", "Whether the application has lifespan events.")

@@ -1,0 +1,148 @@
+"""The threads for what applications do that blocks: one budget for all loops of a process.
+
+`AppThreads` is made and stopped on the server's thread and used by every loop's; a `LoopShare` belongs to one loop's
+thread. It owns the pool that is every loop's default executor, and sets the limit of anyio, which has threads of its
+own for each loop. It never calls a loop, and never touches one that is the program's.
+"""
+
+import asyncio
+import math
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from threadserve.config import Config
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# What anyio lets one loop have.
+ANYIO_TOKENS = 40
+
+
+def app_threads_for(config: Config) -> "AppThreads | None":
+    """The budget that a configuration asks for; None where one loop keeps what asyncio and anyio give it."""
+    return AppThreads(config) if config.app_threads is not None or config.thread_count > 1 else None
+
+
+class AppThreads:
+    """The threads of one process: so many for the default executors of all loops, and about as many of anyio's.
+
+    They are started when there is something for them to do.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.size = config.app_thread_count
+        self.anyio_tokens = math.ceil((config.app_threads or ANYIO_TOKENS) / config.thread_count)
+        # A factory of the program's may give its loops an executor.
+        self.gives_executors = config.app_threads is not None or ":" not in config.loop
+        self.pool = ThreadPoolExecutor(self.size, thread_name_prefix="threadserve-app")
+
+    def share_threadsafe(self, loop: asyncio.AbstractEventLoop) -> "LoopShare":
+        """The part of a loop, which runs on the calling thread."""
+        return LoopShare(self, loop)
+
+    def stop(self, timeout: float) -> bool:
+        """Ends the threads; returns whether they have ended within `timeout` seconds."""
+        ending = threading.Thread(target=self.pool.shutdown, name="threadserve-app-end", daemon=True)
+        ending.start()
+        ending.join(timeout)
+        return not ending.is_alive()
+
+
+class LoopShare:
+    """A loop's part of the threads, made before the application is loaded there, whose own settings come after it."""
+
+    def __init__(self, threads: AppThreads, loop: asyncio.AbstractEventLoop) -> None:
+        self._tokens = threads.anyio_tokens
+        self._has_limited = False
+        if threads.gives_executors:
+            loop.set_default_executor(LoopExecutor(threads.pool, threads.size))
+
+    def limit_anyio(self) -> None:
+        """Has anyio keep to the loop's part, once the application has imported it, unless that has set the limit.
+
+        To be called in a task of the loop.
+        """
+        if self._has_limited or "anyio" not in sys.modules:
+            return
+        try:
+            from anyio.to_thread import current_default_thread_limiter
+        except ImportError:
+            # It had none before version 3.
+            return
+        self._has_limited = True
+        limiter = current_default_thread_limiter()
+        if limiter.total_tokens == ANYIO_TOKENS:
+            limiter.total_tokens = self._tokens
+
+
+class LoopExecutor(ThreadPoolExecutor):
+    """The default executor of one loop, which shuts it down when it ends, and the others' threads must go on then.
+
+    asyncio takes no executor of another type. It has no threads of its own: what is submitted runs on those of `pool`.
+    Every method may be called from any thread.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, size: int) -> None:
+        super().__init__(size)
+        self._pool = pool
+        self._changed = threading.Condition()
+        self._has_ended = False
+        self._unfinished: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Has a call made. Raises RuntimeError once it has been shut down."""
+        future: Future[T] = Future()
+        with self._changed:
+            if self._has_ended:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._pool.submit(self._run, future, partial(fn, *args, **kwargs))
+            self._unfinished.add(future)
+        future.add_done_callback(self._forget_cancelled)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more calls, and with `wait` returns when those that were submitted here have ended."""
+        with self._changed:
+            self._has_ended = True
+            unfinished = list(self._unfinished)
+        if cancel_futures:
+            for future in unfinished:
+                future.cancel()
+        if wait:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._unfinished)
+
+    def _run(self, future: Future[T], call: Callable[[], T]) -> None:
+        """Makes a call; it has ended when the loop has been told of its outcome, and not before."""
+        settle(future, call)
+        self._forget(future)
+
+    def _forget_cancelled(self, future: Future[T]) -> None:
+        """The pool will get to it, perhaps only when the other loops' calls have ended, and do nothing."""
+        if future.cancelled():
+            self._forget(future)
+
+    def _forget(self, future: Future[T]) -> None:
+        with self._changed:
+            self._unfinished.discard(future)
+            if not self._unfinished:
+                self._changed.notify_all()
+
+
+def settle(future: Future[T], call: Callable[[], T]) -> None:
+    """Makes a call, unless its future was cancelled, which gets the outcome."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = call()
+    except BaseException as error:
+        future.set_exception(error)
+        # The error has this frame, which would keep both from being freed.
+        del future
+    else:
+        future.set_result(result)
