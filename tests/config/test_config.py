@@ -115,6 +115,8 @@ BAD = [
     ("factory", 1, "1 is not true or false"),
     ("app_instance", "process", "'process' is not one of thread, shared"),
     ("app_shared", [None], "None is not text"),
+    ("app_threads", 0, "0 is not from 1 to 1024"),
+    ("app_threads", "auto", "'auto' is not a whole number"),
     ("interface", "wsgi2", "'wsgi2' is not one of "),
     ("lifespan", "yes", "'yes' is not one of auto, on, off"),
     ("limit_concurrency", 0, "0 is less than 1"),

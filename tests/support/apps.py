@@ -70,6 +70,17 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, json.dumps(seen).encode())
 
 
+def start_killer() -> asyncio.Task[None]:
+    """A task in the background that kills its loop; its exception is looked at, so that asyncio does not log it."""
+
+    async def die() -> None:
+        raise SystemExit("killed by a test")
+
+    task = asyncio.create_task(die())
+    task.add_done_callback(asyncio.Task.exception)
+    return task
+
+
 class Gate:
     """Holds application tasks, on whatever loops, until the test's thread opens it; stays open then."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from support.apps import respond
+from support.apps import respond, start_killer
 from support.bounds import give_bounds
 from support.embedded_server import Serve
 from support.error_log import ErrorLog
@@ -66,17 +66,6 @@ class Mortal:
         await receive()
         self.down.append(number)
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def start_killer() -> asyncio.Task[None]:
-    """A task in the background that kills its loop; its exception is looked at, so that asyncio does not log it."""
-
-    async def die() -> None:
-        raise SystemExit("killed by a test")
-
-    task = asyncio.create_task(die())
-    task.add_done_callback(asyncio.Task.exception)
-    return task
 
 
 def kill_loop(client: RawClient, errors: ErrorLog) -> None:
