@@ -51,9 +51,11 @@ class Work:
             self.running += 1
             self.peak = max(self.peak, self.running)
             self.names.add(name)
-        assert self.release.wait(DEADLINE)
-        with self._lock:
-            self.running -= 1
+        try:
+            assert self.release.wait(DEADLINE)
+        finally:
+            with self._lock:
+                self.running -= 1
         return name
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
