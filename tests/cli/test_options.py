@@ -30,6 +30,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "limit_max_requests_jitter": (["--limit-max-requests-jitter", "2"], "2", 2),
     "limit_request_header_size": (["--limit-request-header-size", "8192"], "8192", 8192),
     "limit_request_header_fields": (["--limit-request-header-fields", "20"], "20", 20),
+    "limit_request_body": (["--limit-request-body", "7"], "7", 7),
     "h11_max_incomplete_event_size": (["--h11-max-incomplete-event-size", "4096"], "4096", 4096),
     "timeout_keep_alive": (["--timeout-keep-alive", "2.5"], "2.5", 2.5),
     "timeout_request_header": (["--timeout-request-header", "10"], "10", 10),

@@ -124,6 +124,7 @@ BAD = [
     ("limit_max_requests_jitter", -1, "-1 is less than 0"),
     ("limit_request_header_size", 63, "63 is less than 64"),
     ("limit_request_header_fields", 0, "0 is less than 1"),
+    ("limit_request_body", 0, "0 is less than 1"),
     ("h11_max_incomplete_event_size", 63, "63 is less than 64"),
     ("timeout_keep_alive", -0.5, "-0.5 is not from 0 to 1000000000"),
     ("timeout_keep_alive", "5", "'5' is not a number"),

@@ -14,6 +14,7 @@ cdef class LoopContext:
     cdef public object access_log
     cdef public object begin_websocket
     cdef public object believed_fields
+    cdef public long long body_limit
     cdef public object bounds
     cdef public object call_app
     cdef public object crossing
@@ -31,3 +32,5 @@ cdef class LoopContext:
     cdef public int thread
     cdef public Ticker ticker
     cdef public object trusted_proxies
+
+    cpdef check_body_length(self, long long length)

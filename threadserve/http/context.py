@@ -16,6 +16,7 @@ from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.http.crossing import Crossing
 from threadserve.http.deadlines import Deadlines
+from threadserve.http.errors import HTTPError
 from threadserve.http.output import Outbox
 from threadserve.http.registry import Registry
 from threadserve.http.releasing import GiveBack, Releaser
@@ -27,6 +28,9 @@ from threadserve.logging.access_log import AccessLog
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts, believed_fields
 from threadserve.types import ASGIApp
+
+# More bytes than anybody sends, in a machine word.
+NO_LIMIT = 2**63 - 1
 
 CallApp = Callable[[Any], None]
 BeginWebSocket = Callable[[Any], None]
@@ -55,6 +59,7 @@ class Serves:
 class LoopContext:
     """One loop's share of the configuration, its clock, its connections and its calls.
 
+    `body_limit` is the most bytes that a request's body may have.
     `call_app` has the application called for a request; it is given by who puts the loop's parts together.
     `releaser` is None where idle connections stay with the loop.
     `begin_websocket` begins a WebSocket for an exchange whose request asks for one, or raises `HTTPError`; it is None
@@ -65,6 +70,7 @@ class LoopContext:
         "access_log",
         "begin_websocket",
         "believed_fields",
+        "body_limit",
         "bounds",
         "call_app",
         "crossing",
@@ -96,6 +102,7 @@ class LoopContext:
         self.post_threadsafe = serves.post_threadsafe
         self.access_log = serves.access_log
         self.pathsend = config.pathsend
+        self.body_limit = min(config.limit_request_body or NO_LIMIT, NO_LIMIT)
         give_back = serves.give_back_threadsafe
         self.deadlines = Deadlines(config, self.loop, self.bounds, gives_back=give_back is not None)
         self.registry = Registry(serves.limit)
@@ -111,6 +118,11 @@ class LoopContext:
         )
         self.crossing = Crossing(serves.post_threadsafe, self.start_task)
         self.begin_websocket: BeginWebSocket | None = None
+
+    def check_body_length(self, length: int) -> None:
+        """Raises `HTTPError` where a request's body is, or is said to be, longer than one may be."""
+        if length > self.body_limit:
+            raise HTTPError(413, f"the body of the request is longer than {self.body_limit} bytes")
 
     def begin_shutdown(self) -> None:
         """The server is stopping: see `Registry` and `Ticker`."""

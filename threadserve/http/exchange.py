@@ -215,7 +215,8 @@ class Exchange:
     def feed(self, data: bytes, more: bool) -> bool:
         """Takes a part of the request's body from the stream; `more` says whether the request goes on.
 
-        Returns False when too much of it has been thrown away because the response is complete already.
+        Returns False when too much of it has been thrown away because the response is complete already. Raises
+        `HTTPError` where it is longer than a body may be.
         """
         body = self.body
         if body is None:
@@ -224,6 +225,7 @@ class Exchange:
             body.discarded += len(data)
             return body.discarded <= self.context.bounds.discard_bytes
         body.awaits_continue = False
+        self.context.check_body_length(body.received + len(data))
         body.put(data, more)
         if not more and self.request_state == BODY_EXPECTED:
             self.request_state = BODY_COMPLETE
@@ -238,6 +240,14 @@ class Exchange:
         if self.body is not None:
             self.body.take()
         self.stream.resume_reading()
+
+    def refuse(self, status: int) -> None:
+        """The request cannot be served any further: the client has got this answer, or none if one had begun."""
+        if self.can_still_answer():
+            self.status = status
+        self.log_access()
+        self.is_logged = False
+        self.disconnect(gone=True)
 
     def disconnect(self, *, gone: bool) -> None:
         """The client sends no more; with `gone` it receives no more either."""

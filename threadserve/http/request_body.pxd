@@ -7,6 +7,7 @@ cdef class RequestBody:
     cdef list _parts
     cdef public bint awaits_continue
     cdef public long long discarded
+    cdef public long long received
     cdef public bint is_complete
     cdef public Py_ssize_t size
 

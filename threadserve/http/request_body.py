@@ -8,16 +8,17 @@ parses, and never waits.
 class RequestBody:
     """What has arrived of a body. `is_complete` says that nothing more will come, `size` how many bytes wait.
 
-    `awaits_continue` says that the client sends none of it before it gets a 100, `discarded` how many bytes came when
-    the response was complete already.
+    `awaits_continue` says that the client sends none of it before it gets a 100, `received` how many bytes have come in
+    all, and `discarded` how many came when the response was complete already.
     """
 
-    __slots__ = ("_limit", "_parts", "awaits_continue", "discarded", "is_complete", "size")
+    __slots__ = ("_limit", "_parts", "awaits_continue", "discarded", "is_complete", "received", "size")
 
     def __init__(self, limit: int, awaits_continue: bool) -> None:
         self._limit = limit
         self.awaits_continue = awaits_continue
         self.discarded = 0
+        self.received = 0
         self._parts: list[bytes] = []
         self.is_complete = False
         self.size = 0
@@ -32,6 +33,7 @@ class RequestBody:
         if data:
             self._parts.append(data)
             self.size += len(data)
+            self.received += len(data)
 
     def take(self) -> bytes:
         """Returns all that is there. A single part is not copied."""

@@ -246,11 +246,12 @@ class H1Connection(Stream):
                 self._forwarded = read_forwarded(head.special, context.trusted_proxies, context.believed_fields)
             if self._forwarded is not None:
                 self._forwarded.apply(scope)
+        rules = head.rules
+        context.check_body_length(rules.content_length)
         if not context.registry.admit():
             raise HTTPError(503, "Service Unavailable: too many requests in flight")
         self.deadline = inf
         self._exchange = exchange = Exchange(self, context, head, scope)
-        rules = head.rules
         writer = self._writer
         writer.head = head
         writer.keep_alive = rules.keep_alive
@@ -307,9 +308,10 @@ class H1Connection(Stream):
         exchange = self._exchange
         if exchange is None or exchange.can_still_answer():
             self._output.write([self._writer.refusal(error)], 0)
+            self._sent = []
         self._linger()
         if exchange is not None:
-            exchange.disconnect(gone=True)
+            exchange.refuse(error.status)
 
     def _break_off(self) -> None:
         """The connection is gone for the exchange in flight."""

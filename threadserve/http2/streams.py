@@ -131,6 +131,7 @@ class Streams(StreamOwner):
             forwarded = read_forwarded(head.special, context.trusted_proxies, context.believed_fields)
             if forwarded is not None:
                 forwarded.apply(scope)
+        context.check_body_length(head.rules.content_length)
         if not context.registry.admit():
             raise HTTPError(503, "Service Unavailable: too many requests in flight")
         priority = priority_of(head.headers)
@@ -173,12 +174,30 @@ class Streams(StreamOwner):
         self._state.reset_stream(stream_id, code)
 
     def _answer(self, stream: H2Stream, has_body: bool, error: HTTPError) -> None:
-        """Answers a request that cannot be served."""
+        """Answers a request that no application sees."""
         logger.warning("Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
         if self._context.metrics is not None:
             self._context.metrics.on_refusal(error.status)
         stream.request_has_ended = not has_body
         self.open[stream.id] = stream
+        self._send_refusal(stream, error)
+
+    def _refuse_body(self, stream: H2Stream, error: HTTPError) -> None:
+        """Serves a request no further whose body is at fault; its answer, where none has begun, is this."""
+        logger.warning("Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
+        exchange = self._part(stream)
+        if exchange is None or not exchange.can_still_answer():
+            self._reset(stream, ErrorCodes.CANCEL)
+            self._forget(stream)
+            self.leave()
+        else:
+            # Of what still comes, no more than its window.
+            stream.pause_reading()
+            self._send_refusal(stream, error)
+        if exchange is not None:
+            exchange.refuse(error.status)
+
+    def _send_refusal(self, stream: H2Stream, error: HTTPError) -> None:
         stream.prepare_response(error.status, [TEXT, *error.fields])
         stream.start_response(f"{error.reason}\n".encode("latin-1", "backslashreplace"), more=False)
         stream.end_response()
@@ -197,7 +216,13 @@ class Streams(StreamOwner):
         except MalformedRequest as error:
             self._end_malformed(stream, size, error)
             return
-        if not stream.on_data(event.data, size, ends):
+        try:
+            is_wanted = stream.on_data(event.data, size, ends)
+        except HTTPError as error:
+            self._state.acknowledge_received_data(size, stream.id)
+            self._refuse_body(stream, error)
+            return
+        if not is_wanted:
             self._end_answered(stream)
         if self._unstarted is stream:
             self.start_unstarted()
@@ -337,14 +362,20 @@ class Streams(StreamOwner):
 
     def _drop(self, stream: H2Stream) -> Exchange | None:
         """The same, before its response was complete; returns the exchange that is to be told."""
-        exchange, calls = stream.exchange, self._context.registry.calls
+        exchange = self._part(stream)
+        self._forget(stream)
+        return exchange
+
+    def _part(self, stream: H2Stream) -> Exchange | None:
+        """Parts a stream from its exchange, which may go on for nobody; returns that."""
+        exchange, stream.exchange = stream.exchange, None
+        calls = self._context.registry.calls
         if stream is self._unstarted:
             # No application will end it.
             self._unstarted = None
             self._context.registry.withdraw()
         if exchange is not None:
             self._unended += [call for call in (exchange, exchange.listener) if call in calls]
-        self._forget(stream)
         return exchange
 
     def _tell(self, stream: H2Stream, exchange: Exchange | None) -> None:

@@ -38,6 +38,13 @@ class Limits:
     limit_request_header_fields: int = setting(
         100, "Most header fields in a request; beyond it 431 is answered.", check=at_least(1)
     )
+    limit_request_body: int | None = setting(
+        None,
+        "Largest body of a request; beyond it 413 is answered.",
+        check=at_least(1),
+        metavar="BYTES",
+        shown_default="no limit",
+    )
     h11_max_incomplete_event_size: int | None = setting(
         None,
         "Largest head of a request with --http h11, where that is less.",
