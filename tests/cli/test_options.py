@@ -34,6 +34,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "h11_max_incomplete_event_size": (["--h11-max-incomplete-event-size", "4096"], "4096", 4096),
     "timeout_keep_alive": (["--timeout-keep-alive", "2.5"], "2.5", 2.5),
     "timeout_request_header": (["--timeout-request-header", "10"], "10", 10),
+    "timeout_request_body": (["--timeout-request-body", "7"], "7", 7),
     "timeout_graceful_shutdown": (["--timeout-graceful-shutdown", "0"], "0", 0),
     "headers": (
         ["--header", "X-Frame-Options:DENY", "--header", "Link: <https://a.example/>; rel=x"],

@@ -130,6 +130,7 @@ BAD = [
     ("timeout_keep_alive", "5", "'5' is not a number"),
     ("timeout_keep_alive", True, "True is not a number"),
     ("timeout_request_header", 0, "0 is not from 0.1 to 1000000000"),
+    ("timeout_request_body", 0, "0 is not from 0.1 to 1000000000"),
     ("timeout_graceful_shutdown", float("nan"), "nan is not a finite number"),
     ("timeout_graceful_shutdown", float("inf"), "inf is not a finite number"),
     ("timeout_graceful_shutdown", 1e300, "1e+300 is not from 0 to 1000000000"),

@@ -10,6 +10,7 @@ cdef class Deadlines:
     cdef double _ping_timeout
     cdef double _rest_seconds
     cdef double _timeout_keep_alive
+    cdef double _timeout_request_body
     cdef double _timeout_request_header
     cdef public bint is_draining
     cdef public double tick_seconds
@@ -17,6 +18,7 @@ cdef class Deadlines:
     cdef public double idle
     cdef public double rest
     cdef public double head
+    cdef public double body
     cdef public double linger
     cdef public double close
     cdef public double untaken

@@ -14,9 +14,10 @@ from threadserve.http.bounds import Bounds
 class Deadlines:
     """When something that is begun now has to be done, in the seconds of `now`.
 
-    `idle` is for the next request, `head` for the rest of a request's head, `linger` for the client's end, `close` for
-    taking the last bytes, `untaken` for taking more of them, `ping` for the next ping of a WebSocket, `pong` for its
-    answer. At `rest` a loop gives back a connection that has been idle since; never, unless `gives_back`.
+    `idle` is for the next request, `head` for the rest of a request's head, `body` for the next of its body, `linger`
+    for the client's end, `close` for taking the last bytes, `untaken` for taking more of them, `ping` for the next ping
+    of a WebSocket, `pong` for its answer. At `rest` a loop gives back a connection that has been idle since; never,
+    unless `gives_back`.
     """
 
     __slots__ = (
@@ -27,7 +28,9 @@ class Deadlines:
         "_ping_timeout",
         "_rest_seconds",
         "_timeout_keep_alive",
+        "_timeout_request_body",
         "_timeout_request_header",
+        "body",
         "close",
         "head",
         "idle",
@@ -50,6 +53,7 @@ class Deadlines:
         self._ping_timeout = config.ws_ping_timeout or inf
         self._rest_seconds = bounds.rest_seconds if gives_back else inf
         self._timeout_keep_alive = config.timeout_keep_alive
+        self._timeout_request_body = inf if config.timeout_request_body is None else config.timeout_request_body
         self._timeout_request_header = config.timeout_request_header
         self.is_draining = False
         self.tick_seconds = bounds.tick_seconds
@@ -72,6 +76,7 @@ class Deadlines:
         self.idle = base + self._timeout_keep_alive
         self.rest = base + self._rest_seconds
         self.head = base + self._timeout_request_header
+        self.body = base + self._timeout_request_body
         if self.is_draining:
             self.idle = self.now + bounds.idle_grace_seconds
             self.head = self.now + min(bounds.begun_grace_seconds, self._timeout_request_header)

@@ -24,3 +24,8 @@ class HTTPError(Exception):
 def bad_request(reason: str) -> HTTPError:
     """The error with 400 (RFC 9110 section 15.5.1)."""
     return HTTPError(400, reason)
+
+
+def body_too_late() -> HTTPError:
+    """The error with 408 for a body that stops coming (RFC 9110 section 15.5.9)."""
+    return HTTPError(408, "the body of the request took too long")

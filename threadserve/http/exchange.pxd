@@ -46,6 +46,7 @@ cdef class Exchange:
 
     cpdef bint can_still_answer(self) except -1
     cpdef bint is_over(self) except -1
+    cpdef bint awaits_body(self) except -1
     cpdef take_whole_body(self)
     cdef dict _take(self, RequestBody body)
     cdef _wake(self)

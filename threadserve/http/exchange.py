@@ -150,6 +150,13 @@ class Exchange:
         """Whether the response is at its end, complete or not."""
         return self.response_state == COMPLETE or self.response_state == ABORTED
 
+    def awaits_body(self) -> bool:
+        """Whether it is the client's turn to send more of the body."""
+        body = self.body
+        if self.request_state != BODY_EXPECTED or body is None:
+            return False
+        return body.has_room() and not body.awaits_continue
+
     # From the client to the application.
 
     async def receive(self) -> Message:
@@ -186,9 +193,11 @@ class Exchange:
 
     def _take(self, body: RequestBody) -> Message:
         self._is_given = body.is_complete
-        if not body.has_room():
+        was_full = not body.has_room()
+        data = body.take()
+        if was_full:
             self.stream.resume_reading()
-        return {"type": "http.request", "body": body.take(), "more_body": not self._is_given}
+        return {"type": "http.request", "body": data, "more_body": not self._is_given}
 
     async def _wait_for_body(self, body: RequestBody) -> None:
         if body.awaits_continue and self.can_still_answer():

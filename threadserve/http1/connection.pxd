@@ -10,7 +10,7 @@ from threadserve.http1.writer cimport Writer
 
 cdef int HEAD, BODY, AWAIT_RESPONSE
 cdef int OPEN, FLUSHING, LINGERING, CLOSED, UPGRADED, RELEASED
-cdef int DISCARDING
+cdef int BODY_EXPECTED, DISCARDING
 cdef int SLASH
 cdef double inf
 
@@ -49,6 +49,7 @@ cdef class H1Connection(Stream):
     cdef bint _read_head(self, Reader reader) except -1
     cdef _begin(self, RequestHead head, Reader reader)
     cdef bint _read_body(self, Reader reader) except -1
+    cdef _time_body(self)
     cdef _begin_idling(self)
     cdef _await_next(self)
     cdef bint _awaits_continue(self) except -1

@@ -11,14 +11,14 @@ from math import inf
 from typing import Any, BinaryIO, cast
 
 from threadserve.http.context import BeginWebSocket, LoopContext
-from threadserve.http.errors import HTTPError, bad_request
+from threadserve.http.errors import HTTPError, bad_request, body_too_late
 from threadserve.http.exchange import Exchange
 from threadserve.http.files import send_file
 from threadserve.http.flow import FlowControl
 from threadserve.http.head import RequestHead, ResponseHead
 from threadserve.http.output import Output
 from threadserve.http.peer import peer_of
-from threadserve.http.states import DISCARDING
+from threadserve.http.states import BODY_EXPECTED, DISCARDING
 from threadserve.http.stream import Stream
 from threadserve.http1.protocol import HTTP1
 from threadserve.http1.reader import Reader
@@ -263,6 +263,7 @@ class H1Connection(Stream):
             self.reading = BODY
             if reader.unread:
                 self._read_first_of_body(exchange, reader)
+            self._time_body()
         context.call_app(exchange)
 
     def _read_first_of_body(self, exchange: Exchange, reader: Reader) -> None:
@@ -293,12 +294,21 @@ class H1Connection(Stream):
         exchange = cast("Exchange", self._exchange)
         if is_complete:
             self.reading = AWAIT_RESPONSE
+            self.deadline = inf
         if not exchange.feed(data, not is_complete):
             self._linger()
         elif is_complete and exchange.request_state == DISCARDING:
             self._exchange = None
             self._begin_idling()
+        else:
+            self._time_body()
         return True
+
+    def _time_body(self) -> None:
+        """Gives the client its time for the next of the body, where that is for it to send."""
+        exchange = self._exchange
+        if exchange is not None and self.closing == OPEN and exchange.request_state == BODY_EXPECTED:
+            self.deadline = self._context.deadlines.body if exchange.awaits_body() else inf
 
     def _refuse(self, error: HTTPError, level: int = logging.WARNING) -> None:
         """Answers a request that cannot be served, where an answer is still possible, and ends the connection."""
@@ -391,6 +401,8 @@ class H1Connection(Stream):
     def send_informational(self, status: int, fields: Iterable[Any]) -> None:
         """See `Stream`."""
         self._output.write([self._writer.informational(status, fields)], 0)
+        if status == 100:
+            self._time_body()
 
     def response_fields(self) -> Headers:
         """See `Stream`."""
@@ -440,6 +452,7 @@ class H1Connection(Stream):
     def resume_reading(self) -> None:
         """See `Stream`."""
         self.flow.resume_reading()
+        self._time_body()
 
     # Closing.
 
@@ -496,12 +509,14 @@ class H1Connection(Stream):
     # Called by the sweep and by the shutdown.
 
     def on_deadline(self) -> None:
-        """The client took too long: to send a head, a body nobody waits for, or anything at all."""
+        """The client took too long: to send a head, a body, or anything at all."""
         deadlines = self._context.deadlines
         if self.closing == LINGERING:
             self._end_lingering()
         elif self.closing == FLUSHING or (self._exchange is None and self._transport.get_write_buffer_size()):
             self._wait_for_taking()
+        elif self._exchange is not None and self._exchange.awaits_body():
+            self._refuse(body_too_late())
         elif self._exchange is not None:
             self._linger()
         elif self._has_unread():

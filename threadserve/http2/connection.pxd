@@ -16,9 +16,11 @@ cdef double inf
 cdef class H2Connection:
     cdef object _announced
     cdef double _block_due
+    cdef double _bodies_due
     cdef LoopContext _context
     cdef double _due
     cdef bint _has_heard
+    cdef double _held_since
     cdef bint _is_busy
     cdef bint _is_held
     cdef Output _output

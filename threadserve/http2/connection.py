@@ -46,16 +46,19 @@ PING_SIZE = 8
 class H2Connection:
     """One connection, called by the event loop. See `states` for how far its closing is.
 
-    `_due` is when something is to be done that is not, `_block_due` the same for the rest of a request's head, and
-    `deadline` the earlier of the two.
+    `_due` is when something is to be done that is not, `_block_due` the same for the rest of a request's head,
+    `_bodies_due` when bodies are to be looked at, and `deadline` the earliest of these. `_held_since` is when the
+    client stopped taking what is written.
     """
 
     __slots__ = (
         "_announced",
         "_block_due",
+        "_bodies_due",
         "_context",
         "_due",
         "_has_heard",
+        "_held_since",
         "_is_busy",
         "_is_held",
         "_output",
@@ -96,6 +99,8 @@ class H2Connection:
         self._ping = b""
         self._due = inf
         self._block_due = inf
+        self._bodies_due = inf
+        self._held_since = context.deadlines.now
         self.closing = OPEN
         self.deadline = self.rest_at = inf
 
@@ -152,10 +157,12 @@ class H2Connection:
         self.flow.write_paused = self._is_held = True
         self.flow.pause_reading()
         self.flow.begin_taking()
+        self._held_since = self._context.deadlines.now
 
     def resume_writing(self) -> None:
         """The client has taken enough."""
         self.flow.on_taken()
+        self._streams.put_off_bodies(self._context.deadlines.now - self._held_since)
         if self.closing != LINGERING and self.closing != CLOSED:
             self._sender.send()
             self._go_on()
@@ -199,7 +206,9 @@ class H2Connection:
             self._is_busy = True
             if self.closing != DRAINING:
                 self._due = deadlines.untaken
-        self.deadline = min(self._due, self._block_due)
+        if self._streams:
+            self._bodies_due = min(self._bodies_due, deadlines.body)
+        self._set_due(self._due)
         if self._reader.peer_leaves:
             self._end_if_idle()
         self._is_held = self.flow.write_paused or self._reader.pending
@@ -307,7 +316,7 @@ class H2Connection:
         self.closing = LINGERING
         self._reader.discard()
         self.flow.begin_taking()
-        self._block_due = inf
+        self._block_due = self._bodies_due = inf
         self._set_due(self._context.deadlines.linger)
         self.flow.resume_reading()
         if not self._transport.can_write_eof():
@@ -330,10 +339,10 @@ class H2Connection:
 
     def _set_due(self, due: float) -> None:
         self._due = due
-        self.deadline = min(due, self._block_due)
+        self.deadline = min(due, self._block_due, self._bodies_due)
 
     def on_deadline(self) -> None:
-        """The client took too long: for a head, to take what is sent, to answer a ping, or to ask for anything."""
+        """The client took too long: for a head or a body, to take what is sent, to answer a ping, or to ask at all."""
         deadlines = self._context.deadlines
         if self.closing == LINGERING:
             if self.flow.takes_more():
@@ -342,12 +351,21 @@ class H2Connection:
                 self._transport.abort()
         elif self._block_due <= deadlines.now:
             self._fail(ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "the head of a request took too long"))
+        elif self._bodies_due <= deadlines.now:
+            self._look_at_bodies()
         elif self.closing == DRAINING:
             self._finish()
         elif not self._streams:
             self._begin_draining()
         else:
             self._look()
+
+    def _look_at_bodies(self) -> None:
+        """Refuses those that have stopped coming, unless the next of them may wait here to be read."""
+        if not self._is_held:
+            self._bodies_due = self._streams.refuse_late_bodies() if self._streams else inf
+            self._sender.flush()
+        self._set_due(self._due)
 
     def _look(self) -> None:
         """Looks, about once a minute while streams are open, whether the client is there."""

@@ -5,6 +5,9 @@ from threadserve.http.stream cimport Stream
 from threadserve.http2.responses cimport FieldMaker, ResponseFields
 
 
+cdef double inf
+
+
 cdef class StreamOwner:
     cdef public Py_ssize_t buffer_bytes
     cdef public object loop
@@ -32,6 +35,7 @@ cdef class H2Stream(Stream):
     cdef bint _trails
     cdef Py_ssize_t _uncredited
     cdef public bint awaits_window
+    cdef public double body_due
     cdef public bint end_is_sent
     cdef public Exchange exchange
     cdef public bint has_ended

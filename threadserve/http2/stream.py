@@ -6,6 +6,7 @@ how far either side has come; it never writes to the transport.
 
 from collections import deque
 from collections.abc import Iterable
+from math import inf
 from typing import Any, BinaryIO
 
 from h2.errors import ErrorCodes
@@ -70,7 +71,8 @@ class H2Stream(Stream):
     `end_is_sent` that the client has been told so. `request_has_ended` says that the client sends no more,
     `is_answered` that the exchange has its response complete, and `is_closed` that nothing reaches the client any more.
     With `awaits_window` it has something to send that the client does not take yet; `has_moved` says whether either
-    side has sent any since that was asked last.
+    side has sent any since that was asked last. By `body_due`, in the seconds of the loop's `Deadlines`, the client has
+    to send more of its body, where that is for it to do.
     """
 
     __slots__ = (
@@ -86,6 +88,7 @@ class H2Stream(Stream):
         "_trails",
         "_uncredited",
         "awaits_window",
+        "body_due",
         "end_is_sent",
         "exchange",
         "has_ended",
@@ -131,6 +134,7 @@ class H2Stream(Stream):
         self.is_answered = False
         self.is_closed = False
         self.awaits_window = False
+        self.body_due: float = inf
         self.has_moved = True
 
     # From the client.

@@ -56,6 +56,8 @@ cdef class Streams(StreamOwner):
     cpdef _tell(self, H2Stream stream, Exchange exchange)
     cpdef end_all(self)
     cpdef end_stalled(self)
+    cpdef double refuse_late_bodies(self) except? -1
+    cpdef put_off_bodies(self, double seconds)
     cpdef end_answered(self)
 
 

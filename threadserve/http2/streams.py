@@ -11,7 +11,7 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, RequestReceived, StreamReset, TrailersReceived
 
 from threadserve.http.context import LoopContext
-from threadserve.http.errors import HTTPError
+from threadserve.http.errors import HTTPError, body_too_late
 from threadserve.http.exchange import Exchange
 from threadserve.http.head import RequestHead
 from threadserve.http.peer import Peer
@@ -142,6 +142,7 @@ class Streams(StreamOwner):
             self._begin_websocket(stream, exchange)
             return
         self.open[stream_id] = stream
+        stream.body_due = context.deadlines.body
         if has_body:
             self._unstarted = stream
         else:
@@ -281,6 +282,9 @@ class Streams(StreamOwner):
 
     def send_block(self, stream: H2Stream, fields: list[Field], *, is_informational: bool, ends: bool) -> None:
         """See `StreamOwner`."""
+        if is_informational:
+            # It may be the 100 that the client has waited for.
+            stream.body_due = self._context.deadlines.body
         self._state.send_block(stream.id, fields, is_informational=is_informational, ends=ends)
 
     def on_queued(self, stream: H2Stream) -> None:
@@ -297,6 +301,7 @@ class Streams(StreamOwner):
 
     def credit(self, stream: H2Stream, size: int) -> None:
         """See `StreamOwner`."""
+        stream.body_due = self._context.deadlines.body
         self._state.acknowledge_received_data(size, stream.id)
         self.leave()
 
@@ -400,6 +405,26 @@ class Streams(StreamOwner):
                 self._end_answered(stream)
             else:
                 self.reset(stream, ErrorCodes.CANCEL)
+
+    def refuse_late_bodies(self) -> float:
+        """Refuses the requests whose bodies have stopped coming; returns when that is to be looked at again."""
+        deadlines = self._context.deadlines
+        if self._state.inbound_flow_control_window < 1:
+            # What other streams have not read is in the way: no client can send.
+            self.put_off_bodies(self._context.bounds.tick_seconds)
+        again_at = deadlines.body
+        for stream in list(self.open.values()):
+            if stream.exchange is not None and stream.exchange.awaits_body():
+                if stream.body_due <= deadlines.now:
+                    self._refuse_body(stream, body_too_late())
+                else:
+                    again_at = min(again_at, stream.body_due)
+        return again_at
+
+    def put_off_bodies(self, seconds: float) -> None:
+        """Gives clients so much more time for the next of their bodies."""
+        for stream in self.open.values():
+            stream.body_due += seconds
 
     def end_answered(self) -> None:
         """Waits no longer for bodies of requests that are answered."""

@@ -58,6 +58,12 @@ class Limits:
     timeout_request_header: float = setting(
         30, "Answer 408 when the head of a request takes longer than this.", check=between(0.1, LONGEST_TIMEOUT)
     )
+    timeout_request_body: float | None = setting(
+        None,
+        "Answer 408 when nothing of a request's body comes for this long.",
+        check=between(0.1, LONGEST_TIMEOUT),
+        shown_default="no limit",
+    )
     timeout_graceful_shutdown: float | None = setting(
         20,
         "Cut off requests, and lifespan shutdown, that still run this long after the signal to stop.",
