@@ -1,14 +1,22 @@
-"""Bodies that stop coming. Every upper bound is generous: one sweep per loop looks at the deadlines."""
+"""Bodies that stop coming, and applications that do not come back.
 
+Every upper bound is generous: one sweep per loop looks at the deadlines.
+"""
+
+import asyncio
+import re
 import threading
 import time
 
 import pytest
 from support.apps import Gate, Outcome, body, echo_body, read_body, respond, start
 from support.embedded_server import Serve
+from support.error_log import ErrorLog
 from support.logged import statuses_logged, warnings_in
 from support.raw_client import Connect, chunked, request
 from support.responses import Incomplete
+from support.waiting import DEADLINE, wait_until
+from support.websocket_client import text, websocket_clients
 
 from threadserve.types import Receive, Scope, Send
 
@@ -171,7 +179,7 @@ def test_time_for_which_the_loop_is_blocked_is_nobodys(serve: Serve, connect: Co
     client, blocking = connect(server), connect(server)
     client.send(request("POST", "/", "Content-Length: 3", body=b"a"))
     blocking.send(request("GET", "/blocks"))
-    assert is_blocked.wait(LONG)
+    assert is_blocked.wait(DEADLINE)
     client.send(b"bc")
     assert client.read_response().body == b"abc"
     assert blocking.read_response().status == 200
@@ -187,3 +195,194 @@ def test_body_that_nobody_wants_has_the_time_of_a_head(serve: Serve, connect: Co
     assert client.is_silent(LONG)
     client.send(b"abc" + request("POST", "/", "Content-Length: 0"))
     assert client.read_response().body == b"early"
+
+
+class Stuck:
+    """Hangs, but for /fine: before its response, in the middle of it, behind it, or again when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.cancelled = Outcome()
+        self.ended = Outcome()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == "/fine":
+            await respond(send, b"fine")
+            return
+        if path == "/begun":
+            await start(send)
+            await body(send, b"begun", more=True)
+        if path == "/answered":
+            await respond(send, b"answered")
+        try:
+            await self.hang()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            if path == "/stubborn":
+                await respond(send, b"after all")
+            elif path == "/endless":
+                await self.stream(send)
+            else:
+                raise
+        finally:
+            # A task that is being cancelled may wait for something still.
+            await asyncio.sleep(0)
+            self.ended.set()
+
+    async def hang(self) -> None:
+        await self.gate.wait()
+
+    async def stream(self, send: Send) -> None:
+        await start(send)
+        while True:
+            await body(send, b"x" * 65536, more=True)
+
+
+OVERDUE = f"An ASGI call has not come back for {TIMEOUT} seconds: "
+
+
+def test_call_that_hangs_is_answered_504(
+    serve: Serve, connect: Connect, error_log: ErrorLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "threadserve.access")
+    app = Stuck()
+    server = serve(app, timeout_request=TIMEOUT, limit_concurrency=1)
+    client = connect(server)
+    client.send(request("GET", "/hangs?a=b"))
+    response = client.read_response()
+    assert (response.status, response.body) == (504, b"Gateway Timeout")
+    assert response.header("connection") == b"close"
+    assert client.is_closed()
+    app.cancelled.get()
+    told = error_log.expect(text=OVERDUE).getMessage()
+    assert told.startswith(f"{OVERDUE}GET /hangs?a=b (0 s). It is answered 504, and is cancelled at:\n")
+    assert re.findall(r"line \d+, in (\w+)\n    (.*)", told)[:3] == [
+        ("__call__", "await self.hang()"),
+        ("hang", "await self.gate.wait()"),
+        ("wait", "await event.wait()"),
+    ]
+    assert statuses_logged(caplog, "/hangs?a=b") == ["504"]
+    app.ended.get()
+    wait_until(lambda: connect(server).get("/fine").body == b"fine", "the next request to be admitted")
+
+
+def test_connection_ends_where_the_response_of_a_call_that_hangs_has_begun(
+    serve: Serve, connect: Connect, error_log: ErrorLog
+) -> None:
+    app = Stuck()
+    client = connect(serve(app, timeout_request=TIMEOUT))
+    client.send(request("GET", "/begun"))
+    with pytest.raises(Incomplete):
+        client.read_response()
+    app.cancelled.get()
+    error_log.expect(text="GET /begun (0 s). It is broken off in its response, and is cancelled at:\n")
+
+
+@pytest.mark.parametrize("path", ["/stubborn", "/endless"])
+def test_what_an_application_sends_in_spite_of_being_cancelled_is_let_go(
+    serve: Serve, connect: Connect, error_log: ErrorLog, path: str
+) -> None:
+    app = Stuck()
+    server = serve(app, timeout_request=TIMEOUT)
+    client = connect(server)
+    client.send(request("GET", path))
+    response = client.read_response()
+    assert (response.status, response.body) == (504, b"Gateway Timeout")
+    assert client.read_all() == b""
+    app.ended.get()
+    error_log.expect(text=OVERDUE)
+    assert connect(server).get("/fine").body == b"fine"
+
+
+def test_application_that_waits_again_is_told_of_once(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+    again = Gate()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await again.wait()
+
+    server = serve(app, timeout_request=TIMEOUT)
+    client = connect(server)
+    client.send(request())
+    assert client.read_response().status == 504
+    again.wait_for_arrivals()
+    error_log.expect(text=OVERDUE)
+    assert client.is_closed()
+    # It is looked at several times.
+    assert connect(server).is_silent(3 * TIMEOUT)
+    again.open()
+
+
+def test_what_goes_on_behind_a_complete_response_may_take_its_time(serve: Serve, connect: Connect) -> None:
+    app = Stuck()
+    client = connect(serve(app, timeout_request=TIMEOUT))
+    assert client.get("/answered").body == b"answered"
+    app.gate.wait_for_arrivals()
+    assert client.is_silent(3 * TIMEOUT)
+    app.gate.open()
+    app.ended.get()
+    assert client.get("/fine").body == b"fine"
+
+
+def test_call_that_hangs_is_cancelled_though_its_client_has_gone(
+    serve: Serve, connect: Connect, error_log: ErrorLog
+) -> None:
+    app = Stuck()
+    client = connect(serve(app, timeout_request=1))
+    client.send(request("GET", "/hangs"))
+    app.gate.wait_for_arrivals()
+    client.reset()
+    app.cancelled.get()
+    error_log.expect(text="Its client has gone, and is cancelled at:\n")
+
+
+def test_client_that_still_sends_its_body_gets_the_504(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
+    client = connect(serve(echo_body, timeout_request=TIMEOUT))
+    client.send(request("POST", "/", "Content-Length: 10", body=b"abc"))
+    assert client.read_response().status == 504
+    client.send(b"defghij")
+    assert client.is_closed()
+    assert "in receive\n" in error_log.expect(text=OVERDUE).getMessage()
+
+
+def test_call_whose_answer_came_during_a_stall_is_not_given_up(serve: Serve, connect: Connect) -> None:
+    """What a client sent before its time was over is read, and acted on, before it is looked whether that is over."""
+    waits, stalls = Gate(), threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/stalls":
+            stalls.set()
+            threading.Event().wait(1.5)
+            await respond(send)
+            return
+        waits.arrived += 1
+        await echo_body(scope, receive, send)
+
+    server = serve(app, timeout_request=1)
+    client, stalling = connect(server), connect(server)
+    client.send(request("POST", "/", "Content-Length: 3", body=b"a"))
+    waits.wait_for_arrivals()
+    stalling.send(request("GET", "/stalls"))
+    assert stalls.wait(DEADLINE)
+    client.send(b"bc")
+    assert client.read_response().body == b"abc"
+    assert stalling.read_response().status == 200
+
+
+def test_websockets_may_take_their_time(serve: Serve) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        await send({"type": "websocket.send", "text": "still here"})
+
+    server = serve(app, timeout_request=TIMEOUT)
+    with websocket_clients() as connect_websocket:
+        client = connect_websocket(server)
+        assert client.open().status == 101
+        assert client.is_silent(4 * TIMEOUT)
+        client.send(text("hello"))
+        assert client.read_text() == "still here"

@@ -244,6 +244,18 @@ def test_process_ends_when_every_thread_has_been_stuck_for_long(site: Path, conn
         assert "Traceback" not in server.stderr
 
 
+def test_stuck_call_is_answered_by_the_pool_alone(site: Path, connect: Connect) -> None:
+    """Also where it is called over the messages of ASGI, for the log to have them."""
+    with ServerProcess(*STUCK, "--log-level", "trace", cwd=site) as server:
+        client = connect(server)
+        client.send(request("GET", "/stuck"))
+        response = client.read_response()
+        assert (response.status, response.says_close) == (504, False)
+        assert client.get("/next").body == b"/next"
+        server.wait_for_line("A WSGI call has not come back for 0.3 seconds: GET /stuck")
+    assert "ASGI call has" not in server.stderr
+
+
 def test_supervisor_replaces_a_worker_whose_threads_are_stuck(site: Path, connect: Connect) -> None:
     with ServerProcess(*STUCK, "--workers", "2", cwd=site) as server:
         clients = [connect(server) for _ in range(2 * MOST)]

@@ -41,11 +41,13 @@ cdef class Exchange:
     cdef bint _wants_trailers
     cdef bint _trails
     cdef bint _is_late
+    cdef bint _has_ended
     cdef int _let_go
     cdef public tuple environ
 
     cpdef bint can_still_answer(self) except -1
     cpdef bint is_over(self) except -1
+    cpdef bint owes_response(self) except -1
     cpdef bint awaits_body(self) except -1
     cpdef take_whole_body(self)
     cdef dict _take(self, RequestBody body)
@@ -64,4 +66,5 @@ cdef class Exchange:
     cpdef fail(self)
     @cython.locals(metrics=LoopMetrics, now=double, seconds=double, first_byte=double)
     cpdef measure(self)
+    cpdef time_out(self)
     cpdef log_access(self)

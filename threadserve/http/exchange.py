@@ -77,6 +77,7 @@ class Exchange:
     __slots__ = (
         "_bodyless",
         "_changed",
+        "_has_ended",
         "_is_given",
         "_is_late",
         "_let_go",
@@ -134,6 +135,8 @@ class Exchange:
         self._remaining = UNDECLARED
         self._changed: asyncio.Event | None = None
         self._is_late = False
+        # Whether the application has sent the end of its response, though nobody gets it.
+        self._has_ended = False
         self._let_go = 0
         self.environ: tuple[bytes | None, ...] = ()
         if head.rules.has_body:
@@ -149,6 +152,10 @@ class Exchange:
     def is_over(self) -> bool:
         """Whether the response is at its end, complete or not."""
         return self.response_state == COMPLETE or self.response_state == ABORTED
+
+    def owes_response(self) -> bool:
+        """Whether the application has not sent the whole of its response, be it to nobody."""
+        return self.response_state != COMPLETE and not self._has_ended
 
     def awaits_body(self) -> bool:
         """Whether it is the client's turn to send more of the body."""
@@ -420,6 +427,8 @@ class Exchange:
             # would be left to the garbage collector.
             if self._let_go > LET_GO_AT_ONCE:
                 await sleep(0)
+        elif kind == "http.response.body" or kind == "http.response.pathsend":
+            self._has_ended = True
 
     def _is_deaf(self) -> bool:
         """Whether the application can learn only by `send` that its client has gone.
@@ -518,6 +527,19 @@ class Exchange:
             self.task.cancel()
         if self.listener is not None:
             self.listener.on_cut_off()
+
+    def time_out(self) -> None:
+        """The application has had its time: answers 504, or breaks off what it has begun, and cuts it off."""
+        if self.can_still_answer():
+            self.answer(504, b"Gateway Timeout")
+            self.is_logged = False
+        elif not self.is_over():
+            self.stream.reset()
+        # What it still sends is for nobody.
+        self.response_state = ABORTED
+        self.stream.flow.give_up()
+        self._wake()
+        self.cancel()
 
     def break_off(self) -> None:
         """The stream has ended: what the access log tells of a response that was not complete is what was sent."""

@@ -20,6 +20,7 @@ from threadserve.errors import MailboxClosed, ThreadserveError
 from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.http.context import LoopContext, Serves
+from threadserve.http.overdue import OverdueCalls
 from threadserve.http.releasing import GiveBack
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
@@ -247,6 +248,8 @@ class LoopServer:
         serving = serving_loop(serves, self.number, websockets=not is_wsgi)
         context = serving.context
         context.ticker.start()
+        if shared.config.timeout_request is not None and not is_wsgi:
+            OverdueCalls(context, shared.config.timeout_request).start()
         make, make_again = serving.make_connection, serving.make_again
         opener = Opener(context.loop, context.registry, make, make_again, shared.config, self._tls(), self.metrics)
         self._intake = intake = Intake(context.loop, opener, self.handed)

@@ -64,6 +64,12 @@ class Limits:
         check=between(0.1, LONGEST_TIMEOUT),
         shown_default="no limit",
     )
+    timeout_request: float | None = setting(
+        None,
+        "Answer 504 when the application takes longer than this.",
+        check=between(0.001, LONGEST_TIMEOUT),
+        shown_default="no limit",
+    )
     timeout_graceful_shutdown: float | None = setting(
         20,
         "Cut off requests, and lifespan shutdown, that still run this long after the signal to stop.",

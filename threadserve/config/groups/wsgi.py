@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from threadserve.config.build import number_of_threads
-from threadserve.config.checks import at_least, between
-from threadserve.config.declaring import LONGEST_TIMEOUT, setting
+from threadserve.config.checks import at_least
+from threadserve.config.declaring import setting
 
 
 @dataclass(eq=False, kw_only=True)
@@ -22,10 +22,4 @@ class WSGI:
     )
     wsgi_queue: int = setting(
         1024, "Requests that may wait for one of these threads; beyond it 503 is answered.", check=at_least(1)
-    )
-    timeout_request: float | None = setting(
-        None,
-        "Answer 504 when a WSGI application takes longer than this.",
-        check=between(0.001, LONGEST_TIMEOUT),
-        shown_default="no limit",
     )

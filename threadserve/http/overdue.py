@@ -1,0 +1,60 @@
+"""Calls of an ASGI application that do not come back in time: they are answered 504, cancelled, and told of in the log.
+
+Belongs to its loop, and runs on its thread. It owns a timer; requests cost it nothing, and WebSockets are not its
+concern.
+"""
+
+import logging
+from time import perf_counter
+
+from threadserve.http.context import LoopContext
+from threadserve.http.exchange import Exchange
+from threadserve.http.suspended import stack_of
+from threadserve.logging.wording import counted
+
+logger = logging.getLogger("threadserve.error")
+
+# For no more than so many seconds a call goes unnoticed that has taken too long.
+LONGEST_LOOK = 0.5
+
+
+class OverdueCalls:
+    """Looks for the calls of a loop that have gone on for `timeout` seconds, since the heads of their requests came."""
+
+    def __init__(self, context: LoopContext, timeout: float) -> None:
+        self._loop = context.loop
+        self._calls = context.registry.calls
+        self._timeout = timeout
+
+    def start(self) -> None:
+        """Looks at them from now on, until the loop ends."""
+        self._loop.call_later(min(self._timeout / 4, LONGEST_LOOK), self._look)
+
+    def _look(self) -> None:
+        self.start()
+        if overdue := [call for call in self._calls if self._is_overdue(call)]:
+            # What they wait for may have come during a stall: it gets a turn before they are given up.
+            self._loop.call_soon(self._loop.call_soon, self._give_up, overdue)
+
+    def _is_overdue(self, call: object) -> bool:
+        if not isinstance(call, Exchange) or call.is_cut_off or not call.owes_response():
+            return False
+        return perf_counter() - call.began >= self._timeout
+
+    def _give_up(self, overdue: list[Exchange]) -> None:
+        for call in overdue:
+            if call in self._calls and self._is_overdue(call) and call.task is not None:
+                outcome = outcome_of(call)
+                stack = stack_of(call.task)
+                call.time_out()
+                logger.error(
+                    "An ASGI call has not come back for %s: %s. %s, and is cancelled %s",
+                    counted(self._timeout, "second"), call.described(), outcome, stack,
+                )  # fmt: skip
+
+
+def outcome_of(call: Exchange) -> str:
+    """What becomes of a call that is given up."""
+    if call.can_still_answer():
+        return "It is answered 504"
+    return "Its client has gone" if call.is_over() else "It is broken off in its response"

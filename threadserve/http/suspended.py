@@ -1,0 +1,62 @@
+"""Where a task stands that waits.
+
+Runs on the thread of the task's loop, between two of its turns: no frame of the task runs then. It keeps nothing, and
+never touches what another thread runs.
+"""
+
+import asyncio
+import gc
+import traceback
+from collections.abc import Iterator
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any
+
+# What coroutines and generators, Cython's too, have: what they wait for, and their frames.
+AWAITED = ("cr_await", "ag_await", "gi_yieldfrom")
+FRAMES = ("cr_frame", "ag_frame", "gi_frame")
+# Whose iterators tell nothing of what they stand for, and what that may be.
+OPAQUE = frozenset({"builtins", "_asyncio"})
+BEHIND = (CoroutineType, AsyncGeneratorType, GeneratorType, asyncio.Task)
+# A chain may be as deep as recursion gets; the log shows its end.
+DEEPEST = 1000
+SHOWN = 100
+
+
+def stack_of(task: "asyncio.Task[Any]") -> str:
+    """Ends a sentence about a task that waits with where that is, as a traceback shows it; its first frame is ours."""
+    frames = list(frames_of(task))[1:]
+    if not frames:
+        return "where it cannot be told."
+    told = traceback.StackSummary.from_list(frames[-SHOWN:]).format()
+    return f"at:\n{''.join(told).rstrip()}"
+
+
+def frames_of(task: "asyncio.Task[Any]") -> Iterator[tuple[str, int, str, None]]:
+    """File, line and function of each coroutine that waits for the next, the outermost first.
+
+    `Task.get_stack` knows of no other than that.
+    """
+    at: Any = task
+    for _ in range(DEEPEST):
+        at = awaited_by(at)
+        if at is None:
+            return
+        frame = first_attribute(at, FRAMES)
+        if frame is not None:
+            yield frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name, None
+
+
+def awaited_by(at: Any) -> Any:
+    """What a task, a coroutine, or what stands for one waits for, or None where that cannot be told."""
+    if isinstance(at, asyncio.Task):
+        return at.get_coro()
+    if any(hasattr(at, name) for name in AWAITED):
+        return first_attribute(at, AWAITED)
+    if type(at).__module__ not in OPAQUE:
+        return None
+    return next((each for each in gc.get_referents(at) if isinstance(each, BEHIND)), None)
+
+
+def first_attribute(at: Any, names: tuple[str, ...]) -> Any:
+    """The first of these attributes that there is and is not None."""
+    return next((value for name in names if (value := getattr(at, name, None)) is not None), None)
