@@ -16,6 +16,8 @@ logger = logging.getLogger("threadserve.error")
 
 # For no more than so many seconds a call goes unnoticed that has taken too long.
 LONGEST_LOOK = 0.5
+# A loop that is so many seconds late has been blocked.
+STALL = 0.1
 
 
 class OverdueCalls:
@@ -25,16 +27,20 @@ class OverdueCalls:
         self._loop = context.loop
         self._calls = context.registry.calls
         self._timeout = timeout
+        self._due = 0.0
+        self._is_excused = False
 
     def start(self) -> None:
         """Looks at them from now on, until the loop ends."""
-        self._loop.call_later(min(self._timeout / 4, LONGEST_LOOK), self._look)
+        self._due = self._loop.time() + min(self._timeout / 4, LONGEST_LOOK)
+        self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
+        # What calls wait for may have come during a stall: they get some turns before they are given up.
+        self._is_excused = not self._is_excused and self._loop.time() - self._due > STALL
         self.start()
-        if overdue := [call for call in self._calls if self._is_overdue(call)]:
-            # What they wait for may have come during a stall: it gets a turn before they are given up.
-            self._loop.call_soon(self._loop.call_soon, self._give_up, overdue)
+        if not self._is_excused:
+            self._give_up([call for call in self._calls if self._is_overdue(call)])
 
     def _is_overdue(self, call: object) -> bool:
         if not isinstance(call, Exchange) or call.is_cut_off or not call.owes_response():
@@ -43,14 +49,12 @@ class OverdueCalls:
 
     def _give_up(self, overdue: list[Exchange]) -> None:
         for call in overdue:
-            if call in self._calls and self._is_overdue(call) and call.task is not None:
-                outcome = outcome_of(call)
-                stack = stack_of(call.task)
-                call.time_out()
-                logger.error(
-                    "An ASGI call has not come back for %s: %s. %s, and is cancelled %s",
-                    counted(self._timeout, "second"), call.described(), outcome, stack,
-                )  # fmt: skip
+            outcome, stack = outcome_of(call), stack_of(call.task)
+            call.time_out()
+            logger.error(
+                "An ASGI call has not come back for %s: %s. %s, and is cancelled %s",
+                counted(self._timeout, "second"), call.described(), outcome, stack,
+            )  # fmt: skip
 
 
 def outcome_of(call: Exchange) -> str:

@@ -22,7 +22,7 @@ DEEPEST = 1000
 SHOWN = 100
 
 
-def stack_of(task: "asyncio.Task[Any]") -> str:
+def stack_of(task: "asyncio.Task[Any] | None") -> str:
     """Ends a sentence about a task that waits with where that is, as a traceback shows it; its first frame is ours."""
     frames = list(frames_of(task))[1:]
     if not frames:
@@ -31,7 +31,7 @@ def stack_of(task: "asyncio.Task[Any]") -> str:
     return f"at:\n{''.join(told).rstrip()}"
 
 
-def frames_of(task: "asyncio.Task[Any]") -> Iterator[tuple[str, int, str, None]]:
+def frames_of(task: "asyncio.Task[Any] | None") -> Iterator[tuple[str, int, str, None]]:
     """File, line and function of each coroutine that waits for the next, the outermost first.
 
     `Task.get_stack` knows of no other than that.
