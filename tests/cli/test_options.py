@@ -61,6 +61,7 @@ GIVEN: dict[str, tuple[list[str], str, object]] = {
     "reload_delay": (["--reload-delay", "1.5"], "1.5", 1.5),
     "limit_max_memory": (["--limit-max-memory", "1000000"], "1000000", 1_000_000),
     "env_file": (["--env-file", os.devnull], os.devnull, os.devnull),
+    "cancel_on_disconnect": (["--cancel-on-disconnect"], "true", True),
     "reset_contextvars": (["--reset-contextvars"], "true", True),
     "pathsend": (["--pathsend"], "true", True),
     "wsgi_threads": (["--wsgi-threads", "7"], "7", 7),

@@ -167,6 +167,7 @@ BAD = [
     ("reload_delay", 0, "0 is not from 0.01 to 1000000000"),
     ("limit_max_memory", 0, "0 is less than 1"),
     ("env_file", 1, "1 is not text or a path"),
+    ("cancel_on_disconnect", 1, "1 is not true or false"),
     ("reset_contextvars", 1, "1 is not true or false"),
     ("pathsend", 1, "1 is not true or false"),
     ("wsgi_threads", 0, "0 is not from 1 to 1024"),

@@ -261,7 +261,7 @@ def test_extensions_are_all_advertised_on_every_request(serve: Serve, connect: C
         await respond(send, ",".join(sorted(scope["extensions"])).encode())
 
     server: EmbeddedServer = serve(app)
-    expected = b"http.response.early_hint,http.response.trailers"
+    expected = b"http.response.early_hint,http.response.trailers,threadserve.cancel_on_disconnect"
     client = connect(server)
     assert [client.get().body, client.get().body] == [expected, expected]
 

@@ -45,7 +45,11 @@ def test_complete_scope(server: EmbeddedServer, scopes: Scopes, connect: Connect
     ]
     assert tuple(scope.pop("client")) == client.socket.getsockname()
     assert tuple(scope.pop("server")) == client.socket.getpeername()
-    assert scope.pop("extensions") == {"http.response.trailers": {}, "http.response.early_hint": {}}
+    assert scope.pop("extensions") == {
+        "http.response.trailers": {},
+        "http.response.early_hint": {},
+        "threadserve.cancel_on_disconnect": {"default": False},
+    }
     stopping = scope.pop("state").pop("threadserve_stopping")
     assert not stopping.is_set()
     assert scope == {

@@ -47,7 +47,11 @@ def test_scope_is_complete(serve: Serve, connect_h2: ConnectH2) -> None:
         "query_string": b"b=c",
         "headers": [(b"host", b"example.org")],
         "state": {},
-        "extensions": {"http.response.trailers": {}, "http.response.early_hint": {}},
+        "extensions": {
+            "http.response.trailers": {},
+            "http.response.early_hint": {},
+            "threadserve.cancel_on_disconnect": {"default": False},
+        },
     }
 
 

@@ -17,6 +17,7 @@ cdef class LoopContext:
     cdef public long long body_limit
     cdef public object bounds
     cdef public object call_app
+    cdef public bint cancel_on_disconnect
     cdef public object crossing
     cdef public Deadlines deadlines
     cdef public object loop

@@ -60,6 +60,7 @@ class LoopContext:
     """One loop's share of the configuration, its clock, its connections and its calls.
 
     `body_limit` is the most bytes that a request's body may have.
+    `cancel_on_disconnect` says whether calls are cancelled whose clients have gone, where they do not choose.
     `call_app` has the application called for a request; it is given by who puts the loop's parts together.
     `releaser` is None where idle connections stay with the loop.
     `begin_websocket` begins a WebSocket for an exchange whose request asks for one, or raises `HTTPError`; it is None
@@ -73,6 +74,7 @@ class LoopContext:
         "body_limit",
         "bounds",
         "call_app",
+        "cancel_on_disconnect",
         "crossing",
         "deadlines",
         "loop",
@@ -102,6 +104,7 @@ class LoopContext:
         self.post_threadsafe = serves.post_threadsafe
         self.access_log = serves.access_log
         self.pathsend = config.pathsend
+        self.cancel_on_disconnect = config.cancel_on_disconnect
         self.body_limit = min(config.limit_request_body or NO_LIMIT, NO_LIMIT)
         give_back = serves.give_back_threadsafe
         self.deadlines = Deadlines(config, self.loop, self.bounds, gives_back=give_back is not None)

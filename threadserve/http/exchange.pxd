@@ -11,7 +11,7 @@ from threadserve.metrics.loop_metrics cimport LoopMetrics
 cdef int BODY_EXPECTED, BODY_COMPLETE, DISCARDING, DISCONNECTED
 cdef int NOT_STARTED, HEAD_HELD, HEAD_SENT, BODY, TRAILERS, COMPLETE, ABORTED
 cdef int UNDECLARED, LET_GO_AT_ONCE
-cdef str HTTP_1_0
+cdef str CANCEL_ON_DISCONNECT, HTTP_1_0
 cdef object _get_running_loop, perf_counter, sleep, own_body, final_status
 
 
@@ -37,6 +37,7 @@ cdef class Exchange:
     cdef bint _is_given
     cdef object _changed
     cdef bint _bodyless
+    cdef bint _cancels
     cdef long long _remaining
     cdef bint _wants_trailers
     cdef bint _trails
@@ -52,6 +53,7 @@ cdef class Exchange:
     cpdef take_whole_body(self)
     cdef dict _take(self, RequestBody body)
     cdef _wake(self)
+    cdef _look_for_client(self)
     cpdef bint feed(self, bytes data, bint more) except -1
     cpdef discard_body(self)
     cpdef start(self, object message)

@@ -18,7 +18,7 @@ from threadserve.http.fields import UNDECLARED, checked_field, final_status, has
 from threadserve.http.files import open_regular
 from threadserve.http.head import HTTP_1_0, RequestHead, ResponseHead
 from threadserve.http.request_body import RequestBody
-from threadserve.http.scope import path_of, target_of
+from threadserve.http.scope import CANCEL_ON_DISCONNECT, path_of, target_of
 from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT
 from threadserve.http.states import (
     ABORTED,
@@ -76,6 +76,7 @@ class Exchange:
 
     __slots__ = (
         "_bodyless",
+        "_cancels",
         "_changed",
         "_has_ended",
         "_is_given",
@@ -135,6 +136,8 @@ class Exchange:
         self._remaining = UNDECLARED
         self._changed: asyncio.Event | None = None
         self._is_late = False
+        # Whether the application's task is cancelled when the client goes.
+        self._cancels = context.cancel_on_disconnect
         # Whether the application has sent the end of its response, though nobody gets it.
         self._has_ended = False
         self._let_go = 0
@@ -271,8 +274,26 @@ class Exchange:
         if gone and self.response_state != COMPLETE:
             self.response_state = ABORTED
         self._wake()
-        if gone and self.listener is not None:
-            self.listener.on_client_gone()
+        if self.listener is not None:
+            if gone:
+                self.listener.on_client_gone()
+        elif self._cancels:
+            self._look_for_client()
+
+    def _look_for_client(self) -> None:
+        """Cancels the application's task if the client has gone, or once that turns out."""
+        if not self.owes_response():
+            return
+        if self.response_state == ABORTED:
+            # Not at once: its task may not have begun, and would then never end.
+            self._loop.call_soon(self._cancel_abandoned)
+        else:
+            self.stream.find_out()
+
+    def _cancel_abandoned(self) -> None:
+        is_abandoned = self.response_state == ABORTED and self.owes_response()
+        if is_abandoned and self._cancels and not self.is_cut_off:
+            self.cancel()
 
     # From the application to the client.
 
@@ -311,6 +332,8 @@ class Exchange:
             if not self.context.ticker.awaits_bodies:
                 self.context.ticker.await_bodies()
             return self.context.sent
+        if kind == CANCEL_ON_DISCONNECT:
+            return self.context.crossing.on_loop(self._choose_cancelling, message)
         return self.context.crossing.on_loop(
             self._send_to_nobody if state == ABORTED else self._send_extension, message
         )
@@ -457,6 +480,16 @@ class Exchange:
             raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {WHEN[state]}.")
         if self.stream.flow.write_paused:
             await self._drain(message)
+
+    async def _choose_cancelling(self, message: Message) -> None:
+        """Our own extension: the application says whether it is to be cancelled when its client goes."""
+        cancels = message["cancel"]
+        if type(cancels) is not bool:
+            raise TypeError(f"'cancel' of {CANCEL_ON_DISCONNECT!r} is {cancels!r}, neither True nor False")
+        self._cancels = cancels
+        if cancels and self.request_state == DISCONNECTED:
+            self._look_for_client()
+            await sleep(0)
 
     def _send_trailers(self, message: Message) -> None:
         """ASGI extension `http.response.trailers`, RFC 9112 section 7.1.2."""

@@ -4,6 +4,7 @@ Made by the connection's loop thread when the connection opens, and read by it a
 """
 
 import asyncio
+import select
 from typing import Any
 
 from threadserve.proxies.forwarded import TrustedHosts
@@ -43,6 +44,15 @@ def peer_of(
     )
     facts = None if tls is None else tls.facts(transport.get_extra_info("ssl_object"))
     return Peer(client, server, facts, trusted.trusts_peer(client, server))
+
+
+def has_hung_up(transport: asyncio.BaseTransport) -> bool:
+    """Whether the system knows that nothing reaches the other end of a transport any more."""
+    if transport.is_closing():
+        return False
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def label_of(client: Address | None) -> str:

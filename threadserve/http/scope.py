@@ -16,6 +16,7 @@ from threadserve.http.peer import Peer
 ASGI_VERSION = sys.intern("3.0")
 # Told 2.4, frameworks wait for `send` to say that the client has gone, which a stream that waits never learns.
 SPEC_VERSION = sys.intern("2.3")
+CANCEL_ON_DISCONNECT = sys.intern("threadserve.cancel_on_disconnect")
 EARLY_HINT = sys.intern("http.response.early_hint")
 PATHSEND = sys.intern("http.response.pathsend")
 TRAILERS = sys.intern("http.response.trailers")
@@ -24,10 +25,11 @@ TRAILERS = sys.intern("http.response.trailers")
 class ScopeMaker:
     """Makes the scopes of one loop's requests."""
 
-    __slots__ = ("_lifespan_state", "_pathsend", "_root_path", "_root_path_bytes")
+    __slots__ = ("_cancels", "_lifespan_state", "_pathsend", "_root_path", "_root_path_bytes")
 
     def __init__(self, config: Config, lifespan_state: dict[str, Any]) -> None:
         self._lifespan_state = lifespan_state
+        self._cancels = config.cancel_on_disconnect
         self._pathsend = config.pathsend
         self._root_path = sys.intern(config.root_path)
         self._root_path_bytes = config.root_path.encode()
@@ -39,7 +41,11 @@ class ScopeMaker:
         path = raw_path.decode("ascii")
         if "%" in path:
             path = unquote(path)
-        extensions: dict[str, Any] = {TRAILERS: {}, EARLY_HINT: {}}
+        extensions: dict[str, Any] = {
+            TRAILERS: {},
+            EARLY_HINT: {},
+            CANCEL_ON_DISCONNECT: {"default": self._cancels},
+        }
         if self._pathsend:
             extensions[PATHSEND] = {}
         if peer.tls is not None:

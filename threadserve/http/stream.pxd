@@ -18,6 +18,7 @@ cdef class Stream:
     cpdef response_fields(self)
     cpdef switch_protocols(self, object fields, object protocol)
     cpdef bint is_closing(self) except -1
+    cpdef find_out(self)
     cpdef pause_reading(self)
     cpdef resume_reading(self)
     cpdef reset(self)

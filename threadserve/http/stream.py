@@ -81,6 +81,10 @@ class Stream:
         """Whether nothing reaches the client any more."""
         raise NotImplementedError
 
+    def find_out(self) -> None:
+        """Sees to it that the exchange learns of it if a client that sends no more has gone, where that can be seen."""
+        raise NotImplementedError
+
     def pause_reading(self) -> None:
         """Leaves the rest of the request with the client."""
         raise NotImplementedError

@@ -17,7 +17,7 @@ from threadserve.http.files import send_file
 from threadserve.http.flow import FlowControl
 from threadserve.http.head import RequestHead, ResponseHead
 from threadserve.http.output import Output
-from threadserve.http.peer import peer_of
+from threadserve.http.peer import has_hung_up, peer_of
 from threadserve.http.states import BODY_EXPECTED, DISCARDING
 from threadserve.http.stream import Stream
 from threadserve.http1.protocol import HTTP1
@@ -445,6 +445,25 @@ class H1Connection(Stream):
         """See `Stream`. A response that was broken off is not gone on with, though the transport is still open."""
         return self.closing != OPEN or self._transport.is_closing()
 
+    def find_out(self) -> None:
+        """See `Stream`.
+
+        The end of what a client sends may be all that is seen of its leaving. If it has left, its system rejects what
+        it is sent, and of such an answer it may be sent as many as we like (RFC 9110 section 15.2).
+        """
+        if self._at_eof and self.closing == OPEN:
+            exchange = self._exchange
+            if exchange is not None and exchange.can_still_answer():
+                self.send_informational(100, ())
+            self.deadline = self._context.deadlines.now
+
+    def _look_for_client(self) -> None:
+        if has_hung_up(self._transport):
+            self._transport.abort()
+        else:
+            # At the next tick again.
+            self.deadline = self._context.deadlines.now
+
     def pause_reading(self) -> None:
         """See `Stream`."""
         self.flow.pause_reading()
@@ -517,6 +536,8 @@ class H1Connection(Stream):
             self._wait_for_taking()
         elif self._exchange is not None and self._exchange.awaits_body():
             self._refuse(body_too_late())
+        elif self._exchange is not None and self._at_eof:
+            self._look_for_client()
         elif self._exchange is not None:
             self._linger()
         elif self._has_unread():

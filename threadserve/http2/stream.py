@@ -291,6 +291,9 @@ class H2Stream(Stream):
         """See `Stream`."""
         return self.is_closed
 
+    def find_out(self) -> None:
+        """See `Stream`: a client that has gone has reset its stream, or ended the connection."""
+
     def reset(self) -> None:
         """See `Stream`."""
         self._owner.reset(self, ErrorCodes.INTERNAL_ERROR)

@@ -45,6 +45,9 @@ class Application:
     env_file: str | os.PathLike[str] | None = setting(
         None, "Read environment variables for the application from this file.", metavar="FILE"
     )
+    cancel_on_disconnect: bool = setting(
+        False, "Cancel a request's task when its client has gone, unless the application chooses otherwise."
+    )
     reset_contextvars: bool = setting(
         False, "Run each request in an empty context, without what the program or its modules have set."
     )
