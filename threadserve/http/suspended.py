@@ -8,6 +8,7 @@ import asyncio
 import gc
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
@@ -20,6 +21,8 @@ BEHIND = (CoroutineType, AsyncGeneratorType, GeneratorType, asyncio.Task)
 # A chain may be as deep as recursion gets; the log shows its end.
 DEEPEST = 1000
 SHOWN = 100
+# What waits on behalf of an application.
+NOT_THEIRS = str(Path(asyncio.__file__).parent), str(Path(__file__).parents[1])
 
 
 def stack_of(task: "asyncio.Task[Any] | None") -> str:
@@ -60,3 +63,9 @@ def awaited_by(at: Any) -> Any:
 def first_attribute(at: Any, names: tuple[str, ...]) -> Any:
     """The first of these attributes that there is and is not None."""
     return next((value for name in names if (value := getattr(at, name, None)) is not None), None)
+
+
+def place_of(task: "asyncio.Task[Any] | None") -> str:
+    """The innermost line of the application's at which a task waits, or "" where there is none."""
+    theirs = [frame for frame in frames_of(task) if not frame[0].startswith(NOT_THEIRS)]
+    return 'File "{}", line {}, in {}'.format(*theirs[-1]) if theirs else ""

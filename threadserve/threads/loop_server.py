@@ -22,12 +22,12 @@ from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.http.context import LoopContext, Serves
 from threadserve.http.overdue import OverdueCalls
 from threadserve.http.releasing import GiveBack
+from threadserve.http.suspended import place_of
 from threadserve.interfaces.lifespan import Lifespan
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.message_trace import MessageTrace
 from threadserve.interfaces.message_trace import logger as trace_logger
 from threadserve.interfaces.start_ups import StartUps
-from threadserve.interfaces.suspended import place_of
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.wording import counted, listed
