@@ -7,5 +7,13 @@ from threadserve.logging.formatters import (
     ConsoleHandler,
     DefaultFormatter,
 )
+from threadserve.logging.json_formatter import JsonFormatter
 
-__all__ = ["TRACE_LOG_LEVEL", "AccessFormatter", "ColourizedFormatter", "ConsoleHandler", "DefaultFormatter"]
+__all__ = [
+    "TRACE_LOG_LEVEL",
+    "AccessFormatter",
+    "ColourizedFormatter",
+    "ConsoleHandler",
+    "DefaultFormatter",
+    "JsonFormatter",
+]

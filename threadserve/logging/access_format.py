@@ -14,9 +14,10 @@ import os
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol, cast
+
+from threadserve.logging.wording import utc_time
 
 JSON = "json"
 NOTHING = "-"
@@ -172,7 +173,7 @@ class JsonFormat:
         authorization, host, referer, user_agent = facts.request_fields
         return json.dumps(
             {
-                "time": datetime.fromtimestamp(facts.ended, UTC).isoformat(timespec="milliseconds"),
+                "time": utc_time(facts.ended),
                 "client": facts.host or None,
                 "user": readable(basic_user(authorization)),
                 "method": facts.method,
