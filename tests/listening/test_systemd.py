@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,20 +10,13 @@ import httpx
 import pytest
 from support.raw_client import Connect, request
 from support.server_process import PACKAGE_ROOT, ServerProcess
+from support.service_manager import activated
 from support.waiting import DEADLINE
 
 from threadserve.listening import systemd
 
 APP = "examples.hello:app"
 PATH = [str(PACKAGE_ROOT), str(PACKAGE_ROOT / "tests")]
-
-# Puts its own id where systemd would, and becomes the server: what a shell's `exec` is for.
-ACTIVATE = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execv(sys.executable, [sys.executable, "-m", "threadserve", *sys.argv[2:]])
-"""
 
 
 @pytest.fixture
@@ -106,9 +98,8 @@ def test_a_server_is_activated_and_its_successor_gets_the_queue(tmp_path: Path) 
             # Connected before there is a server, and answered by it.
             with socket.create_connection(("127.0.0.1", port), timeout=3 * DEADLINE) as early:
                 early.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                command = [sys.executable, "-c", ACTIVATE, str(listener.fileno()), APP, "--port", "1"]
                 server = subprocess.Popen(
-                    command,
+                    activated(listener, APP, "--port", "1"),
                     pass_fds=[listener.fileno()],
                     env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
                     stdout=subprocess.DEVNULL,
