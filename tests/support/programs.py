@@ -1,9 +1,8 @@
 """Programs of other makers, which are tested against: each with a deadline, and left out where it is not installed."""
 
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,20 +24,12 @@ def run_program(*command: str | Path, cwd: Path | None = None, deadline: float =
 
 @contextmanager
 def running_program(
-    command: Sequence[str | Path], log: Path, pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None
+    command: Sequence[str | Path], log: Path, pass_fds: Sequence[int] = ()
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs a program, which writes its output into the file `log`, and kills it in the end.
-
-    `env` has variables beyond those of the tests.
-    """
+    """Runs a program, which writes its output into the file `log`, and kills it in the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=pass_fds,
-            env={**os.environ, **(env or {})},
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, pass_fds=pass_fds
         )
         try:
             yield process
