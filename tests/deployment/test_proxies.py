@@ -13,6 +13,7 @@ import pytest
 from support.deployment import DEPLOYMENT, free_port, wait_for_status
 from support.embedded_server import EmbeddedServer, Serve
 from support.events_app import EventsApp
+from support.nginx import running_nginx
 from support.programs import needs_program, running_program
 from support.raw_client import RawClient, request
 from support.server_process import ServerProcess
@@ -24,23 +25,6 @@ from websockets.sync.client import connect
 from threadserve import Config
 
 UPLOAD = bytes(range(256)) * 4000
-# What a distribution's nginx.conf has around its sites.
-NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/site.conf;
-}}
-"""
 NGINX_FILE = (DEPLOYMENT / "nginx" / "threadserve.conf").read_text()
 HAPROXY_FILE = (DEPLOYMENT / "haproxy" / "haproxy.cfg").read_text()
 CHECKS = "check port 9000 inter 2s"
@@ -80,13 +64,7 @@ def start_nginx(stack: ExitStack, folder: Path, address: str) -> str:
     """Starts nginx; returns its address."""
     front = f"127.0.0.1:{free_port()}"
     changes = [("listen 80;", f"listen {front};"), ("server unix:/run/threadserve.sock;", f"server {address};")]
-    (folder / "site.conf").write_text(replaced(NGINX_FILE, *changes))
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
-    command: list[str | Path] = ["nginx", "-e", "stderr", "-p", folder, "-c", folder / "nginx.conf"]
-    log = folder / "nginx.log"
-    stack.enter_context(running_program(command, log))
-    wait_until(lambda: is_open(front) or log.stat().st_size, "nginx to start")
-    assert is_open(front), log.read_text()
+    stack.enter_context(running_nginx(folder, replaced(NGINX_FILE, *changes), lambda: is_open(front)))
     return front
 
 

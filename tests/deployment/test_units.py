@@ -76,7 +76,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         # Of all that the units name, only the program has to be there.
         text = unit.read_text().replace(command_of(SERVICES[0]).program, str(program))
         (tmp_path / unit.name).write_text(text)
-    command = ["systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir())]
+    command: list[str | Path] = ["systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=2 * DEADLINE, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 

@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from support.embedded_server import EmbeddedServer, Serve
+from support.nginx import running_nginx
 from support.programs import needs_program, run_program, running_program
 from support.raw_client import RawClient, request
 from support.version_app import app, digest, download
-from support.waiting import DEADLINE, wait_until
+from support.waiting import DEADLINE
 from support.workers import chunk
 from websockets.sync.client import connect
 
@@ -45,31 +46,18 @@ backend back
     server server {address} proto h2
 """
 NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    client_max_body_size 10m;
-    upstream server {{
-        server {address};
-        keepalive 4;
-    }}
-    server {{
-        listen unix:{folder}/front.sock;
-        location / {{
-            grpc_set_header Host $http_host;
-            grpc_set_header X-Forwarded-For 203.0.113.9;
-            grpc_set_header X-Forwarded-Proto https;
-            grpc_pass grpc://server;
-        }}
+client_max_body_size 10m;
+upstream server {{
+    server {address};
+    keepalive 4;
+}}
+server {{
+    listen unix:{front};
+    location / {{
+        grpc_set_header Host $http_host;
+        grpc_set_header X-Forwarded-For 203.0.113.9;
+        grpc_set_header X-Forwarded-Proto https;
+        grpc_pass grpc://server;
     }}
 }}
 """
@@ -210,13 +198,8 @@ def test_websocket(front: Front) -> None:
 
 @needs_program("nginx")
 def test_nginx(serve: Serve, tmp_path: Path) -> None:
-    configuration = tmp_path / "nginx.conf"
-    configuration.write_text(NGINX.format(folder=tmp_path, address=address_of(serve(app))))
-    command: list[str | Path] = ["nginx", "-e", "stderr", "-p", tmp_path, "-c", configuration]
-    log, front = tmp_path / "nginx.log", tmp_path / "front.sock"
-    with running_program(command, log):
-        wait_until(lambda: front.exists() or log.stat().st_size, "nginx to start")
-        assert front.exists(), log.read_text()
+    front = tmp_path / "front.sock"
+    with running_nginx(tmp_path, NGINX.format(front=front, address=address_of(serve(app))), front.exists):
         transport = httpx.HTTPTransport(uds=str(front), retries=3)
         with httpx.Client(base_url="http://example.org", timeout=DEADLINE, transport=transport) as client:
             for _ in range(3):
