@@ -26,6 +26,7 @@ TESTED = {
     "flask_site",
     "hello",
     "starlette_lifespan",
+    "stopping_streams",
     "streaming",
 }
 THREADS = 3
@@ -154,6 +155,19 @@ def test_streaming_goes_on_after_the_last_event_that_a_client_saw() -> None:
             stream = events(response.iter_lines())
             assert [next(stream)["id"] for _ in range(3)] == ["42", "43", "44"]
         assert server.stop() == 0
+
+
+def test_stopping_streams_ends_its_streams_when_the_server_stops() -> None:
+    with (
+        example("stopping_streams:app", "--timeout-graceful-shutdown", "3600", "--threads", str(THREADS)) as server,
+        httpx.stream("GET", f"{server.url}/events", params={"interval": 3600}, timeout=DEADLINE) as response,
+    ):
+        stream = events(response.iter_lines())
+        assert next(stream) == {"id": "1", "event": "tick", "data": "tick number 1"}
+        server.send_signal()
+        # To its end: what is cut off has none, and raises here.
+        assert [event["event"] for event in stream] == ["stopping"]
+        assert server.wait() == 0
 
 
 def test_factory_builds_an_app_for_every_thread(open_client: Callable[[], httpx.Client]) -> None:
