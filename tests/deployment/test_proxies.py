@@ -45,6 +45,7 @@ def haproxy_file(fd: int, address: str, checks: str) -> str:
     """HAProxy's configuration with one server, listening on this descriptor."""
     return replaced(
         HAPROXY_FILE,
+        ("    user haproxy\n    group haproxy\n", ""),
         ("maxconn 20000", "maxconn 1000"),
         ("bind :80\n", f"bind fd@{fd}\n"),
         (CHECKS, checks),

@@ -6,7 +6,9 @@ import shlex
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from support.deployment import DEPLOYMENT, CommandLine, free_port, wait_for_stat
 from support.programs import needs_program
 from support.server_process import ServerProcess
 from support.service_manager import Notifications, activated, notifications
-from support.waiting import DEADLINE
+from support.waiting import DEADLINE, wait_until
 
 APP = "examples.hello:app"
 SERVICES = ["threadserve.service", "threadserve-plain.service"]
@@ -135,6 +137,38 @@ def test_a_restart_loses_no_connection_that_waits_in_the_socket(
         for client in waiting:
             client.close()
     assert heads == [b"HTTP/1.1 200 OK\r\n"] * len(waiting)
+
+
+def wait_for_answers(answers: list[int], count: int) -> None:
+    """Waits until so many requests have been answered."""
+    wait_until(lambda: len(answers) >= count, f"{count} answers")
+
+
+def test_a_restart_loses_no_request(listener: socket.socket, notified: Notifications) -> None:
+    options = command_of(SERVICES[0]).words({"--admin-bind": f"127.0.0.1:{free_port()}"})
+    answers: list[int] = []
+    is_over = threading.Event()
+
+    def ask_on_new_connections() -> None:
+        while not is_over.is_set():
+            transport = httpx.HTTPTransport(uds="app.sock")
+            with httpx.Client(transport=transport, timeout=3 * DEADLINE) as client:
+                answers.append(client.get("http://app/").status_code)
+
+    with ThreadPoolExecutor(4) as clients:
+        asking = [clients.submit(ask_on_new_connections) for _ in range(4)]
+        try:
+            for _ in range(3):
+                with activated_server(listener, notified, *options) as server:
+                    wait_for_answers(answers, len(answers) + 20)
+                    assert server.stop() == 0
+            with activated_server(listener, notified, *options):
+                is_over.set()
+                for each in asking:
+                    each.result()
+        finally:
+            is_over.set()
+    assert set(answers) == {200}
 
 
 def test_the_plain_service(notified: Notifications) -> None:
