@@ -4,6 +4,7 @@ Runs on the admin thread; keeps nothing.
 """
 
 import platform
+import time
 from typing import Any
 
 from threadserve.forms import form
@@ -14,6 +15,7 @@ from threadserve.version import __version__
 def status_of(overview: Overview) -> dict[str, Any]:
     """The state of a server. Times are in seconds, moments in seconds of the epoch, sizes in bytes."""
     return {
+        "at": time.time(),
         "version": __version__,
         "python": platform.python_version(),
         "form": form(),
