@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 from support.apps import body, read_body, respond, start
+from support.browser import browser_command, needs_browser
 from support.certificates import Authority, Identity, needs_openssl
 from support.embedded_server import Serve
-from support.programs import needs_program, running_program
+from support.programs import running_program
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.types import Receive, Scope, Send
 
-pytestmark = [needs_openssl, needs_program("chromium")]
+pytestmark = [needs_openssl, needs_browser]
 
 # A WebSocket goes over a connection that is there, and whose server has said that it takes them: so after a fetch.
 PAGE = """
@@ -148,24 +149,8 @@ def fingerprint(identity: Identity) -> str:
 @contextmanager
 def chromium(url: str, identity: Identity, folder: Path) -> Iterator[Path]:
     """Opens a page; gives the browser's log. It ends with all its processes."""
-    command = [
-        "chromium",
-        "--headless=new",
-        # It refuses to run as root with it.
-        "--no-sandbox",
-        f"--user-data-dir={folder / 'profile'}",
-        f"--ignore-certificate-errors-spki-list={fingerprint(identity)}",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-dev-shm-usage",
-        "--disable-extensions",
-        "--disable-gpu",
-        "--disable-sync",
-        "--no-default-browser-check",
-        "--no-first-run",
-        "--no-proxy-server",
-        url,
-    ]
+    trusted = f"--ignore-certificate-errors-spki-list={fingerprint(identity)}"
+    command = browser_command(folder / "profile", trusted, url)
     log = folder / "chromium.log"
     with running_program(command, log) as process:
         yield log

@@ -2,16 +2,13 @@
 
 import json
 import re
-import shutil
-import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.browser import Page, browser, needs_browser, open_page
 from support.server_process import PACKAGE_ROOT, ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.websocket_client import close, text, websocket_clients
@@ -19,7 +16,6 @@ from websockets.sync.client import ClientConnection, connect
 
 THREADS = 4
 OPTIONS = ("--app-instance", "shared", "--threads", str(THREADS))
-BROWSER_START = 3 * DEADLINE
 
 
 @pytest.fixture
@@ -81,71 +77,20 @@ def test_people_who_say_something_and_leave_at_once_have_left(server: ServerProc
     assert "ERROR" not in server.stderr
 
 
-class Page:
-    """A page in a browser, driven over the DevTools protocol."""
-
-    def __init__(self, tools: ClientConnection) -> None:
-        self._tools = tools
-        self._number = 0
-
-    def run(self, script: str) -> Any:
-        """Evaluates JavaScript in the page; returns the value, None while the page is not there yet."""
-        self._number += 1
-        params = {"expression": script, "returnByValue": True}
-        self._tools.send(json.dumps({"id": self._number, "method": "Runtime.evaluate", "params": params}))
-        while (answer := json.loads(self._tools.recv(DEADLINE))).get("id") != self._number:
-            pass
-        return answer.get("result", {}).get("result", {}).get("value")
-
-    def text(self) -> str:
-        """What the page shows."""
-        return str(self.run("document.body.innerText"))
-
-    def say(self, words: str) -> None:
-        """Types words and sends them."""
-        self.run(f"document.querySelector('input').value = {json.dumps(words)}")
-        self.run("document.querySelector('button').click()")
-
-
-@contextmanager
-def browser(profile: Path) -> Iterator[str]:
-    """Starts a headless Chromium; gives the URL of its DevTools."""
-    binary = shutil.which("chromium") or shutil.which("chromium-browser")
-    if binary is None:
-        pytest.skip("no chromium is installed")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0"]
-    process = subprocess.Popen(
-        [binary, *options, f"--user-data-dir={profile}", "about:blank"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        port = profile / "DevToolsActivePort"
-        wait_until(lambda: port.exists() and "\n" in port.read_text(), "Chromium to start", BROWSER_START)
-        yield f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
-    finally:
-        process.terminate()
-        process.wait(DEADLINE)
-
-
-@contextmanager
-def open_page(tools: str, url: str) -> Iterator[Page]:
-    """Opens a URL in a page of its own."""
-    with urllib.request.urlopen(
-        urllib.request.Request(f"{tools}/json/new?{url}", method="PUT"), timeout=DEADLINE
-    ) as answer:
-        address = json.load(answer)["webSocketDebuggerUrl"]
-    with connect(address, max_size=None, open_timeout=DEADLINE) as connection:
-        yield Page(connection)
+def say(page: Page, words: str) -> None:
+    """Types words and sends them."""
+    page.run(f"document.querySelector('input').value = {json.dumps(words)}")
+    page.run("document.querySelector('button').click()")
 
 
 def enter_by_page(page: Page, name: str) -> None:
     """Has somebody enter the room, and be heard there by themselves."""
     wait_until(lambda: f"You are {name}." in page.text(), f"{name} to be let in")
-    page.say("here")
+    say(page, "here")
     wait_until(lambda: re.search(f"{name} on .+: here", page.text()), f"{name} to be in the room")
 
 
+@needs_browser
 def test_two_pages_of_a_browser_share_the_room(server: ServerProcess, tmp_path: Path) -> None:
     with (
         browser(tmp_path) as tools,
@@ -154,9 +99,9 @@ def test_two_pages_of_a_browser_share_the_room(server: ServerProcess, tmp_path: 
     ):
         for name, page in (("Ada", ada), ("Bob", bob)):
             enter_by_page(page, name)
-        ada.say("Hello Bob")
+        say(ada, "Hello Bob")
         wait_until(lambda: re.search("Ada on .+: Hello Bob", bob.text()), "Bob to hear Ada")
-        bob.say("Hello <b>Ada</b>")
+        say(bob, "Hello <b>Ada</b>")
         wait_until(lambda: re.search("Bob on .+: Hello <b>Ada</b>", ada.text()), "Ada to hear Bob")
         server.send_signal()
         wait_until(
