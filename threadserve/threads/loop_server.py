@@ -8,12 +8,13 @@ to the server's thread goes out through `report`.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from heapq import nsmallest
 from socket import socket
-from typing import cast
+from typing import Any, cast
 
 from threadserve.config import Config
 from threadserve.errors import MailboxClosed, ThreadserveError
@@ -50,6 +51,8 @@ logger = logging.getLogger("threadserve.error")
 # is set when the server begins to stop.
 STOPPING = "threadserve_stopping"
 CUT_OFF_GRACE = 1.0
+# How many calls of one loop are told of.
+MOST_TOLD = 50
 # The least that is left of the grace for lifespan shutdown, in seconds: with that and what cutting off takes, the
 # default grace ends within the 30 seconds after which Kubernetes kills.
 LIFESPAN_GRACE = 5.0
@@ -146,11 +149,11 @@ class LoopServer:
         return self.metrics.read_threadsafe() if self.metrics is not None else LoopCounts()
 
     def calls_threadsafe(self) -> list[RunningCall]:
-        """The requests in flight, as far as other threads can see them."""
-        return [call.running() for call in self._context.registry.calls.copy()] if self._context else []
+        """The first of the requests in flight, as far as other threads can see them."""
+        return [call.running() for call in first_of(self._context.registry.calls.copy())] if self._context else []
 
     def tell_calls_threadsafe(self, tell: Callable[[list[RunningCall]], object]) -> None:
-        """Has the loop tell of the requests in flight, and of where each of them waits."""
+        """Has the loop tell of the first of the requests in flight, and of where each of them waits."""
         self.post_threadsafe(partial(self._tell_calls, tell))
 
     def described_threadsafe(self) -> list[str]:
@@ -385,12 +388,17 @@ class LoopServer:
             self._context.releaser.release_idle()
 
     def _tell_calls(self, tell: Callable[[list[RunningCall]], object]) -> None:
-        calls = list(self._context.registry.calls) if self._context is not None else []
+        calls = first_of(self._context.registry.calls) if self._context is not None else []
         tell([call.running()._replace(place=place_of(call.task)) for call in calls])
 
     def _listen(self, listeners: list[socket]) -> None:
         if self._intake is not None:
             self._intake.listen(listeners)
+
+
+def first_of(calls: Iterable[Any]) -> list[Any]:
+    """The calls that have gone on for longest, as many as are told of; WebSockets last, which are meant to go on."""
+    return nsmallest(MOST_TOLD, calls, key=lambda call: (call.scope["type"] == "websocket", call.began))
 
 
 def lifespan_grace(grace: float, elapsed: float) -> float:

@@ -13,7 +13,6 @@ cdef object _get_running_loop
 
 @cython.final
 cdef class WebSocketSession:
-    cdef double _began
     cdef WebSocketConnection _connection
     cdef LoopContext _context
     cdef Exchange _exchange
@@ -23,6 +22,7 @@ cdef class WebSocketSession:
     cdef object _loop
     cdef object _settings
     cdef list _waiters
+    cdef readonly double began
     cdef public bint is_cut_off
     cdef public int phase
     cdef public dict scope

@@ -57,7 +57,6 @@ class WebSocketSession:
     """One WebSocket, as the application sees it. `task` is what runs the application, once that has to wait."""
 
     __slots__ = (
-        "_began",
         "_connection",
         "_context",
         "_exchange",
@@ -67,6 +66,7 @@ class WebSocketSession:
         "_loop",
         "_settings",
         "_waiters",
+        "began",
         "is_cut_off",
         "phase",
         "scope",
@@ -83,7 +83,7 @@ class WebSocketSession:
         self.task: asyncio.Task[None] | None = None
         self.is_cut_off = False
         self.phase = CONNECTING
-        self._began = perf_counter()
+        self.began = perf_counter()
         self._loop = context.loop
         self._context = context
         self._exchange = exchange
@@ -122,11 +122,11 @@ class WebSocketSession:
 
     def running(self) -> RunningCall:
         """What it is, and for how long it has gone on. May be called on any thread."""
-        return RunningCall(f"WebSocket {path_of(self.scope)}", perf_counter() - self._began)
+        return RunningCall(f"WebSocket {path_of(self.scope)}", perf_counter() - self.began)
 
     def described(self) -> str:
         """What the log calls it: by its target, and for how long it has gone on."""
-        return f"WebSocket {target_of(self.scope)} ({perf_counter() - self._began:.0f} s)"
+        return f"WebSocket {target_of(self.scope)} ({perf_counter() - self.began:.0f} s)"
 
     def send_late_head(self) -> bool:
         """Sends the head of a denial whose body is late; returns whether one is held."""
