@@ -93,7 +93,7 @@ class Source:
 def loop_state(number: int = 1, requests: int = 0, **more: Any) -> LoopState:
     """A loop that does nothing, unless `more` says otherwise."""
     counts = LoopCounts(requests=(0, 0, requests, 0, 0, 0, 0, 0, 0, 0))
-    state = LoopState(number, True, 0.0, 0, 0, 0, counts, Histogram(LAGS).read_threadsafe(), 0)
+    state = LoopState(number, True, 0.0, 0, 0, 0.0, 0, counts, Histogram(LAGS).read_threadsafe(), 0)
     return replace(state, **more)
 
 
@@ -170,7 +170,7 @@ def test_what_blocks_a_thread_is_shown_while_it_does(serve: Serve, page: Page, i
             waiting.block.release()
         wait_until(lambda: "blocked for" not in page.text(), "the page to show that it turns again")
     wait_for_text(page, r"Loop thread \d turns again")
-    wait_for_text(page, r"All\s+\d+\.\d\s+0\s")
+    wait_for_text(page, r"All\s+\d+ %\s+\d+\.\d\s+0\s")
     assert "secret" not in page.run("document.documentElement.outerHTML")
     assert complaints(page) == []
     asked = {event["request"]["url"] for event in page.told("Network.requestWillBeSent")}
