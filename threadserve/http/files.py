@@ -41,10 +41,10 @@ async def send_file(
     file: BinaryIO,
     offset: int,
     size: int,
-) -> None:
+) -> int:
     """Sends `size` bytes of a file from `offset` on, by the kernel's sendfile where the loop has it, else by `write`.
 
-    Raises `ClientDisconnected` when the client goes, `RuntimeError` when the file turns out to be shorter.
+    Returns how many have not gone through `write`. Raises `ClientDisconnected` when the client goes, `RuntimeError` when the file turns out to be shorter.
     """
     try:
         if transport.get_extra_info("ssl_object") is not None:
@@ -53,12 +53,13 @@ async def send_file(
     except (NotImplementedError, asyncio.SendfileNotAvailableError):
         file.seek(offset)
         await copy_file(loop, transport.is_closing, flow, write, file, size)
-        return
+        return 0
     except ConnectionError as error:
         # The kernel tells of an error once, so the transport would read an end, as of a client that takes its answer.
         transport.abort()
         raise ClientDisconnected("the client has disconnected") from error
     check_sent(file, sent, size, is_closing=transport.is_closing())
+    return sent
 
 
 async def copy_file(

@@ -388,10 +388,8 @@ class H1Connection(Stream):
             self._output.write([writer.before_file(size)], 0)
         if size and writer.sends_body():
             write = self._output.write_in_pieces
-            await send_file(self._context.loop, self._transport, self.flow, write, file, offset, size)
-            if self._transport.can_write_eof():
-                # Else it was written, and counted, piece by piece.
-                self._output.count(size)
+            past = await send_file(self._context.loop, self._transport, self.flow, write, file, offset, size)
+            self._output.count(past)
         self._output.write([writer.after_file(size)], 0)
 
     def send_trailers(self, fields: Iterable[Any], more: bool) -> None:
