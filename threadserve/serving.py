@@ -21,7 +21,7 @@ from threadserve.admin.reporter import Reporter
 from threadserve.admin.server import AdminServer
 from threadserve.banner import log_start
 from threadserve.config import Config
-from threadserve.errors import LoopsStalled
+from threadserve.errors import LoopsStalled, ThreadserveError
 from threadserve.exiting import exit_now
 from threadserve.gil import GilGuard
 from threadserve.http.bounds import Bounds
@@ -31,7 +31,7 @@ from threadserve.interfaces.start_ups import StartUps
 from threadserve.limits import Limits
 from threadserve.listening import systemd
 from threadserve.listening.listeners import open_listeners
-from threadserve.listening.tcp import Listeners, bind_error, listeners_per_loop, share_port
+from threadserve.listening.tcp import Listeners, bind_error, close_all, listeners_per_loop, share_port
 from threadserve.logging.access_log import AccessLogWriter
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
@@ -147,10 +147,17 @@ class Serving:
         self.view = ProcessView(config, self._phase, self._group, self._acceptor, self._source, self._watchdog)
         self._admin: AdminServer | Reporter | None = None
         if config.admin_bind is not None:
-            if observer.reports_to is not None:
-                self._admin = Reporter(observer.reports_to, self.view)
-            else:
-                self._admin = AdminServer(config.admin_bind, config.uds_permissions, OneProcess(self.view))
+            try:
+                self._admin = self._make_admin(config.admin_bind)
+            except ThreadserveError:
+                close_all(self.listeners)
+                raise
+
+    def _make_admin(self, address: str) -> AdminServer | Reporter:
+        """What answers for the server; of several processes the supervisor does, and asks each of them."""
+        if self._observer.reports_to is not None:
+            return Reporter(self._observer.reports_to, self.view)
+        return AdminServer(address, self._config.uds_permissions, OneProcess(self.view))
 
     def import_threadsafe(self) -> None:
         """Imports the application on the calling thread. What is wrong with it is raised when a loop loads it."""

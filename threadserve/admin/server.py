@@ -15,7 +15,7 @@ from threadserve.http.bounds import Bounds
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.start_ups import StartUps
 from threadserve.listening.listeners import bind_each_of
-from threadserve.listening.tcp import Listeners, has_port, places_of
+from threadserve.listening.tcp import Listeners, bind_error, close_all, has_port, places_of
 from threadserve.loops import loop_factory
 from threadserve.threads.hosts import LoopThread
 from threadserve.threads.loop_server import LoopServer, Phase, Shared
@@ -31,10 +31,13 @@ PATIENCE = 2.0
 
 
 class AdminServer:
-    """Answers for a source. Raises `BindError` or `ConfigError` when its address cannot be used."""
+    """Answers for a source, and listens from the beginning.
+
+    Raises `BindError` or `ConfigError` when its address cannot be used.
+    """
 
     def __init__(self, address: str, permissions: str | int | None, source: Source) -> None:
-        self.listeners: Listeners = bind_each_of([address], permissions, OPTION)
+        self.listeners = listening_at(address, permissions)
         config = Config(
             AdminApp(source),
             interface="asgi3",
@@ -53,9 +56,7 @@ class AdminServer:
         self._thread = LoopThread(self._server, loop_factory("auto"), self._on_end, name="threadserve-admin")
 
     def start(self) -> None:
-        """Listens, and starts the thread. Says where, and warns where others than this machine may ask."""
-        for listener in self.listeners:
-            listener.listen(BACKLOG)
+        """Starts the thread. Says where it listens, and warns where others than this machine may ask."""
         for place in places_of(self.listeners, "http"):
             logger.info("Health, metrics and status on %s: /livez, /readyz, /metrics, /status", place)
         if exposed := exposed_to(self.listeners):
@@ -82,6 +83,19 @@ class AdminServer:
     def _on_end(self, error: BaseException | None) -> None:
         if error is not None:
             logger.critical("The admin thread died.", exc_info=error)
+
+
+def listening_at(address: str, permissions: str | int | None) -> Listeners:
+    """Sockets that listen at the address. Raises `BindError` or `ConfigError`, and leaves none open."""
+    listeners = bind_each_of([address], permissions, OPTION)
+    for listener in listeners:
+        try:
+            listener.listen(BACKLOG)
+        except OSError as error:
+            problem = bind_error(listener.getsockname(), error)
+            close_all(listeners)
+            raise problem from error
+    return listeners
 
 
 def exposed_to(listeners: Sequence[socket]) -> str:
