@@ -71,7 +71,8 @@ class Watchdog:
         self._current: dict[Watched, Current] = {}
         self._last: deque[Stall] = deque(maxlen=STALLS_KEPT)
         self._has_stopped = threading.Event()
-        self._pause = min(min(timeout or LONGEST_PAUSE, give_up_after or LONGEST_PAUSE) / LOOKS, LONGEST_PAUSE)
+        self._shortest = min(timeout or inf, give_up_after or inf)
+        self._pause = min(self._shortest / LOOKS, LONGEST_PAUSE)
         # In an empty context: on free-threaded builds from 3.14 on a thread inherits its starter's.
         self._thread = threading.Thread(
             target=contextvars.Context().run, args=(self._watch,), name="threadserve-watchdog", daemon=True
@@ -96,7 +97,7 @@ class Watchdog:
         looked_at = time.monotonic()
         while not self._has_stopped.wait(self._pause):
             before, looked_at = looked_at, time.monotonic()
-            if looked_at - before > self._pause + max(self._timeout, self._pause):
+            if looked_at - before > self._shortest:
                 # The whole process has been stopped, or the machine was: that is nobody's code.
                 continue
             try:
