@@ -44,7 +44,8 @@ async def send_file(
 ) -> int:
     """Sends `size` bytes of a file from `offset` on, by the kernel's sendfile where the loop has it, else by `write`.
 
-    Returns how many have not gone through `write`. Raises `ClientDisconnected` when the client goes, `RuntimeError` when the file turns out to be shorter.
+    Returns how many have not gone through `write`. Raises `ClientDisconnected` when the client goes, `RuntimeError`
+    when the file turns out to be shorter.
     """
     try:
         if transport.get_extra_info("ssl_object") is not None:
