@@ -18,7 +18,7 @@ from typing import Any
 
 from threadserve.admin.process import OneProcess, ProcessView
 from threadserve.admin.reporter import Reporter
-from threadserve.admin.server import AdminServer
+from threadserve.admin.server import AdminServer, listen_for_admin
 from threadserve.banner import log_start
 from threadserve.config import Config
 from threadserve.errors import LoopsStalled, ThreadserveError
@@ -116,6 +116,7 @@ class Serving:
         self._is_stopping = False
         self._stops_at = inf
         self.listeners = open_listeners(config) if sockets is None else adopted(sockets)
+        admin_listeners = [] if observer.reports_to is not None else listen_for_admin(config, self.listeners)
         self._config = config
         self._flags = flags
         self._observer = observer
@@ -146,18 +147,11 @@ class Serving:
         self._watchdog = Watchdog(loops, stall, exit_after, self._end_stalled) if stall or exit_after else None
         self.view = ProcessView(config, self._phase, self._group, self._acceptor, self._source, self._watchdog)
         self._admin: AdminServer | Reporter | None = None
-        if config.admin_bind is not None:
-            try:
-                self._admin = self._make_admin(config.admin_bind)
-            except ThreadserveError:
-                close_all(self.listeners)
-                raise
-
-    def _make_admin(self, address: str) -> AdminServer | Reporter:
-        """What answers for the server; of several processes the supervisor does, and asks each of them."""
-        if self._observer.reports_to is not None:
-            return Reporter(self._observer.reports_to, self.view)
-        return AdminServer(address, self._config.uds_permissions, OneProcess(self.view))
+        if observer.reports_to is not None:
+            # The supervisor answers for all its processes, and asks each of them.
+            self._admin = Reporter(observer.reports_to, self.view)
+        elif admin_listeners:
+            self._admin = AdminServer(admin_listeners, OneProcess(self.view))
 
     def import_threadsafe(self) -> None:
         """Imports the application on the calling thread. What is wrong with it is raised when a loop loads it."""

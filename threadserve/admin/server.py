@@ -26,18 +26,16 @@ OPTION = "admin_bind"
 BACKLOG = 128
 # Who asks here again in the moment of the end has no claim to an answer.
 BOUNDS = Bounds(idle_grace_seconds=0.0, shutdown_tick_seconds=0.02, linger_seconds=0.5)
-# How long, in seconds, the end of the thread is waited for.
+# How long, in seconds, clients may take for their answers in the end, and then the thread for its own.
+GRACE = 0.5
 PATIENCE = 2.0
 
 
 class AdminServer:
-    """Answers for a source, and listens from the beginning.
+    """Answers for a source, on these listeners."""
 
-    Raises `BindError` or `ConfigError` when its address cannot be used.
-    """
-
-    def __init__(self, address: str, permissions: str | int | None, source: Source) -> None:
-        self.listeners = listening_at(address, permissions)
+    def __init__(self, listeners: Listeners, source: Source) -> None:
+        self.listeners = listeners
         config = Config(
             AdminApp(source),
             interface="asgi3",
@@ -49,7 +47,6 @@ class AdminServer:
             forwarded_allow_ips="",
             release_idle=False,
             log_config=None,
-            timeout_graceful_shutdown=1,
         )
         shared = Shared(config, AppSource(config), StartUps(config), None, None, None, BOUNDS, lambda: None)
         self._server = LoopServer(shared, 0, self._on_report)
@@ -68,7 +65,9 @@ class AdminServer:
     def stop(self) -> None:
         """Ends the thread, and closes the listeners."""
         self._server.stop_threadsafe()
-        self._thread.join(PATIENCE)
+        if not self._thread.join(GRACE):
+            self._server.abandon_threadsafe()
+            self._thread.join(PATIENCE)
         for listener in self.listeners:
             listener.close()
 
@@ -83,6 +82,20 @@ class AdminServer:
     def _on_end(self, error: BaseException | None) -> None:
         if error is not None:
             logger.critical("The admin thread died.", exc_info=error)
+
+
+def listen_for_admin(config: Config, others: Listeners) -> Listeners:
+    """Sockets that listen at the admin address, if there is one.
+
+    Raises `BindError` or `ConfigError` when it cannot be used, and leaves none open then, nor any of the `others`.
+    """
+    if config.admin_bind is None:
+        return []
+    try:
+        return listening_at(config.admin_bind, config.uds_permissions)
+    except ThreadserveError:
+        close_all(others)
+        raise
 
 
 def listening_at(address: str, permissions: str | int | None) -> Listeners:
