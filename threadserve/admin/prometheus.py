@@ -165,7 +165,8 @@ LOOP_METRICS: tuple[tuple[str, str, str, Callable[[LoopState], float | Distribut
         "threadserve_connections_accepted_total", "counter", "Connections that were accepted.",
         lambda loop: loop.counts.accepted,
     ),
-    ("threadserve_websockets", "gauge", "WebSockets that are open.", lambda loop: loop.websockets),
+    # Not without the ending: OpenMetrics has it that the counter beside it is of the same name.
+    ("threadserve_websockets_open", "gauge", "WebSockets that are open.", lambda loop: loop.websockets),
     ("threadserve_websockets_total", "counter", "WebSockets that were opened.", lambda loop: loop.counts.websockets),
     (
         "threadserve_tls_handshakes_total", "counter", "TLS handshakes that were completed.",
