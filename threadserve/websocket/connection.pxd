@@ -27,6 +27,7 @@ cdef class WebSocketConnection:
     cdef public object write
 
     cpdef data_received(self, object data)
+    cdef _feed(self, object data)
     cdef _take_up(self)
     cpdef on_received(self, Py_ssize_t waiting)
     cdef _go_on(self)

@@ -105,7 +105,7 @@ class WebSocketConnection:
             self._reader.allow_deflate(deflate)
         self.deadline = self._context.deadlines.ping
         if rest:
-            self.data_received(rest)
+            self._feed(rest)
         if self._context.registry.is_draining:
             self.begin_shutdown()
 
@@ -117,6 +117,9 @@ class WebSocketConnection:
             return
         if self._counts_bytes:
             cast("LoopMetrics", self._context.metrics).received += len(data)
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         self._reader.feed(data)
         if self.is_stalled:
             self.flow.pause_reading()
