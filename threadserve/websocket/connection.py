@@ -234,9 +234,10 @@ class WebSocketConnection:
 
     def write_large(self, first: int, payload: bytes) -> None:
         """Queues a frame that begins with the byte `first`, without a copy to join its payload to the head."""
-        self.transport.writelines((frame_head(first, len(payload)), payload))
+        head = frame_head(first, len(payload))
+        self.transport.writelines((head, payload))
         if self._counts_bytes:
-            cast("LoopMetrics", self._context.metrics).sent += len(payload)
+            cast("LoopMetrics", self._context.metrics).sent += len(head) + len(payload)
 
     def begin_close(self, code: int, reason: str) -> None:
         """Begins the closing handshake."""
