@@ -21,7 +21,7 @@ from threadserve.admin.reporter import Reporter
 from threadserve.admin.server import AdminServer, listen_for_admin
 from threadserve.banner import log_start
 from threadserve.config import Config
-from threadserve.errors import LoopsStalled, ThreadserveError
+from threadserve.errors import LoopsStalled
 from threadserve.exiting import exit_now
 from threadserve.gil import GilGuard
 from threadserve.http.bounds import Bounds
@@ -31,7 +31,7 @@ from threadserve.interfaces.start_ups import StartUps
 from threadserve.limits import Limits
 from threadserve.listening import systemd
 from threadserve.listening.listeners import open_listeners
-from threadserve.listening.tcp import Listeners, bind_error, close_all, listeners_per_loop, share_port
+from threadserve.listening.tcp import Listeners, bind_error, listeners_per_loop, share_port
 from threadserve.logging.access_log import AccessLogWriter
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files

@@ -11,6 +11,7 @@ from socket import socket
 
 from threadserve.admin.app import AdminApp, Source
 from threadserve.config import Config
+from threadserve.errors import ThreadserveError
 from threadserve.http.bounds import Bounds
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.start_ups import StartUps

@@ -14,6 +14,7 @@ from socket import socket
 from threadserve.admin.problems import ProblemKeeper
 from threadserve.admin.reporter import ANSWER_HEAD, QUESTION
 from threadserve.admin.server import AdminServer
+from threadserve.listening.tcp import Listeners
 from threadserve.metrics.states import STARTING, Overview, ProcessState
 
 # How long, in seconds, workers may take to answer, all together: by half of that a probe is to have its answer. To tell
@@ -128,14 +129,11 @@ async def ask(link: Link, patience: float, *, with_calls: bool) -> ProcessState 
 
 
 class WorkersAdmin:
-    """The supervisor's way to its admin thread. Belongs to the supervisor's thread.
+    """The supervisor's way to its admin thread, which answers on these listeners. Belongs to the supervisor's thread."""
 
-    Raises `BindError` or `ConfigError` when the address cannot be used.
-    """
-
-    def __init__(self, address: str, permissions: str | int | None) -> None:
+    def __init__(self, listeners: Listeners) -> None:
         self._view = WorkersView()
-        self._server = AdminServer(address, permissions, self._view)
+        self._server = AdminServer(listeners, self._view)
         self._told: tuple[str, int, int] | None = None
 
     def start(self) -> None:

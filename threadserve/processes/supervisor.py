@@ -13,6 +13,7 @@ import time
 from multiprocessing.connection import wait
 from socket import socket, socketpair
 
+from threadserve.admin.server import listen_for_admin
 from threadserve.admin.workers import WorkersAdmin
 from threadserve.banner import log_workers_start
 from threadserve.config import Config
@@ -46,8 +47,8 @@ class Supervisor:
         configure_logging(config)
         self._config = config
         self._listeners = sockets
-        address = config.admin_bind
-        self._admin = WorkersAdmin(address, config.uds_permissions) if address is not None else None
+        admin_listeners = listen_for_admin(config, sockets)
+        self._admin = WorkersAdmin(admin_listeners) if admin_listeners else None
         self._pool = WorkerPool(config, sockets, config.worker_count, self._admin)
         self._is_draining = self._is_stopping = False
         self._wake_reader, self._wake_writer = socketpair()
