@@ -116,7 +116,7 @@ class Serving:
         self._is_stopping = False
         self._stops_at = inf
         self.listeners = open_listeners(config) if sockets is None else adopted(sockets)
-        admin_listeners = [] if observer.reports_to is not None else listen_for_admin(config, self.listeners)
+        self.admin_listeners = [] if observer.reports_to is not None else listen_for_admin(config, self.listeners)
         self._config = config
         self._flags = flags
         self._observer = observer
@@ -150,8 +150,8 @@ class Serving:
         if observer.reports_to is not None:
             # The supervisor answers for all its processes, and asks each of them.
             self._admin = Reporter(observer.reports_to, self.view)
-        elif admin_listeners:
-            self._admin = AdminServer(admin_listeners, OneProcess(self.view))
+        elif self.admin_listeners:
+            self._admin = AdminServer(self.admin_listeners, OneProcess(self.view))
 
     def import_threadsafe(self) -> None:
         """Imports the application on the calling thread. What is wrong with it is raised when a loop loads it."""

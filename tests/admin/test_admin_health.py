@@ -371,8 +371,7 @@ def test_a_server_in_a_loop_of_the_programs(error_log: ErrorLog) -> None:
         server = Server(config)
         await server.startup()
         assert server._serving is not None
-        assert server._serving._admin is not None
-        port = server._serving._admin.listeners[0].getsockname()[1]
+        port = server._serving.admin_listeners[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("GET", READYZ, "Connection: close"))
         assert (await reader.read()).endswith(b"ready\n")

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -211,6 +212,11 @@ def test_a_log_that_names_requests_has_no_queries(serve: Serve, connect: Connect
     assert QUERY not in admin.ask("/status.json").body.decode()
 
 
+def problems_of(admin: Admin) -> object:
+    """What the log has said."""
+    return admin.process()["problems"]
+
+
 def test_problems_are_kept_no_longer_than_the_server(serve: Serve, connect: Connect) -> None:
     for _ in range(2):
         server = serve(hello)
@@ -219,7 +225,7 @@ def test_problems_are_kept_no_longer_than_the_server(serve: Serve, connect: Conn
         client = connect(server)
         client.send(b"NONSENSE\r\n\r\n")
         assert client.read_response().status == 400
-        wait_until(lambda admin=admin: admin.process()["problems"], "the problem to be told")
+        wait_until(partial(problems_of, admin), "the problem to be told")
         server.stop()
 
 

@@ -30,7 +30,7 @@ PLAIN: dict[str, set[str]] = {
     "threadserve_requests_total": {"thread", "status"},
     "threadserve_sent_bytes_total": set(),
     "threadserve_threads_replaced_total": set(),
-    "threadserve_websockets": {"thread"},
+    "threadserve_websockets_open": {"thread"},
     "threadserve_workers_replaced_total": set(),
     "threadserve_wsgi_queue": set(),
     "threadserve_wsgi_threads": set(),

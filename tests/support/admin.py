@@ -89,8 +89,7 @@ def admin_of(server: EmbeddedServer) -> Admin:
     wait_until(lambda: server.server._serving is not None, "the server to open its addresses")
     serving = server.server._serving
     assert serving is not None
-    assert serving._admin is not None
-    host, port = serving._admin.listeners[0].getsockname()[:2]
+    host, port = serving.admin_listeners[0].getsockname()[:2]
     return admin_at(host, port)
 
 

@@ -41,6 +41,9 @@ class Blocking:
         while not self.released.is_set():
             sum(range(100))
 
+    def _wait_for_blocked(self, count: int) -> None:
+        wait_until(lambda: self.blocked == count, "a loop to be blocked")
+
     @contextmanager
     def held(self, server: EmbeddedServer, target: str, count: int = 1) -> Iterator[None]:
         """So many loops are blocked meanwhile, by requests that are answered in the end."""
@@ -52,7 +55,7 @@ class Blocking:
                 client = RawClient(server.host, server.port)
                 clients.append(client)
                 client.send(request("GET", target))
-                wait_until(lambda number=number: self.blocked == before + number, "a loop to be blocked")
+                self._wait_for_blocked(before + number)
             yield
         finally:
             self.released.set()

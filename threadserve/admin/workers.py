@@ -129,7 +129,7 @@ async def ask(link: Link, patience: float, *, with_calls: bool) -> ProcessState 
 
 
 class WorkersAdmin:
-    """The supervisor's way to its admin thread, which answers on these listeners. Belongs to the supervisor's thread."""
+    """The supervisor's way to its admin thread, and that one's listeners. Belongs to the supervisor's thread."""
 
     def __init__(self, listeners: Listeners) -> None:
         self._view = WorkersView()
