@@ -29,9 +29,12 @@ KEYS = [
     "status",
     "bytes",
     "duration",
+    "first_byte",
+    "queued",
     "referer",
     "user_agent",
     "pid",
+    "thread",
 ]
 
 FACTS = AccessFacts(
@@ -48,6 +51,9 @@ FACTS = AccessFacts(
     ended=1_600_000_000.5,
     request_fields=(),
     response_fields=(),
+    first_byte=0.5,
+    queued=0.25,
+    thread=3,
 )
 
 
@@ -86,6 +92,9 @@ def line(
         ("%(D)s", "1234567"),
         ("%(L)s", "1.234568"),
         ("%(p)s", f"<{os.getpid()}>"),
+        ("%(F)s", "0.500000"),
+        ("%(Q)s", "0.250000"),
+        ("%(N)s", "3"),
         ("%(s)d|%(D)010d|%(m)-6s|%(m).1s", "200|0001234567|GET   |G"),
         ("100%% %(m)s%%", "100% GET%"),
         ("é%(m)s", "éGET"),
@@ -102,6 +111,8 @@ def test_atoms(text: str, expected: str) -> None:
         ("%(b)s %(B)s", {"sent": 0}, "- 0"),
         ("%(r)s|%(q)s", {"query": b""}, "GET /a%20b HTTP/1.1|"),
         ("%(T)s %(M)s %(D)s %(L)s", {"seconds": 0.0000012}, "0 0 1 0.000001"),
+        ("%(Q)s", {"queued": None}, "-"),
+        ("%(Q)s %(F)s", {"queued": 0.0, "first_byte": 0.0}, "0.000000 0.000000"),
     ],
 )
 def test_atoms_without_a_value(text: str, changes: dict[str, Any], expected: str) -> None:
@@ -208,16 +219,29 @@ def test_json() -> None:
         "status": 200,
         "bytes": 1234,
         "duration": 1.234568,
+        "first_byte": 0.5,
+        "queued": 0.25,
         "referer": "http://r/",
         "user_agent": 'a"b\\c\n',
         "pid": os.getpid(),
+        "thread": 3,
     }
 
 
 def test_json_always_has_the_same_keys() -> None:
-    loaded = json.loads(line("json", host="", query=b""))
+    loaded = json.loads(line("json", host="", query=b"", queued=None))
     assert list(loaded) == KEYS
-    assert [key for key in KEYS if loaded[key] is None] == ["client", "user", "host", "query", "referer", "user_agent"]
+    missing = ["client", "user", "host", "query", "queued", "referer", "user_agent"]
+    assert [key for key in KEYS if loaded[key] is None] == missing
+
+
+@pytest.mark.parametrize(
+    ("text", "wants"), [("%(Q)s", True), ("json", True), ("%(h)s %(F)s", False), ("%%(Q)s", False), ("Q", False)]
+)
+def test_the_queue_time_is_looked_for_where_it_is_wanted(text: str, wants: bool) -> None:
+    format = access_format(text)
+    assert format is not None
+    assert format.wants_queue_time == wants
 
 
 @given(st.binary())
@@ -240,7 +264,7 @@ def test_gunicorns_default_format() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("%(z)s %(h)s", "there is no atom %(z)s; there are h l t r m U q H b L p s B T M D f a u"),
+        ("%(z)s %(h)s", "there is no atom %(z)s; there are h l t r m U q H b L p F Q s B T M D N f a u"),
         ("%({Accept}x)s", "there is no atom %({Accept}x)s"),
         ("%({}i)s", "there is no atom %({}i)s"),
         ("%(h)s %(st)s", "there is no atom %(st)s"),

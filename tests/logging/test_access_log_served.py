@@ -234,7 +234,9 @@ def test_json_has_the_facts_of_its_request(as_json: Logged) -> None:
     entry = as_json.entry()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", entry.pop("time"))
     # The application sleeps for 0.2 s, which timers count in whole milliseconds from when their loop last looked.
-    assert 0.19 < entry.pop("duration") < time.monotonic() - began + 0.001
+    assert 0.19 < entry.pop("first_byte") < (took := entry.pop("duration")) + 0.001
+    assert 0.19 < took < time.monotonic() - began + 0.001
+    assert entry.pop("thread") in (1, 2)
     assert entry == {
         "client": "127.0.0.1",
         "user": None,
@@ -246,10 +248,55 @@ def test_json_has_the_facts_of_its_request(as_json: Logged) -> None:
         "protocol": "HTTP/1.1",
         "status": 200,
         "bytes": 5,
+        "queued": None,
         "referer": None,
         "user_agent": 'a"b\\c',
         "pid": as_json.process.pid,
     }
+
+
+@pytest.mark.parametrize("path", ["/slow", "/parts", "/file", "/large", "/"])
+def test_the_first_byte_goes_before_the_last(as_json: Logged, path: str) -> None:
+    as_json.client.get(path)
+    entry = as_json.entry()
+    assert entry["path"] == path
+    assert 0 < entry["first_byte"] <= entry["duration"] + 0.001
+
+
+def test_the_first_byte_does_not_wait_for_the_last(as_json: Logged) -> None:
+    with clients() as connect:
+        client = connect(as_json.process)
+        client.send(request("GET", "/left"))
+        assert client.reader.head().status == 200
+        # The size of a chunk, its bytes, and no more until the client leaves.
+        assert [client.reader.line(), client.reader.line()] == [b"3", b"123"]
+        assert client.is_silent(0.2)
+    entry = as_json.entry()
+    assert 0 < entry["first_byte"] < entry["duration"] - 0.15
+
+
+def test_the_queue_time_is_that_of_a_proxy(as_json: Logged) -> None:
+    as_json.client.get("/", f"X-Request-Start: t={time.time() - 3:.3f}")
+    assert 2.9 < as_json.entry()["queued"] < 20
+    as_json.client.get("/", f"X-Request-Start: {time.time() * 1e3 + 60_000:.0f}")
+    assert as_json.entry()["queued"] == 0
+    as_json.client.get("/", "X-Request-Start: noon")
+    assert as_json.entry()["queued"] is None
+
+
+def test_the_queue_time_is_believed_of_proxies_alone(tmp_path: Path) -> None:
+    for server in logged(tmp_path, "%(Q)s %(N)s", "--threads", "1", "--forwarded-allow-ips", "192.0.2.1"):
+        server.client.get("/", f"X-Request-Start: t={time.time() - 3:.3f}")
+        assert server.line() == "- 1"
+
+
+def test_atoms_of_time_and_thread(tmp_path: Path) -> None:
+    for server in logged(tmp_path, "%(Q)s %(F)s %(L)s %(N)s", "--threads", "1"):
+        server.client.get("/slow", f"X-Request-Start: t={time.time() - 3:.3f}")
+        queued, first, took, thread = server.line().split()
+        assert 2.9 < float(queued) < 20
+        assert 0.19 < float(first) < float(took) + 0.001
+        assert thread == "1"
 
 
 def test_concurrent_requests_have_their_own_facts(as_json: Logged) -> None:
