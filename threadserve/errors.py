@@ -43,6 +43,18 @@ class AppImportFailed(AppLoadError):
     exit_code = 1
 
 
+class NotRepeatable(AppLoadError):
+    """The application cannot be loaded once more, for another thread.
+
+    `complaint` and `remedy` are the two halves of the line; `__cause__` is what was raised.
+    """
+
+    def __init__(self, complaint: str, remedy: str) -> None:
+        super().__init__(f"{complaint}. {remedy}")
+        self.complaint = complaint
+        self.remedy = remedy
+
+
 class BindError(ThreadserveError):
     """A listening socket cannot be opened: the address is in use, unknown, or not permitted. The code is Uvicorn's."""
 

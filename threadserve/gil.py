@@ -41,6 +41,11 @@ class GilGuard:
         self._has_warned = False
         self._show_before = warnings.showwarning
 
+    @property
+    def culprits(self) -> list[str]:
+        """The modules that have turned the GIL on, as far as they could be named."""
+        return list(self._culprits)
+
     def install(self) -> None:
         """Starts to watch. To be called before the application is imported: what is loaded later can be named."""
         if not self._is_watching:
@@ -61,7 +66,7 @@ class GilGuard:
         self._look()
         if self._was_on and (was_on or self._culprits):
             self._has_warned = True
-            error_logger.warning("The GIL is on, so threads take turns: %s", self._cause())
+            error_logger.warning("The GIL is on, so threads take turns: %s", self.cause())
 
     def uninstall(self) -> None:
         """Takes the hook out again, unless somebody hooked in after it, who may still call it."""
@@ -87,7 +92,7 @@ class GilGuard:
             self._culprits.append(culprit[1])
         self._show_before(message, category, filename, lineno, file, line)
 
-    def _cause(self) -> str:
+    def cause(self) -> str:
         """Why the GIL is on, and what to do."""
         if self._culprits:
             return (

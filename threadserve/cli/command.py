@@ -29,8 +29,12 @@ from threadserve.version import __version__
 
 logger = logging.getLogger("threadserve.error")
 
+BREAKS = 1  # What `--check` has found.
 BAD_USAGE = 2
 INTERRUPTED = 130  # 128 and the number of SIGINT, as a shell counts.
+
+
+CHECK_AS_TEXT = "--check=text"
 
 
 class Command(click.Command):
@@ -49,7 +53,7 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Reads the arguments; a wrong one ends the process with one line, a missing one with the usage as well."""
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, with_check_value(args))
         except click.MissingParameter:
             raise
         except click.NoSuchOption as error:
@@ -66,6 +70,12 @@ class Command(click.Command):
             with formatter.section(heading):
                 for record in filter(None, (options[name].get_help_record(ctx) for name in names)):
                     write_record(formatter, *record)
+
+
+def with_check_value(args: list[str]) -> list[str]:
+    """The arguments, where a bare `--check` says for whom it reports: what follows it is not its value."""
+    end = args.index("--") if "--" in args else len(args)
+    return [CHECK_AS_TEXT if arg == "--check" else arg for arg in args[:end]] + args[end:]
 
 
 def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -89,12 +99,14 @@ def read_file(ctx: click.Context, parameter: click.Parameter, path: Path | None)
 
 
 @click.pass_context
-def serve(ctx: click.Context, /, app: str, **values: Any) -> None:
-    """Runs the server, and turns what stops it into a line and an exit code."""
+def serve(ctx: click.Context, /, app: str, check: str | None, **values: Any) -> None:
+    """Runs the server or the check, and turns what stops it into a line and an exit code."""
     given = {name: value for name, value in values.items() if is_given(ctx, name)}
     for line in (*unknown_variables(os.environ, ctx.command), *uvicorns_variables(os.environ, ctx.command)):
         click.echo(f"Warning: {line}", err=True)
     try:
+        if check is not None:
+            report_check(ctx, app, {**ctx.obj, **given}, as_json=check == "json")
         run(app, **{**ctx.obj, **given})
     except KeyboardInterrupt:
         ctx.exit(INTERRUPTED)
@@ -106,6 +118,16 @@ def serve(ctx: click.Context, /, app: str, **values: Any) -> None:
         if "log_config" in {**ctx.obj, **given} and log_on_console(error):
             raise click.exceptions.Exit(error.exit_code) from error
         stop(str(error), error.exit_code)
+
+
+def report_check(ctx: click.Context, app: str, settings: dict[str, Any], *, as_json: bool) -> NoReturn:
+    """Writes what a check has found, and ends the process."""
+    # Here, because serving needs none of it.
+    from threadserve.check.run import check
+
+    report = check(app, settings)
+    click.echo(report.as_json() if as_json else report.as_text())
+    ctx.exit(0 if report.ok else BREAKS)
 
 
 def log_on_console(error: ThreadserveError) -> bool:
@@ -139,6 +161,13 @@ main = Command(
             metavar="FILE",
             help="Read settings from this TOML file, or from [tool.threadserve] in a pyproject.toml; without it from "
             "such a table in the working directory. Options and environment variables go before the file.",
+        ),
+        click.Option(
+            ["--check"],
+            type=click.Choice(["text", "json"]),
+            metavar="[=text|json]",
+            help="Do not serve: load the application in a process of its own, and say what will not survive threads. "
+            "The exit code is 1 where something breaks.",
         ),
         click.Option(
             ["--version"],

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from itertools import accumulate
 from typing import Any
 
-from threadserve.errors import AppImportFailed, AppLoadError
+from threadserve.errors import AppImportFailed, NotRepeatable
 from threadserve.instances.asking import enter
 from threadserve.instances.instance import CopyError, Instance
 from threadserve.instances.project import Project, is_within
@@ -85,7 +85,7 @@ class ProjectCopies:
     def load(self, number: int, attribute: str, make: Callable[[Any], Any]) -> Any:
         """Returns what `make` makes of the attribute in the copy for a loop thread, whose predecessor's is given up.
 
-        Raises `AppLoadError` where the project cannot be loaded once more. There is no traceback then, for the
+        Raises `NotRepeatable` where the project cannot be loaded once more. There is no traceback then, for the
         application works; it is just not made for this.
         """
         if (predecessor := self._instances.pop(number, None)) is not None:
@@ -98,7 +98,7 @@ class ProjectCopies:
             # KeyboardInterrupt as well: the user's is raised on the main thread, which loads the first copy if any.
             wrapped = isinstance(error, (CopyError, AppImportFailed)) and error.__cause__ is not None
             cause = error.__cause__ if wrapped else error
-            raise AppLoadError(self._complaint(cause)) from cause
+            raise self._complaint(cause) from cause
         self.modules = instance.modules
         return app
 
@@ -108,22 +108,22 @@ class ProjectCopies:
             instance.release()
         registry.uninstall(self._project)
 
-    def _complaint(self, error: Any) -> str:
+    def _complaint(self, error: Any) -> NotRepeatable:
+        cannot = f"{self._app} cannot be loaded once per thread"
         if has_changed(error):
-            return (
-                f"{self._app} cannot be loaded once per thread: its files have changed since it was imported first "
-                f"({one_line(error)}). Start the server again"
-            )
+            changed = f"its files have changed since it was imported first ({one_line(error)})"
+            return NotRepeatable(f"{cannot}: {changed}", "Start the server again")
         module = module_at_fault(error)
         if module is None or module == self._module:
-            return (
-                f"{self._app} cannot be loaded once per thread: {one_line(error)}. Move what can be done only once "
-                f"into a module of its own, and keep that in one copy with --app-shared MODULE; {LAST_RESORT}"
+            return NotRepeatable(
+                f"{cannot}: {one_line(error)}",
+                "Move what can be done only once into a module of its own, and keep that in one copy with --app-shared "
+                f"MODULE; {LAST_RESORT}",
             )
         options = " ".join(f"--app-shared {name}" for name in (*self._project.shared, module))
-        return (
-            f"{self._app} cannot be loaded once per thread: the module {module} can be executed only once "
-            f"({one_line(error)}). Keep it in one copy with {options}; {LAST_RESORT}"
+        return NotRepeatable(
+            f"{cannot}: the module {module} can be executed only once ({one_line(error)})",
+            f"Keep it in one copy with {options}; {LAST_RESORT}",
         )
 
 

@@ -1,0 +1,111 @@
+"""Where a module's source gives a value to a name at module level.
+
+Runs on whichever thread asks. It owns nothing but the sources that it remembers having read, and executes none.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from threadserve.check.findings import Place
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is assigned to, as it is written (`lock`, `app.state.lock`), and the line. `is_empty` tells of a constant
+    in its place, such as None, which something else is to replace."""
+
+    target: str
+    line: int
+    is_empty: bool
+
+
+def place_of_assignment(module: ModuleType, path: str) -> Place | None:
+    """Where a module assigns to a path such as `lock` or `Shared.lock`, or to what that is an attribute of.
+
+    None where it does not, as where it has imported the name.
+    """
+    file = getattr(module, "__file__", None)
+    if not file or not str(file).endswith(".py"):
+        return None
+    known = assignments_in(str(file))
+    while path:
+        found = [each for each in known if each.target == path]
+        if found:
+            best = next((each for each in found if not each.is_empty), found[0])
+            return Place(str(file), best.line)
+        path = outer(path)
+    return None
+
+
+def outer(path: str) -> str:
+    """What a path is an attribute or an entry of, or "" if it is a name."""
+    return path[: max(path.rfind("."), path.rfind("["), 0)]
+
+
+@cache
+def assignments_in(file: str) -> tuple[Assignment, ...]:
+    """All assignments of a file that reach a module's names; none where it cannot be read."""
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return ()
+    return tuple(assignments_of(tree.body, "", None))
+
+
+def assignments_of(body: list[ast.stmt], prefix: str, names: frozenset[str] | None) -> Iterator[Assignment]:
+    """The assignments of some statements; `names` are the only ones that count, as within a function."""
+    for statement in body:
+        if isinstance(statement, ast.ClassDef):
+            yield Assignment(prefix + statement.name, statement.lineno, is_empty=True)
+            yield from assignments_of(statement.body, f"{prefix}{statement.name}.", names)
+        elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from assignments_of(statement.body, "", global_names(statement))
+        else:
+            for target, value in targets_of(statement):
+                written = ast.unparse(target)
+                if names is None or written.partition(".")[0] in names:
+                    yield Assignment(prefix + written, target.lineno, isinstance(value, ast.Constant))
+            for block in blocks_of(statement):
+                yield from assignments_of(block, prefix, names)
+
+
+def global_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
+    """The names that a function declares to be the module's."""
+    declared = (each for each in ast.walk(function) if isinstance(each, ast.Global))
+    return frozenset(name for each in declared for name in each.names)
+
+
+def targets_of(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    """What a statement assigns to, with the value if that is for this target alone."""
+    if isinstance(statement, ast.Assign):
+        for target in statement.targets:
+            yield from ((each, statement.value) for each in members_of(target))
+    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        yield statement.target, statement.value
+    elif isinstance(statement, (ast.With, ast.AsyncWith)):
+        for item in statement.items:
+            if item.optional_vars is not None:
+                yield from ((each, None) for each in members_of(item.optional_vars))
+
+
+def members_of(target: ast.expr) -> list[ast.expr]:
+    """The targets that one is made of, as of `a, b = ...`."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return [member for each in target.elts for member in members_of(each)]
+    return [target.value] if isinstance(target, ast.Starred) else [target]
+
+
+def blocks_of(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """The statements within a statement, as under an `if` or a `try`."""
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(statement, field, None)
+        if isinstance(block, list):
+            yield block
+    for handler in getattr(statement, "handlers", ()):
+        yield handler.body
+    for case in getattr(statement, "cases", ()):
+        yield case.body

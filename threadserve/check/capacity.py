@@ -1,0 +1,46 @@
+"""How many processes and threads there would be, and what the machine leaves them.
+
+Runs on whichever thread asks. It owns nothing and starts nothing.
+"""
+
+import math
+from typing import Any
+
+from threadserve.check.findings import Finding, Level
+from threadserve.config import Config
+from threadserve.config.build import free_threaded_build
+from threadserve.config.cpus import cpu_quota, cpus_to_run_on, usable_cpus
+from threadserve.logging.wording import counted
+
+
+def would_run(config: Config, interface: str) -> dict[str, Any]:
+    """The numbers, by their names in the report. `interface` is the application's, "auto" where it is not known.
+
+    `cpu_quota` is None where no control group has one; the access log's writer is there without an access log as well.
+    """
+    quota = cpu_quota()
+    return {
+        "processes": config.worker_count,
+        "threads": config.thread_count,
+        "wsgi_threads": config.wsgi_thread_count if interface == "wsgi" else 0,
+        "helper_threads": ["acceptor", "access log"],
+        "interface": interface,
+        "usable_cpus": usable_cpus(),
+        "cpus_by_affinity": cpus_to_run_on(),
+        "cpu_quota": None if math.isinf(quota) else quota,
+        "free_threaded": free_threaded_build(),
+    }
+
+
+def on_capacity(numbers: dict[str, Any]) -> Finding:
+    """The same in a sentence."""
+    threads = [counted(numbers["threads"], "event loop")]
+    if numbers["wsgi_threads"]:
+        threads.append(counted(numbers["wsgi_threads"], "thread") + " for WSGI")
+    threads += [f"one for the {helper}" for helper in ("acceptor", "access log")]
+    processes = counted(numbers["processes"], "process", "processes")
+    each = " each" if numbers["processes"] > 1 else ""
+    quota = numbers["cpu_quota"]
+    limits = f"{numbers['cpus_by_affinity']} by affinity, {'no quota' if quota is None else f'a quota of {quota:g}'}"
+    message = f"There would be {processes} with {', '.join(threads)}{each}, on {counted(numbers['usable_cpus'], 'CPU')}"
+    return Finding(Level.NOTE, "would-run", f"{message} ({limits}).")

@@ -1,0 +1,197 @@
+"""Settings that contradict each other, or do nothing where they are: a table.
+
+Runs on whichever thread asks, when the application's interface is known if it ever is. It owns nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from threadserve.check.findings import Finding, Level
+from threadserve.config import Config, settings
+from threadserve.config.config import ADDRESSES, NOT_SET
+from threadserve.logging.wording import listed
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules look at.
+
+    `given` are the names of the settings that somebody has set, `interface` is the application's, "auto" where that is
+    not known, and `has_gil` tells whether the interpreter started with the GIL on.
+    """
+
+    config: Config
+    given: frozenset[str]
+    interface: str
+    has_gil: bool
+    cpus: int
+
+    @property
+    def threads(self) -> int:
+        """How many threads were asked for, or are the default."""
+        return self.config.thread_count
+
+    @property
+    def is_one_thread(self) -> bool:
+        """Whether somebody wants one thread only."""
+        return self.config.threads == 1
+
+    @property
+    def is_not_wsgi(self) -> bool:
+        """Whether the application is known to be none of WSGI's."""
+        return self.interface not in ("wsgi", "auto")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A setting, or several, of which those that are given do nothing, or one that cannot be: because of `why`."""
+
+    code: str
+    options: tuple[str, ...]
+    holds: Callable[[Facts], bool]
+    why: str
+    remedy: str
+    level: Level = Level.WARN
+
+
+TLS = ("ssl_keyfile", "ssl_keyfile_password", "ssl_version", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ciphers")
+RELOADING = ("reload_dirs", "reload_includes", "reload_excludes", "reload_delay")
+
+RULES = (
+    Rule(
+        "reload-with-workers",
+        ("reload",),
+        lambda facts: facts.config.reload and (facts.config.workers or 1) > 1,
+        "it serves with one process, and the server does not start with --workers",
+        "Leave out --workers, or use --threads.",
+        Level.BREAK,
+    ),
+    Rule(
+        "threads-with-gil",
+        ("threads",),
+        lambda facts: facts.threads > 1 and facts.has_gil,
+        "this Python has the GIL, so threads take turns",
+        "Use free-threaded Python, or --workers.",
+    ),
+    Rule(
+        "workers-beyond-cpus",
+        ("workers",),
+        lambda facts: facts.threads > 1 and facts.config.worker_count > facts.cpus,
+        "there are more workers than CPUs already, and each has several threads",
+        "Leave out one of --workers and --threads, or use --threads auto, which divides the CPUs among the workers.",
+    ),
+    Rule(
+        "app-shared-unused",
+        ("app_shared",),
+        lambda facts: facts.config.app_instance == "shared",
+        "--app-instance shared keeps all of the application in one copy",
+        "Leave out one of the two.",
+    ),
+    Rule(
+        "app-shared-unused",
+        ("app_shared",),
+        lambda facts: facts.interface == "wsgi",
+        "there is one copy of a WSGI application",
+        "Leave it out.",
+    ),
+    Rule(
+        "one-thread",
+        ("app_shared", "app_instance", "distribute"),
+        lambda facts: facts.is_one_thread,
+        "there is one thread",
+        "Leave it out, or ask for more threads.",
+    ),
+    Rule(
+        "not-wsgi",
+        ("wsgi_threads", "wsgi_queue", "timeout_request"),
+        lambda facts: facts.is_not_wsgi,
+        "the application is not a WSGI application",
+        "Leave it out.",
+    ),
+    Rule(
+        "lifespan-of-wsgi",
+        ("lifespan",),
+        lambda facts: facts.interface == "wsgi" and facts.config.lifespan == "on",
+        "WSGI applications have no lifespan events",
+        "Leave it out.",
+    ),
+    Rule(
+        "reload-unused",
+        RELOADING,
+        lambda facts: not facts.config.reload,
+        "nothing is watched for changes without --reload",
+        "Add --reload, or leave it out.",
+    ),
+    Rule(
+        "uds-permissions-unused",
+        ("uds_permissions",),
+        lambda facts: not (facts.config.uds or any(each.startswith("unix:") for each in facts.config.bind)),
+        "there is no Unix socket to make",
+        "Add --uds or --bind unix:PATH, or leave it out.",
+    ),
+    Rule(
+        "address-unused",
+        ("host", "port"),
+        lambda facts: any(getattr(facts.config, name) not in NOT_SET for name in ADDRESSES),
+        "another setting says where to listen",
+        "Leave it out.",
+    ),
+    Rule(
+        "tls-without-certificate",
+        (*TLS, "timeout_ssl_handshake"),
+        lambda facts: not facts.config.is_ssl,
+        "nothing is encrypted without a certificate",
+        "Add --ssl-certfile, or leave it out.",
+    ),
+    Rule(
+        "proxies-unused",
+        ("forwarded_headers",),
+        lambda facts: not facts.config.proxy_headers,
+        "--no-proxy-headers has no proxy's headers believed",
+        "Leave out one of the two.",
+    ),
+    Rule(
+        "proxies-unused",
+        ("forwarded_allow_ips",),
+        lambda facts: not (facts.config.proxy_headers or facts.config.proxy_protocol),
+        "--no-proxy-headers has no proxy's headers believed",
+        "Leave out one of the two.",
+    ),
+    Rule(
+        "access-log-off",
+        ("access_log_format",),
+        lambda facts: not facts.config.access_log,
+        "--no-access-log turns that log off",
+        "Leave out one of the two.",
+    ),
+    Rule(
+        "jitter-of-nothing",
+        ("limit_max_requests_jitter",),
+        lambda facts: facts.config.limit_max_requests is None,
+        "it is added to --limit-max-requests, which is not there",
+        "Add --limit-max-requests, or leave it out.",
+    ),
+    Rule(
+        "h11-unused",
+        ("h11_max_incomplete_event_size",),
+        lambda facts: facts.config.http != "h11",
+        "it is for --http h11",
+        "Use --limit-request-header-size.",
+    ),
+)
+
+
+def contradictions(facts: Facts) -> list[Finding]:
+    """A finding for each rule that holds for settings that are given."""
+    found = []
+    for rule in RULES:
+        if (options := given_of(rule.options, facts.given)) and rule.holds(facts):
+            message = f"{listed(options)}: {rule.why}."
+            found.append(Finding(rule.level, rule.code, message, rule.remedy))
+    return found
+
+
+def given_of(options: Iterable[str], given: frozenset[str]) -> list[str]:
+    """Those options that are given, as they are written on the command line."""
+    declared = {each.name: each.metadata["flag"] or f"--{each.name.replace('_', '-')}" for each in settings()}
+    return [declared[name] for name in options if name in given]

@@ -1,0 +1,81 @@
+"""Extension modules, and whether they are made for threads that run at once.
+
+Runs in the process that checks, once the application is loaded. It owns nothing and imports nothing of it.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
+
+from threadserve.check.findings import Finding, Level, Place
+from threadserve.config.build import free_threaded_build
+from threadserve.gil import GilGuard, extension_modules, forced_by, gil_is_enabled
+from threadserve.logging.wording import listed
+
+PACKAGE = __name__.partition(".")[0]
+# A line of a wheel's metadata: Python, ABI and platform, each perhaps several with dots between (PEP 425).
+TAG = re.compile(r"^Tag: *([^-\s]+)-([^-\s]+)-(\S+) *$", re.MULTILINE)
+FREE_THREADED_ABI = re.compile(r"(cp\d+|abi\d+)t[a-z]*")
+
+
+def on_extensions(guard: GilGuard) -> list[Finding]:
+    """What is to be said of the extension modules that are loaded; `guard` has watched while they were."""
+    return [*on_gil(guard), *on_builds()]
+
+
+def on_gil(guard: GilGuard) -> list[Finding]:
+    """A finding for each module that turned the GIL on, where it should be off."""
+    if not free_threaded_build() or not gil_is_enabled() or forced_by():
+        return []
+    if not guard.culprits:
+        return [Finding(Level.BREAK, "gil-on", f"The GIL is on, so threads take turns: {guard.cause()}.", NEWER)]
+    return [
+        Finding(
+            Level.BREAK, "gil-on", f"Importing {name} turns the GIL on, so threads take turns.", NEWER, file_of(name)
+        )
+        for name in guard.culprits
+    ]
+
+
+NEWER = (
+    "Install a version that declares that it runs without the GIL, or leave it out. PYTHON_GIL=0 keeps the GIL off at "
+    "your own risk."
+)
+
+
+def file_of(module: str) -> Place | None:
+    """The file of a loaded module."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Place(str(file), None) if file else None
+
+
+def on_builds() -> list[Finding]:
+    """A finding for the distributions that are in use and were not built for free-threaded Python."""
+    names = [f"{each.name} {each.version}" for each in in_use() if lacks_free_threaded_build(each)]
+    if not names:
+        return []
+    if free_threaded_build():
+        message = f"Not built for free-threaded Python: {listed(names)}."
+        remedy = "Install a wheel for this interpreter, or build one here: pip install --no-binary."
+        return [Finding(Level.WARN, "not-free-threaded", message, remedy)]
+    message = f"On free-threaded Python these need builds of their own: {listed(names)}."
+    return [Finding(Level.NOTE, "not-free-threaded", message, "See that there are some before you change to it.")]
+
+
+def in_use() -> Iterator[Distribution]:
+    """The installed distributions of which an extension module is loaded, but for the server itself."""
+    by_package = packages_distributions()
+    packages = {name.partition(".")[0] for name in extension_modules()} - {PACKAGE}
+    for name in sorted({name for package in packages for name in by_package.get(package, ())}, key=str.lower):
+        try:
+            yield distribution(name)
+        except PackageNotFoundError:
+            # Its metadata has gone since.
+            continue
+
+
+def lacks_free_threaded_build(installed: Distribution) -> bool:
+    """Whether what an installer has noted of a distribution says that it was built for Python with the GIL alone."""
+    abis = {abi for _, joined, _ in TAG.findall(installed.read_text("WHEEL") or "") for abi in joined.split(".")}
+    return bool(abis) and not any(abi == "none" or FREE_THREADED_ABI.fullmatch(abi) for abi in abis)

@@ -1,0 +1,248 @@
+"""Objects at module level that belong to one event loop, and whether each loop has its own.
+
+Runs in the process that checks, on one thread, while the application is up and nothing serves. It owns nothing, imports
+nothing, and knows objects by the names of their classes, so that no library needs to be installed.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from threadserve.check.assignments import place_of_assignment
+from threadserve.check.findings import Finding, Level, Place
+from threadserve.instances.asking import owners
+from threadserve.instances.project import NEVER_COPIED, Project, is_library, is_within
+from threadserve.instances.registry import registry, spec_of
+from threadserve.instances.stand_in import StandIn
+from threadserve.interfaces.shared_state import (
+    Attribute,
+    attributes_of,
+    entries_of,
+    is_noted_by_framework,
+    members_of,
+)
+
+# The package, with what of it is meant, and the classes, which their subclasses go with.
+KINDS: tuple[tuple[str, frozenset[str]], ...] = (
+    (
+        "asyncio",
+        frozenset(
+            {"Lock", "Event", "Condition", "Semaphore", "Barrier", "Queue", "Future", "TaskGroup", "AbstractEventLoop"}
+        ),
+    ),
+    ("_asyncio", frozenset({"Future"})),
+    (
+        "anyio",
+        frozenset({"Lock", "Event", "Condition", "Semaphore", "CapacityLimiter", "TaskGroup"})
+        | frozenset({"LockAdapter", "EventAdapter", "SemaphoreAdapter", "CapacityLimiterAdapter"})
+        | frozenset({"MemoryObjectSendStream", "MemoryObjectReceiveStream"}),
+    ),
+    ("httpx", frozenset({"AsyncClient"})),
+    ("aiohttp", frozenset({"ClientSession", "BaseConnector"})),
+    ("asyncpg", frozenset({"Pool", "Connection"})),
+    ("redis.asyncio", frozenset({"Redis", "RedisCluster", "ConnectionPool", "Connection", "PubSub", "Sentinel"})),
+    ("sqlalchemy.ext.asyncio", frozenset({"AsyncEngine", "AsyncConnection", "AsyncSession", "async_scoped_session"})),
+    ("pymongo", frozenset({"AsyncMongoClient"})),
+    ("motor", frozenset({"AgnosticClient", "AsyncIOMotorClient"})),
+)
+MOST_MEMBERS = 1000
+
+PER_LOOP = 'Make one for each loop: in the lifespan, yield {"client": ...}, and use request.state.client.'
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How the loops have the application's modules: `reason` says why they share them, if they do.
+
+    `is_asked_for` tells that the settings say so, `is_wsgi` that no loop but those that the application makes itself
+    will run its code, and `is_complete` that several instances have been loaded.
+    """
+
+    project: Project
+    reason: str = ""
+    is_asked_for: bool = False
+    is_wsgi: bool = False
+    is_complete: bool = True
+
+
+@dataclass(frozen=True)
+class Held:
+    """An object that belongs to one loop, and where it was found. `module` is None where that is on the application."""
+
+    value: Any
+    label: str
+    kind: str
+    module: ModuleType | None
+    is_copied: bool = False
+    is_library: bool = False
+
+    @property
+    def place(self) -> Place | None:
+        """The line that has put it there, if one shows."""
+        return place_of_assignment(self.module, self.label) if self.module is not None else None
+
+
+def loop_bound(app: Any, sharing: Sharing) -> list[Finding]:
+    """A finding for each such object that modules or the application hold, wherever it is found first."""
+    best: dict[int, tuple[Held, Place | None]] = {}
+    for held in (*held_by_modules(sharing), *held_by_app(app, sharing)):
+        known = best.get(id(held.value))
+        if known is None or (known[1] is None and held.place is not None and not held.is_library):
+            best[id(held.value)] = held, held.place
+    return [finding_for(held, place, sharing) for held, place in best.values()]
+
+
+def finding_for(held: Held, place: Place | None, sharing: Sharing) -> Finding:
+    """What it means that an object is where it is."""
+    where = f"{held.module.__name__}.{held.label}" if held.module is not None else held.label
+    what = f"{where} is an {held.kind}" if held.kind[0] in "aeiou" else f"{where} is a {held.kind}"
+    if held.is_copied:
+        message = f"{what}, which belongs to one event loop. Each thread has its own copy of the module, and so its own"
+        return Finding(Level.NOTE, "loop-bound", f"{message}.", "", place)
+    message = f"{what}, which belongs to one event loop, and all threads share it: {why_shared(held, sharing)}."
+    if sharing.is_wsgi:
+        remedy = "Make it where it is used, within the event loop that uses it."
+        return Finding(Level.WARN, "loop-bound", message, remedy, place)
+    return Finding(Level.BREAK, "loop-bound", message, remedy_for(held, sharing), place)
+
+
+def why_shared(held: Held, sharing: Sharing) -> str:
+    """Why there is one of it."""
+    if held.is_library:
+        return "its module is a library's, of which there is one"
+    return sharing.reason or f"--app-shared {owner_of(held, sharing)}"
+
+
+def remedy_for(held: Held, sharing: Sharing) -> str:
+    """What to do about it."""
+    if held.is_library:
+        return "Use one of your own for each loop, made in the lifespan; or serve with --threads 1 --workers N."
+    if not sharing.reason:
+        return f"{PER_LOOP} Or move it into a module that is not in --app-shared {owner_of(held, sharing)}."
+    return f"{PER_LOOP} Or leave out --app-instance shared." if sharing.is_asked_for else PER_LOOP
+
+
+def owner_of(held: Held, sharing: Sharing) -> str:
+    """The module that the settings keep in one copy and this one within it, or those that may have imported it."""
+    name = held.module.__name__ if held.module is not None else ""
+    shared = sharing.project.shared
+    return next((each for each in shared if is_within(name, [each])), " --app-shared ".join(shared))
+
+
+def held_by_modules(sharing: Sharing) -> Iterator[Held]:
+    """What the loaded modules hold: the project's first, each in one of its copies, and then those of libraries."""
+    project = sharing.project
+    found = [(name, module, first_copy(name, module)) for name, module in list(sys.modules.items())]
+    own = [
+        (copy, is_copied(name, module, sharing))
+        for name, module, copy in found
+        if copy is not None and is_projects(name, module, project)
+    ]
+    libraries = [copy for name, module, copy in found if copy is not None and is_librarys(name, module, project)]
+    for module, has_copies in own:
+        for label, value in within_module(module):
+            if (kind := kind_of(value)) is not None:
+                yield Held(value, label, kind, module, has_copies)
+    for module in libraries:
+        for label, value in globals_of(module):
+            if (kind := kind_of(value)) is not None:
+                yield Held(value, label, kind, module, is_library=True)
+
+
+def first_copy(name: str, module: Any) -> ModuleType | None:
+    """A module, or what the first instance has in the place of what stands for one."""
+    copy = registry.first.known(name) if type(module) is StandIn else module
+    return copy if isinstance(copy, ModuleType) else None
+
+
+def is_projects(name: str, module: Any, project: Project) -> bool:
+    """Whether a module is the project's, one of which there is one included."""
+    if type(module) is StandIn:
+        return True
+    spec = spec_of(module)
+    return spec is not None and Project(project.package).has(name, spec)
+
+
+def is_copied(name: str, module: Any, sharing: Sharing) -> bool:
+    """Whether each instance has a copy of a module: not so of what only modules import of which there is one."""
+    if type(module) is not StandIn:
+        return False
+    if not (sharing.project.shared and sharing.is_complete):
+        return True
+    instances = {id(copies): copies for copies in list(owners.values())}
+    return sum(copies.known(name) is not None for copies in instances.values()) > 1
+
+
+def is_librarys(name: str, module: Any, project: Project) -> bool:
+    """Whether a module is of a library, and not Python's or the server's own."""
+    spec = None if type(module) is StandIn else spec_of(module)
+    if spec is None or is_within(name, (*NEVER_COPIED, *sys.stdlib_module_names)):
+        return False
+    return is_library(name, spec) and not is_within(name, [project.package])
+
+
+def held_by_app(app: Any, sharing: Sharing) -> Iterator[Held]:
+    """What is on the application and on what is mounted on it, but for what frameworks note there themselves."""
+    for attribute in attributes_of(app).values():
+        kind = kind_of(attribute.value)
+        if kind is not None and not is_noted_by_framework(attribute):
+            yield Held(attribute.value, attribute.label, kind, None, is_copied=not sharing.reason)
+
+
+def within_module(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """The module's globals, and what these hold themselves, each with what the author calls it."""
+    for name, value in globals_of(module):
+        yield name, value
+        if kind_of(value) is None:
+            yield from ((f"{name}{suffix}", inner) for suffix, inner in members_within(value))
+
+
+def globals_of(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """The module's globals, and the attributes of the classes that are the module's own."""
+    for name, value in list(vars(module).items()):
+        yield name, value
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            yield from ((f"{name}.{attribute}", inner) for attribute, inner in list(vars(value).items()))
+
+
+def members_within(value: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds: a list's and a dict's members, and an object's attributes with what those are made for."""
+    if isinstance(value, (ModuleType, type)) or (type(value).__module__ == "builtins" and not is_container(value)):
+        return
+    if isinstance(value, (list, tuple, set, frozenset)):
+        yield from ((f"[{index}]", inner) for index, inner in enumerate(list(value)[:MOST_MEMBERS]))
+    elif isinstance(value, dict):
+        yield from list(entries_within("", value).items())[:MOST_MEMBERS]
+    else:
+        for name, inner in members_of(value).items():
+            # What an application's framework keeps on it, as Quart does an event, is the framework's to deal with.
+            if callable(value) and is_noted_by_framework(Attribute("", inner, name, type(value))):
+                continue
+            yield f".{name}", inner
+            if kind_of(inner) is None:
+                yield from ((f".{name}{key}", entry) for key, entry in entries_within(name, inner).items())
+
+
+def is_container(value: Any) -> bool:
+    """Whether an object is there for its members."""
+    return isinstance(value, (list, tuple, set, frozenset, dict))
+
+
+def entries_within(name: str, value: Any) -> dict[str, Any]:
+    """The same as `entries_of`; nothing where a key cannot be shown."""
+    try:
+        return entries_of(name, value)
+    except Exception:
+        return {}
+
+
+def kind_of(value: Any) -> str | None:
+    """What belongs to one loop, by the name that it is known by, or None if the object does not."""
+    for cls in type(value).__mro__:
+        module, name = cls.__module__, cls.__qualname__
+        for package, names in KINDS:
+            if name in names and isinstance(module, str) and is_within(module, [package]):
+                return f"{package.lstrip('_')}.{name.removesuffix('Adapter')}"
+    return None

@@ -1,0 +1,109 @@
+"""The story of a check: another process looks at the application, and this one reports what it has found.
+
+Runs on the main thread of the process that the command starts. It owns that process and this end of the connection; it
+imports nothing of the application, binds no address, and outlives whatever the application does.
+"""
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from threadserve.check.capacity import on_capacity, would_run
+from threadserve.check.contradictions import Facts, contradictions
+from threadserve.check.findings import Finding, Level
+from threadserve.check.inspection import DONE, Message, Progress, Refusal, inspect, with_threads
+from threadserve.check.report import Report
+from threadserve.config import Config
+from threadserve.config.cpus import usable_cpus
+from threadserve.errors import ConfigError
+from threadserve.exiting import GRACE
+from threadserve.gil import gil_is_enabled
+from threadserve.logging.wording import counted
+from threadserve.processes.child import SPAWN
+
+# How long, in seconds, each stage of the application may take.
+LIMIT = 60.0
+# How much longer the process that looks may need to say so.
+PATIENCE = 5.0
+
+
+def check(app: str, settings: Mapping[str, Any], limit: float = LIMIT) -> Report:
+    """Looks at an application with the settings of `Config` that are given.
+
+    No stage of it may take longer than `limit` seconds. Raises `ConfigError` for a setting that the server would
+    refuse.
+    """
+    config = Config(app, **settings)
+    findings: list[Finding] = []
+    interface: str = config.interface
+    for message in told_by_other_process(config, limit):
+        if isinstance(message, Finding):
+            findings.append(message)
+        elif isinstance(message, Progress):
+            interface = message.interface
+        elif isinstance(message, Refusal):
+            raise ConfigError(message.option, message.problem)
+    facts = Facts(config, frozenset(settings), interface, gil_is_enabled(), usable_cpus())
+    numbers = would_run(config, interface)
+    notes = [ASSUMED] if with_threads(config) is not config else []
+    return Report(app, [*findings, *contradictions(facts), *notes, on_capacity(numbers)], numbers)
+
+
+def told_by_other_process(config: Config, limit: float) -> Iterator[Message]:
+    """What a process tells that looks at the application, and how it has ended if it could not tell that itself."""
+    with looking_process(config, limit) as (process, connection):
+        last: Message | None = None
+        while last != DONE:
+            if not wait([connection], limit + PATIENCE):
+                yield Finding(Level.BREAK, "hangs", f"{subject(last)} within {counted(limit, 'second')}.", STUCK)
+                return
+            try:
+                last = connection.recv()
+            except (EOFError, OSError):
+                process.join(PATIENCE)
+                yield Finding(Level.BREAK, "crash", f"{subject(last)}: {ending(process.exitcode)}.", CRASHED)
+                return
+            yield last
+
+
+ASSUMED = Finding(
+    Level.NOTE,
+    "threads-assumed",
+    "Nobody has said how many threads are to serve, and one would: it was looked at as with two.",
+    "Say --threads N.",
+)
+STUCK = "Nothing in the process runs any more: a call into compiled code may keep the GIL for itself."
+CRASHED = "What it wrote to stderr says where: compiled code, or something that ends the process."
+
+
+@contextmanager
+def looking_process(config: Config, limit: float) -> Iterator[tuple[Any, Connection]]:
+    """A process that looks at the application, and the connection that it tells through. Ends it in the end."""
+    connection, far_end = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=inspect, args=(config, limit, far_end), name="threadserve-check")
+    process.start()
+    far_end.close()
+    try:
+        yield process, connection
+        process.join(GRACE + PATIENCE)
+    finally:
+        if process.is_alive():
+            process.kill()
+        process.join()
+        connection.close()
+
+
+def subject(last: Message | None) -> str:
+    """How far the application had come when nothing more was told."""
+    if isinstance(last, Progress):
+        return f"Instance {last.number} of the application has not {last.stage}"
+    return "The process that looks at the application has not come to an end"
+
+
+def ending(exit_code: int | None) -> str:
+    """How a process has ended."""
+    if exit_code is not None and exit_code < 0:
+        return f"the process was ended by {signal.Signals(-exit_code).name}"
+    return f"the process ended with exit code {exit_code}"
