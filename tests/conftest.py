@@ -4,11 +4,13 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from support.embedded_server import Serve, servers
 from support.error_log import ErrorLog
+from support.extension_modules import build_extension
 from support.raw_client import Connect, clients
 from support.waiting import DEADLINE
 
@@ -75,3 +77,12 @@ def loop(request: pytest.FixtureRequest) -> str:
     if request.param == "uvloop":
         pytest.importorskip("uvloop")
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def extensions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the module `unready`, which needs the GIL, and `ready`, which does not."""
+    folder = tmp_path_factory.mktemp("extensions")
+    build_extension(folder, "unready")
+    build_extension(folder, "ready", "-DREADY")
+    return folder

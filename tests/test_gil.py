@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shlex
 import subprocess
 import sys
 import sysconfig
@@ -12,59 +11,17 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.extension_modules import needs_free_threading
 
 from threadserve import gil
 from threadserve.config.build import free_threaded_build
 from threadserve.gil import GilGuard, gil_is_enabled
-
-needs_free_threading = pytest.mark.skipif(not free_threaded_build(), reason="this build always has the GIL")
-
-SOURCE = """
-#include <Python.h>
-static PyModuleDef_Slot slots[] = {
-#ifdef READY
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
-    {0, NULL},
-};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, NAME, NULL, 0, NULL, slots, NULL, NULL, NULL};
-PyMODINIT_FUNC INIT(void) { return PyModuleDef_Init(&definition); }
-"""
 
 NAMED = (
     "WARNING threadserve.error The GIL is on, so threads take turns: it was turned on to load the module 'unready', "
     "which does not declare that it runs without it. A newer version may; PYTHON_GIL=0 keeps the GIL off at your own "
     "risk\n"
 )
-
-
-def build_extension(folder: Path, name: str, *options: str) -> None:
-    """Compiles an extension module the way this interpreter's own settings say."""
-    (folder / "extension.c").write_text(SOURCE)
-    compiler = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")
-    command = [*compiler, "-fPIC", f"-I{sysconfig.get_path('include')}", f'-DNAME="{name}"', f"-DINIT=PyInit_{name}"]
-    target = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
-    try:
-        subprocess.run(
-            [*command, *options, str(folder / "extension.c"), "-o", str(target)],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    except FileNotFoundError:
-        pytest.skip(f"there is no C compiler {compiler[0]}")
-    except subprocess.CalledProcessError as error:
-        pytest.fail(f"the extension module does not compile:\n{error.stderr}")
-
-
-@pytest.fixture(scope="module")
-def extensions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the module `unready`, which needs the GIL, and `ready`, which does not."""
-    folder = tmp_path_factory.mktemp("extensions")
-    build_extension(folder, "unready")
-    build_extension(folder, "ready", "-DREADY")
-    return folder
 
 
 def run_guarded(extensions: Path, body: str, *python_options: str, **env: str) -> str:

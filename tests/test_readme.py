@@ -23,7 +23,7 @@ def options() -> dict[str, click.Option]:
         flag: option
         for option in found
         for flag in (*option.opts, *option.secondary_opts)
-        if flag not in ("--config", "--version")
+        if flag not in ("--check", "--config", "--version")
     }
 
 

@@ -44,7 +44,7 @@ def test_the_help_has_every_option_once_under_its_group() -> None:
     for heading, members in groups():
         options = [option_of(declared.name) for declared in members]
         expected[heading] = [flag for option in options for flag in [*option.opts, *option.secondary_opts]]
-    expected["Other"] = ["--config", "--version", "--help"]
+    expected["Other"] = ["--config", "--check", "--version", "--help"]
     parts = sections(result.stdout)
     assert {heading: flags(part) for heading, part in parts.items()} == expected
     assert list(parts) == list(expected)

@@ -101,7 +101,12 @@ def test_without_options_the_server_gets_the_defaults(served: Calls) -> None:
 def test_every_setting_is_on_the_command_line_once() -> None:
     on_the_command_line = [parameter.name for parameter in main.params]
     assert sorted(filter(None, on_the_command_line)) == sorted(
-        [*resulting({}).keys() - {"ssl_context_factory", "callback_notify", "timeout_notify"}, "config", "version"]
+        [
+            *resulting({}).keys() - {"ssl_context_factory", "callback_notify", "timeout_notify"},
+            "check",
+            "config",
+            "version",
+        ]
     )
     spelled = [flag for parameter in main.params for flag in [*parameter.opts, *parameter.secondary_opts]]
     assert len(spelled) == len(set(spelled))

@@ -1,4 +1,4 @@
-"""Where a module's source gives a value to a name at module level.
+"""Where a module's source gives a value to a name at module level, or to an attribute of one.
 
 Runs on whichever thread asks. It owns nothing but the sources that it remembers having read, and executes none.
 """
@@ -57,7 +57,7 @@ def assignments_in(file: str) -> tuple[Assignment, ...]:
 
 
 def assignments_of(body: list[ast.stmt], prefix: str, names: frozenset[str] | None) -> Iterator[Assignment]:
-    """The assignments of some statements; `names` are the only ones that count, as within a function."""
+    """The assignments of some statements; within a function only `names` count, and attributes of whatever it is."""
     for statement in body:
         if isinstance(statement, ast.ClassDef):
             yield Assignment(prefix + statement.name, statement.lineno, is_empty=True)
@@ -67,7 +67,7 @@ def assignments_of(body: list[ast.stmt], prefix: str, names: frozenset[str] | No
         else:
             for target, value in targets_of(statement):
                 written = ast.unparse(target)
-                if names is None or written.partition(".")[0] in names:
+                if names is None or written in names or not isinstance(target, ast.Name):
                     yield Assignment(prefix + written, target.lineno, isinstance(value, ast.Constant))
             for block in blocks_of(statement):
                 yield from assignments_of(block, prefix, names)

@@ -54,7 +54,7 @@ class Rule:
     level: Level = Level.WARN
 
 
-TLS = ("ssl_keyfile", "ssl_keyfile_password", "ssl_version", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ciphers")
+TLS = ("ssl_keyfile_password", "ssl_version", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ciphers")
 RELOADING = ("reload_dirs", "reload_includes", "reload_excludes", "reload_delay")
 
 RULES = (

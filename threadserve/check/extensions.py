@@ -11,7 +11,6 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from threadserve.check.findings import Finding, Level, Place
 from threadserve.config.build import free_threaded_build
 from threadserve.gil import GilGuard, extension_modules, forced_by, gil_is_enabled
-from threadserve.logging.wording import listed
 
 PACKAGE = __name__.partition(".")[0]
 # A line of a wheel's metadata: Python, ABI and platform, each perhaps several with dots between (PEP 425).
@@ -56,10 +55,10 @@ def on_builds() -> list[Finding]:
     if not names:
         return []
     if free_threaded_build():
-        message = f"Not built for free-threaded Python: {listed(names)}."
+        message = f"Not built for free-threaded Python: {', '.join(names)}."
         remedy = "Install a wheel for this interpreter, or build one here: pip install --no-binary."
         return [Finding(Level.WARN, "not-free-threaded", message, remedy)]
-    message = f"On free-threaded Python these need builds of their own: {listed(names)}."
+    message = f"On free-threaded Python these need builds of their own: {', '.join(names)}."
     return [Finding(Level.NOTE, "not-free-threaded", message, "See that there are some before you change to it.")]
 
 

@@ -183,10 +183,13 @@ class Inspection:
             code, remedy = ("load-fails", NO_SERVER) if is_first else ("second-instance", ONCE_PER_THREAD)
             return Finding(Level.BREAK, code, described(error), remedy, place)
         message = f"Instance {performance.number} of the application has not {performance.stage}: {described(error)}"
+        message = message.replace(f" {STARTUP_FAILED}", " ")
         code = "startup-fails" if performance.stage is Stage.STARTING else "shutdown-fails"
         return Finding(Level.BREAK, code, message, NO_SERVER if is_first else LIFESPAN_PER_THREAD, place)
 
 
+# What says no more than the stage.
+STARTUP_FAILED = "the application's startup failed: "
 NO_SERVER = "Mend it: no server can serve the application as it is."
 ONCE_PER_THREAD = (
     "Each thread loads the application for itself. Keep what can be done only once in one copy with --app-shared "

@@ -48,6 +48,7 @@ KINDS: tuple[tuple[str, frozenset[str]], ...] = (
     ("motor", frozenset({"AgnosticClient", "AsyncIOMotorClient"})),
 )
 MOST_MEMBERS = 1000
+CONTAINERS = (list, tuple, set, frozenset, dict)
 
 PER_LOOP = 'Make one for each loop: in the lifespan, yield {"client": ...}, and use request.state.client.'
 
@@ -97,11 +98,11 @@ def loop_bound(app: Any, sharing: Sharing) -> list[Finding]:
 def finding_for(held: Held, place: Place | None, sharing: Sharing) -> Finding:
     """What it means that an object is where it is."""
     where = f"{held.module.__name__}.{held.label}" if held.module is not None else held.label
-    what = f"{where} is an {held.kind}" if held.kind[0] in "aeiou" else f"{where} is a {held.kind}"
+    belongs = f"{where} ({held.kind}) belongs to one event loop"
     if held.is_copied:
-        message = f"{what}, which belongs to one event loop. Each thread has its own copy of the module, and so its own"
-        return Finding(Level.NOTE, "loop-bound", f"{message}.", "", place)
-    message = f"{what}, which belongs to one event loop, and all threads share it: {why_shared(held, sharing)}."
+        message = f"{belongs}, and each thread has its own, as it has its own copy of the module."
+        return Finding(Level.NOTE, "loop-bound", message, "", place)
+    message = f"{belongs}, and all threads share it: {why_shared(held, sharing)}."
     if sharing.is_wsgi:
         remedy = "Make it where it is used, within the event loop that uses it."
         return Finding(Level.WARN, "loop-bound", message, remedy, place)
@@ -203,31 +204,30 @@ def globals_of(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """The module's globals, and the attributes of the classes that are the module's own."""
     for name, value in list(vars(module).items()):
         yield name, value
-        if isinstance(value, type) and value.__module__ == module.__name__:
+        if is_kind(value, type) and value.__module__ == module.__name__:
             yield from ((f"{name}.{attribute}", inner) for attribute, inner in list(vars(value).items()))
 
 
 def members_within(value: Any) -> Iterator[tuple[str, Any]]:
     """What an object holds: a list's and a dict's members, and an object's attributes with what those are made for."""
-    if isinstance(value, (ModuleType, type)) or (type(value).__module__ == "builtins" and not is_container(value)):
+    if is_kind(value, ModuleType, type) or (type(value).__module__ == "builtins" and not is_kind(value, *CONTAINERS)):
         return
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if is_kind(value, list, tuple, set, frozenset):
         yield from ((f"[{index}]", inner) for index, inner in enumerate(list(value)[:MOST_MEMBERS]))
-    elif isinstance(value, dict):
+    elif is_kind(value, dict):
         yield from list(entries_within("", value).items())[:MOST_MEMBERS]
     else:
         for name, inner in members_of(value).items():
             # What an application's framework keeps on it, as Quart does an event, is the framework's to deal with.
-            if callable(value) and is_noted_by_framework(Attribute("", inner, name, type(value))):
-                continue
-            yield f".{name}", inner
+            if not (callable(value) and is_noted_by_framework(Attribute("", inner, name, type(value)))):
+                yield f".{name}", inner
             if kind_of(inner) is None:
                 yield from ((f".{name}{key}", entry) for key, entry in entries_within(name, inner).items())
 
 
-def is_container(value: Any) -> bool:
-    """Whether an object is there for its members."""
-    return isinstance(value, (list, tuple, set, frozenset, dict))
+def is_kind(value: Any, *kinds: type) -> bool:
+    """Whether an object is of one of these types itself: a proxy that is asked may set up what it stands for."""
+    return issubclass(type(value), kinds)
 
 
 def entries_within(name: str, value: Any) -> dict[str, Any]:

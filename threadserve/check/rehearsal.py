@@ -143,6 +143,7 @@ class Rehearsal:
         start_ups = StartUps(config)
         count = min(MOST_INSTANCES, config.thread_count)
         self._all = [Performance(config, source, start_ups, number, on_stage) for number in range(1, count + 1)]
+        self._config = config
         self._on_up = on_up
         self.begun: list[Performance] = []
 
@@ -173,7 +174,9 @@ class Rehearsal:
 
         self.begun.append(performance)
         try:
-            performance.import_first()
+            # Where the server is to be the only process; in others the loop runs during the import.
+            if self._config.workers is None and not self._config.use_subprocess:
+                performance.import_first()
             with asyncio.Runner(loop_factory=factory) as runner:
                 runner.run(performance.perform(when_up))
         except BaseException as error:

@@ -57,13 +57,17 @@ def told_by_other_process(config: Config, limit: float) -> Iterator[Message]:
         last: Message | None = None
         while last != DONE:
             if not wait([connection], limit + PATIENCE):
+                process.kill()
                 yield Finding(Level.BREAK, "hangs", f"{subject(last)} within {counted(limit, 'second')}.", STUCK)
                 return
             try:
                 last = connection.recv()
             except (EOFError, OSError):
                 process.join(PATIENCE)
-                yield Finding(Level.BREAK, "crash", f"{subject(last)}: {ending(process.exitcode)}.", CRASHED)
+                code = process.exitcode or 0
+                yield Finding(
+                    Level.BREAK, "crash", f"{subject(last)}: {ending(code)}.", CRASHED if code < 0 else EXITED
+                )
                 return
             yield last
 
@@ -75,7 +79,8 @@ ASSUMED = Finding(
     "Say --threads N.",
 )
 STUCK = "Nothing in the process runs any more: a call into compiled code may keep the GIL for itself."
-CRASHED = "What it wrote to stderr says where: compiled code, or something that ends the process."
+CRASHED = "What it wrote to stderr says where: most likely in compiled code."
+EXITED = "Something in it ends the process, which would be the server's."
 
 
 @contextmanager
@@ -102,8 +107,8 @@ def subject(last: Message | None) -> str:
     return "The process that looks at the application has not come to an end"
 
 
-def ending(exit_code: int | None) -> str:
+def ending(exit_code: int) -> str:
     """How a process has ended."""
-    if exit_code is not None and exit_code < 0:
+    if exit_code < 0:
         return f"the process was ended by {signal.Signals(-exit_code).name}"
     return f"the process ended with exit code {exit_code}"

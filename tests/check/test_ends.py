@@ -1,0 +1,96 @@
+"""Applications that hang or end the process: that is what the check reports then."""
+
+import sysconfig
+from typing import Any
+
+import pytest
+from support.waiting import DEADLINE
+
+from threadserve.check import run
+from threadserve.check.findings import Finding, Level
+from threadserve.check.run import check
+
+BARE = "\nasync def app(scope, receive, send): assert scope['type'] == 'http'\n"
+SHORT = 1.0
+
+IN_LIFESPAN = """
+import asyncio, time
+from contextlib import asynccontextmanager
+from starlette.applications import Starlette
+
+async def for_ever():
+    await asyncio.Event().wait()
+
+@asynccontextmanager
+async def lifespan(app):
+    {up}
+    yield
+    {down}
+
+app = Starlette(lifespan=lifespan)
+"""
+
+
+def only(code: str, limit: float = SHORT) -> Finding:
+    """The one finding of this kind that a check with a time limit has."""
+    [found] = [finding for finding in check("main:app", {"threads": 2}, limit).findings if finding.code == code]
+    assert found.level is Level.BREAK
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "words"),
+    [
+        ("import time\ntime.sleep(1000)\n", 2, "Instance 1 of the application has not been loaded within 1 second."),
+        (IN_LIFESPAN.format(up="await for_ever()", down=""), 7, "Instance 1 of the application has not started up"),
+        (IN_LIFESPAN.format(up="time.sleep(1000)", down=""), 11, "Instance 1 of the application has not started up"),
+        (IN_LIFESPAN.format(up="", down="time.sleep(1000)"), 13, "Instance 1 of the application has not shut down"),
+    ],
+    ids=["import", "awaits", "blocks", "shutdown"],
+)
+def test_what_hangs_is_told_with_its_line(project: Any, source: str, line: int, words: str) -> None:
+    file = project.write("main.py", source)
+    found = only("hangs")
+    assert found.message.startswith(words)
+    assert found.place == (str(file), line)
+
+
+def test_what_keeps_the_gil_is_ended_all_the_same(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread of the process can say anything then, on a build that has the GIL."""
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        pytest.skip("without the GIL other threads go on")
+    monkeypatch.setattr(run, "PATIENCE", 1.0)
+    project.write("main.py", "import ctypes\nctypes.PyDLL(None).sleep(1000)\n")
+    found = only("hangs")
+    assert found.message == "Instance 1 of the application has not been loaded within 1 second."
+    assert found.place is None
+
+
+@pytest.mark.parametrize(
+    ("source", "ending"),
+    [
+        ("import os\nos._exit(7)\n", "the process ended with exit code 7"),
+        ("import os\nos._exit(0)\n", "the process ended with exit code 0"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "the process was ended by SIGKILL"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "the process was ended by SIGSEGV"),
+    ],
+)
+def test_the_end_of_the_process_is_told(project: Any, source: str, ending: str) -> None:
+    project.write("main.py", source)
+    found = only("crash", DEADLINE)
+    assert found.message == f"Instance 1 of the application has not been loaded: {ending}."
+    assert found.remedy
+
+
+def test_what_was_found_before_the_end_is_told_as_well(project: Any) -> None:
+    project.write(
+        "main.py", "import asyncio, os\nlock = asyncio.Lock()\n" + IN_LIFESPAN.format(up="", down="os._exit(1)")
+    )
+    codes = {finding.code for finding in check("main:app", {"threads": 2}).findings}
+    assert {"crash", "loop-bound", "would-run"} <= codes
+
+
+def test_threads_that_go_on_do_not_keep_the_check(project: Any) -> None:
+    """With one thread Python would wait for the application's."""
+    project.write("main.py", f"import threading\nthreading.Thread(target=threading.Event().wait).start()\n{BARE}")
+    assert check("main:app", {"threads": 1}).ok
