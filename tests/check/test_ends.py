@@ -42,9 +42,9 @@ def only(code: str, limit: float = SHORT) -> Finding:
     ("source", "line", "words"),
     [
         ("import time\ntime.sleep(1000)\n", 2, "Instance 1 of the application has not been loaded within 1 second."),
-        (IN_LIFESPAN.format(up="await for_ever()", down=""), 7, "Instance 1 of the application has not started up"),
-        (IN_LIFESPAN.format(up="time.sleep(1000)", down=""), 11, "Instance 1 of the application has not started up"),
-        (IN_LIFESPAN.format(up="", down="time.sleep(1000)"), 13, "Instance 1 of the application has not shut down"),
+        (IN_LIFESPAN.format(up="await for_ever()", down=""), 6, "Instance 1 of the application has not started up"),
+        (IN_LIFESPAN.format(up="time.sleep(1000)", down=""), 10, "Instance 1 of the application has not started up"),
+        (IN_LIFESPAN.format(up="", down="time.sleep(1000)"), 12, "Instance 1 of the application has not shut down"),
     ],
     ids=["import", "awaits", "blocks", "shutdown"],
 )

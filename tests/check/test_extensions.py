@@ -54,7 +54,7 @@ def test_what_is_ready_is_not_named(project: Any, extensions: Path) -> None:
 
 def install(folder: Path, name: str, *tags: str) -> None:
     """Notes that a distribution has put the extension module `ready` there."""
-    noted = folder / f"{name}-1.5.dist-info"
+    noted = folder / f"{name.replace('-', '_')}-1.5.dist-info"
     noted.mkdir()
     (noted / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
     (noted / "top_level.txt").write_text("ready\n")
@@ -85,4 +85,4 @@ def test_a_distribution_without_a_free_threaded_build_is_named(project: Any, ext
 )
 def test_the_build_is_told_by_the_tags_of_the_wheel(tmp_path: Path, tags: list[str], lacks: bool) -> None:
     install(tmp_path, "some-library", *tags)
-    assert lacks_free_threaded_build(Distribution.at(tmp_path / "some-library-1.5.dist-info")) is lacks
+    assert lacks_free_threaded_build(Distribution.at(tmp_path / "some_library-1.5.dist-info")) is lacks

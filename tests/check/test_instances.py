@@ -103,7 +103,7 @@ def test_a_factory_that_works_only_once(project: Any) -> None:
 def test_a_start_up_that_fails(project: Any, up: str, number: int) -> None:
     file = project.write("main.py", lifespan(up=up))
     [found] = project.found("startup-fails", "main:app", "--threads", "2")
-    assert (found["level"], found["file"], found["line"]) == ("break", str(file), 9)
+    assert (found["level"], found["file"], found["line"]) == ("break", str(file), 8)
     assert found["message"].startswith(f"Instance {number} of the application has not started up: ")
     assert "no database" in found["message"]
 
@@ -126,7 +126,7 @@ def test_a_shutdown_that_fails_is_a_warning(project: Any) -> None:
     project.write("main.py", lifespan(down="raise OSError('not closed')"))
     report = project.check("main:app", "--threads", "2")
     [found] = {each["line"] for each in report["findings"] if each["code"] == "shutdown-fails"}
-    assert (found, report["ok"]) == (12, True)
+    assert (found, report["ok"]) == (11, True)
 
 
 def test_a_signal_handler_that_takes_the_main_thread(project: Any) -> None:

@@ -14,7 +14,7 @@ needs_free_threading = pytest.mark.skipif(not free_threaded_build(), reason="thi
 SOURCE = """
 #include <Python.h>
 static PyModuleDef_Slot slots[] = {
-#ifdef READY
+#if defined(READY) && defined(Py_mod_gil)
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #endif
     {0, NULL},
