@@ -26,7 +26,7 @@ from threadserve.processes.child import SPAWN
 # How long, in seconds, each stage of the application may take.
 LIMIT = 60.0
 # How much longer the process that looks may need to say so.
-PATIENCE = 5.0
+PATIENCE = 10.0
 
 
 def check(app: str, settings: Mapping[str, Any], limit: float = LIMIT) -> Report:
