@@ -1,10 +1,15 @@
 """Applications that hang or end the process: that is what the check reports then."""
 
+import os
+import signal
+import subprocess
+import sys
 import sysconfig
 from typing import Any
 
 import pytest
-from support.waiting import DEADLINE
+from support.processes import has_ended
+from support.waiting import DEADLINE, wait_until
 
 from threadserve.check import run
 from threadserve.check.findings import Finding, Level
@@ -96,3 +101,25 @@ def test_threads_that_go_on_do_not_keep_the_check(project: Any) -> None:
     """With one thread Python would wait for the application's."""
     project.write("main.py", f"import threading\nthreading.Thread(target=threading.Event().wait).start()\n{BARE}")
     assert check("main:app", {"threads": 1}).ok
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_both_processes_end_together(project: Any, number: int, exit_code: int) -> None:
+    """Whoever is tired of waiting for the application leaves nothing behind."""
+    source = """
+        import os, pathlib, time
+        pathlib.Path("writing").write_text(str(os.getpid()))
+        os.rename("writing", "pid")
+        time.sleep(1000)
+    """
+    project.write("main.py", source)
+    file = project.folder / "pid"
+    command = [sys.executable, "-m", "threadserve", "--check", "main:app"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(file.exists, "the application to be loaded")
+            os.kill(process.pid, number)
+            assert process.wait(DEADLINE) == exit_code
+        finally:
+            process.kill()
+    wait_until(lambda: has_ended(int(file.read_text())), "the process that looks to end")

@@ -27,6 +27,8 @@ def test_what_turns_the_gil_on_is_named_with_its_file(project: Any, extensions: 
     assert found["level"] == "break"
     assert found["message"] == "Importing unready turns the GIL on, so threads take turns."
     assert Path(found["file"]).parent == extensions
+    [found] = project.found("gil-on", "main:app", "--threads", "1", PYTHONPATH=with_path(extensions))
+    assert found["level"] == "warn"
 
 
 @needs_free_threading

@@ -18,21 +18,19 @@ TAG = re.compile(r"^Tag: *([^-\s]+)-([^-\s]+)-(\S+) *$", re.MULTILINE)
 FREE_THREADED_ABI = re.compile(r"(cp\d+|abi\d+)t[a-z]*")
 
 
-def on_extensions(guard: GilGuard) -> list[Finding]:
+def on_extensions(guard: GilGuard, threads: int) -> list[Finding]:
     """What is to be said of the extension modules that are loaded; `guard` has watched while they were."""
-    return [*on_gil(guard), *on_builds()]
+    return [*on_gil(guard, Level.BREAK if threads > 1 else Level.WARN), *on_builds()]
 
 
-def on_gil(guard: GilGuard) -> list[Finding]:
+def on_gil(guard: GilGuard, level: Level) -> list[Finding]:
     """A finding for each module that turned the GIL on, where it should be off."""
     if not free_threaded_build() or not gil_is_enabled() or forced_by():
         return []
     if not guard.culprits:
-        return [Finding(Level.BREAK, "gil-on", f"The GIL is on, so threads take turns: {guard.cause()}.", NEWER)]
+        return [Finding(level, "gil-on", f"The GIL is on, so threads take turns: {guard.cause()}.", NEWER)]
     return [
-        Finding(
-            Level.BREAK, "gil-on", f"Importing {name} turns the GIL on, so threads take turns.", NEWER, file_of(name)
-        )
+        Finding(level, "gil-on", f"Importing {name} turns the GIL on, so threads take turns.", NEWER, file_of(name))
         for name in guard.culprits
     ]
 

@@ -5,6 +5,7 @@ end of the connection, and ends with them. It binds no address.
 """
 
 import faulthandler
+import multiprocessing
 import os
 import signal
 import sys
@@ -15,8 +16,9 @@ from typing import Any
 
 from threadserve.check.extensions import on_extensions
 from threadserve.check.findings import Finding, Level
+from threadserve.check.holding import Sharing
 from threadserve.check.log_records import SHARED, LogRecords
-from threadserve.check.loop_bound import Sharing, loop_bound
+from threadserve.check.loop_bound import loop_bound
 from threadserve.check.places import place_of_error
 from threadserve.check.rehearsal import Performance, Rehearsal, Stage
 from threadserve.check.watchdog import Watchdog
@@ -89,6 +91,7 @@ def inspect(config: Config, limit: float, connection: Connection) -> None:
     # A terminal sends it to both processes; the other one ends this one.
     signal.signal(signal.SIGINT, survive)
     faulthandler.enable()
+    threading.Thread(target=follow_parent, name="threadserve-check-end", daemon=True).start()
     teller = Teller(connection)
     with exits_in_time():
         try:
@@ -96,6 +99,14 @@ def inspect(config: Config, limit: float, connection: Connection) -> None:
         except ConfigError as error:
             teller.tell_threadsafe(Refusal(error.option, error.problem))
         teller.tell_threadsafe(DONE)
+
+
+def follow_parent() -> None:
+    """Ends this process when the one that has started it is gone. On a thread of its own."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        exit_now(1, clean=False)
 
 
 def with_threads(config: Config) -> Config:
@@ -128,7 +139,7 @@ class Inspection:
         failed = self._rehearsal.failed
         if failed is not None:
             self._teller.tell_threadsafe(self._failure(failed))
-        self._tell_all([*self._log.findings(), *on_extensions(self._guard)])
+        self._tell_all([*self._log.findings(), *on_extensions(self._guard, self._config.thread_count)])
         self._guard.uninstall()
         self._log.stop()
         self._source.stop(POOL_GRACE)
