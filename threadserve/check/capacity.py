@@ -23,7 +23,8 @@ def would_run(config: Config, interface: str) -> dict[str, Any]:
         "processes": config.worker_count,
         "threads": config.thread_count,
         "wsgi_threads": config.wsgi_thread_count if interface == "wsgi" else 0,
-        "helper_threads": ["acceptor", "access log"],
+        "app_threads": config.app_thread_count if interface != "wsgi" else 0,
+        "helper_threads": helpers(config),
         "interface": interface,
         "usable_cpus": usable_cpus(),
         "cpus_by_affinity": cpus_to_run_on(),
@@ -32,12 +33,21 @@ def would_run(config: Config, interface: str) -> dict[str, Any]:
     }
 
 
+def helpers(config: Config) -> list[str]:
+    """What the server has threads for beside its loops and the application's."""
+    watches = config.timeout_loop_stall or config.timeout_loop_exit
+    named = ("acceptor", True), ("access log", True), ("watchdog", watches), ("admin address", config.admin_bind)
+    return [name for name, is_there in named if is_there]
+
+
 def on_capacity(numbers: dict[str, Any]) -> Finding:
     """The same in a sentence."""
     threads = [counted(numbers["threads"], "event loop")]
     if numbers["wsgi_threads"]:
         threads.append(counted(numbers["wsgi_threads"], "thread") + " for WSGI")
-    threads += [f"one for the {helper}" for helper in ("acceptor", "access log")]
+    if numbers["app_threads"]:
+        threads.append(f"up to {counted(numbers['app_threads'], 'thread')} for what blocks")
+    threads += [f"one for the {helper}" for helper in numbers["helper_threads"]]
     processes = counted(numbers["processes"], "process", "processes")
     each = " each" if numbers["processes"] > 1 else ""
     quota = numbers["cpu_quota"]

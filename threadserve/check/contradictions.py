@@ -61,7 +61,7 @@ RULES = (
     Rule(
         "reload-with-workers",
         ("reload",),
-        lambda facts: facts.config.reload and (facts.config.workers or 1) > 1,
+        lambda facts: facts.config.reload and facts.config.workers not in (None, 1),
         "it serves with one process, and the server does not start with --workers",
         "Leave out --workers, or use --threads.",
         Level.BREAK,
@@ -103,10 +103,24 @@ RULES = (
     ),
     Rule(
         "not-wsgi",
-        ("wsgi_threads", "wsgi_queue", "timeout_request"),
+        ("wsgi_threads", "wsgi_queue"),
         lambda facts: facts.is_not_wsgi,
         "the application is not a WSGI application",
         "Leave it out.",
+    ),
+    Rule(
+        "not-asgi",
+        ("cancel_on_disconnect", "app_threads"),
+        lambda facts: facts.interface == "wsgi",
+        "it is for ASGI applications",
+        "Leave it out.",
+    ),
+    Rule(
+        "delay-unseen",
+        ("shutdown_delay",),
+        lambda facts: facts.config.admin_bind is None,
+        "it is told by /readyz at the admin address, and there is none",
+        "Add --admin-bind.",
     ),
     Rule(
         "lifespan-of-wsgi",
