@@ -3,7 +3,7 @@ import cython
 from threadserve.http.head cimport RequestHead
 from threadserve.http.peer cimport Peer
 
-cdef str ASGI_VERSION, CANCEL_ON_DISCONNECT, EARLY_HINT, PATHSEND, SPEC_VERSION, TRAILERS
+cdef str ASGI_VERSION, EARLY_HINT, PATHSEND, SPEC_VERSION, TRAILERS
 
 
 @cython.final
