@@ -345,7 +345,7 @@ def test_client_that_still_sends_its_body_gets_the_504(serve: Serve, connect: Co
     assert client.read_response().status == 504
     client.send(b"defghij")
     assert client.is_closed()
-    assert "in receive\n" in error_log.expect(text=OVERDUE).getMessage()
+    assert "message = await receive()" in error_log.expect(text=OVERDUE).getMessage()
 
 
 def test_call_whose_answer_came_during_a_stall_is_not_given_up(serve: Serve, connect: Connect) -> None:
