@@ -9,8 +9,8 @@ from loadtests.figures.request_path import HELLO
 from loadtests.servers.commands import HOST_AND_PORT, Build, Server, threadserve
 
 BLOCKED = (Goal("p99 ms", "at most", 50), Goal("p50 ms", "at most"))
-# Shorter than the requests that block.
-STALLED_SOON = ("--timeout-loop-stall", "0.2")
+# So much shorter than the requests that block that two loops are late at the same time whenever their requests begin.
+STALLED_SOON = ("--timeout-loop-stall", "0.1")
 
 
 def administered(threads: int, *options: str, build: Build = "free-threaded") -> Server:
