@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,16 +173,26 @@ def kept_spread(subject: Subject) -> Measured:
     return details | {"requests_of_threads": named, "busiest over mean": spread.busiest_over_mean(named)}, problems
 
 
-def scraped(subject: Subject, per_second: int) -> Measured:
-    """The rate while the metrics are asked for so often, where there is an admin address, and how long those take."""
+def scraped_rate(subject: Subject) -> Measured:
+    """The rate while the metrics are asked for, where there is an admin address."""
     if "--admin-bind" not in subject.running.command:
         return rate(subject)
     seconds = subject.effort.warm_up_seconds + subject.effort.seconds
     with ThreadPoolExecutor(1) as beside:
-        scraping = beside.submit(admin.run, subject.running.port, seconds, per_second)
+        scraping = beside.submit(admin.run, subject.running.port, seconds, SCRAPES_PER_SECOND)
         details, problems = rate(subject)
         times = scraping.result()
     return details | percentiles(times), [*problems, *times.failures]
+
+
+def scrape_time(subject: Subject) -> Measured:
+    """How long the metrics take while many connections ask, and pause."""
+    port, seconds = subject.running.port, subject.effort.seconds
+    with ThreadPoolExecutor(1) as beside:
+        asking = beside.submit(paused.run, port, subject.running.pid, paused.CONNECTIONS, seconds)
+        times = admin.run(port, 2 * paused.PAUSE_SECONDS + seconds, ADMIN_REQUESTS_PER_SECOND)
+        details = {"paused": asdict(asking.result())}
+    return details | percentiles(times), times.failures
 
 
 def health_while_blocked(subject: Subject) -> Measured:
@@ -198,6 +207,7 @@ def open_at_once(figure: Figure, effort: Effort) -> int:
     many = {
         "idle": 2 * effort.idle_connections,
         "kept-paused": paused.CONNECTIONS,
+        "admin-scrape": paused.CONNECTIONS,
         "kept-idle": idle.as_many_as_fit(resting.CONNECTIONS),
     }
     return many.get(figure.measure, 0)
@@ -215,7 +225,7 @@ MEASUREMENTS: dict[Measure, Callable[[Subject], Measured]] = {
     "kept-paused": kept_paused,
     "kept-idle": kept_idle,
     "kept-spread": kept_spread,
-    "admin-busy": partial(scraped, per_second=SCRAPES_PER_SECOND),
+    "admin-busy": scraped_rate,
     "admin-blocked": health_while_blocked,
-    "admin-scrape": partial(scraped, per_second=ADMIN_REQUESTS_PER_SECOND),
+    "admin-scrape": scrape_time,
 }

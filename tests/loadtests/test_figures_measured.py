@@ -133,8 +133,9 @@ def test_figures_of_kept_connections_are_measured(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
-def test_figures_of_the_admin_address_are_measured() -> None:
+def test_figures_of_the_admin_address_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only servers that have one are asked there."""
+    monkeypatch.setattr(paused, "CONNECTIONS", 20)
     for figure in chosen(("admin-busy", "admin-blocked", "admin-scrape")):
         outcome, _ = measured(figure)
         assert (outcome.failure, outcome.left_out) == ("", [])
