@@ -20,7 +20,16 @@ from support.wsgi_apps import hello as wsgi_hello
 from threadserve.admin.app import AdminApp
 from threadserve.metrics.histogram import Histogram
 from threadserve.metrics.loop_metrics import LoopCounts, SlowRequest
-from threadserve.metrics.states import LoggedProblem, LoopState, Overview, PoolState, ProcessState, RunningCall, Stall
+from threadserve.metrics.states import (
+    Detail,
+    LoggedProblem,
+    LoopState,
+    Overview,
+    PoolState,
+    ProcessState,
+    RunningCall,
+    Stall,
+)
 from threadserve.threads.pulse import LAGS
 from threadserve.types import Receive, Scope, Send
 
@@ -83,7 +92,7 @@ class Source:
         self.gate: Gate | None = None
         self.looks = 0
 
-    async def look(self, *, with_calls: bool) -> Overview:
+    async def look(self, detail: Detail) -> Overview:
         self.looks += 1
         if self.gate is not None:
             await self.gate.wait()
@@ -276,10 +285,10 @@ def test_several_processes(serve: Serve, page: Page) -> None:
 class Growing(Source):
     """Tells of a loop that has answered a thousand requests more each time, and taken ten seconds of CPU for them."""
 
-    async def look(self, *, with_calls: bool) -> Overview:
+    async def look(self, detail: Detail) -> Overview:
         process = process_state(loop_state(requests=1000 * self.looks), cpu=10.0 * self.looks)
         self.overview = Overview("serving", (process,))
-        return await super().look(with_calls=with_calls)
+        return await super().look(detail)
 
 
 def test_rates_come_from_two_answers(serve: Serve, page: Page) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from threadserve.admin.page import PAGE
 from threadserve.admin.prometheus import CONTENT_TYPE, exposition
 from threadserve.admin.status import status_of
-from threadserve.metrics.states import Overview
+from threadserve.metrics.states import Detail, Overview
 from threadserve.types import Receive, Scope, Send
 
 PLAIN = b"text/plain; charset=utf-8"
@@ -23,8 +23,8 @@ Answer = tuple[int, bytes, str]
 class Source(Protocol):
     """What tells of the server."""
 
-    async def look(self, *, with_calls: bool) -> Overview:
-        """How the server is now; `with_calls` says whether to find out what each thread does."""
+    async def look(self, detail: Detail) -> Overview:
+        """How the server is now, with so much of it."""
         ...
 
 
@@ -56,12 +56,12 @@ class AdminApp:
 
 async def livez(source: Source) -> Answer:
     """Whether the server is to be left alone, or to be ended and started again."""
-    return health((await source.look(with_calls=False)).why_not_alive(), "alive")
+    return health((await source.look(Detail.HEALTH)).why_not_alive(), "alive")
 
 
 async def readyz(source: Source) -> Answer:
     """Whether requests are to be sent here."""
-    return health((await source.look(with_calls=False)).why_not_ready(), "ready")
+    return health((await source.look(Detail.HEALTH)).why_not_ready(), "ready")
 
 
 def health(problem: str, well: str) -> Answer:
@@ -71,7 +71,7 @@ def health(problem: str, well: str) -> Answer:
 
 async def metrics(source: Source) -> Answer:
     """Prometheus' text."""
-    return 200, CONTENT_TYPE, exposition(await source.look(with_calls=False))
+    return 200, CONTENT_TYPE, exposition(await source.look(Detail.NUMBERS))
 
 
 async def status(source: Source) -> Answer:
@@ -81,7 +81,7 @@ async def status(source: Source) -> Answer:
 
 async def status_json(source: Source) -> Answer:
     """What the page shows."""
-    return 200, JSON, json.dumps(status_of(await source.look(with_calls=True)), indent=1) + "\n"
+    return 200, JSON, json.dumps(status_of(await source.look(Detail.CALLS)), indent=1) + "\n"
 
 
 PATHS: dict[str, Callable[[Source], Awaitable[Answer]]] = {

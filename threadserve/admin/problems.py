@@ -5,7 +5,6 @@ Any thread may log and any may ask; `logging` locks the handler while it takes a
 
 import logging
 import re
-from collections import deque
 
 from threadserve.metrics.states import LoggedProblem
 
@@ -22,7 +21,7 @@ class ProblemKeeper(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._last: deque[LoggedProblem] = deque(maxlen=KEPT)
+        self._last: list[LoggedProblem] = []
 
     def install(self) -> None:
         """Keeps what is logged from now on."""
@@ -38,7 +37,9 @@ class ProblemKeeper(logging.Handler):
         if record.exc_info and record.exc_info[0] is not None:
             line += f": {record.exc_info[0].__qualname__}"
         self._last.append(LoggedProblem(record.created, record.levelname, _query.sub("?…", line)[:LONGEST]))
+        if len(self._last) > KEPT:
+            del self._last[0]
 
     def last_threadsafe(self) -> tuple[LoggedProblem, ...]:
         """The last problems, the oldest first."""
-        return tuple(self._last.copy())
+        return tuple(self._last[:])

@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from threadserve.gil import gil_is_enabled
 from threadserve.interfaces.loading import AppSource
 from threadserve.limits import resident_bytes
 from threadserve.metrics.histogram import Histogram
-from threadserve.metrics.states import LoopState, Overview, PoolState, ProcessState, RunningCall
+from threadserve.metrics.states import Detail, LoopState, Overview, PoolState, ProcessState, RunningCall
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.group import LoopGroup
 from threadserve.threads.loop_server import LoopServer
@@ -60,22 +60,24 @@ class ProcessView:
         self._watchdog = watchdog
         self._started_at = time.time()
 
-    def look_threadsafe(self, *, with_calls: bool) -> ProcessState:
-        """How the process is now. With `with_calls` that takes a moment, for threads are asked what they do."""
+    def look_threadsafe(self, detail: Detail) -> ProcessState:
+        """How the process is now, with so much of it."""
         now = time.monotonic()
         servers = self._group.servers_threadsafe()
-        loops = [self._loop_state(server, now) for server in servers]
-        pool = self._pool_state(with_calls=with_calls)
-        if with_calls:
-            loops = with_what_they_do(servers, loops)
-        watchdog = self._watchdog
-        return ProcessState(
-            pid=os.getpid(),
-            phase=self._phase(),
-            started_at=self._started_at,
-            stall_limit=self._stall_limit,
-            loops=tuple(loops),
-            pool=pool,
+        loops = tuple([health_of(server, now) for server in servers])
+        state = ProcessState(os.getpid(), self._phase(), self._started_at, self._stall_limit, loops)
+        if detail is Detail.HEALTH:
+            return state
+        state = self._with_numbers(state, servers)
+        return self._with_calls(state, servers) if detail is Detail.CALLS else state
+
+    def _with_numbers(self, state: ProcessState, servers: list[LoopServer]) -> ProcessState:
+        pool = self._source.wsgi.pool if self._source.wsgi is not None else None
+        pairs = zip(servers, state.loops, strict=True)
+        return replace(
+            state,
+            loops=tuple([self._numbers_of(server, loop) for server, loop in pairs]),
+            pool=replace(pool.state_threadsafe()[0], calls=()) if pool is not None else None,
             idle=self._acceptor.idle_threadsafe(),
             exhaustions=self._acceptor.exhaustions_threadsafe(),
             threads_replaced=self._group.replaced,
@@ -84,17 +86,13 @@ class ProcessView:
             cpu=time.process_time(),
             descriptors=count_descriptors(),
             threads=threading.active_count(),
-            stalls=tuple(watchdog.last_threadsafe()) if watchdog is not None and with_calls else (),
-            problems=self.problems.last_threadsafe() if with_calls else (),
         )
 
-    def _loop_state(self, server: LoopServer, now: float) -> LoopState:
+    def _numbers_of(self, server: LoopServer, state: LoopState) -> LoopState:
         in_flight, connections = server.load_threadsafe()
         pulse, metrics = server.pulse, server.metrics
-        return LoopState(
-            number=server.number,
-            has_started=pulse is not None,
-            stalled_for=max(0.0, now - pulse.due) if pulse is not None else 0.0,
+        return replace(
+            state,
             in_flight=in_flight,
             connections=connections,
             cpu=running_seconds(server.thread_id),
@@ -102,27 +100,40 @@ class ProcessView:
             counts=sum(self._group.counts_of_dead_threadsafe(server.number), server.counts_threadsafe()),
             lag=pulse.lag.read_threadsafe() if pulse is not None else NO_LAG,
             stalls=self._watchdog.stalls.get(server.number, 0) if self._watchdog is not None else 0,
-            slow=tuple(metrics.slow_threadsafe()) if metrics is not None else (),
         )
 
-    def _pool_state(self, *, with_calls: bool) -> PoolState | None:
-        if self._source.wsgi is None:
-            return None
-        state, threads = self._source.wsgi.pool.state_threadsafe()
-        if not with_calls:
-            return replace(state, calls=())
-        asked = 0
-        calls: list[RunningCall] = []
-        for call, thread in zip(state.calls, threads, strict=True):
-            if call.seconds > LONG_CALL_SECONDS and asked < MOST_ASKED:
-                asked += 1
-                calls.append(call._replace(place=place_in(told_of(thread))))
-            else:
-                calls.append(call)
-        return replace(state, calls=tuple(calls))
+    def _with_calls(self, state: ProcessState, servers: list[LoopServer]) -> ProcessState:
+        """The same with what the threads do, for which some of them are asked."""
+        wsgi = self._source.wsgi
+        return replace(
+            state,
+            loops=tuple(with_what_they_do(servers, state.loops)),
+            pool=with_places(*wsgi.pool.state_threadsafe()) if wsgi is not None else None,
+            stalls=tuple(self._watchdog.last_threadsafe()) if self._watchdog is not None else (),
+            problems=self.problems.last_threadsafe(),
+        )
 
 
-def with_what_they_do(servers: list[LoopServer], states: list[LoopState]) -> list[LoopState]:
+def health_of(server: LoopServer, now: float) -> LoopState:
+    """Whether a loop turns."""
+    pulse = server.pulse
+    return LoopState(server.number, pulse is not None, max(0.0, now - pulse.due) if pulse is not None else 0.0)
+
+
+def with_places(state: PoolState, threads: list[threading.Thread | None]) -> PoolState:
+    """The state of a pool, with where the threads stand that make its calls, as far as those go on for long."""
+    asked = 0
+    calls: list[RunningCall] = []
+    for call, thread in zip(state.calls, threads, strict=True):
+        if call.seconds > LONG_CALL_SECONDS and asked < MOST_ASKED:
+            asked += 1
+            calls.append(call._replace(place=place_in(told_of(thread))))
+        else:
+            calls.append(call)
+    return replace(state, calls=tuple(calls))
+
+
+def with_what_they_do(servers: list[LoopServer], states: Sequence[LoopState]) -> list[LoopState]:
     """The states, with the calls that the loops serve: told by those that turn, else as far as others see it."""
     answers: SimpleQueue[tuple[LoopServer, list[RunningCall]]] = SimpleQueue()
     for server in servers:
@@ -136,7 +147,10 @@ def with_what_they_do(servers: list[LoopServer], states: list[LoopState]) -> lis
             break
         told[server] = calls
     return [
-        replace(state, calls=tuple(told[server])) if server in told else seen_from_outside(server, state)
+        replace(
+            seen_from_outside(server, state) if server not in told else replace(state, calls=tuple(told[server])),
+            slow=tuple(server.metrics.slow_threadsafe()) if server.metrics is not None else (),
+        )
         for server, state in zip(servers, states, strict=True)
     ]
 
@@ -177,9 +191,10 @@ class OneProcess:
     def __init__(self, view: ProcessView) -> None:
         self._view = view
 
-    async def look(self, *, with_calls: bool) -> Overview:
+    async def look(self, detail: Detail) -> Overview:
         """See `Source`."""
-        look = partial(self._view.look_threadsafe, with_calls=with_calls)
-        # It waits for other threads.
-        process = await asyncio.get_running_loop().run_in_executor(None, look) if with_calls else look()
+        look = partial(self._view.look_threadsafe, detail)
+        # What the threads do, others wait for.
+        is_slow = detail is Detail.CALLS
+        process = await asyncio.get_running_loop().run_in_executor(None, look) if is_slow else look()
         return Overview(process.phase, (process,))

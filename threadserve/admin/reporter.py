@@ -13,9 +13,10 @@ from socket import SHUT_RDWR, socket
 from typing import BinaryIO
 
 from threadserve.admin.process import ProcessView
+from threadserve.metrics.states import Detail
 
-# Which question this is, and whether it is with what the threads do.
-QUESTION = struct.Struct("!I?")
+# Which question this is, and how much of it is to be told.
+QUESTION = struct.Struct("!IB")
 # Which question is answered, and how long the answer is.
 ANSWER_HEAD = struct.Struct("!II")
 
@@ -44,12 +45,12 @@ class Reporter:
         # The supervisor may go at any time.
         with suppress(OSError), self._connection.makefile("rb") as questions:
             while (question := read_question(questions)) is not None:
-                number, with_calls = question
-                answer = pickle.dumps(self._view.look_threadsafe(with_calls=with_calls))
+                number, detail = question
+                answer = pickle.dumps(self._view.look_threadsafe(Detail(detail)))
                 self._connection.sendall(ANSWER_HEAD.pack(number, len(answer)) + answer)
 
 
-def read_question(questions: BinaryIO) -> tuple[int, bool] | None:
+def read_question(questions: BinaryIO) -> tuple[int, int] | None:
     """The next question, or None at the end of the connection."""
     asked = questions.read(QUESTION.size)
     return QUESTION.unpack(asked) if len(asked) == QUESTION.size else None

@@ -15,12 +15,11 @@ from threadserve.admin.problems import ProblemKeeper
 from threadserve.admin.reporter import ANSWER_HEAD, QUESTION
 from threadserve.admin.server import AdminServer
 from threadserve.listening.tcp import Listeners
-from threadserve.metrics.states import STARTING, Overview, ProcessState
+from threadserve.metrics.states import STARTING, Detail, Overview, ProcessState
 
-# How long, in seconds, workers may take to answer, all together: by half of that a probe is to have its answer. To tell
-# what their threads do takes them longer.
-PATIENCE_SECONDS = 0.025
-LONG_PATIENCE_SECONDS = 3.0
+# How long, in seconds, workers may take to answer, all together: a probe is to have its answer in twice that. What is
+# counted takes longer where they are busy, and what their threads do longest.
+PATIENCE_SECONDS = {Detail.HEALTH: 0.025, Detail.NUMBERS: 0.25, Detail.CALLS: 3.0}
 # A worker that does not come to answer so many questions is asked no more until it does.
 MOST_UNANSWERED = 8
 
@@ -37,7 +36,7 @@ class Link:
         self._answers: dict[int, asyncio.Future[ProcessState]] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def ask(self, *, with_calls: bool) -> ProcessState:
+    async def ask(self, detail: Detail) -> ProcessState:
         """The state of the process. Raises `OSError` when the connection has ended, or the worker answers nothing."""
         if self._unanswered >= MOST_UNANSWERED:
             raise OSError("the worker does not answer")
@@ -48,7 +47,7 @@ class Link:
         answer: asyncio.Future[ProcessState] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
         try:
-            self._streams[1].write(QUESTION.pack(number, with_calls))
+            self._streams[1].write(QUESTION.pack(number, detail))
             self._unanswered += 1
             return await answer
         finally:
@@ -87,16 +86,16 @@ class WorkersView:
         self._links: dict[int, Link] = {}
         self._overview = Overview(STARTING, ())
 
-    async def look(self, *, with_calls: bool) -> Overview:
+    async def look(self, detail: Detail) -> Overview:
         """See `Source`. A worker that does not answer in time is told of as silent."""
         links = list(self._links.values())
-        patience = LONG_PATIENCE_SECONDS if with_calls else PATIENCE_SECONDS
-        answers = await asyncio.gather(*(ask(link, patience, with_calls=with_calls) for link in links))
+        patience = PATIENCE_SECONDS[detail]
+        answers = await asyncio.gather(*(ask(link, patience, detail) for link in links))
         return replace(
             self._overview,
             processes=tuple(answer for answer in answers if answer is not None),
             silent=tuple(link.pid for link, answer in zip(links, answers, strict=True) if answer is None),
-            problems=self.problems.last_threadsafe() if with_calls else (),
+            problems=self.problems.last_threadsafe() if detail is Detail.CALLS else (),
         )
 
     def adopt(self, pid: int, connection: socket) -> None:
@@ -119,11 +118,11 @@ class WorkersView:
             self.forget(pid)
 
 
-async def ask(link: Link, patience: float, *, with_calls: bool) -> ProcessState | None:
+async def ask(link: Link, patience: float, detail: Detail) -> ProcessState | None:
     """How a worker is, or None where it does not say so in time."""
     try:
         async with asyncio.timeout(patience):
-            return await link.ask(with_calls=with_calls)
+            return await link.ask(detail)
     except (OSError, TimeoutError):
         return None
 

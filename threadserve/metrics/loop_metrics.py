@@ -6,7 +6,6 @@ by that: these are numbers of the machine's, and containers that are copied in o
 
 import logging
 from array import array
-from collections import deque
 from dataclasses import dataclass, field
 from time import time
 from typing import NamedTuple
@@ -20,6 +19,7 @@ CLASSES = 10
 # What takes longer, in seconds, is shown as slow where no setting says what is.
 SLOW_SECONDS = 1.0
 SLOW_KEPT = 20
+NOTHING = Histogram().read_threadsafe()
 
 
 class SlowRequest(NamedTuple):
@@ -38,10 +38,10 @@ class LoopCounts:
     """What a loop, and those before it in its place, have counted by the time of reading."""
 
     requests: tuple[int, ...] = (0,) * CLASSES
-    duration: Distribution = field(default_factory=lambda: Histogram().read_threadsafe())
-    first_byte: Distribution = field(default_factory=lambda: Histogram().read_threadsafe())
-    queue_time: Distribution = field(default_factory=lambda: Histogram().read_threadsafe())
-    accept_to_app: Distribution = field(default_factory=lambda: Histogram().read_threadsafe())
+    duration: Distribution = NOTHING
+    first_byte: Distribution = NOTHING
+    queue_time: Distribution = NOTHING
+    accept_to_app: Distribution = NOTHING
     received: int = 0
     sent: int = 0
     accepted: int = 0
@@ -68,6 +68,9 @@ class LoopCounts:
             self.exhaustions + other.exhaustions,
             {status: self.refusals.get(status, 0) + other.refusals.get(status, 0) for status in statuses},
         )
+
+
+NO_COUNTS = LoopCounts()
 
 
 class LoopMetrics:
@@ -105,7 +108,7 @@ class LoopMetrics:
         self._requests = array("Q", bytes(COUNT_BYTES * CLASSES))
         self._duration = Histogram()
         self._first_byte = Histogram()
-        self._slow: deque[SlowRequest] = deque(maxlen=SLOW_KEPT)
+        self._slow: list[SlowRequest] = []
         self.queue_time = Histogram()
         self.accept_to_app = Histogram()
         self.received = 0
@@ -129,6 +132,8 @@ class LoopMetrics:
         # Without the query string, which may have secrets: this is shown.
         shown = request.partition("?")[0]
         self._slow.append(SlowRequest(time(), shown, status, seconds, first_byte, self.thread))
+        if len(self._slow) > SLOW_KEPT:
+            del self._slow[0]
         if self._logs_slow:
             logger.warning(
                 'Slow request: "%s HTTP/%s" took %.3f s, %.3f s to the first byte: %d, thread %d',
@@ -141,7 +146,7 @@ class LoopMetrics:
 
     def slow_threadsafe(self) -> list[SlowRequest]:
         """The last requests that took long."""
-        return list(self._slow.copy())
+        return self._slow[:]
 
     def read_threadsafe(self) -> LoopCounts:
         """What has been counted so far."""

@@ -3,17 +3,26 @@
 Made on the thread that asks, and never written afterwards.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
 from threadserve.metrics.histogram import Distribution
-from threadserve.metrics.loop_metrics import LoopCounts, SlowRequest
+from threadserve.metrics.loop_metrics import NO_COUNTS, NOTHING, LoopCounts, SlowRequest
 
 # How far a server has come.
 STARTING = "starting"
 SERVING = "serving"
 DRAINING = "draining"
 STOPPING = "stopping"
+
+
+class Detail(IntEnum):
+    """How much is told: whether all is well, what is counted as well, and what the threads do, which takes a moment."""
+
+    HEALTH = 0
+    NUMBERS = 1
+    CALLS = 2
 
 
 class RunningCall(NamedTuple):
@@ -49,19 +58,19 @@ class LoopState:
     """One loop. It `has_started` once it serves; `stalled_for` is for how many seconds it is late with its next turn.
 
     `cpu` is for how many seconds its thread has run. `place` is where that stands while the loop does not turn, and
-    `calls` are what it serves; both only where they were asked for.
+    `calls` are what it serves. What was not asked for is not there.
     """
 
     number: int
     has_started: bool
     stalled_for: float
-    in_flight: int
-    connections: int
-    cpu: float
-    websockets: int
-    counts: LoopCounts
-    lag: Distribution
-    stalls: int
+    in_flight: int = 0
+    connections: int = 0
+    cpu: float = 0.0
+    websockets: int = 0
+    counts: LoopCounts = NO_COUNTS
+    lag: Distribution = NOTHING
+    stalls: int = 0
     slow: tuple[SlowRequest, ...] = ()
     calls: tuple[RunningCall, ...] = ()
     place: str = ""
@@ -94,15 +103,15 @@ class ProcessState:
     started_at: float
     stall_limit: float
     loops: tuple[LoopState, ...]
-    pool: PoolState | None
-    idle: int
-    exhaustions: int
-    threads_replaced: int
-    gil_is_enabled: bool
-    memory: int
-    cpu: float
-    descriptors: int
-    threads: int
+    pool: PoolState | None = None
+    idle: int = 0
+    exhaustions: int = 0
+    threads_replaced: int = 0
+    gil_is_enabled: bool = True
+    memory: int = 0
+    cpu: float = 0.0
+    descriptors: int = 0
+    threads: int = 0
     stalls: tuple[Stall, ...] = ()
     problems: tuple[LoggedProblem, ...] = ()
 
@@ -130,7 +139,7 @@ class Overview:
     workers: int = 0
     silent: tuple[int, ...] = ()
     workers_replaced: int = 0
-    problems: tuple[LoggedProblem, ...] = field(default=())
+    problems: tuple[LoggedProblem, ...] = ()
 
     def why_not_alive(self) -> str:
         """Why the server is to be ended from outside, or nothing."""

@@ -32,7 +32,7 @@ from threadserve.interfaces.start_ups import StartUps
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.wording import counted, listed
-from threadserve.metrics.loop_metrics import LoopCounts, LoopMetrics
+from threadserve.metrics.loop_metrics import NO_COUNTS, LoopCounts, LoopMetrics
 from threadserve.metrics.states import RunningCall
 from threadserve.threads.app_threads import AppThreads, LoopShare
 from threadserve.threads.distribution import HandOver
@@ -146,7 +146,7 @@ class LoopServer:
 
     def counts_threadsafe(self) -> LoopCounts:
         """What the loop has counted so far."""
-        return self.metrics.read_threadsafe() if self.metrics is not None else LoopCounts()
+        return self.metrics.read_threadsafe() if self.metrics is not None else NO_COUNTS
 
     def calls_threadsafe(self) -> list[RunningCall]:
         """The first of the requests in flight, as far as other threads can see them."""

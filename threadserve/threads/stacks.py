@@ -47,7 +47,7 @@ def stack_of(thread: threading.Thread) -> str:
     with _stack_lock:
         if signal.getsignal(SIGNAL) is not signal.SIG_DFL:
             return f"where it is cannot be told, for something else uses {SIGNAL.name}."
-        with TemporaryFile() as file, _handled(file):
+        with TemporaryFile(buffering=0) as file, _handled(file):
             signal.pthread_kill(thread.ident, SIGNAL)
             told = _read_all(file)
     return f"is at:\n{_as_traceback(told)}" if told else "where it is cannot be told: it takes no signal."
