@@ -10,8 +10,8 @@ from threadserve.metrics.states import LoggedProblem
 
 KEPT = 50
 LONGEST = 300
-# A query string may have secrets, and is no part of what has gone wrong.
-_query = re.compile(r"\?[^\s\"',)]*")
+# A query string may have secrets, and is no part of what has gone wrong. It ends at the next space: no target has one.
+_query = re.compile(r"\?\S+")
 
 logger = logging.getLogger("threadserve.error")
 

@@ -6,9 +6,11 @@ and gone, and what it knows itself.
 
 import asyncio
 import pickle
+import time
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from operator import itemgetter
 from socket import socket
 
 from threadserve.admin.problems import ProblemKeeper
@@ -20,55 +22,70 @@ from threadserve.metrics.states import STARTING, Detail, Overview, ProcessState
 # How long, in seconds, workers may take to answer, all together: a probe is to have its answer in twice that. What is
 # counted takes longer where they are busy, and what their threads do longest.
 PATIENCE_SECONDS = {Detail.HEALTH: 0.025, Detail.NUMBERS: 0.25, Detail.CALLS: 3.0}
+# For how long, in seconds, an answer counts for a worker that does not give another in time.
+REMEMBERED_SECONDS = 5.0
 # A worker that does not come to answer so many questions is asked no more until it does.
 MOST_UNANSWERED = 8
 
 
 class Link:
-    """The connection to one worker. An answer that comes late is read past by whoever asks next."""
+    """The connection to one worker.
+
+    What it has answered last counts for `REMEMBERED_SECONDS`: a worker that is busy may take long to answer, and one
+    that hangs is the supervisor's to notice.
+    """
 
     def __init__(self, pid: int, connection: socket) -> None:
         self.pid = pid
         self._connection = connection
         self._numbers = count()
-        self._unanswered = 0
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._answers: dict[int, asyncio.Future[ProcessState]] = {}
+        # What has been asked and not been answered, by the number of the question.
+        self._asked: dict[int, tuple[Detail, asyncio.Future[ProcessState]]] = {}
+        self._last: dict[Detail, tuple[float, ProcessState]] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def ask(self, detail: Detail) -> ProcessState:
-        """The state of the process. Raises `OSError` when the connection has ended, or the worker answers nothing."""
-        if self._unanswered >= MOST_UNANSWERED:
+    async def state(self, detail: Detail) -> ProcessState | None:
+        """How the worker is, or was a moment ago; None where it has not said so for long."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS[detail]):
+                return await self._ask(detail)
+        except (OSError, TimeoutError):
+            oldest = time.monotonic() - REMEMBERED_SECONDS
+            return next((state for at, state in self._remembered(detail) if at >= oldest), None)
+
+    def _remembered(self, detail: Detail) -> list[tuple[float, ProcessState]]:
+        """The last answers with at least so much in them, the newest first."""
+        found = [answer for told, answer in self._last.items() if told >= detail]
+        return sorted(found, key=itemgetter(0), reverse=True)
+
+    async def _ask(self, detail: Detail) -> ProcessState:
+        """Raises `OSError` when the connection has ended, or the worker answers nothing."""
+        if len(self._asked) >= MOST_UNANSWERED or (self._reading is not None and self._reading.done()):
             raise OSError("the worker does not answer")
         if self._streams is None:
             self._streams = await asyncio.open_unix_connection(sock=self._connection)
-            self._reading = asyncio.create_task(self._read())
+            self._reading = asyncio.create_task(self._read(self._streams[0]))
         number = next(self._numbers)
         answer: asyncio.Future[ProcessState] = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
-        try:
-            self._streams[1].write(QUESTION.pack(number, detail))
-            self._unanswered += 1
-            return await answer
-        finally:
-            del self._answers[number]
+        self._asked[number] = detail, answer
+        self._streams[1].write(QUESTION.pack(number, detail))
+        return await answer
 
-    async def _read(self) -> None:
-        """Hands each answer to who has asked, to the end of the connection."""
-        assert self._streams is not None
-        reader, _ = self._streams
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        """Takes in each answer, be it late, to the end of the connection."""
         try:
             while True:
                 number, size = ANSWER_HEAD.unpack(await reader.readexactly(ANSWER_HEAD.size))
-                state = pickle.loads(await reader.readexactly(size))
-                self._unanswered -= 1
-                answer = self._answers.get(number)
-                if answer is not None and not answer.done():
-                    answer.set_result(state)
-        except (OSError, EOFError) as error:
-            for answer in self._answers.values():
+                state: ProcessState = pickle.loads(await reader.readexactly(size))
+                detail, answer = self._asked.pop(number)
+                self._last[detail] = time.monotonic(), state
                 if not answer.done():
-                    answer.set_exception(OSError(f"the worker has gone: {error}"))
+                    answer.set_result(state)
+        except (OSError, EOFError):
+            for _, answer in self._asked.values():
+                if not answer.done():
+                    answer.set_exception(OSError("the worker has gone"))
 
     def close(self) -> None:
         """Ends the connection."""
@@ -87,10 +104,9 @@ class WorkersView:
         self._overview = Overview(STARTING, ())
 
     async def look(self, detail: Detail) -> Overview:
-        """See `Source`. A worker that does not answer in time is told of as silent."""
+        """See `Source`. A worker that has not answered for long is told of as silent."""
         links = list(self._links.values())
-        patience = PATIENCE_SECONDS[detail]
-        answers = await asyncio.gather(*(ask(link, patience, detail) for link in links))
+        answers = await asyncio.gather(*(link.state(detail) for link in links))
         return replace(
             self._overview,
             processes=tuple(answer for answer in answers if answer is not None),
@@ -116,15 +132,6 @@ class WorkersView:
         """Ends all connections."""
         for pid in list(self._links):
             self.forget(pid)
-
-
-async def ask(link: Link, patience: float, detail: Detail) -> ProcessState | None:
-    """How a worker is, or None where it does not say so in time."""
-    try:
-        async with asyncio.timeout(patience):
-            return await link.ask(detail)
-    except (OSError, TimeoutError):
-        return None
 
 
 class WorkersAdmin:

@@ -12,12 +12,14 @@ _stamp = re.compile(rb"\s*(?:t=)?([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*")
 # What is larger is no time in seconds, or in milliseconds, for thousands of years.
 MOST_SECONDS = 1e11
 MOST_MILLISECONDS = 1e14
+# No request has waited for so many seconds: it is another's time, or none.
+LONGEST_WAIT = 86400.0
 
 
 def waited(value: bytes, now: float) -> float | None:
-    """The seconds from what a field's value says to `now`, in seconds of the epoch; None where it says no time.
+    """The seconds from what a field's value says to `now`, in seconds of the epoch; None where it says no such time.
 
-    Where the proxy's clock is ahead of ours it is none at all.
+    Where the proxy's clock is ahead of ours there are none.
     """
     stamp = _stamp.fullmatch(value)
     if stamp is None:
@@ -27,4 +29,5 @@ def waited(value: bytes, now: float) -> float | None:
         began /= 1e6
     elif began > MOST_SECONDS:
         began /= 1e3
-    return max(0.0, now - began)
+    seconds = max(0.0, now - began)
+    return seconds if seconds <= LONGEST_WAIT else None
