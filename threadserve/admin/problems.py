@@ -21,7 +21,7 @@ class ProblemKeeper(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._last: list[LoggedProblem] = []
+        self._last: tuple[LoggedProblem, ...] = ()
 
     def install(self) -> None:
         """Keeps what is logged from now on."""
@@ -36,10 +36,10 @@ class ProblemKeeper(logging.Handler):
         line = record.getMessage().partition("\n")[0]
         if record.exc_info and record.exc_info[0] is not None:
             line += f": {record.exc_info[0].__qualname__}"
-        self._last.append(LoggedProblem(record.created, record.levelname, _query.sub("?…", line)[:LONGEST]))
-        if len(self._last) > KEPT:
-            del self._last[0]
+        problem = LoggedProblem(record.created, record.levelname, _query.sub("?…", line)[:LONGEST])
+        # Another tuple each time: others may be reading this one.
+        self._last = (*self._last, problem)[-KEPT:]
 
     def last_threadsafe(self) -> tuple[LoggedProblem, ...]:
         """The last problems, the oldest first."""
-        return tuple(self._last[:])
+        return self._last

@@ -21,8 +21,9 @@ BEHIND = (CoroutineType, AsyncGeneratorType, GeneratorType, asyncio.Task)
 # A chain may be as deep as recursion gets; the log shows its end.
 DEEPEST = 1000
 SHOWN = 100
-# What waits on behalf of an application.
-NOT_THEIRS = str(Path(asyncio.__file__).parent), str(Path(__file__).parents[1])
+PACKAGE = Path(__file__).parents[1]
+# What waits on behalf of an application. Code that is compiled has names of files that begin with the package's.
+NOT_THEIRS = str(Path(asyncio.__file__).parent), str(PACKAGE), f"{PACKAGE.name}/"
 
 
 def stack_of(task: "asyncio.Task[Any] | None") -> str:

@@ -108,6 +108,7 @@ class LoopMetrics:
         self._requests = array("Q", bytes(COUNT_BYTES * CLASSES))
         self._duration = Histogram()
         self._first_byte = Histogram()
+        # Its copy is made in one step also without the GIL, which that of a deque is not.
         self._slow: list[SlowRequest] = []
         self.queue_time = Histogram()
         self.accept_to_app = Histogram()
@@ -132,8 +133,7 @@ class LoopMetrics:
         # Without the query string, which may have secrets: this is shown.
         shown = request.partition("?")[0]
         self._slow.append(SlowRequest(time(), shown, status, seconds, first_byte, self.thread))
-        if len(self._slow) > SLOW_KEPT:
-            del self._slow[0]
+        del self._slow[:-SLOW_KEPT]
         if self._logs_slow:
             logger.warning(
                 'Slow request: "%s HTTP/%s" took %.3f s, %.3f s to the first byte: %d, thread %d',
@@ -146,7 +146,7 @@ class LoopMetrics:
 
     def slow_threadsafe(self) -> list[SlowRequest]:
         """The last requests that took long."""
-        return self._slow[:]
+        return self._slow.copy()[-SLOW_KEPT:]
 
     def read_threadsafe(self) -> LoopCounts:
         """What has been counted so far."""

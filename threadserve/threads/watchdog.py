@@ -68,7 +68,7 @@ class Watchdog:
         self._give_up_after = give_up_after
         self._on_given_up = on_given_up
         self._current: dict[Watched, Current] = {}
-        self._last: list[Stall] = []
+        self._last: tuple[Stall, ...] = ()
         self._has_stopped = threading.Event()
         self._shortest = min(timeout or inf, give_up_after or inf)
         self._pause = min(self._shortest / LOOKS, LONGEST_PAUSE)
@@ -90,7 +90,7 @@ class Watchdog:
     def last_threadsafe(self) -> list[Stall]:
         """The last stalls, those that go on among them."""
         going_on = [Stall(loop.number, each.seen, None, each.place) for loop, each in self._current.copy().items()]
-        return [*self._last[:], *going_on]
+        return [*self._last, *going_on]
 
     def _watch(self) -> None:
         looked_at = time.monotonic()
@@ -132,9 +132,8 @@ class Watchdog:
         has_turned = loop.pulse is not None and loop.pulse.due < inf
         seconds = loop.pulse.late if has_turned and loop.pulse else time.monotonic() - stall.due
         del self._current[loop]
-        self._last.append(Stall(loop.number, stall.seen, seconds, stall.place))
-        if len(self._last) > STALLS_KEPT:
-            del self._last[0]
+        # Another tuple each time: others may be reading this one.
+        self._last = (*self._last, Stall(loop.number, stall.seen, seconds, stall.place))[-STALLS_KEPT:]
         logger.warning("Loop thread %d turns again, after %.1f seconds.", loop.number, seconds)
 
     def _give_up(self, loops: list[Watched]) -> None:
