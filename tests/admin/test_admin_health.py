@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.admin import ADMIN_LINE, admin_at_path, admin_of, admin_of_process
+from support.admin import ADMIN_LINE, Admin, admin_at_path, admin_of, admin_of_process
 from support.apps import hello
 from support.blocking_app import Blocking
 from support.command_line import run_module
@@ -129,6 +129,7 @@ def test_a_request_in_flight_is_answered_after_the_delay() -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.usefixtures("no_stalls")
 @pytest.mark.parametrize("target", ["/sleep", "/compute"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_server_whose_loops_are_all_blocked_is_not_alive(serve: Serve, threads: int, target: str) -> None:
@@ -148,6 +149,7 @@ def test_a_server_whose_loops_are_all_blocked_is_not_alive(serve: Serve, threads
     admin.wait_for_health(READYZ, *READY)
 
 
+@pytest.mark.usefixtures("no_stalls")
 def test_a_server_with_a_loop_that_turns_is_ready(serve: Serve, connect: Connect) -> None:
     app = Blocking()
     server = serve(app, threads=2, distribute="round-robin", **STALL)
@@ -163,8 +165,13 @@ def test_a_blocked_loop_is_none_where_nothing_is_watched(serve: Serve) -> None:
     server = serve(app, timeout_loop_stall=0)
     admin = admin_of(server)
     with app.held(server, "/sleep"):
-        wait_until(lambda: admin.process()["loops"][0]["calls"], "the call to be seen")
+        wait_until(lambda: calls_longer_than(admin, 1.0), "the call to have blocked for long")
         assert (admin.health(LIVEZ), admin.health(READYZ)) == (ALIVE, READY)
+
+
+def calls_longer_than(admin: Admin, seconds: float) -> bool:
+    """Whether a call on the first loop has gone on for so long."""
+    return any(call["seconds"] > seconds for call in admin.process()["loops"][0]["calls"])
 
 
 def test_a_full_pool_of_threads_is_ready(serve: Serve, connect: Connect) -> None:

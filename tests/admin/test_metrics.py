@@ -65,6 +65,7 @@ def test_the_format_is_that_of_the_content_type(serve: Serve) -> None:
     assert b"\n\n" not in response.body
 
 
+@pytest.mark.usefixtures("no_stalls")
 def test_each_loop_has_its_own_numbers(serve: Serve, connect: Connect) -> None:
     server = serve(hello, threads=2, distribute="round-robin")
     admin = admin_of(server)

@@ -137,6 +137,7 @@ def test_a_call_that_blocks(serve: Serve, target: str, place: str) -> None:
     assert QUERY not in admin.ask("/status.json").body.decode()
 
 
+@pytest.mark.usefixtures("no_stalls")
 def test_a_blocked_loop_keeps_nothing_from_the_others(serve: Serve, connect: Connect) -> None:
     app = Blocking()
     server = serve(app, threads=2, distribute="round-robin", timeout_loop_stall=0.3)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from support.admin import admin_of
 from support.apps import Gate, body, hello, respond, start
 from support.command_line import assert_one_line, invoke
 from support.embedded_server import Serve
@@ -12,9 +13,10 @@ from support.error_log import ErrorLog
 from support.http2_client import http2_clients
 from support.raw_client import Connect, request
 from support.waiting import wait_until
-from support.websocket_client import CLOSE, close, websocket_clients
+from support.websocket_client import CLOSE, close, opening, websocket_clients
 from support.websocket_client import echo as echo_messages
 
+from threadserve.metrics import loop_metrics
 from threadserve.types import Receive, Scope, Send
 
 LINE = re.compile(
@@ -87,12 +89,14 @@ def test_quick_requests_are_not_told_of(serve: Serve, connect: Connect, lines: L
     assert lines(0) == []
 
 
-def test_nothing_is_told_without_the_option(serve: Serve, connect: Connect, lines: Lines) -> None:
-    app = Timed()
-    app.gate.open()
+def test_nothing_is_told_without_the_option(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve, connect: Connect, lines: Lines
+) -> None:
+    monkeypatch.setattr(loop_metrics, "SLOW_SECONDS", 0.0)
+    server = serve(hello, threads=1, lifespan="off", admin_bind="127.0.0.1:0")
+    connect(server).get("/late")
     # What is measured for others to look at is not logged for that.
-    client = connect(serve(app, threads=1, lifespan="off", admin_bind="127.0.0.1:0"))
-    client.get("/late")
+    assert [slow["request"] for slow in admin_of(server).process()["slow"]] == ["GET /late"]
     assert lines(0) == []
 
 
@@ -106,6 +110,7 @@ def test_zero_tells_of_all(serve: Serve, connect: Connect, lines: Lines) -> None
     assert targets == [*(f"GET /{number} HTTP/1.1" for number in range(5)), "HEAD /head HTTP/1.1"]
 
 
+@pytest.mark.usefixtures("no_stalls")
 def test_the_thread_is_told(serve: Serve, connect: Connect, lines: Lines) -> None:
     server = serve(hello, threads=2, lifespan="off", distribute="round-robin", log_slow_requests=0)
     for _ in range(2):
@@ -153,6 +158,21 @@ def test_websockets_are_not_slow_requests(serve: Serve, lines: Lines) -> None:
         client.send(close(1000))
         assert client.read_frame().opcode == CLOSE
         client.reader.rest()
+        server.stop()
+    assert lines(0) == []
+
+
+def test_websockets_that_are_refused_are_not_slow_requests(serve: Serve, lines: Lines) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close"})
+
+    server = serve(app, threads=1, lifespan="off", log_slow_requests=0)
+    with websocket_clients() as connect_websocket:
+        client = connect_websocket(server)
+        client.send(opening())
+        assert client.read_head().status == 403
+        client.close()
         server.stop()
     assert lines(0) == []
 

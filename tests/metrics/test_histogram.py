@@ -4,7 +4,7 @@ import threading
 from itertools import pairwise
 
 import pytest
-from support.waiting import DEADLINE
+from support.waiting import DEADLINE, wait_until
 
 from threadserve.metrics.histogram import SECONDS, Histogram
 from threadserve.metrics.loop_metrics import SLOW_KEPT, LoopCounts, LoopMetrics
@@ -51,27 +51,55 @@ def test_those_of_other_bounds_are_not_added() -> None:
 
 
 def test_reading_while_another_thread_adds() -> None:
-    histogram, count = Histogram(BOUNDS), 100_000
-    began = threading.Event()
+    histogram = Histogram(BOUNDS)
+    enough = threading.Event()
+    added: list[int] = []
 
     def add() -> None:
-        began.set()
-        for _ in range(count):
+        count = 0
+        while not enough.is_set():
             histogram.add(0.5)
+            count += 1
+        added.append(count)
 
     adding = threading.Thread(target=add)
     adding.start()
-    assert began.wait(DEADLINE)
-    before, reads = 0, 0
-    while adding.is_alive():
-        read = histogram.read_threadsafe()
-        assert before <= read.counts[1] <= count
-        assert sum(read.counts) == read.counts[1]
-        before, reads = read.counts[1], reads + 1
-    adding.join(DEADLINE)
-    assert reads
+    try:
+        wait_until(lambda: histogram.read_threadsafe().counts[1], "the first value")
+        before = 0
+        for _ in range(5000):
+            read = histogram.read_threadsafe()
+            assert before <= read.counts[1] == sum(read.counts)
+            # The last value may have been counted and not yet added.
+            assert (before - 1) * 0.5 <= read.total
+            before = read.counts[1]
+    finally:
+        enough.set()
+        adding.join(DEADLINE)
     read = histogram.read_threadsafe()
-    assert (read.counts[1], read.total) == (count, count * 0.5)
+    assert ([read.counts[1]], read.total) == (added, added[0] * 0.5)
+
+
+def test_slow_requests_are_read_while_others_are_added() -> None:
+    metrics = LoopMetrics()
+    enough = threading.Event()
+
+    def add() -> None:
+        number = 0
+        while not enough.is_set():
+            metrics.on_slow(str(number), "1.1", 200, 2.0, 1.0)
+            number += 1
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    try:
+        wait_until(lambda: len(metrics.slow_threadsafe()) == SLOW_KEPT, "the first ones")
+        for _ in range(5000):
+            numbers = [int(each.request) for each in metrics.slow_threadsafe()]
+            assert numbers == list(range(numbers[0], numbers[0] + SLOW_KEPT))
+    finally:
+        enough.set()
+        adding.join(DEADLINE)
 
 
 def test_counts_of_loops_are_added_one_by_one() -> None:

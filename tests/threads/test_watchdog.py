@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.apps import hello, respond
@@ -24,6 +26,7 @@ from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.workers import worker_servers
 
+from threadserve.threads import watchdog
 from threadserve.threads.stacks import SIGNAL
 from threadserve.types import Receive, Scope, Send
 
@@ -82,6 +85,7 @@ def test_a_stall_is_told_once_and_its_end_too(
     assert OVER.fullmatch(wait_for(caplog, 4)[3])
 
 
+@pytest.mark.usefixtures("no_stalls")
 def test_the_loop_that_is_blocked_is_named(serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     app = Blocking()
     server = serve(app, threads=2, distribute="round-robin")
@@ -220,6 +224,57 @@ def test_nothing_is_said_of_a_process_that_was_stopped(options: tuple[str, ...])
         assert server.stop() == 0
         assert "has not turned" not in server.stderr
         assert "does not turn" not in server.stderr
+
+
+class Stopped:
+    """Time of a process that was stopped once, for ten seconds; it passes by the looks at it."""
+
+    number = 1
+    thread = None
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """The time, which somebody looks at."""
+        self.looks += 1
+        self.now += 10 if self.is_late else 0.001
+        return self.now
+
+    def time(self) -> float:
+        """The same."""
+        return self.now
+
+    @property
+    def is_late(self) -> bool:
+        """Whether that has just been, and the loop has not turned again."""
+        return self.looks == 4
+
+    @property
+    def pulse(self) -> Any:
+        """The loop's, which turns whenever the process runs."""
+        return SimpleNamespace(due=self.now - 10 if self.is_late else self.now + 1, late=0.0)
+
+    def described_threadsafe(self) -> list[str]:
+        """There are no requests."""
+        return []
+
+
+@pytest.mark.parametrize(("timeout", "give_up_after"), [(0.02, None), (1000.0, 0.02), (0.0, 0.02)])
+def test_the_time_in_which_a_process_was_stopped_is_nobodys(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, timeout: float, give_up_after: float | None
+) -> None:
+    stopped = Stopped()
+    given_up: list[bool] = []
+    monkeypatch.setattr(watchdog, "time", stopped)
+    watching = watchdog.Watchdog(lambda: [stopped], timeout, give_up_after, lambda: given_up.append(True))
+    watching.start()
+    try:
+        wait_until(lambda: stopped.looks > 8, "the watchdog to look")
+    finally:
+        watching.stop()
+    assert (watching.stalls, given_up, messages(caplog)) == ({}, [], [])
 
 
 @pytest.mark.parametrize("how", ["sleep", "spin"])
