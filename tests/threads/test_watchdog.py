@@ -265,7 +265,7 @@ class Stopped:
 def test_the_time_in_which_a_process_was_stopped_is_nobodys(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, timeout: float, give_up_after: float | None
 ) -> None:
-    stopped = Stopped()
+    stopped: Any = Stopped()
     given_up: list[bool] = []
     monkeypatch.setattr(watchdog, "time", stopped)
     watching = watchdog.Watchdog(lambda: [stopped], timeout, give_up_after, lambda: given_up.append(True))
