@@ -39,11 +39,12 @@ class Link:
         self.pid = pid
         self._connection = connection
         self._numbers = count()
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         # What has been asked and not been answered, by the number of the question.
         self._asked: dict[int, tuple[Detail, asyncio.Future[ProcessState]]] = {}
         self._last: dict[Detail, tuple[float, ProcessState]] = {}
-        self._reading: asyncio.Task[None] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._is_open = asyncio.Event()
+        self._task = asyncio.create_task(self._take_answers())
 
     async def state(self, detail: Detail) -> ProcessState | None:
         """How the worker is, or was a moment ago; None where it has not said so for long."""
@@ -61,20 +62,20 @@ class Link:
 
     async def _ask(self, detail: Detail) -> ProcessState:
         """Raises `OSError` when the connection has ended, or the worker answers nothing."""
-        if len(self._asked) >= MOST_UNANSWERED or (self._reading is not None and self._reading.done()):
+        await self._is_open.wait()
+        if self._writer is None or self._task.done() or len(self._asked) >= MOST_UNANSWERED:
             raise OSError("the worker does not answer")
-        if self._streams is None:
-            self._streams = await asyncio.open_unix_connection(sock=self._connection)
-            self._reading = asyncio.create_task(self._read(self._streams[0]))
         number = next(self._numbers)
         answer: asyncio.Future[ProcessState] = asyncio.get_running_loop().create_future()
         self._asked[number] = detail, answer
-        self._streams[1].write(QUESTION.pack(number, detail))
+        self._writer.write(QUESTION.pack(number, detail))
         return await answer
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _take_answers(self) -> None:
         """Takes in each answer, be it late, to the end of the connection."""
         try:
+            reader, self._writer = await asyncio.open_unix_connection(sock=self._connection)
+            self._is_open.set()
             while True:
                 number, size = ANSWER_HEAD.unpack(await reader.readexactly(ANSWER_HEAD.size))
                 state: ProcessState = pickle.loads(await reader.readexactly(size))
@@ -83,15 +84,26 @@ class Link:
                 if not answer.done():
                     answer.set_result(state)
         except (OSError, EOFError):
-            for _, answer in self._asked.values():
-                if not answer.done():
-                    answer.set_exception(OSError("the worker has gone"))
+            # The worker has gone, or is about to.
+            return
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Has nobody wait any longer, and closes the connection."""
+        self._is_open.set()
+        for _, answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(OSError("the worker has gone"))
+        if self._writer is not None:
+            self._writer.close()
+        self._connection.close()
 
     def close(self) -> None:
         """Ends the connection."""
-        if self._streams is not None:
-            self._streams[1].close()
-        else:
+        self._task.cancel()
+        if self._writer is None:
+            # The task may not have begun, and then never will.
             self._connection.close()
 
 
