@@ -13,7 +13,7 @@ from support.server_process import ServerProcess
 from support.waiting import wait_until
 
 LIMIT = 70
-CLIENTS = 90
+CLIENTS = 80
 WATCHED = 1.5
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CANNOT_ACCEPT = "Cannot accept connections: Too many open files."
