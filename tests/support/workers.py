@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from support.editable_site import replace_code
 from support.raw_client import RawClient, clients, request
@@ -27,9 +28,11 @@ from support.steered_app import app, tell
 class Workers(ServerProcess):
     """The steered application with `--workers`, from a module in `folder` that tells its `word` when it is imported."""
 
-    def __init__(self, folder: Path, *options: str, count: int = 2, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *options: str, count: int = 2, env: dict[str, str] | None = None, more: str = ""
+    ) -> None:
         self.folder = folder
-        self.write_code("first code")
+        self.write_code("first code", more)
         super().__init__(
             "code:app",
             *("--app-dir", str(folder), "--workers", str(count), "--threads", "1"),
@@ -81,8 +84,8 @@ def worker_servers(folder: Path) -> Iterator[StartWorkers]:
     """Gives a function that starts such servers, and waits until all workers serve; ends them all."""
     with ExitStack() as stack:
 
-        def start(*options: str, wait: bool = True, count: int = 2, env: dict[str, str] | None = None) -> Workers:
-            server = Workers(folder, *options, count=count, env=env)
+        def start(*options: str, wait: bool = True, **more: Any) -> Workers:
+            server = Workers(folder, *options, **more)
             server.start(wait=wait)
             stack.callback(server.kill)
             return server
