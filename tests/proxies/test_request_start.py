@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadserve.proxies.request_start import waited
+from threadserve.proxies.request_start import LONGEST_WAIT, waited
 
 NOW = 1_700_000_000.5
 
@@ -64,13 +64,25 @@ def test_what_is_no_time(value: bytes) -> None:
     assert waited(value, NOW) is None
 
 
+@pytest.mark.parametrize("value", [b"t=1699913600.5", b"1699913600500", b"t=1699913600500000"])
+def test_the_longest_wait(value: bytes) -> None:
+    assert waited(value, NOW) == LONGEST_WAIT
+
+
+@pytest.mark.parametrize(
+    "value", [b"t=1699913600.4", b"1699913600499", b"t=1699913600499999", b"0", b"t=1", b"17000000"]
+)
+def test_another_time_than_that_of_a_request_in_a_queue(value: bytes) -> None:
+    assert waited(value, NOW) is None
+
+
 @given(st.binary(max_size=40))
 def test_nothing_is_raised_whatever_comes(value: bytes) -> None:
     seconds = waited(value, NOW)
-    assert seconds is None or 0 <= seconds <= NOW
+    assert seconds is None or 0 <= seconds <= LONGEST_WAIT
 
 
-@given(st.floats(0, 1e6))
+@given(st.floats(0, LONGEST_WAIT - 0.001))
 def test_the_notations_agree(seconds: float) -> None:
     began = NOW - seconds
     told = [f"t={began:.6f}", f"{began * 1e3:.0f}", f"t={began * 1e6:.0f}"]

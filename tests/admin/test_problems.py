@@ -1,0 +1,72 @@
+"""What is kept of the server's log: the last warnings and errors, without what may be secret; no server runs here."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from threadserve.admin.problems import KEPT, LONGEST, ProblemKeeper, logger
+
+
+@pytest.fixture
+def keeper() -> Iterator[ProblemKeeper]:
+    """Keeps what is logged during the test."""
+    keeper = ProblemKeeper()
+    keeper.install()
+    yield keeper
+    keeper.uninstall()
+
+
+def kept(keeper: ProblemKeeper) -> list[str]:
+    """The messages."""
+    return [problem.message for problem in keeper.last_threadsafe()]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("GET /a?token=secret HTTP/1.1", "GET /a?… HTTP/1.1"),
+        ('"GET /a?token=secret" took 2 s', '"GET /a?… took 2 s'),
+        ("Cut off: GET /a?token=secret, GET /b?token=secret (2 s)", "Cut off: GET /a?… GET /b?… (2 s)"),
+        *((f"GET /a?token={mark}secret", "GET /a?…") for mark in ",;'\")(]>?&=%#\\|`"),
+        ("GET /a?token=secret\u00e9\u2028secret", "GET /a?…\u2028secret"),
+        ("GET /a?", "GET /a?"),
+        ("Is that so? Yes.", "Is that so? Yes."),
+        ("no query", "no query"),
+    ],
+)
+def test_queries_are_hidden_to_their_ends(keeper: ProblemKeeper, line: str, shown: str) -> None:
+    logger.warning("%s", line)
+    assert kept(keeper) == [shown]
+
+
+def test_a_query_that_is_cut_off_is_hidden(keeper: ProblemKeeper) -> None:
+    logger.warning("GET /%s?token=secret", "a" * LONGEST)
+    logger.warning("GET /a?%s end", "secret" * LONGEST)
+    first, second = kept(keeper)
+    assert len(first) == LONGEST
+    assert "secret" not in first
+    assert second == "GET /a?… end"
+
+
+def test_of_an_exception_its_type_and_of_several_lines_the_first(keeper: ProblemKeeper) -> None:
+    try:
+        raise ValueError("secret")
+    except ValueError:
+        logger.exception("It failed: GET /a?b\nsecret")
+    assert kept(keeper) == ["It failed: GET /a?… ValueError"]
+    logger.error("It failed again\nsecret")
+    assert kept(keeper)[1] == "It failed again"
+    assert [problem.level for problem in keeper.last_threadsafe()] == ["ERROR", "ERROR"]
+
+
+def test_what_is_no_problem_is_not_kept_and_of_problems_the_last(keeper: ProblemKeeper) -> None:
+    logger.setLevel(logging.INFO)
+    logger.info("all is well")
+    logger.setLevel(logging.NOTSET)
+    for number in range(KEPT + 5):
+        logger.warning("problem %d", number)
+    assert kept(keeper) == [f"problem {number}" for number in range(5, KEPT + 5)]
+    keeper.uninstall()
+    logger.warning("another")
+    assert kept(keeper)[-1] == f"problem {KEPT + 4}"
