@@ -7,11 +7,12 @@ and gone, and what it knows itself.
 import asyncio
 import pickle
 import time
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
 from operator import itemgetter
-from socket import socket
+from socket import SHUT_RDWR, socket
 
 from threadserve.admin.problems import ProblemKeeper
 from threadserve.admin.reporter import ANSWER_HEAD, QUESTION
@@ -29,31 +30,34 @@ MOST_UNANSWERED = 8
 
 
 class Link:
-    """The connection to one worker.
+    """The connection to one worker. To be made on a running loop, and closed in the end.
 
     What it has answered last counts for `REMEMBERED_SECONDS`: a worker that is busy may take long to answer, and one
-    that hangs is the supervisor's to notice.
+    that hangs is the supervisor's to notice. It `has_left` when it has ended the connection, as it does when it has
+    served its last, though its process may take a while to end.
     """
 
     def __init__(self, pid: int, connection: socket) -> None:
         self.pid = pid
+        self.has_left = False
         self._connection = connection
         self._numbers = count()
         # What has been asked and not been answered, by the number of the question.
         self._asked: dict[int, tuple[Detail, asyncio.Future[ProcessState]]] = {}
         self._last: dict[Detail, tuple[float, ProcessState]] = {}
-        self._writer: asyncio.StreamWriter | None = None
-        self._is_open = asyncio.Event()
-        self._task = asyncio.create_task(self._take_answers())
+        # Opened once, for all who ask at the same time, whichever of them waits no longer.
+        self._opening = asyncio.ensure_future(asyncio.open_unix_connection(sock=connection))
+        self._reading = asyncio.ensure_future(self._read())
 
     async def state(self, detail: Detail) -> ProcessState | None:
-        """How the worker is, or was a moment ago; None where it has not said so for long."""
+        """How the worker is, or was a moment ago; None where it has not said so for long, or has left."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS[detail]):
                 return await self._ask(detail)
         except (OSError, TimeoutError):
             oldest = time.monotonic() - REMEMBERED_SECONDS
-            return next((state for at, state in self._remembered(detail) if at >= oldest), None)
+            remembered = [] if self.has_left else self._remembered(detail)
+            return next((state for at, state in remembered if at >= oldest), None)
 
     def _remembered(self, detail: Detail) -> list[tuple[float, ProcessState]]:
         """The last answers with at least so much in them, the newest first."""
@@ -62,49 +66,41 @@ class Link:
 
     async def _ask(self, detail: Detail) -> ProcessState:
         """Raises `OSError` when the connection has ended, or the worker answers nothing."""
-        await self._is_open.wait()
-        if self._writer is None or self._task.done() or len(self._asked) >= MOST_UNANSWERED:
+        _, writer = await asyncio.shield(self._opening)
+        if self.has_left or len(self._asked) >= MOST_UNANSWERED:
             raise OSError("the worker does not answer")
         number = next(self._numbers)
         answer: asyncio.Future[ProcessState] = asyncio.get_running_loop().create_future()
         self._asked[number] = detail, answer
-        self._writer.write(QUESTION.pack(number, detail))
+        writer.write(QUESTION.pack(number, detail))
         return await answer
 
-    async def _take_answers(self) -> None:
+    async def _read(self) -> None:
         """Takes in each answer, be it late, to the end of the connection."""
         try:
-            reader, self._writer = await asyncio.open_unix_connection(sock=self._connection)
-            self._is_open.set()
-            while True:
-                number, size = ANSWER_HEAD.unpack(await reader.readexactly(ANSWER_HEAD.size))
-                state: ProcessState = pickle.loads(await reader.readexactly(size))
-                detail, answer = self._asked.pop(number)
-                self._last[detail] = time.monotonic(), state
-                if not answer.done():
-                    answer.set_result(state)
+            reader, writer = await asyncio.shield(self._opening)
+            with closing(writer):
+                while True:
+                    number, size = ANSWER_HEAD.unpack(await reader.readexactly(ANSWER_HEAD.size))
+                    self._take(number, pickle.loads(await reader.readexactly(size)))
         except (OSError, EOFError):
-            # The worker has gone, or is about to.
             return
         finally:
-            self._end()
+            self.has_left = True
+            for _, answer in self._asked.values():
+                if not answer.done():
+                    answer.set_exception(OSError("the worker has gone"))
 
-    def _end(self) -> None:
-        """Has nobody wait any longer, and closes the connection."""
-        self._is_open.set()
-        for _, answer in self._asked.values():
-            if not answer.done():
-                answer.set_exception(OSError("the worker has gone"))
-        if self._writer is not None:
-            self._writer.close()
-        self._connection.close()
+    def _take(self, number: int, state: ProcessState) -> None:
+        detail, answer = self._asked.pop(number)
+        self._last[detail] = time.monotonic(), state
+        if not answer.done():
+            answer.set_result(state)
 
     def close(self) -> None:
-        """Ends the connection."""
-        self._task.cancel()
-        if self._writer is None:
-            # The task may not have begun, and then never will.
-            self._connection.close()
+        """Ends the connection, which is closed by who reads from it."""
+        with suppress(OSError):
+            self._connection.shutdown(SHUT_RDWR)
 
 
 class WorkersView:
@@ -116,13 +112,14 @@ class WorkersView:
         self._overview = Overview(STARTING, ())
 
     async def look(self, detail: Detail) -> Overview:
-        """See `Source`. A worker that has not answered for long is told of as silent."""
+        """See `Source`. A worker that has not answered for long is told of as silent, and of one that left nothing."""
         links = list(self._links.values())
         answers = await asyncio.gather(*(link.state(detail) for link in links))
+        told = list(zip(links, answers, strict=True))
         return replace(
             self._overview,
-            processes=tuple(answer for answer in answers if answer is not None),
-            silent=tuple(link.pid for link, answer in zip(links, answers, strict=True) if answer is None),
+            processes=tuple(answer for _, answer in told if answer is not None),
+            silent=tuple(link.pid for link, answer in told if answer is None and not link.has_left),
             problems=self.problems.last_threadsafe() if detail is Detail.CALLS else (),
         )
 
