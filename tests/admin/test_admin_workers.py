@@ -1,6 +1,7 @@
 """What the admin address tells of several processes: while they serve, come and go, do not answer, and are to stop."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -18,7 +19,7 @@ from support.processes import halt
 from support.raw_client import Connect, RawClient, clients, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
-from support.workers import StartWorkers, Workers, worker_servers
+from support.workers import StartWorkers, Workers, begin_upload, chunk, worker_servers
 
 from threadserve.admin.workers import REMEMBERED_SECONDS
 
@@ -48,6 +49,20 @@ LINGERING = """
 import threading
 
 threading.Thread(target=threading.Event().wait, args=(60,), name="lingering").start()
+"""
+
+# A program that it starts would keep these open.
+TELL_INHERITABLE = """
+import os
+import stat
+from contextlib import suppress
+
+passed_on = []
+for number in range(3, 256):
+    with suppress(OSError):
+        if stat.S_ISSOCK(os.fstat(number).st_mode) and os.get_inheritable(number):
+            passed_on.append(number)
+tell(f"passed on: {passed_on}")
 """
 
 
@@ -205,12 +220,14 @@ def test_it_answers_on_while_workers_are_renewed_and_nothing_is_left_of_them(sta
 
     def renew() -> None:
         before = server.pids
-        with Scraper(admin) as scraper:
+        # A worker that has just come is asked by both at the same time.
+        with Scraper(admin) as scraper, Scraper(admin) as other:
             server.send_signal(signal.SIGHUP)
             after = server.wait_for_starts(len(before) + 2)[-2:]
             server.wait_for_end_of(*before)
             scraper.wait_for_round()
-        assert scraper.failures == []
+            other.wait_for_round()
+        assert scraper.failures == other.failures == []
         wait_for_workers(admin, *after)
 
     renew()
@@ -314,6 +331,31 @@ def test_the_supervisor_alone_delays_the_stop(start_workers: StartWorkers, conne
     assert server.stderr.count("Shutting down in 2 seconds. (CTRL+C to force quit)") == 1
     assert server.stderr.count("Shutting down in") == 1
     assert server.stdout.count("down\n") == 2
+
+
+def test_the_end_of_a_worker_is_told_to_the_end(start_workers: StartWorkers, connect: Connect) -> None:
+    server = start_workers()
+    admin = admin_of_process(server)
+    busy, idle = server.pids
+    client = one_client_each(server, connect, *server.pids)[busy]
+    begin_upload(client)
+    server.wait_for_line("reading", "stdout")
+    server.send_signal()
+    server.wait_for_end_of(idle)
+    wait_for_workers(admin, busy)
+    assert admin.health(READYZ) == (503, "the server is stopping")
+    assert admin.health(LIVEZ) == ALIVE
+    assert admin.metrics().value("threadserve_requests_in_flight") == 1
+    assert admin.status()["phase"] == admin.process()["phase"] == "stopping"
+    client.send(chunk(b"and ended") + chunk(b""))
+    assert client.read_response("POST").body == b"begun and ended"
+    assert server.wait() == 0
+
+
+def test_programs_of_the_application_keep_no_connection_open(start_workers: StartWorkers) -> None:
+    server = start_workers(more=TELL_INHERITABLE)
+    assert re.findall(r"passed on: (.*)", server.stdout) == ["[]"] * 2
+    assert server.stop() == 0
 
 
 def test_a_second_signal_ends_the_delay_of_all(start_workers: StartWorkers) -> None:

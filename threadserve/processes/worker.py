@@ -59,9 +59,11 @@ def serve(config: Config, listeners: list[socket], connection: Connection, repor
         signal.signal(number, survive)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SENT_TO_ALL)
     reopen_stdin()
-    for descriptor in (connection.fileno(), *(listener.fileno() for listener in listeners)):
+    passed: list[Connection | socket | None] = [connection, reports_to, *listeners]
+    for each in passed:
         # It was inheritable to get here. A program that an application starts must not keep it open.
-        os.set_inheritable(descriptor, False)
+        if each is not None:
+            os.set_inheritable(each.fileno(), False)
     teller = Teller(connection, config.timeout_worker_healthcheck / BEATS, reports_to)
     with exits_in_time(at_once=(HURRY,)):
         try:
