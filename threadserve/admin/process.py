@@ -164,7 +164,7 @@ def answer(
 
 def seen_from_outside(server: LoopServer, state: LoopState) -> LoopState:
     """A loop that does not turn: what it serves, and where its thread stands."""
-    place = place_in(told_of(server.thread)) if state.has_started else ""
+    place = place_in(told_of(server.thread, server.thread_root)) if state.has_started else ""
     return replace(state, calls=tuple(server.calls_threadsafe()), place=place)
 
 

@@ -53,9 +53,9 @@ def installed(libraries: Mapping[str | bool, str]) -> Check:
 
 def admin_address(address: str) -> str | None:
     """A check that an address names a port or a Unix socket of its own."""
-    if re.fullmatch(r"unix:.+|.+:[0-9]{1,5}", address):
+    if re.fullmatch(r"unix:.+|(?:\[[^\]]+\]|[^:\[\]]+):[0-9]{1,5}", address):
         return None
-    return f"{address!r} is not HOST:PORT or unix:PATH"
+    return f"{address!r} is not HOST:PORT, [IPv6]:PORT or unix:PATH"
 
 
 def octal_mode(mode: str | int) -> str | None:

@@ -264,6 +264,7 @@ class Exchange:
         """The request cannot be served any further: the client has got this answer, or none if one had begun."""
         if self.can_still_answer():
             self.status = status
+        self.measure()
         self.log_access()
         self.is_logged = False
         self.disconnect(gone=True)

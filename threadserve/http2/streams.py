@@ -176,16 +176,14 @@ class Streams(StreamOwner):
 
     def _answer(self, stream: H2Stream, has_body: bool, error: HTTPError) -> None:
         """Answers a request that no application sees."""
-        logger.warning("Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
-        if self._context.metrics is not None:
-            self._context.metrics.on_refusal(error.status)
+        self._tell_refused(error)
         stream.request_has_ended = not has_body
         self.open[stream.id] = stream
         self._send_refusal(stream, error)
 
     def _refuse_body(self, stream: H2Stream, error: HTTPError) -> None:
         """Serves a request no further whose body is at fault; its answer, where none has begun, is this."""
-        logger.warning("Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
+        self._tell_refused(error)
         exchange = self._part(stream)
         if exchange is None or not exchange.can_still_answer():
             self._reset(stream, ErrorCodes.CANCEL)
@@ -197,6 +195,11 @@ class Streams(StreamOwner):
             self._send_refusal(stream, error)
         if exchange is not None:
             exchange.refuse(error.status)
+
+    def _tell_refused(self, error: HTTPError) -> None:
+        logger.warning("Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)
+        if self._context.metrics is not None:
+            self._context.metrics.on_refusal(error.status)
 
     def _send_refusal(self, stream: H2Stream, error: HTTPError) -> None:
         stream.prepare_response(error.status, [TEXT, *error.fields])

@@ -42,6 +42,7 @@ from threadserve.threads.mailbox import Mailbox
 from threadserve.threads.notifying import notifying
 from threadserve.threads.opening import Opener
 from threadserve.threads.pulse import Pulse, pulse_interval
+from threadserve.threads.stacks import root_of_this_thread
 from threadserve.tls.certificates import Certificates, LoopTls
 from threadserve.types import ASGIApp
 
@@ -97,8 +98,8 @@ Report = Callable[["LoopServer", Phase, BaseException | None], None]
 class LoopServer:
     """Serves on one loop. Made by the server's thread; `main` is then run by the loop's thread.
 
-    `metrics` is what the loop counts, if anything, and `thread` the one that runs it, with the native `thread_id`;
-    `pulse` tells whether it turns. It has these when it is ready.
+    `metrics` is what the loop counts, if anything, and `thread` the one that runs it, with the native `thread_id` and
+    the function that it has begun with; `pulse` tells whether the loop turns. It has these when it is ready.
     """
 
     def __init__(self, shared: Shared, number: int, report: Report) -> None:
@@ -107,6 +108,7 @@ class LoopServer:
         self.metrics = LoopMetrics(number, shared.config.log_slow_requests) if shared.config.is_measured else None
         self.pulse: Pulse | None = None
         self.thread: threading.Thread | None = None
+        self.thread_root = ""
         self.thread_id = 0
         self._shared = shared
         self._report = report
@@ -216,6 +218,7 @@ class LoopServer:
         A guest on the program's loop leaves that as it is.
         """
         self._main_task = asyncio.current_task()
+        self.thread_root = root_of_this_thread()
         self.thread = threading.current_thread()
         self.thread_id = threading.get_native_id()
         self._mailbox.open()

@@ -27,9 +27,10 @@ STALLS_KEPT = 20
 
 
 class Watched(Protocol):
-    """A loop. `thread` is the one that runs it and `pulse` its pulse, once it has them."""
+    """A loop. `thread` is the one that runs it, beginning with a function, and `pulse` its pulse, once it has them."""
 
     number: int
+    thread_root: str
     pulse: Pulse | None
     thread: threading.Thread | None
 
@@ -119,13 +120,13 @@ class Watchdog:
     def _begin(self, loop: Watched, seconds: float) -> None:
         if loop.pulse is None:
             return
-        due = loop.pulse.due
-        told = told_of(loop.thread)
-        if loop.pulse.due != due:
-            # It turns again, and what was told is of something else.
-            return
+        due, seen = loop.pulse.due, time.time()
         self.stalls[loop.number] = self.stalls.get(loop.number, 0) + 1
-        self._current[loop] = Current(due, time.time(), place_in(told))
+        told = told_of(loop.thread, loop.thread_root)
+        if loop.pulse.due != due:
+            # What was told is of something else.
+            told = "it turns again: what has blocked it cannot be told."
+        self._current[loop] = Current(due, seen, place_in(told))
         logger.warning("Loop thread %d has not turned for %.1f seconds, and %s", loop.number, seconds, told)
 
     def _end(self, loop: Watched, stall: Current) -> None:
@@ -142,7 +143,7 @@ class Watchdog:
             requests = loop.described_threadsafe()
             logger.critical(
                 "Loop thread %d does not turn, with %s in flight, and %s",
-                loop.number, counted(len(requests), "request"), told_of(loop.thread),
+                loop.number, counted(len(requests), "request"), told_of(loop.thread, loop.thread_root),
             )  # fmt: skip
         self._on_given_up()
 
