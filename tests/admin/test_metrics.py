@@ -196,9 +196,10 @@ def test_histograms_have_every_request(serve: Serve, connect: Connect) -> None:
     took = time.monotonic() - began
     admin.wait_for(3, f"{DURATION}_count")
     metrics = admin.metrics()
-    assert 2 * pause <= metrics.value(f"{DURATION}_sum") <= took + 0.1
+    # A loop's clock is that of its turn, so that it may sleep for a little less.
+    assert 2 * pause * 0.95 <= metrics.value(f"{DURATION}_sum") <= took + 0.1
     # The first byte of what is sent bit by bit does not wait for the last one.
-    assert pause <= metrics.value(f"{FIRST_BYTE}_sum") <= metrics.value(f"{DURATION}_sum") - pause * 0.5
+    assert pause * 0.95 <= metrics.value(f"{FIRST_BYTE}_sum") <= metrics.value(f"{DURATION}_sum") - pause * 0.5
     for name in (DURATION, FIRST_BYTE):
         buckets = {sample.labels["le"]: sample.value for sample in metrics.samples(f"{name}_bucket")}
         assert list(buckets) == [*map(str, SECONDS), "+Inf"]

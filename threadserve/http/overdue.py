@@ -16,6 +16,7 @@ logger = logging.getLogger("threadserve.error")
 
 # For no more than so many seconds a call goes unnoticed that has taken too long.
 LONGEST_LOOK = 0.5
+SHORTEST_LOOK = 0.01
 # A loop that is so many seconds late has been blocked.
 STALL = 0.1
 
@@ -32,7 +33,7 @@ class OverdueCalls:
 
     def start(self) -> None:
         """Looks at them from now on, until the loop ends."""
-        self._due = self._loop.time() + min(self._timeout / 4, LONGEST_LOOK)
+        self._due = self._loop.time() + min(max(self._timeout / 4, SHORTEST_LOOK), LONGEST_LOOK)
         self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:

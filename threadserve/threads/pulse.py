@@ -12,6 +12,8 @@ from threadserve.metrics.histogram import Histogram
 # Seconds: from a loop that is at work to one that somebody blocks.
 LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LONGEST_INTERVAL = 0.25
+# More often would be work by itself.
+SHORTEST_INTERVAL = 0.01
 BEATS_PER_STALL = 4
 
 
@@ -51,4 +53,5 @@ class Pulse:
 
 def pulse_interval(timeout_loop_stall: float) -> float:
     """How often a loop shows that it turns, in seconds, where one that has not for so long is to be noticed."""
-    return min(timeout_loop_stall / BEATS_PER_STALL or LONGEST_INTERVAL, LONGEST_INTERVAL)
+    wanted = timeout_loop_stall / BEATS_PER_STALL or LONGEST_INTERVAL
+    return min(max(wanted, SHORTEST_INTERVAL), LONGEST_INTERVAL)

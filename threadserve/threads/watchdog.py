@@ -15,7 +15,7 @@ from typing import Protocol
 
 from threadserve.logging.wording import counted
 from threadserve.metrics.states import Stall
-from threadserve.threads.pulse import Pulse
+from threadserve.threads.pulse import SHORTEST_INTERVAL, Pulse
 from threadserve.threads.stacks import told_of
 
 logger = logging.getLogger("threadserve.error")
@@ -72,7 +72,7 @@ class Watchdog:
         self._last: tuple[Stall, ...] = ()
         self._has_stopped = threading.Event()
         self._shortest = min(timeout or inf, give_up_after or inf)
-        self._pause = min(self._shortest / LOOKS, LONGEST_PAUSE)
+        self._pause = min(max(self._shortest / LOOKS, SHORTEST_INTERVAL), LONGEST_PAUSE)
         # In an empty context: on free-threaded builds from 3.14 on a thread inherits its starter's.
         self._thread = threading.Thread(
             target=contextvars.Context().run, args=(self._watch,), name="threadserve-watchdog", daemon=True
