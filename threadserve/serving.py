@@ -246,7 +246,8 @@ class Serving:
                 next_sign = time.monotonic() + interval
                 self._give_sign_of_life()
             is_due = time.monotonic() >= next_look
-            if limits.are_reached(look_at_memory=is_due) and self._observer.on_limit():
+            is_reached = limits.are_reached(look_at_memory=is_due)
+            if is_reached and not self._flags.should_exit and self._observer.on_limit():
                 return
             self._source.check()
             if is_due:

@@ -19,7 +19,7 @@ from support.blocking_app import Blocking
 from support.command_line import run_module
 from support.embedded_server import EmbeddedServer, Serve
 from support.error_log import ErrorLog
-from support.raw_client import Connect, clients, request
+from support.raw_client import Connect, RawClient, clients, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import Held
@@ -114,6 +114,20 @@ def test_a_second_signal_ends_the_delay(number: int) -> None:
         server.send_signal(number)
         server.wait()
         assert "Traceback" not in server.stderr
+
+
+def test_a_limit_does_not_end_the_delay() -> None:
+    with ServerProcess(*STEERED, *ADMIN, "--shutdown-delay", "600", "--limit-max-requests", "2") as server:
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_line("Shutting down in 600 seconds")
+        for _ in range(4):
+            client = RawClient(server.host, server.port)
+            assert client.get().status == 200
+            client.close()
+        server.wait_for_line("Maximum request limit")
+        assert admin_of_process(server).ask(READYZ).status == 503
+        server.send_signal(signal.SIGTERM)
+        server.wait()
 
 
 def test_a_request_in_flight_is_answered_after_the_delay() -> None:

@@ -32,6 +32,9 @@ def kept(keeper: ProblemKeeper) -> list[str]:
         ("GET /a?token=secret\u00e9\u2028secret", "GET /a?…\u2028secret"),
         ("GET /a?", "GET /a?"),
         ("Is that so? Yes.", "Is that so? Yes."),
+        ("Refused a request: 400, malformed Host: 'a@b' or \"c'd\"", "Refused a request: 400, malformed Host: …"),
+        ("Refused: 'it's a secret'.", "Refused: …"),
+        ("'kept'", "'kept'"),
         ("no query", "no query"),
     ],
 )

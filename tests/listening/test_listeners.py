@@ -232,6 +232,13 @@ def test_only_one_of_them_can_be_meant(settings: dict[str, Any], option: str) ->
         Config("main:app", **settings)
 
 
+@pytest.mark.parametrize("settings", [{"uds": "a.sock"}, {"bind": ["127.0.0.1:0", "unix:a.sock"]}])
+def test_the_admin_address_is_another(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"admin_bind: the application is served at 'a\.sock'"):
+        Config("main:app", admin_bind="unix:a.sock", **settings)
+    Config("main:app", admin_bind="unix:b.sock", **settings)
+
+
 def test_a_server_on_several_addresses(stack: ExitStack, tmp_path: Path) -> None:
     ports = [reserved_port(stack), reserved_port(stack)]
     addresses = [f"127.0.0.1:{port}" for port in ports] + ["unix:d.sock"]

@@ -12,6 +12,9 @@ KEPT = 50
 LONGEST = 300
 # A query string may have secrets, and is no part of what has gone wrong. It ends at the next space: no target has one.
 _query = re.compile(r"\?\S+")
+# Refusals quote what they refuse, header fields among it.
+REFUSAL = "Refused"
+_quoted = re.compile(r"['\"].*")
 
 logger = logging.getLogger("threadserve.error")
 
@@ -34,6 +37,8 @@ class ProblemKeeper(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
         line = record.getMessage().partition("\n")[0]
+        if line.startswith(REFUSAL):
+            line = _quoted.sub("…", line)
         if record.exc_info and record.exc_info[0] is not None:
             line += f": {record.exc_info[0].__qualname__}"
         problem = LoggedProblem(record.created, record.levelname, _query.sub("?…", line)[:LONGEST])

@@ -25,6 +25,8 @@ logger = logging.getLogger("threadserve.error")
 
 OPTION = "admin_bind"
 BACKLOG = 128
+# Of a Unix socket, where nobody says: its owner's alone.
+UDS_PERMISSIONS = 0o600
 # Who asks here again in the moment of the end has no claim to an answer.
 BOUNDS = Bounds(idle_grace_seconds=0.0, shutdown_tick_seconds=0.02, linger_seconds=0.5)
 # How long, in seconds, clients may take for their answers in the end, and then the thread for its own.
@@ -93,7 +95,8 @@ def listen_for_admin(config: Config, others: Listeners) -> Listeners:
     if config.admin_bind is None:
         return []
     try:
-        return listening_at(config.admin_bind, config.uds_permissions)
+        permissions = config.uds_permissions if config.uds_permissions is not None else UDS_PERMISSIONS
+        return listening_at(config.admin_bind, permissions)
     except ThreadserveError:
         close_all(others)
         raise

@@ -75,6 +75,11 @@ class Config(
         if len(given) > 1:
             raise ConfigError(given[1], f"cannot be combined with {given[0]}")
 
+        if self.admin_bind is not None and self.admin_bind.startswith("unix:"):
+            path = self.admin_bind.removeprefix("unix:")
+            if path == self.uds or f"unix:{path}" in self.bind:
+                raise ConfigError("admin_bind", f"the application is served at {path!r}")
+
     @property
     def thread_count(self) -> int:
         """How many loop threads serve in each process: `threads`, or the default."""

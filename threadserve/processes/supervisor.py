@@ -111,8 +111,9 @@ class Supervisor:
         self._is_draining = True
         if delay:
             logger.info("Shutting down in %s. (CTRL+C to force quit)", counted(delay, "second"))
-        while time.monotonic() < stops_at and self._pool.failure is None and not self._notice_second(signals, came):
+        while time.monotonic() < stops_at and self._pool.failure is None and len(came) == 1:
             self._step(min(TICK, max(0.0, stops_at - time.monotonic())))
+            came += self._act_on(signals)
 
     def _notice_second(self, signals: list[int], came: list[int]) -> bool:
         """Adds the second signal to stop to the first; returns whether it has just come."""
