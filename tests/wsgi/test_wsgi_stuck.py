@@ -77,7 +77,7 @@ def test_stuck_call_is_answered_and_its_thread_replaced(
 def test_stuck_call_is_answered_where_no_file_can_be_had(
     serve: Serve, connect: Connect, error_log: ErrorLog, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_file() -> object:
+    def no_file(**options: object) -> object:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(stacks, "TemporaryFile", no_file)
