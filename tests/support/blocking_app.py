@@ -17,6 +17,7 @@ class Blocking:
 
     def __init__(self) -> None:
         self.released = threading.Event()
+        self.has_enough = False
         self.gate = Gate()
         self.blocked = 0
 
@@ -36,9 +37,9 @@ class Blocking:
         self.released.wait(3 * DEADLINE)
 
     def compute(self) -> None:
-        """Blocks with Python code."""
+        """Blocks with Python code, all of which is here."""
         self.blocked += 1
-        while not self.released.is_set():
+        while not self.has_enough:
             sum(range(100))
 
     def _wait_for_blocked(self, count: int) -> None:
@@ -48,6 +49,7 @@ class Blocking:
     def held(self, server: EmbeddedServer, target: str, count: int = 1) -> Iterator[None]:
         """So many loops are blocked meanwhile, by requests that are answered in the end."""
         self.released.clear()
+        self.has_enough = False
         before = self.blocked
         clients: list[RawClient] = []
         try:
@@ -59,6 +61,7 @@ class Blocking:
             yield
         finally:
             self.released.set()
+            self.has_enough = True
             for client in clients:
                 with suppress(OSError):
                     assert client.read_response().status == 200

@@ -70,7 +70,7 @@ def test_a_stall_is_told_once_and_its_end_too(
         assert STALL - 0.1 <= float(match[2]) < DEADLINE
         # From the thread's first frame to the line that blocks it, with its text.
         assert noticed.index("in _bootstrap\n") < noticed.index("in __call__\n") < noticed.index(f"in {target[1:]}\n")
-        line = "self.released.wait(3 * DEADLINE)" if target == "/sleep" else "sum(range(100))|self.released.is_set()"
+        line = "self.released.wait(3 * DEADLINE)" if target == "/sleep" else "sum(range(100))|while not self.has_enough"
         assert re.search(line.replace("(", r"\(").replace(")", r"\)").replace("*", r"\*"), noticed)
         time.sleep(3 * STALL)
         assert messages(caplog) == [noticed]
