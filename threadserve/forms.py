@@ -7,7 +7,6 @@ system's finders, or nothing.
 import os
 import sys
 from collections.abc import Sequence
-from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -39,7 +38,6 @@ def choose_form() -> None:
         sys.meta_path.insert(0, SourceFinder)
 
 
-@cache
 def form() -> Literal["compiled", "interpreted"]:
     """Which form runs: a build compiles all of the modules that it can, or none."""
     return "interpreted" if SourceFinder in sys.meta_path or not has_extension_modules() else "compiled"

@@ -33,6 +33,7 @@ def test_scope_is_complete(serve: Serve, connect_h2: ConnectH2) -> None:
     client = connect_h2(server)
     client.get("/a?b=c")
     (scope,) = recorder.scopes
+    assert list(scope["state"]) == ["threadserve_stopping"]
     assert scope == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -46,7 +47,7 @@ def test_scope_is_complete(serve: Serve, connect_h2: ConnectH2) -> None:
         "raw_path": b"/a",
         "query_string": b"b=c",
         "headers": [(b"host", b"example.org")],
-        "state": {},
+        "state": scope["state"],
         "extensions": {
             "http.response.trailers": {},
             "http.response.early_hint": {},
@@ -258,7 +259,7 @@ def test_state_is_each_requests_own(serve: Serve, connect_h2: ConnectH2) -> None
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
             return
-        seen.append(dict(scope["state"]))
+        seen.append({key: value for key, value in scope["state"].items() if key != "threadserve_stopping"})
         scope["state"]["kept"] = 2
         scope["state"]["own"] = 3
         await hello(scope, receive, send)
@@ -290,7 +291,9 @@ def test_requests_share_nothing_that_can_be_changed(
     seen: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(copy.deepcopy(scope))
+        # But for the event that all see alike.
+        stopping = scope["state"]["threadserve_stopping"]
+        seen.append(copy.deepcopy(scope, {id(stopping): stopping}))
         spoil(scope)
         await respond(send, b"ok")
 

@@ -187,6 +187,7 @@ def test_scope(serve: Serve, connect_h2: ConnectH2) -> None:
     fields = [("x-a", "1"), ("sec-websocket-protocol", "one, two"), ("cookie", "a=b"), ("cookie", "c=d")]
     WebSocket(client, "/a%20b?c=d", *fields).accepted()
     (scope,) = scopes
+    assert list(scope["state"]) == ["threadserve_stopping"]
     assert scope == {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -206,7 +207,7 @@ def test_scope(serve: Serve, connect_h2: ConnectH2) -> None:
             (b"cookie", b"a=b; c=d"),
         ],
         "subprotocols": ["one", "two"],
-        "state": {},
+        "state": scope["state"],
         "extensions": {"websocket.http.response": {}},
     }
 

@@ -6,12 +6,16 @@ Runs on the admin thread; keeps nothing.
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
 from threadserve.forms import form
 from threadserve.metrics.histogram import Distribution
 from threadserve.metrics.states import LoopState, Overview, ProcessState
 from threadserve.version import __version__
+
+# To find that out takes a look at all the package's files.
+known_form = cache(form)
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -124,7 +128,7 @@ def of_processes(overview: Overview) -> Iterator[Described]:
             "threadserve_workers_replaced_total", "counter", "Worker processes that others have replaced.",
             [((), overview.workers_replaced)],
         )  # fmt: skip
-    build = [("version", __version__), ("python", platform.python_version()), ("form", form())]
+    build = [("version", __version__), ("python", platform.python_version()), ("form", known_form())]
     yield "threadserve_build_info", "gauge", "What is running.", [(build, 1)]
 
 

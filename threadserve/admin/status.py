@@ -7,7 +7,7 @@ import platform
 import time
 from typing import Any
 
-from threadserve.forms import form
+from threadserve.admin.prometheus import known_form
 from threadserve.metrics.states import LoopState, Overview, PoolState, ProcessState, RunningCall
 from threadserve.version import __version__
 
@@ -18,7 +18,7 @@ def status_of(overview: Overview) -> dict[str, Any]:
         "at": time.time(),
         "version": __version__,
         "python": platform.python_version(),
-        "form": form(),
+        "form": known_form(),
         "phase": overview.phase,
         "live": overview.why_not_alive() or True,
         "ready": overview.why_not_ready() or True,
