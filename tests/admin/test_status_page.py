@@ -114,7 +114,7 @@ def process_state(*loops: LoopState, pid: int = 4711, **more: Any) -> ProcessSta
 
 def serve_source(serve: Serve, source: Source) -> str:
     """Serves what a source tells; returns the URL of the page."""
-    server = serve(AdminApp(source), threads=1, interface="asgi3", lifespan="off", access_log=False)
+    server = serve(AdminApp(source), threads=1, interface="asgi3", lifespan="off")
     return f"{server.url}/status"
 
 

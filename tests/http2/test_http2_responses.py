@@ -893,9 +893,9 @@ def test_extensions_are_advertised(serve: Serve, connect_h2: ConnectH2) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, json.dumps(sorted(scope["extensions"])).encode())
 
-    expected = ["http.response.early_hint", "http.response.pathsend", "http.response.trailers"]
+    http = ["http.response.early_hint", "http.response.pathsend", "http.response.trailers"]
     client = connect_h2(serve(app, pathsend=True))
-    assert json.loads(client.get().body) == expected
+    assert json.loads(client.get().body) == [*http, "threadserve.cancel_on_disconnect"]
 
 
 def test_frames_after_a_reset_of_the_servers_are_ignored(
