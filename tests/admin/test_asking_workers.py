@@ -106,8 +106,10 @@ def test_who_waits_no_longer_leaves_the_connection_to_the_others(
     be_patient(monkeypatch, 0)
 
     async def story(worker: Worker, view: WorkersView) -> None:
+        worker.may_answer.clear()
         first, second = await asyncio.gather(seen(view), seen(view))
         assert first == second == ([], (PID,))
+        worker.may_answer.set()
         be_patient(monkeypatch, DEADLINE)
         assert (await seen(view))[1] == ()
 
