@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from threadserve import check
 from threadserve.check.contradictions import RULES
 from threadserve.check.log_records import CODES
 from threadserve.http.states import RequestState, ResponseState
@@ -27,7 +28,7 @@ def test_every_state_of_http2_is_drawn() -> None:
 
 
 def test_every_code_of_the_check_is_explained() -> None:
-    sources = "".join(file.read_text() for file in (DOCS.parent / "threadserve" / "check").glob("*.py"))
+    sources = "".join(file.read_text() for file in Path(check.__file__).parent.glob("*.py"))
     codes = {*re.findall(r'evel(?:\.[A-Z]+)?,\s*"([a-z-]+)"', sources), *CODES.values(), *(rule.code for rule in RULES)}
     assert {"loop-bound", "gil-on", "hangs"} <= codes
     explained = (DOCS / "check.md").read_text().partition("## Codes")[2].partition("## JSON")[0]
