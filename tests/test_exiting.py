@@ -85,7 +85,7 @@ def test_a_thread_that_ends_in_time_is_waited_for(start: Start, options: tuple[s
 
 
 def test_a_worker_that_ends_leaves_ctrl_c_to_the_supervisor(start: Start) -> None:
-    server = start("--workers", "1", left="thread", grace=1)
+    server = start("--workers", "1", left="thread", grace=3)
     worker = int(server.wait_for_line(r"Started server process \[(\d+)\]")[1])
     server.send_signal()
     server.wait_for_line("Finished server process")
