@@ -164,3 +164,19 @@ def test_a_factory_that_was_not_said_to_be_one(project: Any) -> None:
     project.write("main.py", "def make():\n    async def app(scope, receive, send): raise OSError\n    return app\n")
     [found] = project.found("factory", "main:make")
     assert (found["level"], found["remedy"]) == ("warn", "Add --factory to say so.")
+
+
+def test_a_lifespan_finds_the_event_of_the_stop_that_it_finds_when_served(project: Any) -> None:
+    project.write(
+        "main.py",
+        """
+        async def app(scope, receive, send):
+            assert scope["type"] == "lifespan"
+            await receive()
+            assert not scope["state"]["threadserve_stopping"].is_set()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        """,
+    )
+    assert project.check("main:app", "--lifespan", "on", "--threads", "2")["ok"]

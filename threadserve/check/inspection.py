@@ -189,7 +189,8 @@ class Inspection:
         if isinstance(error, NotRepeatable):
             place = place_of_error(error.__cause__)
             return Finding(Level.BREAK, "second-instance", f"{error.complaint}.", f"{error.remedy}.", place)
-        place = place_of_error(error) or self._log.place_on(performance.thread_id)
+        thread = performance.thread.ident if performance.thread is not None else None
+        place = place_of_error(error) or self._log.place_on(thread)
         if performance.stage is Stage.LOADING:
             code, remedy = ("load-fails", NO_SERVER) if is_first else ("second-instance", ONCE_PER_THREAD)
             return Finding(Level.BREAK, code, described(error), remedy, place)

@@ -1,24 +1,21 @@
 """Where in the project something has happened, in files that are neither a library's nor the server's.
 
-Runs on whichever thread asks. It owns nothing, and reads tracebacks and frames only.
+Runs on whichever thread asks. It owns nothing, and reads tracebacks only, and frames of its own loop's tasks.
 """
 
-import gc
-import inspect
+import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from traceback import walk_tb
-from types import FrameType
 from typing import Any
 
 from threadserve.check.findings import Place
+from threadserve.http.suspended import frames_of
 from threadserve.instances.project import INTERPRETER, PACKAGE_FOLDERS
 
 PACKAGE = Path(__file__).parents[1]
 LINE_OF_TRACEBACK = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
-# How many things may await one another before it is taken for a circle.
-MOST_AWAITED = 1000
 
 
 def is_of_project(file: str) -> bool:
@@ -50,37 +47,9 @@ def place_in_text(text: str) -> Place | None:
     return last_of_project((file, int(line)) for file, line in LINE_OF_TRACEBACK.findall(text))
 
 
-def place_of_frame(frame: FrameType | None) -> Place | None:
-    """The line of the project where a thread is."""
-    while frame is not None:
-        if is_of_project(frame.f_code.co_filename):
-            return Place(frame.f_code.co_filename, frame.f_lineno)
-        frame = frame.f_back
-    return None
-
-
-def place_of_awaiting(coroutine: Any) -> Place | None:
-    """The line of the project where a coroutine that is suspended waits."""
-    return last_of_project((frame.f_code.co_filename, frame.f_lineno) for frame in frames_awaiting(coroutine))
-
-
-def frames_awaiting(awaited: Any) -> Iterator[FrameType]:
-    """The frames of a coroutine that is suspended, and of those that it awaits."""
-    for _ in range(MOST_AWAITED):
-        if inspect.iscoroutine(awaited):
-            frame, awaited = awaited.cr_frame, awaited.cr_await
-        elif inspect.isgenerator(awaited):
-            frame, awaited = awaited.gi_frame, awaited.gi_yieldfrom
-        elif inspect.isasyncgen(awaited):
-            frame, awaited = awaited.ag_frame, awaited.ag_await
-        else:
-            # What a step of an asynchronous generator is awaited by does not tell whose step it is.
-            steps = [held for held in gc.get_referents(awaited) if inspect.isasyncgen(held)] if awaited else []
-            if len(steps) != 1:
-                return
-            frame, awaited = None, steps[0]
-        if frame is not None:
-            yield frame
+def place_of_task(task: "asyncio.Task[Any]") -> Place | None:
+    """The line of the project where a task of the running loop waits."""
+    return last_of_project((file, line) for file, line, *_ in frames_of(task))
 
 
 def last_of_project(passed: Iterable[tuple[str, int | None]]) -> Place | None:

@@ -13,10 +13,11 @@ from contextlib import suppress
 from enum import StrEnum
 
 from threadserve.config import Config
-from threadserve.interfaces.lifespan import Lifespan
+from threadserve.interfaces.lifespan import STOPPING, Lifespan
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.start_ups import StartUps
 from threadserve.loops import LoopFactory
+from threadserve.threads.stacks import root_of_this_thread
 from threadserve.types import ASGIApp
 
 # More of them would only do the same again.
@@ -47,7 +48,8 @@ class Performance:
         self.app: ASGIApp | None = None
         self.failure: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.thread_id = 0
+        self.thread: threading.Thread | None = None
+        self.thread_root = ""
         self._config = config
         self._source = source
         self._start_ups = start_ups
@@ -56,7 +58,8 @@ class Performance:
     def enter(self, stage: Stage) -> None:
         """Tells that the calling thread begins with a stage."""
         self.stage = stage
-        self.thread_id = threading.get_ident()
+        self.thread = threading.current_thread()
+        self.thread_root = root_of_this_thread()
         self._on_stage(self)
 
     def import_first(self) -> None:
@@ -71,7 +74,7 @@ class Performance:
         app = self.app = self._source.load_threadsafe(self.number)
         self.enter(Stage.STARTING)
         mode = "off" if self._source.interface == "wsgi" else self._config.lifespan
-        lifespan = Lifespan(app, mode, {}, quiet=self.number > 1)
+        lifespan = Lifespan(app, mode, {STOPPING: asyncio.Event()}, quiet=self.number > 1)
         with self._start_ups.of_threadsafe(self.number, app).watched_threadsafe(self.number, app):
             await lifespan.startup()
         await when_up()

@@ -1,19 +1,24 @@
 """Ends a check whose application does not come to an end with something, and says where it is.
 
-Has a thread of its own in the process that checks. Loops' threads tell it of each stage that they begin with. It reads
-what it needs to say where they are, and changes nothing.
+Has a thread of its own in the process that checks. Loops' threads tell it of each stage that they begin with, and where
+they are if one takes too long: nobody else reads their frames.
 """
 
 import asyncio
-import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from threadserve.check.findings import Finding, Level, Place
-from threadserve.check.places import place_of_awaiting, place_of_frame
+from threadserve.check.places import place_in_text, place_of_task
 from threadserve.check.rehearsal import Performance
 from threadserve.logging.wording import counted
+from threadserve.threads.stacks import told_of
+
+# For how long, in seconds, a loop is waited for to say what waits there.
+PATIENCE_SECONDS = 0.5
 
 
 class Watchdog:
@@ -63,10 +68,17 @@ def lateness(performance: Performance, limit: float) -> Finding:
 
 
 def place_of(performance: Performance) -> Place | None:
-    """The line of the project where a loop's thread is, or where the task of the lifespan waits."""
-    frame = sys._current_frames().get(performance.thread_id)
-    if (place := place_of_frame(frame)) is not None or performance.loop is None:
-        return place
-    tasks = sorted(asyncio.all_tasks(performance.loop), key=lambda task: task.get_name() != "lifespan")
-    places = (place_of_awaiting(task.get_coro()) for task in tasks)
-    return next((place for place in places if place is not None), None)
+    """The line of the project where the lifespan's task waits, or where the thread is if its loop does not turn."""
+    if performance.loop is not None:
+        answers: SimpleQueue[Place | None] = SimpleQueue()
+        # A loop that is closed tells nothing, and one that is blocked no sooner than it turns.
+        with suppress(RuntimeError, Empty):
+            performance.loop.call_soon_threadsafe(tell_place, answers)
+            return answers.get(timeout=PATIENCE_SECONDS)
+    return place_in_text(told_of(performance.thread, performance.thread_root))
+
+
+def tell_place(answers: "SimpleQueue[Place | None]") -> None:
+    """Tells where a task of the running loop waits in the project, that of the lifespan first."""
+    tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name() != "lifespan")
+    answers.put(next((place for place in map(place_of_task, tasks) if place is not None), None))

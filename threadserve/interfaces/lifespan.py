@@ -16,6 +16,9 @@ from threadserve.types import ASGIApp, Message
 
 logger = logging.getLogger("threadserve.error")
 
+# By what name an application finds, in the state of its lifespan and of each scope, an `asyncio.Event` of its loop that
+# is set when the server begins to stop.
+STOPPING = "threadserve_stopping"
 TASK_END_TIMEOUT = 1.0  # seconds
 ANSWERS = (
     "lifespan.startup.complete",

@@ -24,7 +24,7 @@ from threadserve.http.context import LoopContext, Serves
 from threadserve.http.overdue import OverdueCalls
 from threadserve.http.releasing import GiveBack
 from threadserve.http.suspended import place_of
-from threadserve.interfaces.lifespan import Lifespan
+from threadserve.interfaces.lifespan import STOPPING, Lifespan
 from threadserve.interfaces.loading import AppSource
 from threadserve.interfaces.message_trace import MessageTrace
 from threadserve.interfaces.message_trace import logger as trace_logger
@@ -48,9 +48,6 @@ from threadserve.types import ASGIApp
 
 logger = logging.getLogger("threadserve.error")
 
-# By what name an application finds, in the state of its lifespan and of each scope, an `asyncio.Event` of its loop that
-# is set when the server begins to stop.
-STOPPING = "threadserve_stopping"
 CUT_OFF_GRACE = 1.0
 # How many calls of one loop are told of.
 MOST_TOLD = 50
