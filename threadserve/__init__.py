@@ -1,6 +1,6 @@
 """threadserve: an ASGI and WSGI server for free-threaded Python, one event loop per thread."""
 
-from threadserve.forms import choose_form
+from threadserve.runtime.forms import choose_form
 
 choose_form()
 

@@ -4,16 +4,16 @@ import logging
 import os
 import platform
 
+from threadserve.app.loading import AppSource
 from threadserve.config import Config
 from threadserve.config.build import free_threaded_build
 from threadserve.config.cpus import limit_of_cpus, usable_cpus
-from threadserve.forms import form
-from threadserve.gil import gil_is_enabled
-from threadserve.interfaces.loading import AppSource
 from threadserve.listening.tcp import Listeners, places_of
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.wording import counted
-from threadserve.loops import loop_name
+from threadserve.runtime.forms import form
+from threadserve.runtime.gil import gil_is_enabled
+from threadserve.runtime.loops import loop_name
 from threadserve.version import __version__
 
 logger = logging.getLogger("threadserve.error")

@@ -7,17 +7,17 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from threadserve.app.importing import is_imported_now
 from threadserve.config import Config
 from threadserve.config.config import ADDRESSES, NOT_SET
 from threadserve.errors import ConfigError
-from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.listeners import open_listeners
-from threadserve.processes.child import check_can_be_sent
-from threadserve.processes.reloader import Reloader
-from threadserve.processes.supervisor import Supervisor
+from threadserve.runtime.signals import upkeep_survived
 from threadserve.server import Server
-from threadserve.signals import upkeep_survived
 from threadserve.tls.certificates import certificates_for
+from threadserve.workers.child import check_can_be_sent
+from threadserve.workers.reloader import Reloader
+from threadserve.workers.supervisor import Supervisor
 
 logger = logging.getLogger("threadserve.error")
 

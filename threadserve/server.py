@@ -18,16 +18,15 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
+from threadserve.app.importing import is_imported_now
 from threadserve.config import Config
 from threadserve.errors import ThreadserveError
-from threadserve.exiting import exit_now
 from threadserve.http.bounds import Bounds
-from threadserve.interfaces.importing import is_imported_now
 from threadserve.listening.tcp import Listeners
-from threadserve.log_config import configure_logging
-from threadserve.loops import LoopFactory
-from threadserve.serving import Observer, Serving, StopFlags, nothing
-from threadserve.signals import (
+from threadserve.logging.configuring import configure_logging
+from threadserve.runtime.exiting import exit_now
+from threadserve.runtime.loops import LoopFactory
+from threadserve.runtime.signals import (
     call_claimants,
     handled,
     interrupts_deferred,
@@ -36,6 +35,7 @@ from threadserve.signals import (
     raise_again,
     unclaimed,
 )
+from threadserve.serving import Observer, Serving, StopFlags, nothing
 from threadserve.threads.group import MakeHost
 from threadserve.threads.guarded_loops import serving_loops
 from threadserve.threads.hosts import BorrowedLoop, CallingThread, Host, LoopThread, Outcome

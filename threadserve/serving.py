@@ -19,16 +19,13 @@ from typing import Any
 from threadserve.admin.process import OneProcess, ProcessView
 from threadserve.admin.reporter import Reporter
 from threadserve.admin.server import AdminServer, listen_for_admin
+from threadserve.app.loading import AppSource
+from threadserve.app.start_ups import StartUps
 from threadserve.banner import log_start
 from threadserve.config import Config
 from threadserve.errors import LoopsStalled
-from threadserve.exiting import exit_now
-from threadserve.gil import GilGuard
 from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
-from threadserve.interfaces.loading import AppSource
-from threadserve.interfaces.start_ups import StartUps
-from threadserve.limits import Limits
 from threadserve.listening import systemd
 from threadserve.listening.listeners import open_listeners
 from threadserve.listening.tcp import Listeners, bind_error, listeners_per_loop, share_port
@@ -37,8 +34,11 @@ from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.logging.wording import counted
 from threadserve.metrics.states import DRAINING, SERVING, STARTING, STOPPING
-from threadserve.signals import STOPPING as STOP_SIGNALS
-from threadserve.signals import UPKEEP
+from threadserve.runtime.exiting import exit_now
+from threadserve.runtime.gil import GilGuard
+from threadserve.runtime.process_limits import Limits
+from threadserve.runtime.signals import STOPPING as STOP_SIGNALS
+from threadserve.runtime.signals import UPKEEP
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.app_threads import app_threads_for
 from threadserve.threads.balancing import Balancer

@@ -15,8 +15,8 @@ import sys
 from loadtests.errors import LoadTestError
 from loadtests.micro.all import BENCHMARKS
 from loadtests.micro.benchmark import Benchmark, Repeat
-from threadserve.forms import form
-from threadserve.loops import loop_factory
+from threadserve.runtime.forms import form
+from threadserve.runtime.loops import loop_factory
 
 # Operations before counting begins, and in the two runs that are counted.
 WARM_UP, FEW, MANY = 300, 200, 1200

@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import Any
 
 from loadtests.errors import LoadTestError
+from threadserve.app.loading import AppSource
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
 from threadserve.http.context import Serves
-from threadserve.interfaces.loading import AppSource
 from threadserve.logging.access_log import AccessLog
 from threadserve.threads.loop_parts import ServingLoop, serving_loop
 from threadserve.threads.mailbox import Mailbox

@@ -8,6 +8,7 @@ from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat, repeated
 from loadtests.micro.client import Client, loop_of
 from loadtests.micro.http import BROWSER
+from threadserve.app.loading import AppSource
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
 from threadserve.http.head import RequestHead
@@ -15,7 +16,6 @@ from threadserve.http.peer import peer_of
 from threadserve.http1.lines import HeadLines
 from threadserve.http1.protocol import HTTP1
 from threadserve.http1.scan import Scanner
-from threadserve.interfaces.loading import AppSource
 
 
 @asynccontextmanager

@@ -11,8 +11,8 @@ from loadtests.apps import hello
 from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat
 from loadtests.micro.client import Client, loop_of
+from threadserve.app.loading import AppSource
 from threadserve.config import Config
-from threadserve.interfaces.loading import AppSource
 from threadserve.logging.access_log import AccessLog, AccessLogWriter, Entry, Moment
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -27,7 +27,7 @@ import threadserve
 from loadtests.errors import LoadTestError
 from loadtests.micro.all import BENCHMARKS
 from loadtests.micro.benchmark import Benchmark, Repeat
-from threadserve.loops import loop_factory
+from threadserve.runtime.loops import loop_factory
 
 WARM_UP_REPEATS = 10
 # Garbage is collected after so many repeats, and never during one.

@@ -9,8 +9,8 @@ from loadtests.apps import echo
 from loadtests.clients import frames
 from loadtests.micro.benchmark import Benchmark, Repeat
 from loadtests.micro.client import Client, loop_of
+from threadserve.app.loading import AppSource
 from threadserve.config import Config
-from threadserve.interfaces.loading import AppSource
 
 App = Callable[..., Awaitable[None]]
 

@@ -10,8 +10,8 @@ from loadtests.apps import wsgi
 from loadtests.micro.benchmark import Benchmark, Repeat
 from loadtests.micro.client import PATIENCE, Client, loop_of
 from loadtests.micro.http import GET, Asked
+from threadserve.app.loading import AppSource
 from threadserve.config import Config
-from threadserve.interfaces.loading import AppSource
 
 # The same on every machine and interpreter.
 POOL_THREADS = 4

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadtests.servers.certificates import Certificate
-from threadserve import forms
+from threadserve.runtime import forms
 
 Build = Literal["ordinary", "free-threaded"]
 Distribution = Literal["least-busy", "kernel"]

@@ -16,8 +16,8 @@ from threadserve.admin import workers
 from threadserve.admin.process import ProcessView
 from threadserve.admin.reporter import Reporter
 from threadserve.admin.workers import MOST_UNANSWERED, WorkersView
-from threadserve.loops import loop_factory
 from threadserve.metrics.states import SERVING, Detail, ProcessState
+from threadserve.runtime.loops import loop_factory
 
 PID = 4711
 HEALTH, NUMBERS = Detail.HEALTH, Detail.NUMBERS

@@ -13,7 +13,7 @@ from support.command_line import invoke, option_of, run_module
 import threadserve
 from threadserve.cli import main
 from threadserve.config import groups, settings
-from threadserve.forms import form
+from threadserve.runtime.forms import form
 
 
 def sections(text: str) -> dict[str, str]:

@@ -174,7 +174,7 @@ def failing_load(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (folder / "failing_app.py").write_text(source)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "failing_app", raising=False)
-    loader = str(Path(threadserve.__file__).parent / "interfaces" / "loading.py")
+    loader = str(Path(threadserve.__file__).parent / "app" / "loading.py")
     code = compile("import importlib\nimportlib.import_module('failing_app')", loader, "exec")
 
     def run(app: str, **given: Any) -> None:

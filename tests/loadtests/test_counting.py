@@ -17,7 +17,7 @@ from loadtests.figures.report import Outcome, all_reached, markdown, rows
 from loadtests.generators import wrk
 from loadtests.servers.commands import threadserve
 from loadtests.servers.interpreters import Interpreter, environment
-from threadserve import forms
+from threadserve.runtime import forms
 
 TOLD = "PID 7: python\n\n  Totals:         Ir \n   Th 1  127,150,302 \n   Th 2            8 \n\n"
 # Leaves out its own options.

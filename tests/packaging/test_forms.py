@@ -10,7 +10,7 @@ from support.raw_client import RawClient
 from support.server_process import ServerProcess
 
 import threadserve
-from threadserve import forms
+from threadserve.runtime import forms
 
 # Tells from where the server's modules come, one of them imported only now.
 APP = """
@@ -61,7 +61,7 @@ def test_worker_processes_have_the_form_of_their_supervisor(installed: Path) -> 
 def test_the_form_is_compiled_where_this_interpreter_has_an_extension_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forms, "__file__", str(tmp_path / "forms.py"))
+    monkeypatch.setattr(forms, "__file__", str(tmp_path / "runtime" / "forms.py"))
     monkeypatch.setattr("sys.meta_path", [])
     (tmp_path / "http").mkdir()
     (tmp_path / "http" / "scan.cpython-27-nowhere.so").touch()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from threadserve import Config
-from threadserve.log_config import configure_logging
+from threadserve.logging.configuring import configure_logging
 from threadserve.logging.formatters import every_logger
 
 parent = logging.getLogger("threadserve")

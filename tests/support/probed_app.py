@@ -9,7 +9,7 @@ from typing import Any
 
 from support.waiting import DEADLINE
 
-from threadserve.interfaces.loading import AppSource
+from threadserve.app.loading import AppSource
 
 THREADS = 3
 Probe = Callable[[AppSource], list[Any]]

@@ -22,12 +22,12 @@ from support.responses import Incomplete, Response, ResponseReader
 from support.waiting import DEADLINE
 
 from threadserve import Config
+from threadserve.app.loading import AppSource
+from threadserve.app.start_ups import StartUps
 from threadserve.http.bounds import Bounds
 from threadserve.http.releasing import Leaving
-from threadserve.interfaces.loading import AppSource
-from threadserve.interfaces.start_ups import StartUps
 from threadserve.listening.accepted import Accepted, Returned
-from threadserve.loops import loop_factory
+from threadserve.runtime.loops import loop_factory
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.distribution import chooser
 from threadserve.threads.idle import IdleConnections

@@ -22,7 +22,7 @@ from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config, Server
 from threadserve.config import build
-from threadserve.loops import loop_factory
+from threadserve.runtime.loops import loop_factory
 from threadserve.threads.app_threads import AppThreads, LoopExecutor, app_threads_for
 from threadserve.types import Receive, Scope, Send
 

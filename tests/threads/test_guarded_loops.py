@@ -14,8 +14,8 @@ from support.loops import Loops
 from support.raw_client import Connect, request
 from support.waiting import wait_until
 
-from threadserve.interfaces.hints import HINT
-from threadserve.loops import loop_factory
+from threadserve.app.hints import HINT
+from threadserve.runtime.loops import loop_factory
 from threadserve.types import Receive, Scope, Send
 
 Future = asyncio.Future[Any]

@@ -39,7 +39,7 @@ from support.waiting import wait_until
 
 from threadserve.http import releasing
 from threadserve.http.bounds import Bounds
-from threadserve.loops import loop_factory
+from threadserve.runtime.loops import loop_factory
 from threadserve.threads import acceptor as acceptor_module
 from threadserve.threads import idle as idle_module
 

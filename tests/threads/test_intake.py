@@ -16,7 +16,7 @@ from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config
 from threadserve.listening.accepted import Accepted
-from threadserve.loops import loop_factory
+from threadserve.runtime.loops import loop_factory
 from threadserve.threads.accepting import AcceptQueue
 from threadserve.threads.opening import Opener
 from threadserve.types import Receive, Scope, Send

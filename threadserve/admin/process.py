@@ -16,12 +16,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from threadserve.admin.problems import ProblemKeeper
+from threadserve.app.loading import AppSource
 from threadserve.config import Config
-from threadserve.gil import gil_is_enabled
-from threadserve.interfaces.loading import AppSource
-from threadserve.limits import resident_bytes
 from threadserve.metrics.histogram import Histogram
 from threadserve.metrics.states import Detail, LoopState, Overview, PoolState, ProcessState, RunningCall
+from threadserve.runtime.gil import gil_is_enabled
+from threadserve.runtime.process_limits import resident_bytes
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.group import LoopGroup
 from threadserve.threads.loop_server import LoopServer

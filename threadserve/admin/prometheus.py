@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 
-from threadserve.forms import form
 from threadserve.metrics.histogram import Distribution
 from threadserve.metrics.states import LoopState, Overview, ProcessState
+from threadserve.runtime.forms import form
 from threadserve.version import __version__
 
 # To find that out takes a look at all the package's files.

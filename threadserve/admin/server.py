@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from socket import socket
 
 from threadserve.admin.app import AdminApp, Source
+from threadserve.app.loading import AppSource
+from threadserve.app.start_ups import StartUps
 from threadserve.config import Config
 from threadserve.errors import ThreadserveError
 from threadserve.http.bounds import Bounds
-from threadserve.interfaces.loading import AppSource
-from threadserve.interfaces.start_ups import StartUps
 from threadserve.listening.listeners import bind_each_of
 from threadserve.listening.tcp import Listeners, bind_error, close_all, has_port, places_of
-from threadserve.loops import loop_factory
+from threadserve.runtime.loops import loop_factory
 from threadserve.threads.hosts import LoopThread
 from threadserve.threads.loop_server import LoopServer, Phase, Shared
 

@@ -10,7 +10,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 
 from threadserve.check.findings import Finding, Level, Place
 from threadserve.config.build import free_threaded_build
-from threadserve.gil import GilGuard, extension_modules, forced_by, gil_is_enabled
+from threadserve.runtime.gil import GilGuard, extension_modules, forced_by, gil_is_enabled
 
 PACKAGE = __name__.partition(".")[0]
 # A line of a wheel's metadata: Python, ABI and platform, each perhaps several with dots between (PEP 425).

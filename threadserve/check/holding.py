@@ -10,6 +10,13 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from threadserve.app.shared_state import (
+    Attribute,
+    attributes_of,
+    entries_of,
+    is_noted_by_framework,
+    members_of,
+)
 from threadserve.check.assignments import place_of_assignment
 from threadserve.check.findings import Place
 from threadserve.check.kinds import is_kind, kind_of
@@ -17,13 +24,6 @@ from threadserve.instances.asking import owners
 from threadserve.instances.project import NEVER_COPIED, Project, is_library, is_within
 from threadserve.instances.registry import registry, spec_of
 from threadserve.instances.stand_in import StandIn
-from threadserve.interfaces.shared_state import (
-    Attribute,
-    attributes_of,
-    entries_of,
-    is_noted_by_framework,
-    members_of,
-)
 
 MOST_MEMBERS = 1000
 CONTAINERS = (list, tuple, set, frozenset, dict)

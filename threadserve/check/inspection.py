@@ -14,6 +14,10 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from threadserve.app.app_errors import application_traceback, one_line
+from threadserve.app.import_string import parse
+from threadserve.app.loading import AppSource
+from threadserve.app.project_copies import project_of
 from threadserve.check.extensions import on_extensions
 from threadserve.check.findings import Finding, Level
 from threadserve.check.holding import Sharing
@@ -25,14 +29,10 @@ from threadserve.check.watchdog import Watchdog
 from threadserve.config import Config
 from threadserve.config.declaring import several
 from threadserve.errors import AppImportFailed, ConfigError, NotRepeatable
-from threadserve.exiting import exit_now, exits_in_time
-from threadserve.gil import GilGuard
-from threadserve.interfaces.app_errors import application_traceback, one_line
-from threadserve.interfaces.import_string import parse
-from threadserve.interfaces.loading import AppSource
-from threadserve.interfaces.project_copies import project_of
-from threadserve.log_config import configure_logging
-from threadserve.signals import survive
+from threadserve.logging.configuring import configure_logging
+from threadserve.runtime.exiting import exit_now, exits_in_time
+from threadserve.runtime.gil import GilGuard
+from threadserve.runtime.signals import survive
 from threadserve.threads.guarded_loops import serving_loops
 from threadserve.tls.certificates import certificates_for
 

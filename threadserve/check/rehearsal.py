@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
 
+from threadserve.app.lifespan import STOPPING, Lifespan
+from threadserve.app.loading import AppSource
+from threadserve.app.start_ups import StartUps
 from threadserve.config import Config
-from threadserve.interfaces.lifespan import STOPPING, Lifespan
-from threadserve.interfaces.loading import AppSource
-from threadserve.interfaces.start_ups import StartUps
-from threadserve.loops import LoopFactory
+from threadserve.runtime.loops import LoopFactory
 from threadserve.threads.stacks import root_of_this_thread
 from threadserve.types import ASGIApp
 

@@ -18,10 +18,10 @@ from threadserve.check.report import Report
 from threadserve.config import Config
 from threadserve.config.cpus import usable_cpus
 from threadserve.errors import ConfigError
-from threadserve.exiting import GRACE
-from threadserve.gil import gil_is_enabled
 from threadserve.logging.wording import counted
-from threadserve.processes.child import SPAWN
+from threadserve.runtime.exiting import GRACE
+from threadserve.runtime.gil import gil_is_enabled
+from threadserve.workers.child import SPAWN
 
 # How long, in seconds, each stage of the application may take.
 LIMIT = 60.0

@@ -13,18 +13,18 @@ from typing import Any, NoReturn
 
 import click
 
+from threadserve.app.app_errors import application_traceback
 from threadserve.cli.mistakes import refusal, unknown_option, unknown_variables, uvicorns_variables
 from threadserve.cli.options import is_given, option, variable, write_record
 from threadserve.config import groups, settings
 from threadserve.config.build import free_threaded_build
 from threadserve.config.config_file import find_config_file, read_config_file
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
-from threadserve.exiting import exits_in_time
-from threadserve.forms import form
-from threadserve.interfaces.app_errors import application_traceback
 from threadserve.logging.formatters import handlers_reached
 from threadserve.running import run
-from threadserve.signals import upkeep_survived
+from threadserve.runtime.exiting import exits_in_time
+from threadserve.runtime.forms import form
+from threadserve.runtime.signals import upkeep_survived
 from threadserve.version import __version__
 
 logger = logging.getLogger("threadserve.error")

@@ -8,10 +8,10 @@ from difflib import get_close_matches
 
 import click
 
-from threadserve import forms
 from threadserve.cli.elsewhere import ELSEWHERE, NEEDLESS
 from threadserve.cli.options import PREFIX
 from threadserve.errors import ConfigError
+from threadserve.runtime import forms
 
 UVICORNS = "UVICORN_"
 # What asks for a form of the server, to be run and to be built, and is no option's.

@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 from threadserve.listening.listeners import Addresses, open_listeners
-from threadserve.loops import LoopFactory, loop_factory
+from threadserve.runtime.loops import LoopFactory, loop_factory
 
 
 class NoLifespan:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from threadserve.config import Config
-from threadserve.contexts import unshared_copy
 from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.http.crossing import Crossing
@@ -27,6 +26,7 @@ from threadserve.http.ticker import Ticker
 from threadserve.logging.access_log import AccessLog
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts, believed_fields
+from threadserve.runtime.contexts import unshared_copy
 from threadserve.types import ASGIApp
 
 # More bytes than anybody sends, in a machine word.

@@ -6,8 +6,8 @@ Runs on the connection's loop thread; keeps nothing.
 import asyncio
 import logging
 
+from threadserve.app.hints import with_hint
 from threadserve.errors import ClientDisconnected
-from threadserve.interfaces.hints import with_hint
 
 logger = logging.getLogger("threadserve.error")
 

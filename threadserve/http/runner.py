@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from threadserve.app.app_errors import comes_of_closing
 from threadserve.http.registry import Registry
 from threadserve.http.reporting import report_app_error
-from threadserve.interfaces.app_errors import comes_of_closing
 from threadserve.types import ASGIApp, Message, Send
 
 StartTask = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, cast
 
+from threadserve.app.hints import with_hint
 from threadserve.config import Config
-from threadserve.interfaces.hints import with_hint
-from threadserve.loops import LoopFactory, loop_factory
+from threadserve.runtime.loops import LoopFactory, loop_factory
 from threadserve.threads.foreign_calls import ForeignCalls
 from threadserve.threads.foreign_places import ForeignPlaces
 

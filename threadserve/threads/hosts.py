@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
-from threadserve.loops import LoopFactory
+from threadserve.runtime.loops import LoopFactory
 from threadserve.threads.loop_server import LoopServer
 
 Outcome = Callable[[BaseException | None], None]

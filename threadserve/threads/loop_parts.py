@@ -16,9 +16,9 @@ from threadserve.http1.lines import HeadLines
 from threadserve.http1.protocol import HTTP1
 from threadserve.listening.accepted import Returned
 from threadserve.proxies.protocol import Announced
+from threadserve.runtime.uncounted import exempt_from_counting
 from threadserve.threads.opening import MakeAgain, MakeConnection
 from threadserve.tls.certificates import LoopTls
-from threadserve.uncounted import exempt_from_counting
 from threadserve.websocket.beginning import websocket_beginner
 from threadserve.wsgi.middleware import WSGIMiddleware
 from threadserve.wsgi.runner import WSGIRunner

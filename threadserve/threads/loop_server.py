@@ -16,6 +16,11 @@ from heapq import nsmallest
 from socket import socket
 from typing import Any, cast
 
+from threadserve.app.lifespan import STOPPING, Lifespan
+from threadserve.app.loading import AppSource
+from threadserve.app.message_trace import MessageTrace
+from threadserve.app.message_trace import logger as trace_logger
+from threadserve.app.start_ups import StartUps
 from threadserve.config import Config
 from threadserve.errors import MailboxClosed, ThreadserveError
 from threadserve.http.bounds import Bounds
@@ -24,11 +29,6 @@ from threadserve.http.context import LoopContext, Serves
 from threadserve.http.overdue import OverdueCalls
 from threadserve.http.releasing import GiveBack
 from threadserve.http.suspended import place_of
-from threadserve.interfaces.lifespan import STOPPING, Lifespan
-from threadserve.interfaces.loading import AppSource
-from threadserve.interfaces.message_trace import MessageTrace
-from threadserve.interfaces.message_trace import logger as trace_logger
-from threadserve.interfaces.start_ups import StartUps
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.wording import counted, listed

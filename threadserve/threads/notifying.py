@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from threadserve.interfaces.hints import with_hint
+from threadserve.app.hints import with_hint
 
 logger = logging.getLogger("threadserve.error")
 

@@ -1,0 +1,133 @@
+"""Loading the application's project once more for each further thread, and what to say where that fails.
+
+Runs on the loop thread that loads, under the lock of `loading`. It owns the instances; it never calls an application.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from itertools import accumulate
+from typing import Any
+
+from threadserve.app.app_errors import one_line
+from threadserve.app.executed_again import module_at_fault
+from threadserve.app.import_string import walk
+from threadserve.app.near_misses import imported_hint
+from threadserve.errors import AppImportFailed, NotRepeatable
+from threadserve.instances.asking import enter
+from threadserve.instances.instance import CopyError, Instance
+from threadserve.instances.project import Project, is_within
+from threadserve.instances.registry import registry
+from threadserve.instances.stand_in import StandIn
+
+LAST_RESORT = (
+    "or share the whole application with --app-instance shared: what it makes for one event loop then fails on others"
+)
+
+
+def can_be_copied(module: str) -> bool:
+    """Whether a module that has been imported can be executed once more."""
+    stands = sys.modules[module]
+    return type(stands) is StandIn or project_of(module, ()).has(module, getattr(stands, "__spec__", None))
+
+
+def project_of(module: str, shared: Sequence[str]) -> Project:
+    """The project of the application in a module that has been imported."""
+    packages = accumulate(module.split("."), "{}.{}".format)
+    with_code = (name for name in packages if getattr(sys.modules.get(name), "__file__", None))
+    return Project(next(with_code, module), tuple(shared))
+
+
+def why_shared(module: str, shared: Sequence[str]) -> str:
+    """Why the application in a module that has been imported is to be one for all threads, or nothing.
+
+    `shared` are the modules that are to be kept in one copy.
+    """
+    django = sys.modules.get("django.apps")
+    if django is not None and django.apps.ready:
+        return "it has set up Django, which is made for threads and has one registry"
+    if is_within(module, shared):
+        return f"--app-shared {module}"
+    return ""
+
+
+def mistake_in(shared: Sequence[str]) -> str | None:
+    """What is wrong with the modules that are to be kept in one copy, once the application is imported, or None."""
+    for name in shared:
+        if name not in sys.modules and not exists(name):
+            return f"--app-shared: there is no module {name!r}{imported_hint(name)}"
+    return None
+
+
+def exists(module: str) -> bool:
+    """Whether a module could be imported; the packages around it are for that."""
+    try:
+        return find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+class ProjectCopies:
+    """The project of an application, with a copy for each thread beside the first, which has been imported.
+
+    `modules` is how many modules the last copy has that was loaded.
+    """
+
+    def __init__(self, app: str, module: str, project: Project) -> None:
+        self._app = app
+        self._module = module
+        self._project = project
+        self._instances: dict[int, Instance] = {}
+        self.modules = 0
+        registry.install(self._project)
+        enter(registry.first)
+
+    def load(self, number: int, attribute: str, make: Callable[[Any], Any]) -> Any:
+        """Returns what `make` makes of the attribute in the copy for a loop thread, whose predecessor's is given up.
+
+        Raises `NotRepeatable` where the project cannot be loaded once more. There is no traceback then, for the
+        application works; it is just not made for this.
+        """
+        if (predecessor := self._instances.pop(number, None)) is not None:
+            predecessor.release()
+        instance = self._instances[number] = Instance()
+        enter(instance)
+        try:
+            app = make(walk(instance.imported(self._module), attribute))
+        except BaseException as error:
+            # KeyboardInterrupt as well: the user's is raised on the main thread, which loads the first copy if any.
+            wrapped = isinstance(error, (CopyError, AppImportFailed)) and error.__cause__ is not None
+            cause = error.__cause__ if wrapped else error
+            raise self._complaint(cause) from cause
+        self.modules = instance.modules
+        return app
+
+    def end(self) -> None:
+        """Leaves the first copy alone, as it was imported."""
+        for instance in self._instances.values():
+            instance.release()
+        registry.uninstall(self._project)
+
+    def _complaint(self, error: Any) -> NotRepeatable:
+        cannot = f"{self._app} cannot be loaded once per thread"
+        if has_changed(error):
+            changed = f"its files have changed since it was imported first ({one_line(error)})"
+            return NotRepeatable(f"{cannot}: {changed}", "Start the server again")
+        module = module_at_fault(error)
+        if module is None or module == self._module:
+            return NotRepeatable(
+                f"{cannot}: {one_line(error)}",
+                "Move what can be done only once into a module of its own, and keep that in one copy with --app-shared "
+                f"MODULE; {LAST_RESORT}",
+            )
+        options = " ".join(f"--app-shared {name}" for name in (*self._project.shared, module))
+        return NotRepeatable(
+            f"{cannot}: the module {module} can be executed only once ({one_line(error)})",
+            f"Keep it in one copy with {options}; {LAST_RESORT}",
+        )
+
+
+def has_changed(error: BaseException) -> bool:
+    """Whether an error shows that a file of the project is no longer what it was when the first copy was imported."""
+    is_gone = isinstance(error, ModuleNotFoundError) and registry.first.known(error.name or "") is not None
+    return is_gone or isinstance(error, SyntaxError)
