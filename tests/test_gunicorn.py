@@ -20,7 +20,7 @@ from support.raw_client import RawClient, clients, request
 from support.responses import Response
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.config import build
+from threadserve.config import defaults
 from threadserve.wsgi import pool
 
 pytest.importorskip("gunicorn", reason="Gunicorn is not installed")
@@ -149,8 +149,8 @@ def test_every_worker_and_each_of_its_threads_serves(start: Start) -> None:
 def test_the_number_of_threads_is_gunicorns_on_every_build(
     monkeypatch: pytest.MonkeyPatch, workers: int, threads: int, more: dict[str, Any], expected: int
 ) -> None:
-    monkeypatch.setattr(build, "free_threaded_build", lambda: True)
-    monkeypatch.setattr(build, "usable_cpus", lambda: 6)
+    monkeypatch.setattr(defaults, "is_free_threaded_build", lambda: True)
+    monkeypatch.setattr(defaults, "count_usable_cpus", lambda: 6)
     monkeypatch.setenv("WEB_CONCURRENCY", "5")
     given = GunicornConfig()
     given.set("workers", workers)

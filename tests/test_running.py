@@ -8,8 +8,8 @@ from support.server_process import ServerProcess
 
 import threadserve
 from threadserve import Config
-from threadserve.config import build
 from threadserve.errors import ConfigError
+from threadserve.runtime.gil import is_free_threaded_build
 
 OBJECT = 'other processes cannot be given an object: pass the app as "module:attribute"'
 
@@ -56,7 +56,7 @@ def test_a_bad_web_concurrency_is_one_line() -> None:
     server = ServerProcess("main:app", env={"WEB_CONCURRENCY": "many"})
     server.start(wait=False)
     assert server.wait() == ConfigError.exit_code
-    option = "threads" if build.free_threaded_build() else "workers"
+    option = "threads" if is_free_threaded_build() else "workers"
     line = f"Error: Invalid value for '--{option}': $WEB_CONCURRENCY is 'many', not a number of {option}\n"
     assert server.stderr == line
     server.kill()

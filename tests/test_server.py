@@ -399,7 +399,7 @@ def test_a_port_in_use_is_raised() -> None:
 
 
 def test_a_bad_number_of_threads_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threadserve.config.build.free_threaded_build", lambda: True)
+    monkeypatch.setattr("threadserve.config.defaults.is_free_threaded_build", lambda: True)
     monkeypatch.setenv("WEB_CONCURRENCY", "0")
     with pytest.raises(ConfigError, match="WEB_CONCURRENCY"):
         make(hello).run()

@@ -11,8 +11,8 @@ import pytest
 from support.server_process import ServerProcess
 
 from threadserve import __version__
-from threadserve.config.build import free_threaded_build
-from threadserve.config.cpus import usable_cpus
+from threadserve.runtime.cpus import count_usable_cpus
+from threadserve.runtime.gil import is_free_threaded_build
 
 TESTS = str(Path(__file__).parent)
 STEERED = "support.steered_app:app"
@@ -211,7 +211,7 @@ def test_a_bad_value_is_one_line(fail: Fail, options: tuple[str, ...], culprit: 
     assert re.fullmatch(rf"Error: .*'{culprit}'.*\n", told)
 
 
-@pytest.mark.skipif(not free_threaded_build(), reason="counts processes on a build with the GIL")
+@pytest.mark.skipif(not is_free_threaded_build(), reason="counts processes on a build with the GIL")
 def test_a_bad_number_of_threads_in_the_environment_is_one_line(fail: Fail) -> None:
     code, told = fail(STEERED, WEB_CONCURRENCY="many")
     assert code == 2
@@ -224,7 +224,7 @@ def test_a_bad_number_of_threads_in_the_environment_is_one_line(fail: Fail) -> N
 )
 def test_the_log_says_what_serves_on_what_and_where(start: Start, threads: str, instances: str) -> None:
     server = start(STEERED, "--threads", threads, "--http", "h11", "--loop", "asyncio")
-    gil = "free-threaded, the GIL is off" if free_threaded_build() else "with the GIL"
+    gil = "free-threaded, the GIL is off" if is_free_threaded_build() else "with the GIL"
     plural = "" if threads == "1" else "s"
     server.wait_for_line(
         rf"INFO: +threadserve {re.escape(__version__)} on CPython [\d.]+\w*, {gil}: "
@@ -234,7 +234,7 @@ def test_the_log_says_what_serves_on_what_and_where(start: Start, threads: str, 
     assert server.port != 0
     assert f"INFO:     threadserve running on http://127.0.0.1:{server.port} (Press CTRL+C to quit)\n" in server.stderr
     turns = server.stderr.count("the threads take turns")
-    assert turns == (0 if free_threaded_build() or threads == "1" else 1)
+    assert turns == (0 if is_free_threaded_build() or threads == "1" else 1)
 
 
 IDLE = (
@@ -246,19 +246,19 @@ def test_the_default_is_one_thread_and_the_log_says_how_to_use_all_cpus(start: S
     server = start(STEERED)
     assert server.wait_for_line(r": (\d+) threads?, ")[1] == "1"
     idle = re.findall(IDLE, server.stderr)
-    assert idle == ([str(usable_cpus())] if free_threaded_build() and usable_cpus() > 1 else [])
+    assert idle == ([str(count_usable_cpus())] if is_free_threaded_build() and count_usable_cpus() > 1 else [])
 
 
 def test_auto_is_a_thread_per_usable_cpu(start: Start) -> None:
     server = start(STEERED, "--threads", "auto")
-    assert server.wait_for_line(r": (\d+) threads?, ")[1] == str(usable_cpus())
+    assert server.wait_for_line(r": (\d+) threads?, ")[1] == str(count_usable_cpus())
     assert not re.search(IDLE, server.stderr)
 
 
 def test_auto_is_a_worker_per_usable_cpu(start: Start) -> None:
     server = start(STEERED, "--workers", "auto", "--threads", "auto")
     count = server.wait_for_line(r": (\d+) process(?:es)?, 1 thread each")[1]
-    assert count == str(usable_cpus())
+    assert count == str(count_usable_cpus())
     assert not re.search(IDLE, server.stderr)
     assert server.stop() == 0
 

@@ -16,10 +16,10 @@ from support.raw_client import Connect, RawClient, request
 from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config, Server
-from threadserve.config.build import free_threaded_build
+from threadserve.runtime.gil import is_free_threaded_build
 from threadserve.types import Receive, Scope, Send
 
-THREADS, CYCLES = (8, 10) if free_threaded_build() else (3, 3)
+THREADS, CYCLES = (8, 10) if is_free_threaded_build() else (3, 3)
 
 
 class Counting:

@@ -6,13 +6,12 @@ import platform
 
 from threadserve.app.loading import AppSource
 from threadserve.config import Config
-from threadserve.config.build import free_threaded_build
-from threadserve.config.cpus import limit_of_cpus, usable_cpus
 from threadserve.listening.tcp import Listeners, places_of
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.wording import counted
+from threadserve.runtime.cpus import count_usable_cpus, describe_cpu_limit
 from threadserve.runtime.forms import form
-from threadserve.runtime.gil import gil_is_enabled
+from threadserve.runtime.gil import is_free_threaded_build, is_gil_enabled
 from threadserve.runtime.loops import loop_name
 from threadserve.version import __version__
 
@@ -34,7 +33,7 @@ def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
     )
     log_form()
     log_limited_cpus()
-    if config.thread_count > 1 and not free_threaded_build():
+    if config.thread_count > 1 and not is_free_threaded_build():
         logger.warning(
             "This build of Python has the GIL: the threads take turns. Free-threaded Python runs them at once."
         )
@@ -84,10 +83,10 @@ def log_form() -> None:
 
 def log_limited_cpus() -> None:
     """Logs how many CPUs were counted, where that is not what the machine has."""
-    if limit := limit_of_cpus():
+    if limit := describe_cpu_limit():
         logger.info(
             "This process may use %s (%s; %d in the machine).",
-            counted(usable_cpus(), "CPU"),
+            counted(count_usable_cpus(), "CPU"),
             limit,
             os.cpu_count(),
         )
@@ -95,8 +94,8 @@ def log_limited_cpus() -> None:
 
 def log_idle_cpus(config: Config) -> None:
     """Logs how to use all CPUs where fewer threads than that run at once. A WSGI application has threads of its own."""
-    cpus, threads = usable_cpus(), config.worker_count * config.thread_count
-    if free_threaded_build() and not gil_is_enabled() and cpus > threads:
+    cpus, threads = count_usable_cpus(), config.worker_count * config.thread_count
+    if is_free_threaded_build() and not is_gil_enabled() and cpus > threads:
         logger.info(
             'This process may use %d CPUs and serves on %s: --threads auto would use them all. Read "App instances" in '
             "the README first.",
@@ -116,6 +115,6 @@ def log_addresses(config: Config, listeners: Listeners) -> None:
 
 def gil_state() -> str:
     """Whether threads run at once."""
-    if not free_threaded_build():
+    if not is_free_threaded_build():
         return "with the GIL"
-    return "free-threaded, but the GIL is on" if gil_is_enabled() else "free-threaded, the GIL is off"
+    return "free-threaded, but the GIL is on" if is_gil_enabled() else "free-threaded, the GIL is off"

@@ -9,7 +9,7 @@ from typing import Any
 
 from threadserve.app.importing import is_imported_now
 from threadserve.config import Config
-from threadserve.config.config import ADDRESSES, NOT_SET
+from threadserve.config.config import ADDRESS_SETTINGS, NOT_SET
 from threadserve.errors import ConfigError
 from threadserve.listening.listeners import open_listeners
 from threadserve.runtime.signals import upkeep_survived
@@ -49,7 +49,7 @@ def serve(config: Config, settings: Mapping[str, Any]) -> None:
 
 def warn_of_unused(settings: Mapping[str, Any]) -> None:
     """Logs that a host or a port that somebody has set is not used, because another setting says where to listen."""
-    used = next((name for name in ADDRESSES if settings.get(name) not in NOT_SET), None)
+    used = next((name for name in ADDRESS_SETTINGS if settings.get(name) not in NOT_SET), None)
     unused = [f"--{name}" for name in ("host", "port") if name in settings]
     if used and unused:
         verb = "is" if len(unused) == 1 else "are"

@@ -267,7 +267,7 @@ def test_several_processes(serve: Serve, page: Page) -> None:
     stall = Stall(2, now, 3.25, 'File "/app/views.py", line 7, in view')
     pool = PoolState(4, 3, 1, 5, 100, 2, 6)
     loops = loop_state(1, connections=2), loop_state(2, has_started=False, websockets=3)
-    second = process_state(*loops, pid=12, stalls=(stall,), pool=pool, gil_is_enabled=True, threads_replaced=1)
+    second = process_state(*loops, pid=12, stalls=(stall,), pool=pool, is_gil_enabled=True, threads_replaced=1)
     problem = LoggedProblem(now, "ERROR", "A worker has died")
     source = Source(first, second, workers=3, silent=(13,), workers_replaced=4, problems=(problem,))
     visit(page, serve_source(serve, source))

@@ -10,7 +10,7 @@ import pytest
 from support.extension_modules import needs_free_threading
 
 from threadserve.check.extensions import lacks_free_threaded_build
-from threadserve.config.build import free_threaded_build
+from threadserve.runtime.gil import is_free_threaded_build
 
 BARE = "\nasync def app(scope, receive, send): assert scope['type'] == 'http'\n"
 
@@ -68,7 +68,7 @@ def test_a_distribution_without_a_free_threaded_build_is_named(project: Any, ext
     project.write("main.py", f"import ready\n{BARE}")
     [found] = project.found("not-free-threaded", "main:app", PYTHONPATH=with_path(extensions, tmp_path))
     assert "some-library 1.5" in found["message"]
-    assert found["level"] == ("warn" if free_threaded_build() else "note")
+    assert found["level"] == ("warn" if is_free_threaded_build() else "note")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies
 
 from threadserve import config
-from threadserve.config import LOG_LEVELS, LOGGING_CONFIG, Config, build
+from threadserve.config import LOG_LEVELS, LOGGING_CONFIG, Config, defaults
 from threadserve.config.checks import Check, at_least, between
 from threadserve.errors import ConfigError
 
@@ -309,8 +309,8 @@ def test_a_header_that_is_taken_is_one_line_on_the_wire(name: str, value: str) -
 def on_a_build(
     monkeypatch: pytest.MonkeyPatch, *, free_threaded: bool, web_concurrency: str = "", cpus: int = 6
 ) -> None:
-    monkeypatch.setattr(build, "free_threaded_build", lambda: free_threaded)
-    monkeypatch.setattr(build, "usable_cpus", lambda: cpus)
+    monkeypatch.setattr(defaults, "is_free_threaded_build", lambda: free_threaded)
+    monkeypatch.setattr(defaults, "count_usable_cpus", lambda: cpus)
     monkeypatch.setenv("WEB_CONCURRENCY", web_concurrency)
 
 

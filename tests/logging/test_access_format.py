@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from threadserve.config import Config
 from threadserve.errors import ConfigError
-from threadserve.logging.access_format import AccessFacts, access_format, problem_with_format
+from threadserve.logging.access_format import AccessFacts, access_format, check_format
 
 GUNICORN_DEFAULT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 KEYS = [
@@ -66,7 +66,7 @@ def line(
     """The line of a format, for FACTS with these header fields and changes."""
     format = access_format(text)
     assert format is not None
-    assert problem_with_format(text) is None
+    assert check_format(text) is None
     given = [
         tuple((headers or {}).get(name.decode()) for name in names)
         for names, headers in ((format.request_names, request), (format.response_names, response))
@@ -281,7 +281,7 @@ def test_gunicorns_default_format() -> None:
     ],
 )
 def test_a_bad_format_is_told_in_one_line(text: str, problem: str) -> None:
-    told = problem_with_format(text)
+    told = check_format(text)
     assert told is not None
     assert told.startswith(problem)
     assert "\n" not in told
@@ -294,5 +294,5 @@ def test_a_bad_format_is_refused_as_a_setting() -> None:
 
 @given(st.text(st.sampled_from("%()s{}hi0 d-."), max_size=12))
 def test_a_format_without_a_problem_makes_lines(text: str) -> None:
-    if problem_with_format(text) is None:
+    if check_format(text) is None:
         line(text)

@@ -13,9 +13,8 @@ from types import ModuleType
 import pytest
 from support.extension_modules import needs_free_threading
 
-from threadserve.config.build import free_threaded_build
 from threadserve.runtime import gil
-from threadserve.runtime.gil import GilGuard, gil_is_enabled
+from threadserve.runtime.gil import GilGuard, is_free_threaded_build, is_gil_enabled
 
 NAMED = (
     "WARNING threadserve.error The GIL is on, so threads take turns: it was turned on to load the module 'unready', "
@@ -28,7 +27,7 @@ def run_guarded(extensions: Path, body: str, *python_options: str, **env: str) -
     """Runs `body` with a `guard` in a process of its own; returns its stderr."""
     script = f"""
 import logging, sys, threading, warnings
-from threadserve.runtime.gil import GilGuard, gil_is_enabled
+from threadserve.runtime.gil import GilGuard, is_gil_enabled
 logging.basicConfig(format="%(levelname)s %(name)s %(message)s")
 guard = GilGuard()
 {textwrap.dedent(body)}
@@ -123,11 +122,11 @@ def test_a_gil_that_was_asked_for(
 
 @needs_free_threading
 def test_a_gil_that_is_kept_off(extensions: Path) -> None:
-    body = "guard.install(); import unready; guard.check(); guard.check(); assert not gil_is_enabled()"
+    body = "guard.install(); import unready; guard.check(); guard.check(); assert not is_gil_enabled()"
     assert run_guarded(extensions, body, PYTHON_GIL="0") == ""
 
 
-@pytest.mark.skipif(free_threaded_build(), reason="this build can run without the GIL")
+@pytest.mark.skipif(is_free_threaded_build(), reason="this build can run without the GIL")
 def test_a_build_with_the_gil_is_not_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     before = warnings.showwarning
     guard = GilGuard()
@@ -136,7 +135,7 @@ def test_a_build_with_the_gil_is_not_warned_about(caplog: pytest.LogCaptureFixtu
     guard.check()
     guard.check()
     guard.uninstall()
-    assert gil_is_enabled()
+    assert is_gil_enabled()
     assert not caplog.records
 
 
@@ -151,8 +150,8 @@ class Build:
 def build(monkeypatch: pytest.MonkeyPatch) -> Build:
     build = Build()
     build.shown = []
-    monkeypatch.setattr(gil, "free_threaded_build", lambda: True)
-    monkeypatch.setattr(gil, "gil_is_enabled", lambda: build.has_gil)
+    monkeypatch.setattr(gil, "is_free_threaded_build", lambda: True)
+    monkeypatch.setattr(gil, "is_gil_enabled", lambda: build.has_gil)
     monkeypatch.setattr(gil, "forced_by", str)
     monkeypatch.setattr(warnings, "showwarning", lambda message, *_: build.shown.append(str(message)))
     return build

@@ -10,10 +10,10 @@ from support.embedded_server import Serve
 from support.raw_client import RawClient
 from support.server_process import ServerProcess
 
-from threadserve.config.build import free_threaded_build
 from threadserve.http.exchange import Exchange
 from threadserve.http1.connection import H1Connection
 from threadserve.runtime.forms import form
+from threadserve.runtime.gil import is_free_threaded_build
 from threadserve.types import Receive, Scope, Send
 
 USED: dict[str, object] = {
@@ -60,7 +60,7 @@ async def app(scope, receive, send):
 """
 
 pytestmark = pytest.mark.skipif(
-    not free_threaded_build() or form() != "compiled",
+    not is_free_threaded_build() or form() != "compiled",
     reason="an ordinary build shares counts without harm, and Python exempts its own functions itself",
 )
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from threadserve.config.build import free_threaded_build
+from threadserve.runtime.gil import is_free_threaded_build
 
-needs_free_threading = pytest.mark.skipif(not free_threaded_build(), reason="this build always has the GIL")
+needs_free_threading = pytest.mark.skipif(not is_free_threaded_build(), reason="this build always has the GIL")
 
 SOURCE = """
 #include <Python.h>

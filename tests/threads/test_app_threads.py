@@ -21,7 +21,7 @@ from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config, Server
-from threadserve.config import build
+from threadserve.config import defaults
 from threadserve.runtime.loops import loop_factory
 from threadserve.threads.app_threads import AppThreads, LoopExecutor, app_threads_for
 from threadserve.types import Receive, Scope, Send
@@ -109,7 +109,7 @@ def test_all_loops_share_the_threads_of_one_executor(serve: Serve, connect: Conn
 def test_without_a_number_all_loops_have_what_one_would_have(
     monkeypatch: pytest.MonkeyPatch, serve: Serve, connect: Connect, work: Work
 ) -> None:
-    monkeypatch.setattr(build, "usable_cpus", lambda: 1)
+    monkeypatch.setattr(defaults, "count_usable_cpus", lambda: 1)
     server = serve(work.app, threads=4, lifespan="off", distribute="round-robin")
     asking = ask_all(connect, server, 12)
     until_busy(work, asked=12, running=5)
@@ -131,7 +131,7 @@ def test_one_loop_has_so_many_threads_too(serve: Serve, connect: Connect, work: 
 def test_the_default_is_asyncios_with_the_cpus_that_may_be_used(
     monkeypatch: pytest.MonkeyPatch, cpus: int, size: int
 ) -> None:
-    monkeypatch.setattr(build, "usable_cpus", lambda: cpus)
+    monkeypatch.setattr(defaults, "count_usable_cpus", lambda: cpus)
     assert app_threads_of(threads=2).size == size
     assert app_threads_of(threads=2, app_threads=3).size == 3
 

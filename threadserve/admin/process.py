@@ -20,7 +20,7 @@ from threadserve.app.loading import AppSource
 from threadserve.config import Config
 from threadserve.metrics.histogram import Histogram
 from threadserve.metrics.states import Detail, LoopState, Overview, PoolState, ProcessState, RunningCall
-from threadserve.runtime.gil import gil_is_enabled
+from threadserve.runtime.gil import is_gil_enabled
 from threadserve.runtime.process_limits import resident_bytes
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.group import LoopGroup
@@ -81,7 +81,7 @@ class ProcessView:
             idle=self._acceptor.idle_threadsafe(),
             exhaustions=self._acceptor.exhaustions_threadsafe(),
             threads_replaced=self._group.replaced,
-            gil_is_enabled=gil_is_enabled(),
+            is_gil_enabled=is_gil_enabled(),
             memory=resident_bytes(),
             cpu=time.process_time(),
             descriptors=count_descriptors(),

@@ -195,7 +195,7 @@ PROCESS_METRICS: tuple[tuple[str, str, str, Callable[[ProcessState], float]], ..
         "threadserve_threads_replaced_total", "counter", "Loop threads that have died and were replaced.",
         lambda process: process.threads_replaced,
     ),
-    ("threadserve_gil_enabled", "gauge", "Whether the GIL is on.", lambda process: float(process.gil_is_enabled)),
+    ("threadserve_gil_enabled", "gauge", "Whether the GIL is on.", lambda process: float(process.is_gil_enabled)),
     ("process_resident_memory_bytes", "gauge", "Resident memory.", lambda process: process.memory),
     ("process_cpu_seconds_total", "counter", "CPU time, user and system.", lambda process: process.cpu),
     ("process_open_fds", "gauge", "Open file descriptors.", lambda process: process.descriptors),

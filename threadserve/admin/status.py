@@ -36,7 +36,7 @@ def of_process(process: ProcessState) -> dict[str, Any]:
         "pid": process.pid,
         "phase": process.phase,
         "started_at": process.started_at,
-        "gil_enabled": process.gil_is_enabled,
+        "gil_enabled": process.is_gil_enabled,
         "memory": process.memory,
         "cpu": process.cpu,
         "descriptors": process.descriptors,

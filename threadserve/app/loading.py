@@ -29,7 +29,7 @@ from threadserve.app.kept_by_framework import kept_by_framework
 from threadserve.app.log_handlers import of_first_instance_only
 from threadserve.app.project_copies import ProjectCopies, can_be_copied, mistake_in, project_of, why_shared
 from threadserve.config import Config
-from threadserve.config.declaring import several
+from threadserve.config.declaring import list_texts
 from threadserve.errors import AppLoadError, ThreadsStuck
 from threadserve.runtime.uncounted import exempt_constants
 from threadserve.types import ASGIApp
@@ -131,7 +131,7 @@ class AppSource:
             target = self._find()
             self._factory = self._factory_in(target)
             first = self._made_of(target)
-            if (mistake := mistake_in(several(self._config.app_shared))) is not None:
+            if (mistake := mistake_in(list_texts(self._config.app_shared))) is not None:
                 raise AppLoadError(mistake)
             self._first = first
             exempt_constants()
@@ -188,7 +188,7 @@ class AppSource:
         elif self._config.app_instance == "shared":
             self.shared_because = "--app-instance shared"
         elif self._threads > 1 and module is not None:
-            self._decide_on_copies(module, several(self._config.app_shared))
+            self._decide_on_copies(module, list_texts(self._config.app_shared))
         elif self._factory is None:
             self.shared_because = "it was given as an object" if module is None else "there is one thread"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from threadserve.check.findings import Finding, Level
 from threadserve.config import Config
-from threadserve.config.build import free_threaded_build
-from threadserve.config.cpus import cpu_quota, cpus_to_run_on, usable_cpus
 from threadserve.logging.wording import counted
+from threadserve.runtime.cpus import count_schedulable_cpus, count_usable_cpus, read_cpu_quota
+from threadserve.runtime.gil import is_free_threaded_build
 
 
 def would_run(config: Config, interface: str) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def would_run(config: Config, interface: str) -> dict[str, Any]:
 
     `cpu_quota` is None where no control group has one; the access log's writer is there without an access log as well.
     """
-    quota = cpu_quota()
+    quota = read_cpu_quota()
     return {
         "processes": config.worker_count,
         "threads": config.thread_count,
@@ -26,10 +26,10 @@ def would_run(config: Config, interface: str) -> dict[str, Any]:
         "app_threads": config.app_thread_count if interface != "wsgi" else 0,
         "helper_threads": helpers(config),
         "interface": interface,
-        "usable_cpus": usable_cpus(),
-        "cpus_by_affinity": cpus_to_run_on(),
+        "usable_cpus": count_usable_cpus(),
+        "cpus_by_affinity": count_schedulable_cpus(),
         "cpu_quota": None if math.isinf(quota) else quota,
-        "free_threaded": free_threaded_build(),
+        "free_threaded": is_free_threaded_build(),
     }
 
 

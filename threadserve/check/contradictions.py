@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from threadserve.check.findings import Finding, Level
 from threadserve.config import Config, settings
-from threadserve.config.config import ADDRESSES, NOT_SET
+from threadserve.config.config import ADDRESS_SETTINGS, NOT_SET
 from threadserve.logging.wording import listed
 
 
@@ -146,7 +146,7 @@ RULES = (
     Rule(
         "address-unused",
         ("host", "port"),
-        lambda facts: any(getattr(facts.config, name) not in NOT_SET for name in ADDRESSES),
+        lambda facts: any(getattr(facts.config, name) not in NOT_SET for name in ADDRESS_SETTINGS),
         "another setting says where to listen",
         "Leave it out.",
     ),

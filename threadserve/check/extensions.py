@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 
 from threadserve.check.findings import Finding, Level, Place
-from threadserve.config.build import free_threaded_build
-from threadserve.runtime.gil import GilGuard, extension_modules, forced_by, gil_is_enabled
+from threadserve.runtime.gil import GilGuard, extension_modules, forced_by, is_free_threaded_build, is_gil_enabled
 
 PACKAGE = __name__.partition(".")[0]
 # A line of a wheel's metadata: Python, ABI and platform, each perhaps several with dots between (PEP 425).
@@ -25,7 +24,7 @@ def on_extensions(guard: GilGuard, threads: int) -> list[Finding]:
 
 def on_gil(guard: GilGuard, level: Level) -> list[Finding]:
     """A finding for each module that turned the GIL on, where it should be off."""
-    if not free_threaded_build() or not gil_is_enabled() or forced_by():
+    if not is_free_threaded_build() or not is_gil_enabled() or forced_by():
         return []
     if not guard.culprits:
         return [Finding(level, "gil-on", f"The GIL is on, so threads take turns: {guard.cause()}.", NEWER)]
@@ -52,7 +51,7 @@ def on_builds() -> list[Finding]:
     names = [f"{each.name} {each.version}" for each in in_use() if lacks_free_threaded_build(each)]
     if not names:
         return []
-    if free_threaded_build():
+    if is_free_threaded_build():
         message = f"Not built for free-threaded Python: {', '.join(names)}."
         remedy = "Install a wheel for this interpreter, or build one here: pip install --no-binary."
         return [Finding(Level.WARN, "not-free-threaded", message, remedy)]

@@ -27,7 +27,7 @@ from threadserve.check.places import place_of_error
 from threadserve.check.rehearsal import Performance, Rehearsal, Stage
 from threadserve.check.watchdog import Watchdog
 from threadserve.config import Config
-from threadserve.config.declaring import several
+from threadserve.config.declaring import list_texts
 from threadserve.errors import AppImportFailed, ConfigError, NotRepeatable
 from threadserve.logging.configuring import configure_logging
 from threadserve.runtime.exiting import exit_now, exits_in_time
@@ -164,7 +164,7 @@ class Inspection:
         if first.app is None or self._config.thread_count == 1:
             return
         is_asked_for = self._config.app_instance == "shared"
-        project = project_of(parse(str(self._config.app)).module, several(self._config.app_shared))
+        project = project_of(parse(str(self._config.app)).module, list_texts(self._config.app_shared))
         sharing = Sharing(
             project,
             source.shared_because,

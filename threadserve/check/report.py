@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from threadserve.check.findings import Finding, Level, Place
-from threadserve.config.build import free_threaded_build
 from threadserve.logging.wording import counted
+from threadserve.runtime.gil import is_free_threaded_build
 
 VERSION = 1  # Of the JSON: another one where a program that reads it would have to change.
 INDENT = "    "
@@ -86,5 +86,5 @@ def written(place: Place) -> str:
 
 def python() -> str:
     """The interpreter, its version and its build."""
-    build = "free-threaded" if free_threaded_build() else "with the GIL"
+    build = "free-threaded" if is_free_threaded_build() else "with the GIL"
     return f"{platform.python_implementation()} {platform.python_version()} ({build})"

@@ -16,11 +16,11 @@ from threadserve.check.findings import Finding, Level
 from threadserve.check.inspection import DONE, Message, Progress, Refusal, inspect, with_threads
 from threadserve.check.report import Report
 from threadserve.config import Config
-from threadserve.config.cpus import usable_cpus
 from threadserve.errors import ConfigError
 from threadserve.logging.wording import counted
+from threadserve.runtime.cpus import count_usable_cpus
 from threadserve.runtime.exiting import GRACE
-from threadserve.runtime.gil import gil_is_enabled
+from threadserve.runtime.gil import is_gil_enabled
 from threadserve.workers.child import SPAWN
 
 # How long, in seconds, each stage of the application may take.
@@ -45,7 +45,7 @@ def check(app: str, settings: Mapping[str, Any], limit: float = LIMIT) -> Report
             interface = message.interface
         elif isinstance(message, Refusal):
             raise ConfigError(message.option, message.problem)
-    facts = Facts(config, frozenset(settings), interface, gil_is_enabled(), usable_cpus())
+    facts = Facts(config, frozenset(settings), interface, is_gil_enabled(), count_usable_cpus())
     numbers = would_run(config, interface)
     notes = [ASSUMED] if with_threads(config) is not config else []
     return Report(app, [*findings, *contradictions(facts), *notes, on_capacity(numbers)], numbers)

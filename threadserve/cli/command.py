@@ -17,13 +17,13 @@ from threadserve.app.app_errors import application_traceback
 from threadserve.cli.mistakes import refusal, unknown_option, unknown_variables, uvicorns_variables
 from threadserve.cli.options import is_given, option, variable, write_record
 from threadserve.config import groups, settings
-from threadserve.config.build import free_threaded_build
 from threadserve.config.config_file import find_config_file, read_config_file
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.logging.formatters import handlers_reached
 from threadserve.running import run
 from threadserve.runtime.exiting import exits_in_time
 from threadserve.runtime.forms import form
+from threadserve.runtime.gil import is_free_threaded_build
 from threadserve.runtime.signals import upkeep_survived
 from threadserve.version import __version__
 
@@ -81,7 +81,7 @@ def with_check_value(args: list[str]) -> list[str]:
 def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     """Writes the versions and ends the process."""
     if wanted and not ctx.resilient_parsing:
-        build = "free-threaded" if free_threaded_build() else "with the GIL"
+        build = "free-threaded" if is_free_threaded_build() else "with the GIL"
         python = f"{platform.python_implementation()} {platform.python_version()}"
         click.echo(f"threadserve {__version__} ({form()}), {python} ({build}), {platform.system()}")
         ctx.exit()

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 import click
 from click.core import ParameterSource
 
-from threadserve.config.declaring import alternatives, choices, problem_with
+from threadserve.config.declaring import allowed_texts, find_problem, value_types
 
 PREFIX = "THREADSERVE_"
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
@@ -53,7 +53,7 @@ class SettingOption(click.Option):
 def option(declared: Field[Any]) -> click.Option:
     """The option of a setting, made from its declaration; of the types that its value may have the first is read."""
     metadata = declared.metadata
-    hint = alternatives(declared)[0]
+    hint = value_types(declared)[0]
     kind = get_origin(hint) or hint
     is_flag = kind is bool and not metadata["takes_value"]
     flag = metadata["flag"] or f"--{declared.name.replace('_', '-')}"
@@ -89,7 +89,7 @@ def value_name(declared: Field[Any], kind: Any) -> str:
     """What the help calls the value of an option."""
     if metavar := declared.metadata["metavar"]:
         return str(metavar)
-    if allowed := choices(declared):
+    if allowed := allowed_texts(declared):
         return f"[{'|'.join(allowed)}]"
     return {int: "N", float: "SECONDS", bool: "[true|false]"}[kind]
 
@@ -111,7 +111,7 @@ def checker(declared: Field[Any]) -> Callable[[click.Context, click.Parameter, A
 
     def check(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
         if is_given(ctx, declared.name):
-            problem = problem_with(declared, value)
+            problem = find_problem(declared, value)
             if problem is not None:
                 raise click.BadParameter(problem, ctx, parameter)
         return value

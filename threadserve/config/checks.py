@@ -1,6 +1,7 @@
-"""What may be wrong with the value of a setting: the checks that `config` names beside its declarations.
+"""The checks of settings' values, which the declarations in `settings` name.
 
-Runs on whichever thread makes a configuration. It owns nothing, keeps nothing and never changes a value.
+A check takes a value and returns one line that says what is wrong with it, or None. It runs on whichever thread makes a
+configuration, keeps nothing and never changes a value.
 """
 
 import re
@@ -22,24 +23,26 @@ FRAMING_HEADERS = ("content-length", "transfer-encoding")
 
 
 def at_least(minimum: float) -> Check:
-    """A check that a number is not below `minimum`."""
+    """Return a check that a number is not below `minimum`."""
     return lambda value: None if value >= minimum else f"{value} is less than {minimum}"
 
 
 def between(minimum: float, maximum: float) -> Check:
-    """A check that a number is from `minimum` to `maximum`."""
+    """Return a check that a number is from `minimum` to `maximum`."""
     return lambda value: None if minimum <= value <= maximum else f"{value} is not from {minimum} to {maximum}"
 
 
-def loop_name(name: str) -> str | None:
-    """A check that a name is an event loop's, or module:attribute."""
-    if name in LOOPS or ":" in name:
-        return None
-    return f"{name!r} is not one of {', '.join(LOOPS)}, or module:attribute"
+# Of threads or of processes.
+check_count = between(1, 1024)
 
 
-def installed(libraries: Mapping[str | bool, str]) -> Check:
-    """A check that the library that a value needs is there."""
+def check_count_or_auto(value: int | str) -> str | None:
+    """Check a number of threads or of processes, unless it is left to the number of CPUs."""
+    return check_count(value) if value != "auto" else None
+
+
+def requires_library(libraries: Mapping[str | bool, str]) -> Check:
+    """Return a check that the library that a value needs is installed; `libraries` has their names by the values."""
 
     def check(value: str | bool) -> str | None:
         library = libraries.get(value)
@@ -51,46 +54,52 @@ def installed(libraries: Mapping[str | bool, str]) -> Check:
     return check
 
 
-def admin_address(address: str) -> str | None:
-    """A check that an address names a port or a Unix socket of its own."""
+def check_loop_name(name: str) -> str | None:
+    """Check that a name is an event loop's, or module:attribute."""
+    if name in LOOPS or ":" in name:
+        return None
+    return f"{name!r} is not one of {', '.join(LOOPS)}, or module:attribute"
+
+
+def check_admin_address(address: str) -> str | None:
+    """Check that an address names a port or a Unix socket."""
     if re.fullmatch(r"unix:.+|(?:\[[^\]]+\]|[^:\[\]]+):[0-9]{1,5}", address):
         return None
     return f"{address!r} is not HOST:PORT, [IPv6]:PORT or unix:PATH"
 
 
-def octal_mode(mode: str | int) -> str | None:
-    """A check that permissions are such, as a number or as its octal digits."""
+def check_octal_mode(mode: str | int) -> str | None:
+    """Check that permissions are a number or the octal digits of one."""
     if isinstance(mode, int):
         return None if 0 <= mode <= 0o7777 else f"{mode:#o} is not from 0 to 0o7777"
     return None if re.fullmatch("[0-7]{3,4}", mode) else f"{mode!r} is not three or four octal digits"
 
 
-def texts(values: object) -> str | None:
-    """A check that every member of a list is text."""
+def check_texts(values: object) -> str | None:
+    """Check that every member of a list is text."""
     wrong = [value for value in values if not isinstance(value, str)] if isinstance(values, Sequence) else []
     return f"{wrong[0]!r} is not text" if wrong else None
 
 
-def hosts(names: str | Sequence[str]) -> str | None:
-    """A check that this is the name of a host, or a list of some."""
-    return texts(names) or (None if isinstance(names, str) or names else "a host is needed")
+def check_hosts(names: str | Sequence[str]) -> str | None:
+    """Check that this is the name of a host, or a list of at least one."""
+    return check_texts(names) or (None if isinstance(names, str) or names else "a host is needed")
 
 
-def trusted_hosts(allowed: str | Sequence[str]) -> str | None:
-    """A check that these are addresses, networks and Unix sockets that can be trusted."""
-    if problem := texts(allowed) or problem_of(TrustedHosts, allowed):
+def check_trusted_hosts(allowed: str | Sequence[str]) -> str | None:
+    """Check that these are addresses, networks and Unix sockets that can be trusted."""
+    if problem := check_texts(allowed) or _find_value_error(TrustedHosts, allowed):
         return problem
     unknown = unknown_proxy(allowed)
     return f"{unknown!r} is not an address, a network, a Unix socket (unix:PATH) or *" if unknown else None
 
 
-def header_names(names: str | Sequence[str]) -> str | None:
-    """A check that these are headers of proxies."""
-    return texts(names) or problem_of(believed_fields, names)
+def check_proxy_headers(names: str | Sequence[str]) -> str | None:
+    """Check that these are headers by which proxies tell where a request comes from."""
+    return check_texts(names) or _find_value_error(believed_fields, names)
 
 
-def problem_of(make: Callable[[Any], object], value: object) -> str | None:
-    """What makes it impossible to make something of a value, or None."""
+def _find_value_error(make: Callable[[Any], object], value: object) -> str | None:
     try:
         make(value)
     except ValueError as error:
@@ -98,17 +107,17 @@ def problem_of(make: Callable[[Any], object], value: object) -> str | None:
     return None
 
 
-def existing_folder(path: str) -> str | None:
-    """A check that a path, relative to the working directory, is a folder's."""
+def check_folder(path: str) -> str | None:
+    """Check that a path, relative to the working directory, is a folder's."""
     return None if Path(path).is_dir() else f"there is no folder {path!r}"
 
 
-def header_fields(headers: Sequence[Any]) -> str | None:
-    """A check that headers are pairs of a name and a value that may stand in every response (RFC 9110, section 5)."""
-    return next((problem for header in headers if (problem := _problem_with_header(header))), None)
+def check_header_fields(headers: Sequence[object]) -> str | None:
+    """Check that headers are pairs of a name and a value that may stand in every response (RFC 9110, section 5)."""
+    return next((problem for header in headers if (problem := _check_header(header))), None)
 
 
-def _problem_with_header(header: object) -> str | None:
+def _check_header(header: object) -> str | None:
     match header:
         case (str(name), str(value)):
             if not TOKEN.fullmatch(name):

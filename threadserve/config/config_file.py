@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from threadserve.config import settings
-from threadserve.config.declaring import problem_with
+from threadserve.config.declaring import find_problem
 from threadserve.errors import ConfigError
 
 PROJECT_FILE = "pyproject.toml"
@@ -93,7 +93,7 @@ def fault_of(name: str, value: object, declared: Mapping[str, Field[Any]]) -> st
     """What is wrong with the value of a setting, or None."""
     if name == "app":
         return None if isinstance(value, str) else f"{value!r} is not text"
-    return problem_with(declared[name], value)
+    return find_problem(declared[name], value)
 
 
 def header_pairs(value: Any) -> Any:

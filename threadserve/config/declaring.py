@@ -1,4 +1,4 @@
-"""How a setting is declared, and how a value is held against its declaration.
+"""The declaration of a setting, and the check of a value against it.
 
 Runs on whichever thread makes a configuration. It owns nothing and never changes a value.
 """
@@ -12,7 +12,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from threadserve.config.checks import Check
 
-PLAIN_TYPES: dict[Any, str] = {
+# The types that a value is checked against, with what an error calls them.
+TYPE_NAMES: dict[Any, str] = {
     str: "text",
     bool: "true or false",
     int: "a whole number",
@@ -22,7 +23,8 @@ PLAIN_TYPES: dict[Any, str] = {
     os.PathLike: "a path",
 }
 
-LONGEST_TIMEOUT = 10**9  # Seconds: as good as never, and within threading.TIMEOUT_MAX.
+# As good as never, and within threading.TIMEOUT_MAX.
+MAX_TIMEOUT_SECONDS = 10**9
 
 
 def setting(
@@ -37,7 +39,7 @@ def setting(
     shown_default: str = "",
     takes_value: bool = False,
 ) -> Any:
-    """Declares one setting that is on the command line too.
+    """Declare one setting that is on the command line too.
 
     `factory` makes the default where that is a mutable object, and `check` returns what is wrong with a value. `flag`
     is its name on the command line where that is not its own, and `choices` are the texts that it may be where its type
@@ -58,68 +60,67 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def alternatives(declared: Field[Any]) -> list[Any]:
-    """The types that a setting's value may have, None left out."""
+def value_types(declared: Field[Any]) -> list[Any]:
+    """Return the types that a setting's value may have, without None."""
     hint: Any = declared.type
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     return [member for member in members if member is not type(None)]
 
 
-def is_plain(declared: Field[Any]) -> bool:
-    """Whether the types of a setting's values are none but texts that it may be, and `PLAIN_TYPES`."""
-    return all(get_origin(member) is Literal or kind_of(member) in PLAIN_TYPES for member in alternatives(declared))
-
-
-def kind_of(member: Any) -> Any:
-    """A type without what it is a list of."""
-    return get_origin(member) or member
-
-
-def choices(declared: Field[Any]) -> Sequence[str]:
-    """The only texts that a setting may be; none where it may be any."""
-    for member in alternatives(declared):
+def allowed_texts(declared: Field[Any]) -> Sequence[str]:
+    """Return the only texts that a setting may be, or nothing where it may be any."""
+    for member in value_types(declared):
         if get_origin(member) is Literal:
             return get_args(member)
-    given: Sequence[str] = declared.metadata.get("choices", ())
-    return given
+    choices: Sequence[str] = declared.metadata.get("choices", ())
+    return choices
 
 
-def several(value: Sequence[str] | str | None) -> list[str]:
-    """The texts of a setting that may be one or a list of them, without empty ones."""
+def list_texts(value: Sequence[str] | str | None) -> list[str]:
+    """Return the texts of a setting that may be one or a list of them, without empty ones."""
     members = [value] if isinstance(value, str) else value or ()
     return [str(member) for member in members if str(member)]
 
 
-def problem_with(declared: Field[Any], value: object) -> str | None:
-    """What is wrong with a setting's value, or None. A log level may also be given as a number."""
-    members = alternatives(declared)
+def find_problem(declared: Field[Any], value: object) -> str | None:
+    """Return what is wrong with a setting's value, or None. A log level may also be given as a number."""
+    types = value_types(declared)
     if value is None:
         return None if type(None) in get_args(declared.type) else "a value is needed"
-    if is_plain(declared) and not any(_fits(value, member) for member in members):
-        return f"{value!r} is not {' or '.join(map(_described, members))}"
+    if _can_check_types(types) and not any(_has_type(value, each) for each in types):
+        return f"{value!r} is not {' or '.join(map(_name_type, types))}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is not a finite number"
-    allowed = choices(declared)
+    allowed = allowed_texts(declared)
     if allowed and isinstance(value, str) and value not in allowed:
-        return f"{value!r} is not {_one_of(allowed)}"
+        return f"{value!r} is not {_name_choices(allowed)}"
     check: Check | None = declared.metadata.get("check")
     return check(value) if check else None
 
 
-def _fits(value: object, member: Any) -> bool:
-    """Whether a value is of this type, where true is no number, text no list, and 1 is a number too."""
-    if get_origin(member) is Literal:
-        return value in get_args(member)
-    kind = kind_of(member)
+def _can_check_types(types: Sequence[Any]) -> bool:
+    """Return whether all of these types are lists of texts or in `TYPE_NAMES`."""
+    return all(get_origin(each) is Literal or _without_members(each) in TYPE_NAMES for each in types)
+
+
+def _has_type(value: object, wanted: Any) -> bool:
+    """Return whether a value is of this type, where true is no number, text no list, and 1 is a float too."""
+    if get_origin(wanted) is Literal:
+        return value in get_args(wanted)
+    kind = _without_members(wanted)
     if isinstance(value, (bool, str)):
         return type(value) is kind
     return isinstance(value, kind) or (kind is float and isinstance(value, int))
 
 
-def _described(member: Any) -> str:
-    """What a value of this type is."""
-    return _one_of(get_args(member)) if get_origin(member) is Literal else PLAIN_TYPES[kind_of(member)]
+def _name_type(wanted: Any) -> str:
+    return _name_choices(get_args(wanted)) if get_origin(wanted) is Literal else TYPE_NAMES[_without_members(wanted)]
 
 
-def _one_of(texts: Sequence[str]) -> str:
+def _name_choices(texts: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else f"one of {', '.join(texts)}"
+
+
+def _without_members(wanted: Any) -> Any:
+    """Return a type without that of its members."""
+    return get_origin(wanted) or wanted

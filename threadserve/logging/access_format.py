@@ -88,17 +88,17 @@ def access_format(text: str | None) -> AccessFormat | None:
     return JsonFormat() if text == JSON else AtomFormat(text)
 
 
-def problem_with_format(text: str) -> str | None:
+def check_format(text: str) -> str | None:
     """What is wrong with the text of a format, or None."""
     if text == JSON:
         return None
     tokens = list(TOKEN.finditer(text))
     if not any(token["name"] for token in tokens):
         return f"{text!r} is neither {JSON} nor a text with atoms such as %(h)s"
-    return next((problem for token in tokens if (problem := _problem_with_token(text, token))), None)
+    return next((problem for token in tokens if (problem := _check_token(text, token))), None)
 
 
-def _problem_with_token(text: str, token: re.Match[str]) -> str | None:
+def _check_token(text: str, token: re.Match[str]) -> str | None:
     name, style = token["name"], token["style"]
     if token[0] == "%%":
         return None

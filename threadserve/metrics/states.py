@@ -107,7 +107,7 @@ class ProcessState:
     idle: int = 0
     exhaustions: int = 0
     threads_replaced: int = 0
-    gil_is_enabled: bool = True
+    is_gil_enabled: bool = True
     memory: int = 0
     cpu: float = 0.0
     descriptors: int = 0

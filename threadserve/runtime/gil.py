@@ -8,11 +8,11 @@ warnings hook runs on the thread that imports, and appends to a deque. Nothing h
 import logging
 import re
 import sys
+import sysconfig
 import warnings
 from collections import deque
 from typing import TextIO
 
-from threadserve.config.build import free_threaded_build
 from threadserve.runtime.forms import is_extension_module
 
 # The text of CPython's own RuntimeWarning: _PyImport_CheckGILForModule() in Python/import.c.
@@ -22,8 +22,13 @@ MAX_CANDIDATES = 10
 error_logger = logging.getLogger("threadserve.error")
 
 
-def gil_is_enabled() -> bool:
-    """Whether the GIL is on now. On an ordinary build it always is."""
+def is_free_threaded_build() -> bool:
+    """Return whether this interpreter was built to run without the GIL (PEP 703)."""
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def is_gil_enabled() -> bool:
+    """Return whether the GIL is on now. On an ordinary build it always is."""
     return sys._is_gil_enabled() if hasattr(sys, "_is_gil_enabled") else True
 
 
@@ -34,7 +39,7 @@ class GilGuard:
     """
 
     def __init__(self) -> None:
-        self._is_watching = free_threaded_build()
+        self._is_watching = is_free_threaded_build()
         self._culprits: deque[str] = deque()
         self._known_modules: frozenset[str] = frozenset()
         self._was_on = False
@@ -74,7 +79,7 @@ class GilGuard:
             warnings.showwarning = self._show_before
 
     def _look(self) -> None:
-        self._was_on = gil_is_enabled()
+        self._was_on = is_gil_enabled()
         if not self._was_on:
             self._known_modules = frozenset(sys.modules.copy())
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from threadserve.config import Config
-from threadserve.config.declaring import several
+from threadserve.config.declaring import list_texts
 
 logger = logging.getLogger("threadserve.error")
 
@@ -34,13 +34,13 @@ class Patterns:
     """
 
     def __init__(self, config: Config) -> None:
-        includes, excludes = several(config.reload_includes), several(config.reload_excludes)
+        includes, excludes = list_texts(config.reload_includes), list_texts(config.reload_excludes)
         self.includes = [*(each for each in INCLUDES if each not in excludes), *includes]
         self.excludes = [*(each for each in EXCLUDES if each not in includes), *excludes]
         self._left_out = {*folders_named(excludes), *folders_matching(excludes)}
         # The same files are asked for again and again.
         self._matches = lru_cache(MEMORY)(self._match)
-        self.folders = self._watched(several(config.reload_dirs), includes)
+        self.folders = self._watched(list_texts(config.reload_dirs), includes)
 
     def _watched(self, named: list[str], includes: list[str]) -> list[Path]:
         """The folders to watch, without those below another; the working directory where none is named."""

@@ -8,7 +8,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from threadserve.config.build import default_wsgi_threads
+from threadserve.config.defaults import default_wsgi_threads
 from threadserve.errors import ClientDisconnected
 from threadserve.http.head import ResponseHead
 from threadserve.types import Headers, Message, Receive, Scope, Send

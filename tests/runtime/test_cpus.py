@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from threadserve.config import cpus
-from threadserve.config.cpus import cpu_quota, limit_of_cpus, usable_cpus
+from threadserve.runtime import cpus
+from threadserve.runtime.cpus import count_usable_cpus, describe_cpu_limit, read_cpu_quota
 
 UNIFIED = "30 23 0:26 {root} {point} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 LEGACY = "33 24 0:28 {root} {point} rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct"
@@ -54,14 +54,14 @@ def system(tmp_path: Path) -> System:
 
 
 def test_a_process_without_cgroups_has_no_quota(tmp_path: Path) -> None:
-    assert cpu_quota(tmp_path) == math.inf
+    assert read_cpu_quota(tmp_path) == math.inf
 
 
 @pytest.mark.parametrize(("limit", "quota"), [("150000 100000", 1.5), ("max 100000", math.inf), ("", math.inf)])
 def test_the_quota_of_a_cgroup(system: System, limit: str, quota: float) -> None:
     system.show("0::/\n", UNIFIED)
     system.limit("", limit)
-    assert cpu_quota(system.proc) == quota
+    assert read_cpu_quota(system.proc) == quota
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_the_least_of_a_cgroup_and_of_those_above_it_counts(
     system.limit("kubepods/pod 7/box", own)
     system.limit("kubepods", parents)
     system.limit("kubepods/another", "1000 100000")
-    assert cpu_quota(system.proc) == quota
+    assert read_cpu_quota(system.proc) == quota
 
 
 def test_a_container_sees_the_hosts_path_and_its_own_files(system: System) -> None:
     system.show("0::/docker/box/inner\n", UNIFIED, root="/docker/box")
     system.limit("", "300000 100000")
     system.limit("inner", "200000 100000")
-    assert cpu_quota(system.proc) == 2
+    assert read_cpu_quota(system.proc) == 2
 
 
 @pytest.mark.parametrize("path", ["/../other", "/docker/box"])
@@ -89,23 +89,23 @@ def test_a_cgroup_that_cannot_be_seen_has_the_quota_of_what_is_mounted(system: S
     system.show(f"0::{path}\n", UNIFIED)
     system.limit("", "300000 100000")
     system.limit("../other", "100000 100000")
-    assert cpu_quota(system.proc) == 3
+    assert read_cpu_quota(system.proc) == 3
 
 
 def test_the_older_hierarchy(system: System) -> None:
     system.show("5:memory:/small\n4:cpu,cpuacct:/docker/box\n1:name=systemd:/\n0::/\n", LEGACY, UNIFIED)
     system.limit_legacy("", -1)
     system.limit_legacy("docker/box", 125000, 50000)
-    assert cpu_quota(system.proc) == 2.5
+    assert read_cpu_quota(system.proc) == 2.5
 
 
 def test_what_makes_no_sense_is_no_quota(system: System) -> None:
     system.show("0::/box\n", UNIFIED)
     system.limit("box", "0 0 0")
     system.limit("", "100000 0")
-    assert cpu_quota(system.proc) == math.inf
+    assert read_cpu_quota(system.proc) == math.inf
     (system.proc / "cgroup").write_text("nonsense\n")
-    assert cpu_quota(system.proc) == math.inf
+    assert read_cpu_quota(system.proc) == math.inf
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_the_lesser_of_affinity_and_quota_counts(
     monkeypatch: pytest.MonkeyPatch, runs_on: int, quota: float, usable: int
 ) -> None:
     monkeypatch.setattr("os.process_cpu_count", lambda: runs_on, raising=False)
-    monkeypatch.setattr(cpus, "cpu_quota", lambda: quota)
-    assert usable_cpus() == usable
+    monkeypatch.setattr(cpus, "read_cpu_quota", lambda: quota)
+    assert count_usable_cpus() == usable
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_what_keeps_from_all_cpus_is_named(
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: machine)
     monkeypatch.setattr("os.process_cpu_count", lambda: runs_on, raising=False)
-    monkeypatch.setattr(cpus, "cpu_quota", lambda: quota)
-    assert limit_of_cpus() == limit
+    monkeypatch.setattr(cpus, "read_cpu_quota", lambda: quota)
+    assert describe_cpu_limit() == limit
 
 
 def test_this_systems_own_files_can_be_read() -> None:
-    assert cpu_quota() > 0
-    assert usable_cpus() >= 1
+    assert read_cpu_quota() > 0
+    assert count_usable_cpus() >= 1

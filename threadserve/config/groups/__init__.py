@@ -1,1 +1,0 @@
-"""The settings, a file for each heading of the help. Nothing here runs: these are declarations."""
