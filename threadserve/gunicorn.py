@@ -25,6 +25,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from threadserve.config import Config
+from threadserve.config.environment import load_environment
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.listening.tcp import SharedListener
 from threadserve.logging.formatters import handlers_reached
@@ -69,7 +70,9 @@ class ThreadserveWorker(Worker, Observer):
     @classmethod
     def make_config(cls, cfg: Any) -> Config:
         """The configuration for Gunicorn's, but for the application. Raises `ConfigError`."""
-        return Config("gunicorn", **{**settings_from(cfg), **cls.CONFIG_KWARGS})
+        config = Config("gunicorn", **{**settings_from(cfg), **cls.CONFIG_KWARGS})
+        load_environment(config)
+        return config
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

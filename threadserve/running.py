@@ -5,11 +5,13 @@ Runs on the thread that calls it, which is the main thread for the command line.
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from threadserve.app.importing import is_imported_now
 from threadserve.config import Config
 from threadserve.config.config import ADDRESS_SETTINGS, NOT_SET
+from threadserve.config.environment import load_environment
 from threadserve.errors import ConfigError
 from threadserve.listening.listeners import open_listeners
 from threadserve.runtime.signals import upkeep_survived
@@ -31,7 +33,10 @@ def run(app: Any, **settings: Any) -> None:
     if is_imported_now():
         return
     with upkeep_survived():
-        serve(Config(app, **settings), settings)
+        config = Config(app, **settings)
+        load_environment(config)
+        # Read once: the file may be a pipe.
+        serve(replace(config, env_file=None), settings)
 
 
 def serve(config: Config, settings: Mapping[str, Any]) -> None:

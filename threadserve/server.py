@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from threadserve.app.importing import is_imported_now
 from threadserve.config import Config
+from threadserve.config.environment import load_environment
 from threadserve.errors import ThreadserveError
 from threadserve.http.bounds import Bounds
 from threadserve.listening.tcp import Listeners
@@ -84,6 +85,7 @@ class Server:
         self._exit: BaseException | None = None
         self._startup: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._ended: asyncio.Future[Any]
+        load_environment(config)
         configure_logging(config)
 
     @property

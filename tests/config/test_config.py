@@ -11,6 +11,7 @@ from hypothesis import given, strategies
 from threadserve import config
 from threadserve.config import LOG_LEVELS, LOGGING_CONFIG, Config, defaults
 from threadserve.config.checks import Check, at_least, between
+from threadserve.config.environment import load_environment
 from threadserve.errors import ConfigError
 
 APP = "main:app"
@@ -264,8 +265,8 @@ def test_a_value_of_another_type_is_refused(name: str) -> None:
 def test_proxies_named_in_the_environment_are_checked_too(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", f"127.0.0.1,{bad}")
     with pytest.raises(ConfigError, match=rf"^forwarded_allow_ips: \$FORWARDED_ALLOW_IPS: '{bad}' is "):
-        Config(APP)
-    assert Config(APP, forwarded_allow_ips="10.0.0.1").forwarded_allow_ips == "10.0.0.1"
+        load_environment(Config(APP))
+    load_environment(Config(APP, forwarded_allow_ips="10.0.0.1"))
 
 
 @pytest.mark.parametrize("app", [print, lambda scope: None, object()])

@@ -16,6 +16,7 @@ from threadserve.check.findings import Finding, Level
 from threadserve.check.inspection import DONE, Message, Progress, Refusal, inspect, with_threads
 from threadserve.check.report import Report
 from threadserve.config import Config
+from threadserve.config.environment import load_environment
 from threadserve.errors import ConfigError
 from threadserve.logging.wording import counted
 from threadserve.runtime.cpus import count_usable_cpus
@@ -36,6 +37,7 @@ def check(app: str, settings: Mapping[str, Any], limit: float = LIMIT) -> Report
     refuse.
     """
     config = Config(app, **settings)
+    load_environment(config)
     findings: list[Finding] = []
     interface: str = config.interface
     for message in told_by_other_process(config, limit):

@@ -4,11 +4,9 @@ An instance is made before any thread starts and is never written afterwards, so
 threads copy what a request needs.
 """
 
-import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-from threadserve.config.checks import check_trusted_hosts
 from threadserve.config.declaring import find_problem
 from threadserve.config.defaults import (
     default_app_threads,
@@ -18,7 +16,6 @@ from threadserve.config.defaults import (
     threads_for_all_cpus,
     workers_for_all_cpus,
 )
-from threadserve.config.env_file import load_env_file
 from threadserve.config.programs import ForPrograms
 from threadserve.config.settings import (
     ApplicationSettings,
@@ -74,12 +71,6 @@ class Config(
             problem = find_problem(declared, getattr(self, declared.name))
             if problem is not None:
                 raise ConfigError(declared.name, problem)
-        if self.env_file is not None:
-            load_env_file(self.env_file)
-        if self.forwarded_allow_ips is None and (
-            problem := check_trusted_hosts(os.environ.get("FORWARDED_ALLOW_IPS", ""))
-        ):
-            raise ConfigError("forwarded_allow_ips", f"$FORWARDED_ALLOW_IPS: {problem}")
         self._check_addresses()
 
     def _check_addresses(self) -> None:

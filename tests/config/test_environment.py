@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from threadserve.config.env_file import load_env_file
+from threadserve.config.environment import load_env_file
 from threadserve.errors import ConfigError
 
 
