@@ -17,7 +17,7 @@ from threadserve.listening.listeners import open_listeners
 from threadserve.runtime.signals import upkeep_survived
 from threadserve.server import Server
 from threadserve.tls.certificates import certificates_for
-from threadserve.workers.child import check_can_be_sent
+from threadserve.workers.child import check_picklable
 from threadserve.workers.reloader import Reloader
 from threadserve.workers.supervisor import Supervisor
 
@@ -66,7 +66,7 @@ def is_to_be_supervised(config: Config) -> bool:
     if config.workers is None or not isinstance(config.app, str):
         return False
     try:
-        check_can_be_sent(config)
+        check_picklable(config)
     except ConfigError:
         return False
     return True

@@ -68,7 +68,7 @@ class Observer:
     # Whether another process speaks for the server, and decides about its end.
     is_supervised = False
     # The connection by which that process asks how the server is, to answer at the admin address itself.
-    reports_to: socket.socket | None = None
+    status_socket: socket.socket | None = None
     stop_signals: tuple[int, ...] = STOP_SIGNALS
     upkeep_signals: tuple[int, ...] = UPKEEP
     # How often, in seconds, to call `on_tick` while the server serves.
@@ -116,7 +116,7 @@ class Serving:
         self._is_stopping = False
         self._stops_at = inf
         self.listeners = open_listeners(config) if sockets is None else adopted(sockets)
-        self.admin_listeners = [] if observer.reports_to is not None else listen_for_admin(config, self.listeners)
+        self.admin_listeners = [] if observer.status_socket is not None else listen_for_admin(config, self.listeners)
         self._config = config
         self._flags = flags
         self._observer = observer
@@ -147,9 +147,9 @@ class Serving:
         self._watchdog = Watchdog(loops, stall, exit_after, self._end_stalled) if stall or exit_after else None
         self.view = ProcessView(config, self._phase, self._group, self._acceptor, self._source, self._watchdog)
         self._admin: AdminServer | Reporter | None = None
-        if observer.reports_to is not None:
+        if observer.status_socket is not None:
             # The supervisor answers for all its processes, and asks each of them.
-            self._admin = Reporter(observer.reports_to, self.view)
+            self._admin = Reporter(observer.status_socket, self.view)
         elif self.admin_listeners:
             self._admin = AdminServer(self.admin_listeners, OneProcess(self.view))
 

@@ -14,9 +14,9 @@ from support.workers import TESTS
 
 from threadserve import Config
 from threadserve.listening.tcp import bind_all, close_all, resolve
-from threadserve.workers.child import Child
+from threadserve.workers.child import ChildProcess
 
-StartChild = Callable[..., Child]
+StartChild = Callable[..., ChildProcess]
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def listeners() -> Iterator[list[socket]]:
 @pytest.fixture
 def start_child(listeners: list[socket]) -> Iterator[StartChild]:
     """`start_child(**settings)` starts a child that serves the steered application."""
-    children: list[Child] = []
+    children: list[ChildProcess] = []
 
-    def start(app: str = "support.steered_app:app", **settings: Any) -> Child:
-        child = Child(Config(app, app_dir=TESTS, log_config=None, **settings), listeners)
+    def start(app: str = "support.steered_app:app", **settings: Any) -> ChildProcess:
+        child = ChildProcess(Config(app, app_dir=TESTS, log_config=None, **settings), listeners)
         child.start()
         children.append(child)
         return child
@@ -51,7 +51,7 @@ def connection_to(listeners: list[socket]) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(host, port, timeout=DEADLINE)
 
 
-def follow(child: Child, condition: Callable[[], object]) -> None:
+def follow(child: ChildProcess, condition: Callable[[], object]) -> None:
     """Takes in what the child tells until the condition holds."""
 
     def holds() -> object:

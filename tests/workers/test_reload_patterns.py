@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from threadserve import Config
-from threadserve.workers.patterns import Patterns
+from threadserve.workers.reload_patterns import ReloadPatterns
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +36,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def patterns(**settings: Any) -> Patterns:
+def patterns(**settings: Any) -> ReloadPatterns:
     """The patterns of a configuration."""
-    return Patterns(Config("main:app", reload=True, **settings))
+    return ReloadPatterns(Config("main:app", reload=True, **settings))
 
 
 def seen(here: Path, **settings: Any) -> set[str]:
@@ -47,7 +47,7 @@ def seen(here: Path, **settings: Any) -> set[str]:
     found = {str(path.relative_to(here)) for path in chosen.files()}
     everything = {path for path in here.rglob("*") if path.is_file()}
     below = {path for path in everything if any(path.is_relative_to(folder) for folder in chosen.folders)}
-    assert found == {str(path.relative_to(here)) for path in below if chosen.wants(path)}
+    assert found == {str(path.relative_to(here)) for path in below if chosen.is_watched(path)}
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from threadserve import Config
-from threadserve.workers.worker import HURRY, WorkerServer
+from threadserve.workers.worker import TERMINATE_SIGNAL, WorkerServer
 
 
 def handle_interrupted(server: WorkerServer, number: int, place: int) -> bool:
@@ -33,13 +33,13 @@ def handle_interrupted(server: WorkerServer, number: int, place: int) -> bool:
     return left < 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, HURRY])
+@pytest.mark.parametrize("number", [signal.SIGTERM, TERMINATE_SIGNAL])
 def test_the_same_signal_twice_is_one(number: int) -> None:
     for place in count():
         server = WorkerServer(Config("app:app", log_config=None))
         was_interrupted = handle_interrupted(server, number, place)
         assert server.should_exit
-        assert server.force_exit == (number == HURRY), place
+        assert server.force_exit == (number == TERMINATE_SIGNAL), place
         if not was_interrupted:
             break
     assert place > 0

@@ -10,7 +10,7 @@ from support.workers import StartWorkers, Workers
 
 from threadserve import Config
 from threadserve.errors import ConfigError
-from threadserve.workers.child import check_can_be_sent
+from threadserve.workers.child import check_picklable
 
 CAUSES = [
     ("raise ValueError('nothing works')", 1, "ValueError: nothing works"),
@@ -65,4 +65,4 @@ def test_an_address_in_use_is_one_line(start_workers: StartWorkers, tmp_path: Pa
 
 def test_what_cannot_be_passed_on_is_named() -> None:
     with pytest.raises(ConfigError, match="ssl_context_factory: it cannot be passed to another process"):
-        check_can_be_sent(Config("module:app", ssl_context_factory=lambda config, default: default()))
+        check_picklable(Config("module:app", ssl_context_factory=lambda config, default: default()))

@@ -1,7 +1,7 @@
-"""Serving in a child process that is started anew when the code changes.
+"""Serving in a child process that is restarted when the code changes.
 
 Runs on the main thread of the process that was started by hand, which never loads the application. It owns the child
-and the watcher, and keeps the listeners open from one child to the next, so that clients wait and nobody is refused.
+and the watcher, and keeps the listeners open between one child and the next, so that clients wait and none is refused.
 """
 
 import logging
@@ -22,20 +22,19 @@ from threadserve.logging.configuring import configure_logging
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.runtime.signals import UPKEEP, call_claimants, captured
-from threadserve.workers.child import Child, check_can_be_sent
-from threadserve.workers.patterns import Patterns
-from threadserve.workers.pool import FORCED_GRACE, reason_of
-from threadserve.workers.watching import make_watcher
+from threadserve.workers.child import ChildProcess, check_picklable
+from threadserve.workers.pool import TERMINATE_GRACE_SECONDS, format_exit_reason
+from threadserve.workers.reload_patterns import ReloadPatterns
+from threadserve.workers.watchers import make_watcher
 
 logger = logging.getLogger("threadserve.error")
 
-# What a child may take, in seconds, beyond the time in which its requests may end: for cutting off and for lifespan
-# shutdown.
-STOP_MARGIN = 10.0
+# Time beyond `timeout_graceful_shutdown` for cutting off requests and for lifespan shutdown.
+RELOAD_STOP_MARGIN_SECONDS = 10.0
 
 
 class StopRequest:
-    """How often signals have asked to stop. Set by signal handlers, which may interrupt the others anywhere."""
+    """Counts the signals that ask to stop. Set by signal handlers, which may interrupt any other method."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -43,48 +42,48 @@ class StopRequest:
         self._writer.setblocking(False)
 
     def set(self) -> None:
-        """Somebody asks to stop."""
+        """Ask to stop."""
         self.count += 1
-        # A full buffer is readable too.
+        # A full buffer wakes the reader as well.
         with suppress(BlockingIOError):
             self._writer.send(b"\0")
 
     def is_set(self) -> bool:
-        """Whether anybody has."""
+        """Return whether a signal has asked to stop."""
         return self.count > 0
 
     def wait(self, timeout: float) -> bool:
-        """Waits for that, `timeout` seconds at most; returns whether anybody has asked."""
+        """Wait `timeout` seconds at most for a request to stop; return whether there is one."""
         return bool(wait([self._reader], timeout))
 
     def close(self) -> None:
-        """Gives the descriptors back."""
+        """Close the descriptors."""
         self._reader.close()
         self._writer.close()
 
 
 class Reloader:
-    """Serves with one child process. Raises `ConfigError` for what cannot be passed to another process.
+    """Serves with one child process. Raises `ConfigError` for a setting that cannot be passed to another process.
 
-    `sockets` are bound, and the reloader's from now on.
+    `sockets` are bound; the reloader owns them from now on.
     """
 
     def __init__(self, config: Config, sockets: list[socket]) -> None:
-        check_can_be_sent(config)
+        check_picklable(config)
         configure_logging(config)
         self._config = config
         self._sockets = sockets
         self._stop = StopRequest()
-        self._patterns = Patterns(config)
+        self._patterns = ReloadPatterns(config)
         self._watcher = make_watcher(self._patterns, config.reload_delay, self._stop)
-        self._child = Child(config, sockets)
+        self._child = ChildProcess(config, sockets)
         self._has_served = False
         self._has_ended = False
 
     def run(self) -> None:
-        """Serves until a signal, which a handler of the program's own gets then.
+        """Serve until a signal, which then goes to a handler of the program's own, if it has one.
 
-        Raises `SystemExit` when a second one ended it.
+        Raises `SystemExit` after a second signal.
         """
         logger.info("Will watch for changes in these directories: %s", [str(each) for each in self._patterns.folders])
         log_emphasised(
@@ -96,10 +95,10 @@ class Reloader:
                 while not self._stop.is_set():
                     self._step()
                     while upkeep and not self._stop.is_set():
-                        self._look_after(upkeep.pop(0))
+                        self._handle_upkeep(upkeep.pop(0))
             finally:
                 systemd.notify("STOPPING=1")
-                self._end_child()
+                self._stop_child()
                 for listener in self._sockets:
                     listener.close()
         self._stop.close()
@@ -109,14 +108,14 @@ class Reloader:
         call_claimants(signals)
 
     def _step(self) -> None:
-        """Waits a moment for changes and starts anew if there are any; says how the child is if that is news."""
+        """Wait a moment for changes and restart the child if there are any; log when the child serves or has ended."""
         systemd.beat()
-        changed = self._watcher.changes()
+        changed = self._watcher.wait_for_changes()
         if changed and not self._stop.is_set():
-            names = ", ".join(sorted(map(shown, changed)))
+            names = ", ".join(sorted(map(format_path, changed)))
             logger.warning("%s detected changes in %s. Reloading...", self._watcher.name, names)
-            self._renew_child()
-        # Asked before what it told is read: after its end nothing more comes.
+            self._restart_child()
+        # In this order: after the end nothing more can be received.
         is_alive = self._child.is_alive()
         self._child.receive()
         if self._child.ready and not self._has_served:
@@ -124,49 +123,49 @@ class Reloader:
             log_addresses(self._config, self._sockets)
             systemd.notify("READY=1")
         if not is_alive and not self._has_ended:
-            self._on_end()
+            self._on_exit()
 
-    def _look_after(self, number: int) -> None:
-        """Opens log files anew; SIGHUP has another child serve, with the certificates that there are now."""
+    def _handle_upkeep(self, number: int) -> None:
+        """Reopen log files. SIGHUP restarts the child, which loads the current certificates."""
         logger.info("Received %s.", signal.Signals(number).name)
         reopen_log_files()
         if number == signal.SIGHUP:
-            self._renew_child()
+            self._restart_child()
         else:
             self._child.reopen_log_files()
 
-    def _renew_child(self) -> None:
-        self._end_child()
-        self._child = Child(self._config, self._sockets)
+    def _restart_child(self) -> None:
+        self._stop_child()
+        self._child = ChildProcess(self._config, self._sockets)
         self._child.start()
         self._has_ended = False
 
-    def _on_end(self) -> None:
-        """Says why the child ended by itself. It takes another change to have it serve again."""
+    def _on_exit(self) -> None:
+        """Log why the child ended by itself. It is restarted at the next change."""
         self._has_ended = True
         failure = self._child.failure
         if failure is not None and failure.traceback:
             logger.error("The application cannot be imported:\n%s", failure.traceback.rstrip())
-        logger.error("Server process [%d] has ended: %s", self._child.pid, reason_of(self._child))
+        logger.error("Server process [%d] has ended: %s", self._child.pid, format_exit_reason(self._child))
         logger.info("Waiting for changes.")
 
-    def _end_child(self) -> None:
-        """Has the child finish what it serves, or end at once at a second signal; kills it if that takes too long."""
+    def _stop_child(self) -> None:
+        """Stop the child gracefully, or at once after a second signal; kill it when it takes too long."""
         grace = self._config.timeout_graceful_shutdown
-        deadline = time.monotonic() + grace + STOP_MARGIN if grace is not None else math.inf
-        is_hurried = False
+        deadline = time.monotonic() + grace + RELOAD_STOP_MARGIN_SECONDS if grace is not None else math.inf
+        is_terminated = False
         self._child.stop()
         while not self._child.join(0.1):
             systemd.beat()
-            if self._stop.count > 1 and not is_hurried:
-                is_hurried = True
-                deadline = time.monotonic() + FORCED_GRACE
-                self._child.hurry()
+            if self._stop.count > 1 and not is_terminated:
+                is_terminated = True
+                deadline = time.monotonic() + TERMINATE_GRACE_SECONDS
+                self._child.terminate()
             if time.monotonic() > deadline:
                 self._child.kill()
         self._child.close()
 
 
-def shown(path: Path) -> str:
-    """How the log names a file."""
+def format_path(path: Path) -> str:
+    """Return a file's path for the log, relative to the working directory if it is below that."""
     return repr(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -1,7 +1,7 @@
 """The supervisor: starts worker processes, replaces those that die, hang or reach a limit, and stops them.
 
 Runs on the main thread of the process that the command starts. It owns the listeners, which the workers get too, and
-the signal handlers while it runs; it never accepts a connection or imports the application, and starts no thread but
+the signal handlers while it runs. It never accepts a connection or imports the application, and starts no thread but
 that of the admin address.
 """
 
@@ -26,21 +26,21 @@ from threadserve.logging.wording import counted
 from threadserve.metrics import states
 from threadserve.runtime.signals import STOPPING, UPKEEP, call_claimants, captured
 from threadserve.threads.accepting import HANDSHAKE, ignore_newcomers
-from threadserve.workers.child import check_can_be_sent
+from threadserve.workers.child import check_picklable
 from threadserve.workers.pool import WorkerPool
 
 logger = logging.getLogger("threadserve.error")
 
-TICK = 0.5
-# How long, in seconds, workers may take to accept what waits in the listeners when everything is to stop.
-QUEUE_GRACE = 1.0
+TICK_SECONDS = 0.5
+# The time that workers have at the end to accept what waits in the listeners.
+QUEUE_GRACE_SECONDS = 1.0
 SIGNALS = (*STOPPING, *UPKEEP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Supervisor:
     """Serves with `config.worker_count` processes.
 
-    `sockets` are bound, and the supervisor's from now on.
+    `sockets` are bound; the supervisor owns them from now on.
     """
 
     def __init__(self, config: Config, sockets: list[socket]) -> None:
@@ -54,21 +54,21 @@ class Supervisor:
         self._wake_reader, self._wake_writer = socketpair()
         for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def run(self) -> None:
-        """Serves until a signal, which a handler of the program's own gets then.
+        """Serve until a signal, which then goes to a handler of the program's own, if it has one.
 
         Raises `ConfigError` for a setting that cannot be passed to another process, `WorkerFailed` if the workers could
-        not start, and `SystemExit` when a second signal ended it, or a first one a start-up that did not end by itself.
+        not start, and `SystemExit` when a second signal terminated it, or when the first signal cut off a start-up.
         """
         with captured(self._wake, SIGNALS) as signals:
             try:
-                check_can_be_sent(self._config)
+                check_picklable(self._config)
                 log_emphasised(logger, "Started parent process [%d]", os.getpid(), fg="cyan", bold=True)
                 if self._admin is not None:
                     self._admin.start()
-                came = self._serve(signals)
+                stop_signals = self._serve(signals)
             finally:
                 self._pool.kill()
                 if self._admin is not None:
@@ -78,52 +78,52 @@ class Supervisor:
         if self._pool.failure is not None:
             raise self._pool.failure
         log_emphasised(logger, "Stopping parent process [%d]", os.getpid(), fg="cyan", bold=True)
-        if len(came) > 1 or (came and self._pool.has_cut_off_start):
-            sys.exit(128 + came[-1])
-        call_claimants(came)
+        if len(stop_signals) > 1 or (stop_signals and self._pool.has_cut_off_start):
+            sys.exit(128 + stop_signals[-1])
+        call_claimants(stop_signals)
 
     def _serve(self, signals: list[int]) -> list[int]:
-        """Serves and stops. Returns the signal to stop, and the one to hurry if it came."""
-        while not (came := self._act_on(signals)) and self._pool.failure is None:
+        """Serve, then stop the workers. Return the signal that asked to stop, and the second one if it came."""
+        while not (stop_signals := self._handle_signals(signals)) and self._pool.failure is None:
             self._step()
         systemd.notify("STOPPING=1")
-        if self._pool.has_started and came:
-            self._delay_stop(signals, came)
+        if self._pool.has_started and stop_signals:
+            self._delay_stop(signals, stop_signals)
         self._is_stopping = True
-        self._pool.tell_admin(self._phase())
+        self._pool.report_to_admin(self._phase())
         if self._pool.has_started:
-            self._let_queues_empty()
+            self._wait_for_empty_backlogs()
         self._pool.stop()
         if self._pool.failure is not None:
-            self._pool.hurry()
-        if len(came) > 1:
-            self._pool.hurry()
+            self._pool.terminate()
+        if len(stop_signals) > 1:
+            self._pool.terminate()
         while not self._pool.has_ended:
             self._step()
-            if self._notice_second(signals, came):
-                self._pool.hurry()
-        return came
+            if self._has_second_signal(signals, stop_signals):
+                self._pool.terminate()
+        return stop_signals
 
-    def _delay_stop(self, signals: list[int], came: list[int]) -> None:
-        """Goes on for `--shutdown-delay`, unless a second signal comes."""
+    def _delay_stop(self, signals: list[int], stop_signals: list[int]) -> None:
+        """Go on serving for `--shutdown-delay` seconds, unless a second signal comes."""
         delay = self._config.shutdown_delay
         stops_at = time.monotonic() + delay
         self._is_draining = True
         if delay:
             logger.info("Shutting down in %s. (CTRL+C to force quit)", counted(delay, "second"))
-        while time.monotonic() < stops_at and self._pool.failure is None and len(came) == 1:
-            self._step(min(TICK, max(0.0, stops_at - time.monotonic())))
-            came += self._act_on(signals)
+        while time.monotonic() < stops_at and self._pool.failure is None and len(stop_signals) == 1:
+            self._step(min(TICK_SECONDS, max(0.0, stops_at - time.monotonic())))
+            stop_signals += self._handle_signals(signals)
 
-    def _notice_second(self, signals: list[int], came: list[int]) -> bool:
-        """Adds the second signal to stop to the first; returns whether it has just come."""
-        if len(came) > 1 or not (again := [number for number in signals if number in STOPPING]):
+    def _has_second_signal(self, signals: list[int], stop_signals: list[int]) -> bool:
+        """Append the second signal to `stop_signals`; return whether it has just come."""
+        if len(stop_signals) > 1 or not (again := [number for number in signals if number in STOPPING]):
             return False
-        came.append(again[0])
+        stop_signals.append(again[0])
         return True
 
-    def _act_on(self, signals: list[int]) -> list[int]:
-        """Does what signals ask for; returns the first of them that is to stop, if there is one."""
+    def _handle_signals(self, signals: list[int]) -> list[int]:
+        """Act on signals, up to the first one that asks to stop; return that one, if there is one."""
         while signals:
             number = signals.pop(0)
             logger.info("Received %s.", signal.Signals(number).name)
@@ -134,7 +134,7 @@ class Supervisor:
                 self._pool.reopen_log_files()
             if number == signal.SIGHUP:
                 systemd.notify_reloading()
-                self._pool.renew()
+                self._pool.replace_all()
             elif number == signal.SIGTTIN:
                 self._pool.grow()
             elif number == signal.SIGTTOU and not self._pool.shrink():
@@ -148,32 +148,32 @@ class Supervisor:
             return states.DRAINING
         return states.SERVING if self._pool.has_started else states.STARTING
 
-    def _step(self, timeout: float = TICK) -> None:
-        """Waits for news of the workers, a signal or the time to look, and has the pool act on it."""
-        had_started, was_renewing = self._pool.has_started, self._pool.is_renewing
+    def _step(self, timeout: float = TICK_SECONDS) -> None:
+        """Wait for a worker's message or end, a signal, or `timeout` seconds; then check the pool."""
+        had_started, was_replacing = self._pool.has_started, self._pool.is_replacing
         self._pool.check(self._elapsed())
-        self._pool.tell_admin(self._phase())
+        self._pool.report_to_admin(self._phase())
         if self._pool.has_started and not had_started:
             log_workers_start(self._config, self._listeners)
             systemd.notify("READY=1")
-        elif was_renewing and not self._pool.is_renewing:
+        elif was_replacing and not self._pool.is_replacing:
             systemd.notify("READY=1")
         systemd.beat()
         if self._wake_reader in wait([self._wake_reader, *self._pool.waitables()], timeout):
             self._wake_reader.recv(4096)
 
     def _elapsed(self) -> float:
-        """The seconds since the last look, but no more than it should have been: a stopped supervisor heard nobody."""
-        before, self._looked_at = self._looked_at, time.monotonic()
-        return min(self._looked_at - before, 2 * TICK)
+        """Return the seconds since the last check, two ticks at most: a stopped supervisor has missed heartbeats."""
+        before, self._checked_at = self._checked_at, time.monotonic()
+        return min(self._checked_at - before, 2 * TICK_SECONDS)
 
-    def _let_queues_empty(self) -> None:
-        """Has workers take up the connections that would be reset when the last of them closes the listeners."""
+    def _wait_for_empty_backlogs(self) -> None:
+        """Wait until workers have accepted the connections that closing the listeners would reset."""
         own = [listener for listener in self._listeners if not is_shared(listener)]
         for listener in own:
             ignore_newcomers(listener)
         time.sleep(HANDSHAKE)
-        deadline = time.monotonic() + QUEUE_GRACE
+        deadline = time.monotonic() + QUEUE_GRACE_SECONDS
         while wait(own, 0) and time.monotonic() < deadline:
             time.sleep(HANDSHAKE)
 
@@ -181,5 +181,5 @@ class Supervisor:
         try:
             self._wake_writer.send(b"\0")
         except BlockingIOError:
-            # It is awake.
+            # The buffer is full: the reader wakes anyway.
             return

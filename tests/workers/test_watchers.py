@@ -10,9 +10,9 @@ import pytest
 from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config
-from threadserve.workers.patterns import Patterns
+from threadserve.workers.reload_patterns import ReloadPatterns
 from threadserve.workers.reloader import StopRequest
-from threadserve.workers.watching import ModificationTimes, Watcher, WatchFiles, make_watcher
+from threadserve.workers.watchers import ModificationTimes, Watcher, WatchFiles, make_watcher
 
 HAS_WATCHFILES = find_spec("watchfiles") is not None
 DELAY = 0.05
@@ -41,10 +41,10 @@ def watcher(
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "views.py").write_text("old")
-    kind: Callable[[Patterns, float, StopRequest], Watcher] = request.param
-    made = kind(Patterns(Config("main:app", reload=True)), DELAY, stop)
+    kind: Callable[[ReloadPatterns, float, StopRequest], Watcher] = request.param
+    made = kind(ReloadPatterns(Config("main:app", reload=True)), DELAY, stop)
     # What the system has not reported yet is from before.
-    while made.changes():
+    while made.wait_for_changes():
         pass
     return made
 
@@ -55,7 +55,7 @@ def seen(watcher: Watcher, count: int = 1, edit: Callable[[], None] = lambda: No
 
     def look() -> bool:
         edit()
-        found.update(str(path.relative_to(Path.cwd())) for path in watcher.changes())
+        found.update(str(path.relative_to(Path.cwd())) for path in watcher.wait_for_changes())
         return len(found) >= count
 
     wait_until(look, f"{count} changes")
@@ -78,7 +78,7 @@ def test_a_created_file_and_one_in_a_new_folder(watcher: Watcher) -> None:
     Path("three.py").touch()
     assert seen(watcher) == {"three.py"}
     Path("new/deep").mkdir(parents=True)
-    assert not watcher.changes()
+    assert not watcher.wait_for_changes()
     # The system may not yet report what is in a folder that has just been made.
     assert seen(watcher, edit=Path("new/deep/four.py").touch) == {"new/deep/four.py"}
 
@@ -99,7 +99,7 @@ def test_a_file_that_does_not_match(watcher: Watcher) -> None:
     Path("one/__pycache__").mkdir()
     Path("one/__pycache__/views.py").touch()
     for _ in range(3):
-        assert not watcher.changes()
+        assert not watcher.wait_for_changes()
 
 
 def test_two_files_of_the_same_name(watcher: Watcher) -> None:
@@ -111,12 +111,12 @@ def test_two_files_of_the_same_name(watcher: Watcher) -> None:
 def test_a_request_to_stop_ends_the_waiting(watcher: Watcher, stop: StopRequest) -> None:
     stop.set()
     begun = time.monotonic()
-    assert not watcher.changes()
+    assert not watcher.wait_for_changes()
     assert time.monotonic() - begun < DEADLINE
 
 
 def test_watchfiles_is_taken_where_it_is_installed(stop: StopRequest, tmp_path: Path) -> None:
-    made = make_watcher(Patterns(Config("main:app", reload=True, reload_dirs=[str(tmp_path)])), DELAY, stop)
+    made = make_watcher(ReloadPatterns(Config("main:app", reload=True, reload_dirs=[str(tmp_path)])), DELAY, stop)
     assert made.name == ("WatchFiles" if HAS_WATCHFILES else "modification times")
 
 
@@ -129,6 +129,6 @@ def test_modification_times_are_taken_where_the_system_cannot_watch(
 
     monkeypatch.setattr("watchfiles.main.RustNotify", refuse)
     monkeypatch.chdir(tmp_path)
-    made = make_watcher(Patterns(Config("main:app", reload=True)), DELAY, stop)
+    made = make_watcher(ReloadPatterns(Config("main:app", reload=True)), DELAY, stop)
     assert made.name == "modification times"
     assert caplog.messages == ["watchfiles cannot watch these directories: OS file watch limit reached"]
