@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from threadserve.app.importing import is_imported_now
+from threadserve.app.import_guard import is_imported_now
 from threadserve.config import Config
 from threadserve.config.config import ADDRESS_SETTINGS, NOT_SET
 from threadserve.config.environment import load_environment

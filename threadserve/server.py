@@ -18,7 +18,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
-from threadserve.app.importing import is_imported_now
+from threadserve.app.import_guard import is_imported_now
 from threadserve.config import Config
 from threadserve.config.environment import load_environment
 from threadserve.errors import ThreadserveError

@@ -20,7 +20,7 @@ from threadserve.admin.process import OneProcess, ProcessView
 from threadserve.admin.reporter import Reporter
 from threadserve.admin.server import AdminServer, listen_for_admin
 from threadserve.app.loading import AppSource
-from threadserve.app.start_ups import StartUps
+from threadserve.app.startups import StartUps
 from threadserve.banner import log_start
 from threadserve.config import Config
 from threadserve.errors import LoopsStalled

@@ -13,7 +13,7 @@ from support.waiting import DEADLINE
 
 from threadserve.app.loading import AppSource
 from threadserve.errors import AppLoadError
-from threadserve.instances.stand_in import StandIn
+from threadserve.instances.module_proxy import StandIn
 
 
 def test_the_prototypes_faults(project: Any, probe_all: Probe) -> None:

@@ -12,8 +12,8 @@ from support.probed_app import APP, probe_all
 from support.waiting import DEADLINE
 
 from threadserve.errors import AppLoadError, NotRepeatable
-from threadserve.instances.asking import owners
-from threadserve.instances.stand_in import StandIn
+from threadserve.instances.current_instance import owners
+from threadserve.instances.module_proxy import StandIn
 
 Loads = Callable[..., Any]
 

@@ -14,11 +14,11 @@ from support.probed_app import APP, THREADS, Probe, with_app
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.instances import instance
-from threadserve.instances.asking import owners
-from threadserve.instances.import_system import StandInLoader
+from threadserve.instances.current_instance import owners
+from threadserve.instances.import_hooks import StandInLoader
 from threadserve.instances.instance import Instance
+from threadserve.instances.module_proxy import StandIn
 from threadserve.instances.registry import registry
-from threadserve.instances.stand_in import StandIn
 
 
 def check(project: Any, probe_all: Probe, source: str, expected: Any) -> None:

@@ -23,7 +23,7 @@ from support.waiting import DEADLINE
 
 from threadserve import Config
 from threadserve.app.loading import AppSource
-from threadserve.app.start_ups import StartUps
+from threadserve.app.startups import StartUps
 from threadserve.http.bounds import Bounds
 from threadserve.http.releasing import Leaving
 from threadserve.listening.accepted import Accepted, Returned

@@ -11,7 +11,7 @@ from socket import socket
 
 from threadserve.admin.app import AdminApp, Source
 from threadserve.app.loading import AppSource
-from threadserve.app.start_ups import StartUps
+from threadserve.app.startups import StartUps
 from threadserve.config import Config
 from threadserve.errors import ThreadserveError
 from threadserve.http.bounds import Bounds

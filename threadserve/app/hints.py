@@ -6,7 +6,7 @@ Runs on whichever thread logs an application's error, and only then. It owns not
 from contextlib import suppress
 from typing import TypeVar
 
-from threadserve.app.executed_again import module_at_fault, module_at_fault_in
+from threadserve.app.failed_module import module_at_fault, module_at_fault_in
 
 # How asyncio words it, in order: tasks, its locks and queues, gather() and ensure_future(), and its debug mode.
 OTHER_LOOP = (

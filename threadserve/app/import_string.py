@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from threadserve.app.app_errors import application_code
-from threadserve.app.near_misses import attribute_hint, module_hint, package_hint, submodule_hint
+from threadserve.app.suggestions import attribute_hint, module_hint, package_hint, submodule_hint
 from threadserve.errors import AppLoadError
 
 

@@ -23,9 +23,9 @@ from threadserve.app.detection import (
     mistake_in_app,
     mistake_in_factory,
 )
+from threadserve.app.framework_registries import kept_by_framework
+from threadserve.app.import_guard import Imported
 from threadserve.app.import_string import ImportString, import_first, parse
-from threadserve.app.importing import Imported
-from threadserve.app.kept_by_framework import kept_by_framework
 from threadserve.app.log_handlers import of_first_instance_only
 from threadserve.app.project_copies import ProjectCopies, can_be_copied, mistake_in, project_of, why_shared
 from threadserve.config import Config

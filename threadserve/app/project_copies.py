@@ -10,15 +10,15 @@ from itertools import accumulate
 from typing import Any
 
 from threadserve.app.app_errors import one_line
-from threadserve.app.executed_again import module_at_fault
+from threadserve.app.failed_module import module_at_fault
 from threadserve.app.import_string import walk
-from threadserve.app.near_misses import imported_hint
+from threadserve.app.suggestions import imported_hint
 from threadserve.errors import AppImportFailed, NotRepeatable
-from threadserve.instances.asking import enter
+from threadserve.instances.current_instance import enter
 from threadserve.instances.instance import CopyError, Instance
+from threadserve.instances.module_proxy import StandIn
 from threadserve.instances.project import Project, is_within
 from threadserve.instances.registry import registry
-from threadserve.instances.stand_in import StandIn
 
 LAST_RESORT = (
     "or share the whole application with --app-instance shared: what it makes for one event loop then fails on others"

@@ -18,14 +18,14 @@ from threadserve.app.app_errors import application_traceback, one_line
 from threadserve.app.import_string import parse
 from threadserve.app.loading import AppSource
 from threadserve.app.project_copies import project_of
+from threadserve.check.dry_run import Performance, Rehearsal, Stage
 from threadserve.check.extensions import on_extensions
 from threadserve.check.findings import Finding, Level
-from threadserve.check.holding import Sharing
 from threadserve.check.log_records import SHARED, LogRecords
 from threadserve.check.loop_bound import loop_bound
-from threadserve.check.places import place_of_error
-from threadserve.check.rehearsal import Performance, Rehearsal, Stage
-from threadserve.check.watchdog import Watchdog
+from threadserve.check.object_search import Sharing
+from threadserve.check.source_locations import place_of_error
+from threadserve.check.stage_watchdog import Watchdog
 from threadserve.config import Config
 from threadserve.config.declaring import list_texts
 from threadserve.errors import AppImportFailed, ConfigError, NotRepeatable

@@ -7,17 +7,17 @@ import logging
 from collections.abc import Iterator
 
 from threadserve.check.findings import Finding, Level, Place
-from threadserve.check.places import place_in_text, place_of_error
+from threadserve.check.source_locations import place_in_text, place_of_error
 
 logger = logging.getLogger("threadserve.error")
 
 # By which part of the server has logged a warning, the kind of finding that it is.
 CODES = {
     "foreign_places": "foreign-call",
-    "importing": "serves-itself",
+    "import_guard": "serves-itself",
     "loading": "factory",
     "certificates": "tls",
-    "start_ups": "lifespans-overwrite",
+    "startups": "lifespans-overwrite",
 }
 SHARED = "shared-instance"
 STATE = 'What its lifespans make for one loop belongs into their state: yield {"client": ...}, request.state.client.'

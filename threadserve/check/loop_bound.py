@@ -6,7 +6,7 @@ Runs in the process that checks, on one thread, while the application is up. It 
 from typing import Any
 
 from threadserve.check.findings import Finding, Level, Place
-from threadserve.check.holding import Held, Sharing, held_by_app, held_by_modules
+from threadserve.check.object_search import Held, Sharing, held_by_app, held_by_modules
 from threadserve.instances.project import is_within
 
 PER_LOOP = 'Make one for each loop: in the lifespan, yield {"client": ...}, and use request.state.client.'

@@ -13,8 +13,8 @@ from importlib.util import module_from_spec
 from types import ModuleType
 from typing import Any
 
-from threadserve.instances.asking import asking_as, owners
-from threadserve.instances.stand_in import StandIn, name_of
+from threadserve.instances.current_instance import asking_as, owners
+from threadserve.instances.module_proxy import StandIn, name_of
 
 
 class CopyError(ImportError):

@@ -9,11 +9,11 @@ import threading
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from threadserve.instances.asking import forget_all
-from threadserve.instances.import_system import ImportSystem, StandInLoader
+from threadserve.instances.current_instance import forget_all
+from threadserve.instances.import_hooks import ImportSystem, StandInLoader
 from threadserve.instances.instance import Instance
+from threadserve.instances.module_proxy import StandIn, StandInSpec, name_of
 from threadserve.instances.project import NEVER_COPIED, Project
-from threadserve.instances.stand_in import StandIn, StandInSpec, name_of
 
 
 class Registry:

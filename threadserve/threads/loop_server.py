@@ -20,7 +20,7 @@ from threadserve.app.lifespan import STOPPING, Lifespan
 from threadserve.app.loading import AppSource
 from threadserve.app.message_trace import MessageTrace
 from threadserve.app.message_trace import logger as trace_logger
-from threadserve.app.start_ups import StartUps
+from threadserve.app.startups import StartUps
 from threadserve.config import Config
 from threadserve.errors import MailboxClosed, ThreadserveError
 from threadserve.http.bounds import Bounds

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from threadserve.app.shared_state import (
+from threadserve.app.app_attributes import (
     Attribute,
     attributes_of,
     entries_of,
@@ -19,11 +19,11 @@ from threadserve.app.shared_state import (
 )
 from threadserve.check.assignments import place_of_assignment
 from threadserve.check.findings import Place
-from threadserve.check.kinds import is_kind, kind_of
-from threadserve.instances.asking import owners
+from threadserve.check.loop_bound_types import is_kind, kind_of
+from threadserve.instances.current_instance import owners
+from threadserve.instances.module_proxy import StandIn
 from threadserve.instances.project import NEVER_COPIED, Project, is_library, is_within
 from threadserve.instances.registry import registry, spec_of
-from threadserve.instances.stand_in import StandIn
 
 MOST_MEMBERS = 1000
 CONTAINERS = (list, tuple, set, frozenset, dict)

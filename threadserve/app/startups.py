@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from threadserve.app.shared_state import attributes_of, changed, innermost, is_noted_by_framework
+from threadserve.app.app_attributes import attributes_of, changed, innermost, is_noted_by_framework
 from threadserve.config import Config
 from threadserve.logging.wording import listed
 from threadserve.types import ASGIApp

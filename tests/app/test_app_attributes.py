@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Host, Mount, Route
 
+from threadserve.app.app_attributes import attributes_of, changed, innermost, is_noted_by_framework
 from threadserve.app.asgi2 import ASGI2Adapter
-from threadserve.app.shared_state import attributes_of, changed, innermost, is_noted_by_framework
 
 
 class Own:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from threadserve.check.dry_run import Performance
 from threadserve.check.findings import Finding, Level, Place
-from threadserve.check.places import place_in_text, place_of_task
-from threadserve.check.rehearsal import Performance
+from threadserve.check.source_locations import place_in_text, place_of_task
 from threadserve.logging.wording import counted
 from threadserve.threads.stacks import told_of
 

@@ -9,7 +9,7 @@ from importlib.util import _LazyModule  # type: ignore[attr-defined]
 from types import ModuleType
 from typing import Any
 
-from threadserve.instances.asking import Copies, asker, owners
+from threadserve.instances.current_instance import Copies, asker, owners
 
 
 class StandInSpec(ModuleSpec):

@@ -8,7 +8,7 @@ import sys
 from types import FunctionType, ModuleType
 from typing import Any
 
-from threadserve.app.shared_state import chain_of, look_up
+from threadserve.app.app_attributes import chain_of, look_up
 from threadserve.instances.project import Project, is_library_module
 
 # Beyond that it is no list of routes.

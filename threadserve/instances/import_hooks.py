@@ -20,9 +20,9 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from threadserve.instances.asking import Copies, asker, follow, lent_to
+from threadserve.instances.current_instance import Copies, asker, follow, lent_to
 from threadserve.instances.instance import Instance, SearchedByUs, search
-from threadserve.instances.stand_in import StandIn, StandInSpec
+from threadserve.instances.module_proxy import StandIn, StandInSpec
 
 Has = Callable[[str, ModuleSpec], bool]
 # Where the frames are that stand between an import and the code of the module.

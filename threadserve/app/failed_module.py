@@ -6,7 +6,7 @@ Runs on whichever thread reports an error, and only then. It owns nothing, and l
 import re
 import sys
 
-from threadserve.instances.stand_in import StandIn
+from threadserve.instances.module_proxy import StandIn
 
 EXECUTED = re.compile(r'^ *File "(.+)", line \d+, in <module>$', re.MULTILINE)
 

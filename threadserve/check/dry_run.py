@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from threadserve.app.lifespan import STOPPING, Lifespan
 from threadserve.app.loading import AppSource
-from threadserve.app.start_ups import StartUps
+from threadserve.app.startups import StartUps
 from threadserve.config import Config
 from threadserve.runtime.loops import LoopFactory
 from threadserve.threads.stacks import root_of_this_thread
