@@ -4,7 +4,7 @@ import logging
 import os
 import platform
 
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.listening.tcp import Listeners, places_of
 from threadserve.logging.formatters import log_emphasised
@@ -18,7 +18,7 @@ from threadserve.version import __version__
 logger = logging.getLogger("threadserve.error")
 
 
-def log_start(config: Config, source: AppSource, listeners: Listeners) -> None:
+def log_start(config: Config, source: AppLoader, listeners: Listeners) -> None:
     """Logs what serves, on what, and where."""
     logger.info(
         "threadserve %s on %s %s, %s: %s, %s, %s, %s",
@@ -47,7 +47,7 @@ def parser_name(name: str) -> str:
     return "own parser" if name == "auto" else name
 
 
-def instances(config: Config, source: AppSource) -> str:
+def instances(config: Config, source: AppLoader) -> str:
     """How many instances of the application there are, and with several threads why."""
     count = counted(source.instances, "app instance")
     if config.thread_count > 1 and source.shared_because:

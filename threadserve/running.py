@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from threadserve.app.import_guard import is_imported_now
+from threadserve.app.import_guard import is_import_running
 from threadserve.config import Config
 from threadserve.config.config import ADDRESS_SETTINGS, NOT_SET
 from threadserve.config.environment import load_environment
@@ -30,7 +30,7 @@ def run(app: Any, **settings: Any) -> None:
     `settings` are those of `Config`. Raises `ThreadserveError` when the server cannot start or go on. Does nothing
     while the application is imported to be served.
     """
-    if is_imported_now():
+    if is_import_running():
         return
     with upkeep_survived():
         config = Config(app, **settings)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
-from threadserve.app.import_guard import is_imported_now
+from threadserve.app.import_guard import is_import_running
 from threadserve.config import Config
 from threadserve.config.environment import load_environment
 from threadserve.errors import ThreadserveError
@@ -129,7 +129,7 @@ class Server:
         program's own are called for the signals that stopped it in order. Does nothing while the application is
         imported to be served.
         """
-        if is_imported_now():
+        if is_import_running():
             return None
         factory = serving_loops(self.config)
         if any(getattr(type(self), step) is not getattr(Server, step) for step in STEPS):

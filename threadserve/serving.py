@@ -16,11 +16,11 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from threadserve.admin.process import OneProcess, ProcessView
-from threadserve.admin.reporter import Reporter
+from threadserve.admin.process import ProcessSource, ProcessView
+from threadserve.admin.reporter import StateReporter
 from threadserve.admin.server import AdminServer, listen_for_admin
-from threadserve.app.loading import AppSource
-from threadserve.app.startups import StartUps
+from threadserve.app.loading import AppLoader
+from threadserve.app.startups import StartupCoordinator
 from threadserve.banner import log_start
 from threadserve.config import Config
 from threadserve.errors import LoopsStalled
@@ -122,7 +122,7 @@ class Serving:
         self._observer = observer
         self._guard = GilGuard()
         self._log_writer = AccessLogWriter(config.access_log_format)
-        self._source = AppSource(config)
+        self._source = AppLoader(config)
         watches = config.release_idle and self._certificates is None and CAN_WATCH
         timeouts = config.timeout_keep_alive, config.timeout_request_header
         idle = IdleConnections(*timeouts, bounds.idle_grace_seconds) if watches else None
@@ -132,7 +132,7 @@ class Serving:
         shared = Shared(
             config,
             self._source,
-            StartUps(config),
+            StartupCoordinator(config),
             self._log_writer if config.access_log else None,
             ConcurrencyLimit(config.limit_concurrency) if config.limit_concurrency else None,
             self._certificates,
@@ -146,12 +146,12 @@ class Serving:
         loops = self._group.servers_threadsafe
         self._watchdog = Watchdog(loops, stall, exit_after, self._end_stalled) if stall or exit_after else None
         self.view = ProcessView(config, self._phase, self._group, self._acceptor, self._source, self._watchdog)
-        self._admin: AdminServer | Reporter | None = None
+        self._admin: AdminServer | StateReporter | None = None
         if observer.status_socket is not None:
             # The supervisor answers for all its processes, and asks each of them.
-            self._admin = Reporter(observer.status_socket, self.view)
+            self._admin = StateReporter(observer.status_socket, self.view)
         elif self.admin_listeners:
-            self._admin = AdminServer(self.admin_listeners, OneProcess(self.view))
+            self._admin = AdminServer(self.admin_listeners, ProcessSource(self.view))
 
     def import_threadsafe(self) -> None:
         """Imports the application on the calling thread. What is wrong with it is raised when a loop loads it."""

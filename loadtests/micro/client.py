@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from loadtests.errors import LoadTestError
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
 from threadserve.http.context import Serves
@@ -121,7 +121,7 @@ class Client(asyncio.Transport):
         return 0
 
 
-def loop_of(source: AppSource, config: Config, log: AccessLog | None = None) -> ServingLoop:
+def loop_of(source: AppLoader, config: Config, log: AccessLog | None = None) -> ServingLoop:
     """A loop that serves the application of a source, on the running loop."""
     mailbox = Mailbox()
     mailbox.open()

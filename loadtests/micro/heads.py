@@ -8,7 +8,7 @@ from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat, repeated
 from loadtests.micro.client import Client, loop_of
 from loadtests.micro.http import BROWSER
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
 from threadserve.http.head import RequestHead
@@ -46,7 +46,7 @@ async def read() -> AsyncIterator[Repeat]:
 @asynccontextmanager
 async def scoped() -> AsyncIterator[Repeat]:
     """A head that has been read."""
-    serving = loop_of(AppSource(config := Config(hello.app)), config)
+    serving = loop_of(AppLoader(config := Config(hello.app)), config)
     peer = peer_of(Client(serving), None, serving.context.trusted_proxies, None)
     reader = http1().reader()
     reader.feed(BROWSER)

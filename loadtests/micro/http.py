@@ -11,7 +11,7 @@ from loadtests.apps import hello
 from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat
 from loadtests.micro.client import Client, loop_of
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.logging.access_log import AccessLog, AccessLogWriter, Entry, Moment
 
@@ -80,7 +80,7 @@ class Asked:
 async def conversation(asked: Asked) -> AsyncIterator[Repeat]:
     """A connection that has answered once."""
     config = Config(asked.app, http=asked.parser)
-    source = AppSource(config)
+    source = AppLoader(config)
     writer = NoWriter()
     log = AccessLog(asyncio.get_running_loop(), writer) if asked.is_logged else None
     client = Client(loop_of(source, config, log))

@@ -9,7 +9,7 @@ from loadtests.apps import echo
 from loadtests.clients import frames
 from loadtests.micro.benchmark import Benchmark, Repeat
 from loadtests.micro.client import Client, loop_of
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 
 App = Callable[..., Awaitable[None]]
@@ -37,7 +37,7 @@ def is_accepted(answer: bytes) -> bool:
 
 async def opened(app: App, fields: bytes = b"") -> Client:
     config = Config(app)
-    client = Client(loop_of(AppSource(config), config))
+    client = Client(loop_of(AppLoader(config), config))
     await client.ask(HANDSHAKE + fields + b"\r\n", is_accepted)
     return client
 

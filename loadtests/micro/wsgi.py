@@ -10,7 +10,7 @@ from loadtests.apps import wsgi
 from loadtests.micro.benchmark import Benchmark, Repeat
 from loadtests.micro.client import PATIENCE, Client, loop_of
 from loadtests.micro.http import GET, Asked
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 
 # The same on every machine and interpreter.
@@ -22,7 +22,7 @@ IN_FLIGHT = 8
 async def conversations(count: int, app: Callable[..., Any] = wsgi.hello) -> AsyncIterator[Repeat]:
     """So many connections of one loop, each of which has answered once and has one request in flight."""
     config = Config(app, interface="wsgi", wsgi_threads=POOL_THREADS)
-    source = AppSource(config)
+    source = AppLoader(config)
     serving = loop_of(source, config)
     try:
         clients = [Client(serving) for _ in range(count)]

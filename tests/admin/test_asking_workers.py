@@ -14,8 +14,8 @@ from support.waiting import DEADLINE
 
 from threadserve.admin import workers
 from threadserve.admin.process import ProcessView
-from threadserve.admin.reporter import Reporter
-from threadserve.admin.workers import MOST_UNANSWERED, WorkersView
+from threadserve.admin.reporter import StateReporter
+from threadserve.admin.workers import MAX_UNANSWERED, WorkersView
 from threadserve.metrics.states import SERVING, Detail, ProcessState
 from threadserve.runtime.loops import loop_factory
 
@@ -33,7 +33,7 @@ class Worker(ProcessView):
         self.may_answer.set()
         self.asked = 0
         self.connection, its = socketpair()
-        self._reporter = Reporter(its, self)
+        self._reporter = StateReporter(its, self)
         self._reporter.start()
 
     def look_threadsafe(self, detail: Detail) -> ProcessState:
@@ -59,7 +59,7 @@ def worker() -> Iterator[Worker]:
 
 def be_patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Has workers take so long to answer, whatever they are asked."""
-    monkeypatch.setattr(workers, "PATIENCE_SECONDS", dict.fromkeys(Detail, seconds))
+    monkeypatch.setattr(workers, "ANSWER_TIMEOUT_SECONDS", dict.fromkeys(Detail, seconds))
 
 
 def run(loop: str, story: Story, worker: Worker) -> None:
@@ -124,18 +124,18 @@ def test_a_worker_that_takes_long_is_remembered_and_not_asked_for_ever(
         assert await seen(view, NUMBERS) == ([1], ())
         worker.may_answer.clear()
         be_patient(monkeypatch, 0.01)
-        for _ in range(3 * MOST_UNANSWERED):
+        for _ in range(3 * MAX_UNANSWERED):
             assert await seen(view) == ([1], ())
         # Who has told of less has not told of that.
         assert await seen(view, Detail.CALLS) == ([], (PID,))
-        monkeypatch.setattr(workers, "REMEMBERED_SECONDS", 0.0)
+        monkeypatch.setattr(workers, "STATE_MAX_AGE_SECONDS", 0.0)
         assert await seen(view) == ([], (PID,))
         worker.may_answer.set()
         be_patient(monkeypatch, DEADLINE)
         while (await seen(view))[0] != [worker.asked]:  # noqa: ASYNC110 (when it has answered all, nobody tells)
             await asyncio.sleep(0.002)
         # The first question, as many as may wait for answers, and the last.
-        assert worker.asked == 2 + MOST_UNANSWERED
+        assert worker.asked == 2 + MAX_UNANSWERED
 
     run(loop, story, worker)
 

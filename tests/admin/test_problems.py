@@ -5,19 +5,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from threadserve.admin.problems import KEPT, LONGEST, ProblemKeeper, logger
+from threadserve.admin.problems import MAX_MESSAGE_LENGTH, MAX_PROBLEMS, ProblemHandler, logger
 
 
 @pytest.fixture
-def keeper() -> Iterator[ProblemKeeper]:
+def keeper() -> Iterator[ProblemHandler]:
     """Keeps what is logged during the test."""
-    keeper = ProblemKeeper()
+    keeper = ProblemHandler()
     keeper.install()
     yield keeper
     keeper.uninstall()
 
 
-def kept(keeper: ProblemKeeper) -> list[str]:
+def kept(keeper: ProblemHandler) -> list[str]:
     """The messages."""
     return [problem.message for problem in keeper.last_threadsafe()]
 
@@ -38,21 +38,21 @@ def kept(keeper: ProblemKeeper) -> list[str]:
         ("no query", "no query"),
     ],
 )
-def test_queries_are_hidden_to_their_ends(keeper: ProblemKeeper, line: str, shown: str) -> None:
+def test_queries_are_hidden_to_their_ends(keeper: ProblemHandler, line: str, shown: str) -> None:
     logger.warning("%s", line)
     assert kept(keeper) == [shown]
 
 
-def test_a_query_that_is_cut_off_is_hidden(keeper: ProblemKeeper) -> None:
-    logger.warning("GET /%s?token=secret", "a" * LONGEST)
-    logger.warning("GET /a?%s end", "secret" * LONGEST)
+def test_a_query_that_is_cut_off_is_hidden(keeper: ProblemHandler) -> None:
+    logger.warning("GET /%s?token=secret", "a" * MAX_MESSAGE_LENGTH)
+    logger.warning("GET /a?%s end", "secret" * MAX_MESSAGE_LENGTH)
     first, second = kept(keeper)
-    assert len(first) == LONGEST
+    assert len(first) == MAX_MESSAGE_LENGTH
     assert "secret" not in first
     assert second == "GET /a?… end"
 
 
-def test_of_an_exception_its_type_and_of_several_lines_the_first(keeper: ProblemKeeper) -> None:
+def test_of_an_exception_its_type_and_of_several_lines_the_first(keeper: ProblemHandler) -> None:
     try:
         raise ValueError("secret")
     except ValueError:
@@ -63,13 +63,13 @@ def test_of_an_exception_its_type_and_of_several_lines_the_first(keeper: Problem
     assert [problem.level for problem in keeper.last_threadsafe()] == ["ERROR", "ERROR"]
 
 
-def test_what_is_no_problem_is_not_kept_and_of_problems_the_last(keeper: ProblemKeeper) -> None:
+def test_what_is_no_problem_is_not_kept_and_of_problems_the_last(keeper: ProblemHandler) -> None:
     logger.setLevel(logging.INFO)
     logger.info("all is well")
     logger.setLevel(logging.NOTSET)
-    for number in range(KEPT + 5):
+    for number in range(MAX_PROBLEMS + 5):
         logger.warning("problem %d", number)
-    assert kept(keeper) == [f"problem {number}" for number in range(5, KEPT + 5)]
+    assert kept(keeper) == [f"problem {number}" for number in range(5, MAX_PROBLEMS + 5)]
     keeper.uninstall()
     logger.warning("another")
-    assert kept(keeper)[-1] == f"problem {KEPT + 4}"
+    assert kept(keeper)[-1] == f"problem {MAX_PROBLEMS + 4}"

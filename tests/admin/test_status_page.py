@@ -24,10 +24,10 @@ from threadserve.metrics.states import (
     Detail,
     LoggedProblem,
     LoopState,
-    Overview,
     PoolState,
     ProcessState,
     RunningCall,
+    ServerState,
     Stall,
 )
 from threadserve.threads.pulse import LAGS
@@ -88,11 +88,11 @@ class Source:
     """Tells of a server that there is not. `look` waits at `gate`, where there is one; `looks` counts the calls."""
 
     def __init__(self, *processes: ProcessState, **more: Any) -> None:
-        self.overview = Overview("serving", processes, **more)
+        self.overview = ServerState("serving", processes, **more)
         self.gate: Gate | None = None
         self.looks = 0
 
-    async def look(self, detail: Detail) -> Overview:
+    async def look(self, detail: Detail) -> ServerState:
         self.looks += 1
         if self.gate is not None:
             await self.gate.wait()
@@ -285,9 +285,9 @@ def test_several_processes(serve: Serve, page: Page) -> None:
 class Growing(Source):
     """Tells of a loop that has answered a thousand requests more each time, and taken ten seconds of CPU for them."""
 
-    async def look(self, detail: Detail) -> Overview:
+    async def look(self, detail: Detail) -> ServerState:
         process = process_state(loop_state(requests=1000 * self.looks), cpu=10.0 * self.looks)
-        self.overview = Overview("serving", (process,))
+        self.overview = ServerState("serving", (process,))
         return await super().look(detail)
 
 

@@ -13,7 +13,7 @@ import pytest
 from support.probed_app import Probe, probe_all
 from support.waiting import DEADLINE
 
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.types import ASGIApp
 
@@ -23,7 +23,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.sources: list[AppSource] = []
+        self.sources: list[AppLoader] = []
 
     def write(self, path: str, source: str = "") -> Path:
         """Writes a file, and the folders around it."""
@@ -32,9 +32,9 @@ class Project:
         file.write_text(textwrap.dedent(source))
         return file
 
-    def source(self, app: Any, **settings: Any) -> AppSource:
+    def source(self, app: Any, **settings: Any) -> AppLoader:
         """Where the threads of a server with these settings would load from."""
-        self.sources.append(AppSource(Config(app, **{"threads": 2, **settings})))
+        self.sources.append(AppLoader(Config(app, **{"threads": 2, **settings})))
         return self.sources[-1]
 
     def load(self, app: Any, **settings: Any) -> ASGIApp:
@@ -64,7 +64,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 numbers = count(1)
 
 
-def load(source: AppSource) -> ASGIApp:
+def load(source: AppLoader) -> ASGIApp:
     """Loads as a loop thread does: in a running loop."""
 
     async def main() -> ASGIApp:
@@ -95,13 +95,13 @@ def on_threads(number: int, action: Callable[[], Any]) -> list[Any]:
 
 
 @pytest.fixture
-def load_on_threads() -> Callable[[AppSource, int], list[Any]]:
+def load_on_threads() -> Callable[[AppLoader, int], list[Any]]:
     """`load_on_threads(source, count)` loads on so many threads at once; returns what each got or what it raised."""
     return lambda source, count: on_threads(count, lambda: load(source))
 
 
 @pytest.fixture(name="load")
-def load_fixture() -> Callable[[AppSource], ASGIApp]:
+def load_fixture() -> Callable[[AppLoader], ASGIApp]:
     """`load(source)` loads once more, on this thread."""
     return load
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Host, Mount, Route
 
-from threadserve.app.app_attributes import attributes_of, changed, innermost, is_noted_by_framework
+from threadserve.app.app_attributes import collect_attributes, find_changes, is_set_by_framework, unwrap_app
 from threadserve.app.asgi2 import ASGI2Adapter
 
 
@@ -77,9 +77,9 @@ def client() -> None:
 
 def labels(app: Any, start_up: Callable[[], object]) -> set[str]:
     """What a start-up sets on an application."""
-    before = attributes_of(app)
+    before = collect_attributes(app)
     start_up()
-    return {attribute.label for attribute in changed(before, attributes_of(app)).values()}
+    return {attribute.label for attribute in find_changes(before, collect_attributes(app)).values()}
 
 
 def setting(holder: Any, name: str, *value: Any) -> Callable[[], object]:
@@ -116,9 +116,9 @@ def test_attribute_of_another_namespace_or_item_of_a_dict() -> None:
 def test_application_in_what_wraps_it() -> None:
     app = Starlette()
     wrapped = Own(CORSMiddleware(app))
-    assert innermost(wrapped) is app
-    assert innermost(ASGI2Adapter(wrapped)) is app  # type: ignore[arg-type]
-    assert innermost(Own(app.__call__)) is app
+    assert unwrap_app(wrapped) is app
+    assert unwrap_app(ASGI2Adapter(wrapped)) is app  # type: ignore[arg-type]
+    assert unwrap_app(Own(app.__call__)) is app
     assert labels(wrapped, setting(app.state, "client")) == {"app.state.client"}
     assert labels(wrapped, setting(wrapped, "client")) == {"Own.client"}
 
@@ -182,21 +182,21 @@ def test_objects_of_their_own_make_a_difference(make: Callable[[], Any]) -> None
 
 def test_what_a_framework_notes_on_its_application() -> None:
     app = Starlette()
-    before = attributes_of(app)
+    before = collect_attributes(app)
     app.middleware_stack = app.build_middleware_stack()
     app.client = object()  # type: ignore[attr-defined]
     app.state.middleware_stack = object()
-    seen = changed(before, attributes_of(app)).values()
-    noted = {attribute.label: is_noted_by_framework(attribute) for attribute in seen}
+    seen = find_changes(before, collect_attributes(app)).values()
+    noted = {attribute.label: is_set_by_framework(attribute) for attribute in seen}
     assert noted == {"app.middleware_stack": True, "app.client": False, "app.state.middleware_stack": False}
 
 
 def test_what_a_class_of_ones_own_sets_on_itself_is_no_frameworks() -> None:
     app = Own()
-    before = attributes_of(app)
+    before = collect_attributes(app)
     app.connect()
     app.kind = object()
-    assert {one.label: is_noted_by_framework(one) for one in changed(before, attributes_of(app)).values()} == {
+    assert {one.label: is_set_by_framework(one) for one in find_changes(before, collect_attributes(app)).values()} == {
         "app.client": False,
         "app.kind": False,
     }
@@ -209,14 +209,14 @@ def test_what_a_subclass_of_ones_own_adds_to_a_frameworks() -> None:
             self.middleware_stack = None
 
     app = App()
-    before = attributes_of(app)
+    before = collect_attributes(app)
     app.middleware_stack = app.build_middleware_stack()
     app.connect()
-    [attribute] = changed(before, attributes_of(app)).values()
+    [attribute] = find_changes(before, collect_attributes(app)).values()
     assert attribute.label == "app.client"
-    assert not is_noted_by_framework(attribute)
+    assert not is_set_by_framework(attribute)
 
 
 def test_proxy_that_raises() -> None:
-    assert innermost(Own(Proxy())).__class__ is Proxy
+    assert unwrap_app(Own(Proxy())).__class__ is Proxy
     assert labels(Own(Proxy()), lambda: None) == set()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from threadserve.app.detection import interface_of, is_factory, mistake_in_app
+from threadserve.app.detection import detect_interface, find_app_mistake, is_factory
 
 
 async def function(scope: Any, receive: Any, send: Any) -> None: ...
@@ -97,8 +97,8 @@ def old_function(scope: Any) -> Callable[..., Awaitable[None]]:
     ids=repr,
 )
 def test_asgi3(app: Any) -> None:
-    assert mistake_in_app(app, "auto") is None
-    assert interface_of(app) == "asgi3"
+    assert find_app_mistake(app, "auto") is None
+    assert detect_interface(app) == "asgi3"
     assert not is_factory(app)
 
 
@@ -106,8 +106,8 @@ def test_asgi3(app: Any) -> None:
     "app", [OldClass, OldInstance(), old_function, functools.partial(OldClass, debug=True)], ids=repr
 )
 def test_asgi2(app: Any) -> None:
-    assert mistake_in_app(app, "auto") is None
-    assert interface_of(app) == "asgi2"
+    assert find_app_mistake(app, "auto") is None
+    assert detect_interface(app) == "asgi2"
     assert not is_factory(app)
 
 
@@ -124,8 +124,8 @@ class WsgiResult:
 
 @pytest.mark.parametrize("app", [wsgi, Wsgi(), Wsgi().__call__, WsgiResult, functools.partial(wsgi)], ids=repr)
 def test_wsgi(app: Any) -> None:
-    assert mistake_in_app(app, "auto") is None
-    assert interface_of(app) == "wsgi"
+    assert find_app_mistake(app, "auto") is None
+    assert detect_interface(app) == "wsgi"
     assert not is_factory(app)
 
 
@@ -137,10 +137,10 @@ def test_frameworks() -> None:
     from starlette.staticfiles import StaticFiles
 
     for app in (FastAPI(), Starlette(), Router(), GZipMiddleware(Starlette()), StaticFiles(check_dir=False)):
-        assert mistake_in_app(app, "auto") is None
-        assert interface_of(app) == "asgi3"
+        assert find_app_mistake(app, "auto") is None
+        assert detect_interface(app) == "asgi3"
         assert not is_factory(app)
-    assert mistake_in_app(Mount("/", app=Starlette()).app, "auto") is None
+    assert find_app_mistake(Mount("/", app=Starlette()).app, "auto") is None
     assert is_factory(Starlette)
     assert is_factory(FastAPI)
 
@@ -206,7 +206,7 @@ async def with_yield(scope: Any, receive: Any, send: Any) -> Any:
     ids=repr,
 )
 def test_mistake(app: Any, mistake: str) -> None:
-    line = mistake_in_app(app, "auto")
+    line = find_app_mistake(app, "auto")
     assert line is not None
     assert line.startswith(mistake)
     assert "\n" not in line
@@ -215,9 +215,9 @@ def test_mistake(app: Any, mistake: str) -> None:
 @pytest.mark.parametrize("app", [not_async, wsgi, OldClass({})], ids=repr)
 @pytest.mark.parametrize("interface", ["asgi3", "asgi2", "wsgi"])
 def test_nothing_is_detected_when_told(app: Any, interface: str) -> None:
-    assert mistake_in_app(app, interface) is None
+    assert find_app_mistake(app, interface) is None
 
 
 @pytest.mark.parametrize("interface", ["asgi3", "asgi2"])
 def test_what_cannot_be_called_is_refused_even_when_told(interface: str) -> None:
-    assert mistake_in_app(None, interface) is not None
+    assert find_app_mistake(None, interface) is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from threadserve.app.hints import HINT, hint_for, hint_in, with_hint
+from threadserve.app.hints import OTHER_LOOP_HINT, add_hint, find_hint, find_hint_in_text
 
 
 class Shared:
@@ -73,36 +73,37 @@ def error_of(action: Callable[[Shared], Any]) -> BaseException:
 
 @pytest.mark.parametrize("action", [await_future, ensure_future, in_a_group, wrapped, in_the_context, debug_mode])
 def test_object_of_another_loop(action: Callable[[Shared], Any]) -> None:
-    assert hint_for(error_of(action)) == HINT
+    assert find_hint(error_of(action)) == OTHER_LOOP_HINT
 
 
 def test_other_errors() -> None:
-    assert hint_for(RuntimeError("something else")) is None
-    assert hint_for(ValueError(b"attached to a different loop", 7)) is None
+    assert find_hint(RuntimeError("something else")) is None
+    assert find_hint(ValueError(b"attached to a different loop", 7)) is None
 
 
 def test_cause_that_is_not_the_context() -> None:
     error = LookupError("no item")
     error.__cause__ = RuntimeError("<Lock> is bound to a different event loop")
-    assert hint_for(error) == HINT
+    assert find_hint(error) == OTHER_LOOP_HINT
 
 
 def test_circle_of_causes() -> None:
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
-    assert hint_for(first) is None
+    assert find_hint(first) is None
 
 
 def test_text_of_an_error() -> None:
-    assert hint_in("Traceback…\nRuntimeError: <Queue> is bound to a different event loop\n") == HINT
-    assert hint_in("RuntimeError: something else") is None
+    text = "Traceback…\nRuntimeError: <Queue> is bound to a different event loop\n"
+    assert find_hint_in_text(text) == OTHER_LOOP_HINT
+    assert find_hint_in_text("RuntimeError: something else") is None
 
 
 def test_the_traceback_ends_with_it_once() -> None:
     error = LookupError("no item")
     error.__cause__ = RuntimeError("<Lock> is bound to a different event loop")
-    assert with_hint(with_hint(error)) is error
-    assert error.__notes__ == [HINT]
+    assert add_hint(add_hint(error)) is error
+    assert error.__notes__ == [OTHER_LOOP_HINT]
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,11 @@ def test_errors_that_are_left_as_they_are() -> None:
     frozen = Unchangeable("<Lock> is bound to a different event loop")
     other = RuntimeError("something else")
     for error in (frozen, other):
-        assert with_hint(error) is error
+        assert add_hint(error) is error
         assert not hasattr(error, "__notes__")
 
 
 def test_hint_is_one_line_with_the_remedies() -> None:
-    assert "\n" not in HINT
+    assert "\n" not in OTHER_LOOP_HINT
     for remedy in ("lifespan", "request.state", "--app-instance shared", "--app-shared", "--threads 1"):
-        assert remedy in HINT
+        assert remedy in OTHER_LOOP_HINT

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from threadserve.app.import_string import ImportString, parse
+from threadserve.app.import_string import ImportString, parse_import_string
 from threadserve.errors import AppImportFailed, AppLoadError
 from threadserve.runtime.signals import handled
 
@@ -34,7 +34,7 @@ def failure(project: Any, app: Any, **settings: Any) -> AppImportFailed:
 
 
 def test_parts() -> None:
-    assert parse("pkg.main:holder.app") == ImportString("pkg.main", "holder.app")
+    assert parse_import_string("pkg.main:holder.app") == ImportString("pkg.main", "holder.app")
     assert str(ImportString("main", "app")) == "main:app"
 
 
@@ -54,7 +54,7 @@ def test_parts() -> None:
 )
 def test_path_of_a_file(typed: str, meant: str) -> None:
     with pytest.raises(AppLoadError) as caught:
-        parse(typed)
+        parse_import_string(typed)
     assert str(caught.value) == f"{typed!r} names a file, not a module; did you mean {meant}?"
 
 
@@ -72,7 +72,7 @@ def test_path_of_a_file(typed: str, meant: str) -> None:
 )
 def test_part_is_missing(typed: str, meant: str) -> None:
     with pytest.raises(AppLoadError) as caught:
-        parse(typed)
+        parse_import_string(typed)
     assert str(caught.value) == f"{typed!r} is not of the form module:attribute; did you mean {meant}?"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.waiting import DEADLINE
 
-from threadserve.app.hints import HINT
+from threadserve.app.hints import OTHER_LOOP_HINT
 from threadserve.app.lifespan import Lifespan
 from threadserve.errors import StartupFailed
 
@@ -177,7 +177,7 @@ class TestUnsupported:
 
         run(script())
         assert log.messages == [WAITING_STARTUP, EXCEPTION, STARTUP_FAILED]
-        assert logging.Formatter().format(log.records[1]).endswith(f"\n{HINT}")
+        assert logging.Formatter().format(log.records[1]).endswith(f"\n{OTHER_LOOP_HINT}")
 
 
 class TestFailedStartup:
@@ -236,10 +236,10 @@ class TestFailedStartup:
             await fail_to_start(Lifespan(app_of(..., answer), "auto", {}))
 
         run(script())
-        assert log.messages[1] == f"{OTHER_LOOP}\n{HINT}"
+        assert log.messages[1] == f"{OTHER_LOOP}\n{OTHER_LOOP_HINT}"
 
     def test_application_that_waits_after_its_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("threadserve.app.lifespan.TASK_END_TIMEOUT", 2 * DEADLINE)
+        monkeypatch.setattr("threadserve.app.lifespan.TASK_END_SECONDS", 2 * DEADLINE)
 
         async def script() -> None:
             await fail_to_start(Lifespan(app_of(..., {"type": "lifespan.startup.failed"}, ...), "auto", {}))
@@ -320,7 +320,7 @@ class TestFailedShutdown:
     def test_application_that_asks_for_more(
         self, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("threadserve.app.lifespan.TASK_END_TIMEOUT", 2 * DEADLINE)
+        monkeypatch.setattr("threadserve.app.lifespan.TASK_END_SECONDS", 2 * DEADLINE)
         run(up_and_down(Lifespan(app_of(..., UP, ..., DOWN, ..., ...), "on", {})))
         assert log.messages[2:] == [WAITING_SHUTDOWN, STOPPED]
 
@@ -338,7 +338,7 @@ class TestFailedShutdown:
     def test_endless_work_after_the_answer(
         self, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("threadserve.app.lifespan.TASK_END_TIMEOUT", 0.01)
+        monkeypatch.setattr("threadserve.app.lifespan.TASK_END_SECONDS", 0.01)
         run(up_and_down(Lifespan(app_of(..., UP, ..., DOWN, asyncio.Event().wait()), "on", {})))
         assert log.messages[2:] == [WAITING_SHUTDOWN, STOPPED]
 
@@ -429,7 +429,7 @@ class TestCancelled:
     def test_startup_that_will_not_be_cancelled(
         self, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("threadserve.app.lifespan.TASK_END_TIMEOUT", 0.01)
+        monkeypatch.setattr("threadserve.app.lifespan.TASK_END_SECONDS", 0.01)
         reached, release = asyncio.Event(), asyncio.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:

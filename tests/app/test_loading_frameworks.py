@@ -11,7 +11,7 @@ import pytest
 from support.waiting import DEADLINE
 
 from threadserve.app.lifespan import Lifespan
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 
 THREADS = 3
 FASTAPI = """
@@ -85,10 +85,10 @@ Ask = Callable[[httpx.AsyncClient], Any]
 
 
 @pytest.fixture
-def ask_on_threads() -> Callable[[AppSource, Ask], list[Any]]:
+def ask_on_threads() -> Callable[[AppLoader, Ask], list[Any]]:
     """`ask_on_threads(source, ask)` loads and asks on all threads at once; returns what each saw or raised."""
 
-    def run_all(source: AppSource, ask: Ask) -> list[Any]:
+    def run_all(source: AppLoader, ask: Ask) -> list[Any]:
         barrier = threading.Barrier(THREADS)
         results: list[Any] = []
 

@@ -11,9 +11,9 @@ import pytest
 from support.probed_app import APP, THREADS, Probe, with_app
 from support.waiting import DEADLINE
 
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 from threadserve.errors import AppLoadError
-from threadserve.instances.module_proxy import StandIn
+from threadserve.instances.module_proxy import ModuleProxy
 
 
 def test_the_prototypes_faults(project: Any, probe_all: Probe) -> None:
@@ -136,14 +136,14 @@ def test_late_module_that_can_be_executed_only_once_is_named(project: Any, probe
     project.write("late.py", "from pathlib import Path\nPath('once').touch(exist_ok=False)\n")
     source = """
     import traceback
-    from threadserve.app.hints import hint_for, hint_in
+    from threadserve.app.hints import find_hint, find_hint_in_text
 
     def probe():
         try:
             import late
             late.Path
         except FileExistsError as error:
-            return hint_for(error), hint_in(traceback.format_exc())
+            return find_hint(error), find_hint_in_text(traceback.format_exc())
         return None, None
     """
     project.write("main.py", with_app(source))
@@ -241,11 +241,11 @@ def test_program_sees_the_first(project: Any, probe_all: Probe) -> None:
     project.write("main.py", "import counter\ndef probe(): return counter.next_number()\n" + APP)
     source = project.source("main:app", threads=THREADS)
     assert probe_all(source) == [1] * THREADS
-    assert type(sys.modules["counter"]) is StandIn
+    assert type(sys.modules["counter"]) is ModuleProxy
     assert sys.modules["counter"].next_number() == 2
     source.stop(DEADLINE)
     project.sources.remove(source)
-    assert type(sys.modules["counter"]) is not StandIn
+    assert type(sys.modules["counter"]) is not ModuleProxy
     assert sys.modules["counter"].next_number() == 3
 
 
@@ -258,7 +258,7 @@ def test_two_servers_in_one_program(project: Any, probe_all: Probe) -> None:
     assert sorted(probe_all(second)) == [1, 1, 2], "both have what was imported first"
     first.stop(DEADLINE)
     project.sources.remove(first)
-    assert type(sys.modules["counter"]) is StandIn
+    assert type(sys.modules["counter"]) is ModuleProxy
 
 
 def test_restores_what_it_changed(project: Any, probe_all: Probe) -> None:
@@ -401,7 +401,7 @@ class TestInOneCopy:
         source.stop(DEADLINE)
         project.sources.remove(source)
         assert sys.modules["main"].app is first
-        assert not [name for name, module in sys.modules.items() if type(module) is StandIn]
+        assert not [name for name, module in sys.modules.items() if type(module) is ModuleProxy]
 
 
 def test_successor_of_a_dead_thread(project: Any, load: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -413,5 +413,5 @@ def test_successor_of_a_dead_thread(project: Any, load: Callable[..., Any], capl
     assert caplog.messages == []
 
 
-async def _load(source: AppSource, number: int) -> Any:
+async def _load(source: AppLoader, number: int) -> Any:
     return source.load_threadsafe(number)

@@ -12,8 +12,8 @@ from support.probed_app import APP, probe_all
 from support.waiting import DEADLINE
 
 from threadserve.errors import AppLoadError, NotRepeatable
-from threadserve.instances.current_instance import owners
-from threadserve.instances.module_proxy import StandIn
+from threadserve.instances.current_instance import instances_by_globals
+from threadserve.instances.module_proxy import ModuleProxy
 
 Loads = Callable[..., Any]
 
@@ -85,8 +85,8 @@ def test_nothing_is_left_of_a_copy_that_could_not_be_loaded(project: Any, load: 
         load(source)
     source.stop(DEADLINE)
     project.sources.remove(source)
-    assert owners == {}
-    assert not [name for name, module in sys.modules.items() if type(module) is StandIn]
+    assert instances_by_globals == {}
+    assert not [name for name, module in sys.modules.items() if type(module) is ModuleProxy]
 
 
 def test_successors_take_the_place_of_the_dead(project: Any) -> None:
@@ -112,11 +112,11 @@ def test_successors_take_the_place_of_the_dead(project: Any) -> None:
     for number in (1, 2):
         on_a_thread(number)
     first, _ = apps
-    before, count = first.probe(), len(owners)
+    before, count = first.probe(), len(instances_by_globals)
     seen = []
     for _ in range(20):
         on_a_thread(2)
         seen.append(apps.pop().probe())
     assert len({kept for pair in seen for kept in pair}) == 40, "each has its own"
     assert first.probe() == before
-    assert len(owners) == count
+    assert len(instances_by_globals) == count

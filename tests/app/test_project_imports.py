@@ -14,10 +14,10 @@ from support.probed_app import APP, THREADS, Probe, with_app
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.instances import instance
-from threadserve.instances.current_instance import owners
-from threadserve.instances.import_hooks import StandInLoader
+from threadserve.instances.current_instance import instances_by_globals
+from threadserve.instances.import_hooks import ModuleProxyLoader
 from threadserve.instances.instance import Instance
-from threadserve.instances.module_proxy import StandIn
+from threadserve.instances.module_proxy import ModuleProxy
 from threadserve.instances.registry import registry
 
 
@@ -193,9 +193,9 @@ def probe():
 """
     check(project, probe_all, source, (True, True))
     project.sources.pop().stop(DEADLINE)
-    assert not [name for name, module in sys.modules.items() if type(module) is StandIn]
+    assert not [name for name, module in sys.modules.items() if type(module) is ModuleProxy]
     assert sys.modules["alias"] is sys.modules["real"]
-    assert owners == {}
+    assert instances_by_globals == {}
 
 
 def test_class_of_a_module(project: Any, probe_all: Probe) -> None:
@@ -507,15 +507,15 @@ def test_module_fails_for_an_instance_while_another_finds_it(
     project.write(
         "turns.py", f"from threading import *\nbarrier, found, failed = Barrier({THREADS}), Event(), Event()\n"
     )
-    load = StandInLoader.exec_module
+    load = ModuleProxyLoader.exec_module
 
-    def load_late(self: StandInLoader, module: Any) -> None:
+    def load_late(self: ModuleProxyLoader, module: Any) -> None:
         if self.name == "broken":
             sys.modules["turns"].found.set()
             sys.modules["turns"].failed.wait(0.5)
         load(self, module)
 
-    monkeypatch.setattr(StandInLoader, "exec_module", load_late)
+    monkeypatch.setattr(ModuleProxyLoader, "exec_module", load_late)
     project.write("broken.py", "None.attribute\n")
     source = """
 import turns

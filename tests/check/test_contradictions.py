@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from threadserve.check.contradictions import RULES, Facts, contradictions
+from threadserve.check.contradictions import RULES, Facts, find_contradictions
 from threadserve.check.findings import Level
 from threadserve.config import Config
 
@@ -69,7 +69,7 @@ def facts(given: Given, beside: Given) -> Facts:
 
 @pytest.mark.parametrize(("code", "given", "beside", "options"), HELD, ids=[f"{row[0]}-{row[3]}" for row in HELD])
 def test_a_rule_that_holds(code: str, given: Given, beside: Given, options: str) -> None:
-    [found] = contradictions(facts(given, beside))
+    [found] = find_contradictions(facts(given, beside))
     assert (found.code, found.message.partition(": ")[0]) == (code, options)
     assert found.remedy.endswith(".")
     assert found.level is (Level.BREAK if code == "reload-with-workers" else Level.WARN)
@@ -77,7 +77,7 @@ def test_a_rule_that_holds(code: str, given: Given, beside: Given, options: str)
 
 @pytest.mark.parametrize(("given", "beside"), AT_PEACE)
 def test_settings_that_do_something(given: Given, beside: Given) -> None:
-    assert contradictions(facts(given, beside)) == []
+    assert find_contradictions(facts(given, beside)) == []
 
 
 def test_every_rule_is_tried() -> None:
@@ -87,7 +87,7 @@ def test_every_rule_is_tried() -> None:
 def test_settings_that_are_not_given_are_not_named() -> None:
     """Such as the defaults of TLS, without a certificate."""
     known = Facts(Config("main:app", reload_delay=1), frozenset(), "asgi3", has_gil=False, cpus=4)
-    assert contradictions(known) == []
+    assert find_contradictions(known) == []
 
 
 def test_they_are_in_the_report(bare: Any) -> None:

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.metrics.histogram import SECONDS, Histogram
-from threadserve.metrics.loop_metrics import SLOW_KEPT, LoopCounts, LoopMetrics
+from threadserve.metrics.histogram import DURATION_BOUNDS_SECONDS, Histogram
+from threadserve.metrics.loop_metrics import MAX_SLOW_REQUESTS, LoopCounts, LoopMetrics
 
 BOUNDS = (0.1, 1.0, 5.0)
 
@@ -23,8 +23,9 @@ def test_a_value_counts_for_the_first_bound_that_is_not_below_it() -> None:
 
 def test_nothing_has_been_counted_at_first() -> None:
     read = Histogram().read_threadsafe()
-    assert (read.bounds, read.counts, read.total) == (SECONDS, (0,) * (len(SECONDS) + 1), 0)
-    assert all(one < next_one for one, next_one in pairwise(SECONDS))
+    bounds = DURATION_BOUNDS_SECONDS
+    assert (read.bounds, read.counts, read.total) == (bounds, (0,) * (len(bounds) + 1), 0)
+    assert all(one < next_one for one, next_one in pairwise(bounds))
 
 
 def test_what_was_read_does_not_change() -> None:
@@ -93,10 +94,10 @@ def test_slow_requests_are_read_while_others_are_added() -> None:
     adding = threading.Thread(target=add)
     adding.start()
     try:
-        wait_until(lambda: len(metrics.slow_threadsafe()) == SLOW_KEPT, "the first ones")
+        wait_until(lambda: len(metrics.slow_threadsafe()) == MAX_SLOW_REQUESTS, "the first ones")
         for _ in range(5000):
             numbers = [int(each.request) for each in metrics.slow_threadsafe()]
-            assert numbers == list(range(numbers[0], numbers[0] + SLOW_KEPT))
+            assert numbers == list(range(numbers[0], numbers[0] + MAX_SLOW_REQUESTS))
     finally:
         enough.set()
         adding.join(DEADLINE)
@@ -125,8 +126,8 @@ def test_counts_of_loops_are_added_one_by_one() -> None:
 
 def test_the_last_slow_requests_are_kept() -> None:
     metrics = LoopMetrics(3)
-    for number in range(SLOW_KEPT + 5):
+    for number in range(MAX_SLOW_REQUESTS + 5):
         metrics.on_slow(f"GET /{number}?a=b", "1.1", 200, 2.0, 1.0)
     slow = metrics.slow_threadsafe()
-    assert [each.request for each in slow] == [f"GET /{number}" for number in range(5, SLOW_KEPT + 5)]
+    assert [each.request for each in slow] == [f"GET /{number}" for number in range(5, MAX_SLOW_REQUESTS + 5)]
     assert {(each.status, each.seconds, each.first_byte, each.thread) for each in slow} == {(200, 2.0, 1.0, 3)}

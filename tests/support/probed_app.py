@@ -9,10 +9,10 @@ from typing import Any
 
 from support.waiting import DEADLINE
 
-from threadserve.app.loading import AppSource
+from threadserve.app.loading import AppLoader
 
 THREADS = 3
-Probe = Callable[[AppSource], list[Any]]
+Probe = Callable[[AppLoader], list[Any]]
 
 APP = """
 class App:
@@ -28,7 +28,7 @@ def with_app(source: str) -> str:
     return textwrap.dedent(source) + APP
 
 
-def probe_all(source: AppSource) -> list[Any]:
+def probe_all(source: AppLoader) -> list[Any]:
     """Loads on three threads, and calls `app.probe()` on each when all have loaded; returns what they have returned."""
     barrier = threading.Barrier(THREADS)
 

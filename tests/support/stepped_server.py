@@ -22,8 +22,8 @@ from support.responses import Incomplete, Response, ResponseReader
 from support.waiting import DEADLINE
 
 from threadserve import Config
-from threadserve.app.loading import AppSource
-from threadserve.app.startups import StartUps
+from threadserve.app.loading import AppLoader
+from threadserve.app.startups import StartupCoordinator
 from threadserve.http.bounds import Bounds
 from threadserve.http.releasing import Leaving
 from threadserve.listening.accepted import Accepted, Returned
@@ -178,7 +178,7 @@ class SteppedServer:
         self._is_closed = False
         self._reports: list[tuple[LoopServer, Phase]] = []
         self._shared = Shared(
-            config, AppSource(config), StartUps(config), None, None, None, bounds, nothing, self._give_back
+            config, AppLoader(config), StartupCoordinator(config), None, None, None, bounds, nothing, self._give_back
         )
         listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
         listener.setblocking(False)

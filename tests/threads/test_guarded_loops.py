@@ -14,7 +14,7 @@ from support.loops import Loops
 from support.raw_client import Connect, request
 from support.waiting import wait_until
 
-from threadserve.app.hints import HINT
+from threadserve.app.hints import OTHER_LOOP_HINT
 from threadserve.runtime.loops import loop_factory
 from threadserve.types import Receive, Scope, Send
 
@@ -87,8 +87,8 @@ def test_what_a_loop_reports_ends_with_the_hint(
     record = error_log.expect(LookupError if leave is fail_in_a_callback else RuntimeError)
     assert record.name == "asyncio"
     lines = logging.Formatter().format(record).splitlines()
-    assert lines[-1] == HINT
-    assert lines.count(HINT) == 1
+    assert lines[-1] == OTHER_LOOP_HINT
+    assert lines.count(OTHER_LOOP_HINT) == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -116,7 +116,7 @@ def test_no_hint_at_threads_where_there_is_one(serve: Serve, loop: str, error_lo
     app.run(0, leave_a_task(foreign.create_future()))
     foreign.close()
     gc.collect()
-    assert HINT not in logging.Formatter().format(error_log.expect(RuntimeError))
+    assert OTHER_LOOP_HINT not in logging.Formatter().format(error_log.expect(RuntimeError))
 
 
 @pytest.mark.parametrize("passes_on", [False, True])
@@ -139,7 +139,7 @@ def test_the_applications_own_handler_is_left_alone(passes_on: bool, loops: Loop
     assert given["message"] == "Task exception was never retrieved"
     assert notes == []
     if passes_on:
-        assert logging.Formatter().format(error_log.expect(RuntimeError)).endswith(HINT)
+        assert logging.Formatter().format(error_log.expect(RuntimeError)).endswith(OTHER_LOOP_HINT)
 
 
 def test_a_request_that_fails_ends_with_the_same(
@@ -158,7 +158,7 @@ def test_a_request_that_fails_ends_with_the_same(
     assert connect(server).get().status == 500
     record = error_log.expect(RuntimeError, "attached to a different loop")
     assert record.name == "threadserve.error"
-    assert logging.Formatter().format(record).endswith(HINT)
+    assert logging.Formatter().format(record).endswith(OTHER_LOOP_HINT)
     futures[0].get_loop().call_soon_threadsafe(futures[0].set_exception, LookupError("over"))
     assert first.read_response().status == 500
     error_log.expect(LookupError)

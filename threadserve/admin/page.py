@@ -9,7 +9,7 @@ import re
 from importlib.resources import files
 from typing import NamedTuple
 
-_inline = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
+INLINE_ELEMENT = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
 
 class Page(NamedTuple):
@@ -19,16 +19,16 @@ class Page(NamedTuple):
     policy: str
 
 
-def page_of(text: str) -> Page:
+def build_page(text: str) -> Page:
     """The page with its policy: the hashes of its style and its script, and its own server to ask."""
-    hashes = {kind: hash_of(inline) for kind, inline in _inline.findall(text)}
+    hashes = {kind: hash_inline_source(inline) for kind, inline in INLINE_ELEMENT.findall(text)}
     sources = "".join(f"; {kind}-src '{value}'" for kind, value in hashes.items())
     return Page(text, f"default-src 'none'; connect-src 'self'; base-uri 'none'{sources}")
 
 
-def hash_of(inline: str) -> str:
+def hash_inline_source(inline: str) -> str:
     """How a policy names a style or a script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
 
 
-PAGE = page_of(files("threadserve.admin").joinpath("status.html").read_text("utf-8"))
+PAGE = build_page(files("threadserve.admin").joinpath("status.html").read_text("utf-8"))

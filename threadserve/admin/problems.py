@@ -8,18 +8,18 @@ import re
 
 from threadserve.metrics.states import LoggedProblem
 
-KEPT = 50
-LONGEST = 300
+MAX_PROBLEMS = 50
+MAX_MESSAGE_LENGTH = 300
 # A query string may have secrets, and is no part of what has gone wrong. It ends at the next space: no target has one.
-_query = re.compile(r"\?\S+")
+QUERY_STRING = re.compile(r"\?\S+")
 # Refusals quote what they refuse, header fields among it.
-REFUSAL = "Refused"
-_quoted = re.compile(r"['\"].*")
+REFUSAL_PREFIX = "Refused"
+QUOTED_TEXT = re.compile(r"['\"].*")
 
 logger = logging.getLogger("threadserve.error")
 
 
-class ProblemKeeper(logging.Handler):
+class ProblemHandler(logging.Handler):
     """Keeps what the server's log says, from warnings on: the first line, and of an exception its type."""
 
     def __init__(self) -> None:
@@ -37,13 +37,13 @@ class ProblemKeeper(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
         line = record.getMessage().partition("\n")[0]
-        if line.startswith(REFUSAL):
-            line = _quoted.sub("…", line)
+        if line.startswith(REFUSAL_PREFIX):
+            line = QUOTED_TEXT.sub("…", line)
         if record.exc_info and record.exc_info[0] is not None:
             line += f": {record.exc_info[0].__qualname__}"
-        problem = LoggedProblem(record.created, record.levelname, _query.sub("?…", line)[:LONGEST])
+        problem = LoggedProblem(record.created, record.levelname, QUERY_STRING.sub("?…", line)[:MAX_MESSAGE_LENGTH])
         # Another tuple each time: others may be reading this one.
-        self._last = (*self._last, problem)[-KEPT:]
+        self._last = (*self._last, problem)[-MAX_PROBLEMS:]
 
     def last_threadsafe(self) -> tuple[LoggedProblem, ...]:
         """The last problems, the oldest first."""

@@ -10,12 +10,12 @@ from functools import cache
 from itertools import accumulate
 
 from threadserve.metrics.histogram import Distribution
-from threadserve.metrics.states import LoopState, Overview, ProcessState
+from threadserve.metrics.states import LoopState, ProcessState, ServerState
 from threadserve.runtime.forms import form
 from threadserve.version import __version__
 
 # To find that out takes a look at all the package's files.
-known_form = cache(form)
+read_form = cache(form)
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,7 +24,7 @@ Sample = tuple[Labels, float | Distribution]
 
 
 @dataclass(frozen=True)
-class Family:
+class MetricFamily:
     """A metric with its samples."""
 
     name: str
@@ -38,49 +38,47 @@ class Family:
         yield f"# TYPE {self.name} {self.kind}"
         for labels, value in self.samples:
             if isinstance(value, Distribution):
-                yield from histogram_lines(self.name, labels, value)
+                yield from format_histogram(self.name, labels, value)
             else:
-                yield f"{self.name}{written(labels)} {number(value)}"
+                yield f"{self.name}{format_labels(labels)} {format_number(value)}"
 
 
-def histogram_lines(name: str, labels: Labels, value: Distribution) -> Iterator[str]:
+def format_histogram(name: str, labels: Labels, value: Distribution) -> Iterator[str]:
     """The lines of one histogram, whose counts are cumulative here."""
     counts = list(accumulate(value.counts))
     for bound, count in zip((*value.bounds, "+Inf"), counts, strict=True):
-        yield f"{name}_bucket{written([*labels, ('le', bound)])} {count}"
-    yield f"{name}_sum{written(labels)} {number(value.total)}"
-    yield f"{name}_count{written(labels)} {counts[-1]}"
+        yield f"{name}_bucket{format_labels([*labels, ('le', bound)])} {count}"
+    yield f"{name}_sum{format_labels(labels)} {format_number(value.total)}"
+    yield f"{name}_count{format_labels(labels)} {counts[-1]}"
 
 
-def written(labels: Labels) -> str:
+def format_labels(labels: Labels) -> str:
     """Labels in braces; none of ours has a character that is to be escaped."""
     return "{" + ",".join(f'{name}="{value}"' for name, value in labels) + "}" if labels else ""
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """A number, whole where it is."""
     return str(int(value)) if value == int(value) else repr(float(value))
 
 
-def exposition(overview: Overview) -> str:
+def format_metrics(overview: ServerState) -> str:
     """All metrics of a server. With several processes those of each have its id as the label `pid`."""
-    return "".join(f"{line}\n" for family in families(overview) for line in family.lines())
+    return "".join(f"{line}\n" for family in collect_families(overview) for line in family.lines())
 
 
-def families(overview: Overview) -> Iterator[Family]:
-    """The metrics, in the order in which they are shown."""
-    return (
-        Family(name, kind, help, samples)
-        for name, kind, help, samples in (*of_requests(overview), *of_loops(overview), *of_processes(overview))
-    )
+def collect_families(overview: ServerState) -> Iterator[MetricFamily]:
+    """Yield the metrics in the order in which they are shown."""
+    for collect in (collect_request_metrics, collect_stall_metrics, collect_process_metrics):
+        yield from (MetricFamily(*fields) for fields in collect(overview))
 
 
-Described = tuple[str, str, str, Iterable[Sample]]
+FamilyFields = tuple[str, str, str, Iterable[Sample]]
 
 
-def of_requests(overview: Overview) -> Iterator[Described]:
+def collect_request_metrics(overview: ServerState) -> Iterator[FamilyFields]:
     """What is counted of requests and connections, by thread."""
-    loops = list(labelled_loops(overview))
+    loops = [(labels, loop) for labels, loop, _ in label_loops(overview)]
     yield (
         "threadserve_requests_total", "counter", "Requests that have ended, by the class of their status.",
         [
@@ -102,19 +100,17 @@ def of_requests(overview: Overview) -> Iterator[Described]:
     )  # fmt: skip
 
 
-def of_loops(overview: Overview) -> Iterator[Described]:
+def collect_stall_metrics(overview: ServerState) -> Iterator[FamilyFields]:
     """Whether the loops turn."""
     stalled = [
-        ([*of_process(process, overview), ("thread", loop.number)], float(loop.stalled_for > process.stall_limit > 0))
-        for process in overview.processes
-        for loop in process.loops
+        (labels, float(loop.stalled_for > process.stall_limit > 0)) for labels, loop, process in label_loops(overview)
     ]
     yield "threadserve_loop_stalled", "gauge", "Whether the loop is blocked.", stalled
 
 
-def of_processes(overview: Overview) -> Iterator[Described]:
+def collect_process_metrics(overview: ServerState) -> Iterator[FamilyFields]:
     """What is counted of processes, and of the whole server."""
-    processes = [(of_process(process, overview), process) for process in overview.processes]
+    processes = [(label_process(process, overview), process) for process in overview.processes]
     for name, kind, help, read in PROCESS_METRICS:
         yield name, kind, help, [(labels, read(process)) for labels, process in processes]
     pools = [(labels, process.pool) for labels, process in processes if process.pool is not None]
@@ -128,18 +124,18 @@ def of_processes(overview: Overview) -> Iterator[Described]:
             "threadserve_workers_replaced_total", "counter", "Worker processes that others have replaced.",
             [((), overview.workers_replaced)],
         )  # fmt: skip
-    build = [("version", __version__), ("python", platform.python_version()), ("form", known_form())]
+    build = [("version", __version__), ("python", platform.python_version()), ("form", read_form())]
     yield "threadserve_build_info", "gauge", "What is running.", [(build, 1)]
 
 
-def labelled_loops(overview: Overview) -> Iterator[tuple[Labels, LoopState]]:
-    """Every loop with its labels."""
+def label_loops(overview: ServerState) -> Iterator[tuple[Labels, LoopState, ProcessState]]:
+    """Yield every loop with its labels and its process."""
     for process in overview.processes:
         for loop in process.loops:
-            yield [*of_process(process, overview), ("thread", loop.number)], loop
+            yield [*label_process(process, overview), ("thread", loop.number)], loop, process
 
 
-def of_process(process: ProcessState, overview: Overview) -> Labels:
+def label_process(process: ProcessState, overview: ServerState) -> Labels:
     """The labels of one process: none where it is alone."""
     return [("pid", process.pid)] if overview.workers else []
 

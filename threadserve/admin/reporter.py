@@ -19,12 +19,12 @@ from threadserve.metrics.states import Detail
 # Which question this is, and how much of it is to be told.
 QUESTION = struct.Struct("!IB")
 # How long, in seconds, the end of a thread is waited for.
-PATIENCE_SECONDS = 1.0
+JOIN_TIMEOUT_SECONDS = 1.0
 # Which question is answered, and how long the answer is.
 ANSWER_HEAD = struct.Struct("!II")
 
 
-class Reporter:
+class StateReporter:
     """Answers with the state of this process, pickled: the same code reads it on the other side.
 
     What the threads do takes long to find out, and has a thread of its own: other questions are not to wait for that.
@@ -51,7 +51,7 @@ class Reporter:
             self._connection.shutdown(SHUT_RDWR)
         self._slow.put(None)
         for thread in self._threads:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(JOIN_TIMEOUT_SECONDS)
         self._connection.close()
 
     def _take_questions(self) -> None:

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable, Sequence
 from socket import socket
 
-from threadserve.admin.app import AdminApp, Source
-from threadserve.app.loading import AppSource
-from threadserve.app.startups import StartUps
+from threadserve.admin.app import AdminApp, StateSource
+from threadserve.app.loading import AppLoader
+from threadserve.app.startups import StartupCoordinator
 from threadserve.config import Config
 from threadserve.errors import ThreadserveError
 from threadserve.http.bounds import Bounds
@@ -23,21 +23,21 @@ from threadserve.threads.loop_server import LoopServer, Phase, Shared
 
 logger = logging.getLogger("threadserve.error")
 
-OPTION = "admin_bind"
+ADMIN_OPTION = "admin_bind"
 BACKLOG = 128
 # Of a Unix socket, where nobody says: its owner's alone.
 UDS_PERMISSIONS = 0o600
 # Who asks here again in the moment of the end has no claim to an answer.
-BOUNDS = Bounds(idle_grace_seconds=0.0, shutdown_tick_seconds=0.02, linger_seconds=0.5)
+ADMIN_BOUNDS = Bounds(idle_grace_seconds=0.0, shutdown_tick_seconds=0.02, linger_seconds=0.5)
 # How long, in seconds, clients may take for their answers in the end, and then the thread for its own.
-GRACE = 0.5
-PATIENCE = 2.0
+DRAIN_SECONDS = 0.5
+ABANDON_SECONDS = 2.0
 
 
 class AdminServer:
     """Answers for a source, on these listeners."""
 
-    def __init__(self, listeners: Listeners, source: Source) -> None:
+    def __init__(self, listeners: Listeners, source: StateSource) -> None:
         self.listeners = listeners
         config = Config(
             AdminApp(source),
@@ -51,7 +51,9 @@ class AdminServer:
             release_idle=False,
             log_config=None,
         )
-        shared = Shared(config, AppSource(config), StartUps(config), None, None, None, BOUNDS, lambda: None)
+        shared = Shared(
+            config, AppLoader(config), StartupCoordinator(config), None, None, None, ADMIN_BOUNDS, lambda: None
+        )
         self._server = LoopServer(shared, 0, self._on_report)
         self._thread = LoopThread(self._server, loop_factory("auto"), self._on_end, name="threadserve-admin")
 
@@ -59,7 +61,7 @@ class AdminServer:
         """Starts the thread. Says where it listens, and warns where others than this machine may ask."""
         for place in places_of(self.listeners, "http"):
             logger.info("Health, metrics and status on %s: /livez, /readyz, /metrics, /status", place)
-        if exposed := exposed_to(self.listeners):
+        if exposed := find_exposed_host(self.listeners):
             logger.warning(
                 "--admin-bind %s is not on loopback: whoever reaches it sees what this server does.", exposed
             )
@@ -68,9 +70,9 @@ class AdminServer:
     def stop(self) -> None:
         """Ends the thread, and closes the listeners."""
         self._server.stop_threadsafe()
-        if not self._thread.join(GRACE):
+        if not self._thread.join(DRAIN_SECONDS):
             self._server.abandon_threadsafe()
-            self._thread.join(PATIENCE)
+            self._thread.join(ABANDON_SECONDS)
         for listener in self.listeners:
             listener.close()
 
@@ -96,15 +98,15 @@ def listen_for_admin(config: Config, others: Listeners) -> Listeners:
         return []
     try:
         permissions = config.uds_permissions if config.uds_permissions is not None else UDS_PERMISSIONS
-        return listening_at(config.admin_bind, permissions)
+        return open_listeners(config.admin_bind, permissions)
     except ThreadserveError:
         close_all(others)
         raise
 
 
-def listening_at(address: str, permissions: str | int | None) -> Listeners:
+def open_listeners(address: str, permissions: str | int | None) -> Listeners:
     """Sockets that listen at the address. Raises `BindError` or `ConfigError`, and leaves none open."""
-    listeners = bind_each_of([address], permissions, OPTION)
+    listeners = bind_each_of([address], permissions, ADMIN_OPTION)
     for listener in listeners:
         try:
             listener.listen(BACKLOG)
@@ -115,7 +117,7 @@ def listening_at(address: str, permissions: str | int | None) -> Listeners:
     return listeners
 
 
-def exposed_to(listeners: Sequence[socket]) -> str:
+def find_exposed_host(listeners: Sequence[socket]) -> str:
     """The first address that is reached from other machines, or ""."""
     hosts = [listener.getsockname()[0] for listener in listeners if has_port(listener)]
     return next((host for host in hosts if not ipaddress.ip_address(host).is_loopback), "")

@@ -7,18 +7,18 @@ import platform
 import time
 from typing import Any
 
-from threadserve.admin.prometheus import known_form
-from threadserve.metrics.states import LoopState, Overview, PoolState, ProcessState, RunningCall
+from threadserve.admin.prometheus import read_form
+from threadserve.metrics.states import LoopState, PoolState, ProcessState, RunningCall, ServerState
 from threadserve.version import __version__
 
 
-def status_of(overview: Overview) -> dict[str, Any]:
+def state_to_json(overview: ServerState) -> dict[str, Any]:
     """The state of a server. Times are in seconds, moments in seconds of the epoch, sizes in bytes."""
     return {
         "at": time.time(),
         "version": __version__,
         "python": platform.python_version(),
-        "form": known_form(),
+        "form": read_form(),
         "phase": overview.phase,
         "live": overview.why_not_alive() or True,
         "ready": overview.why_not_ready() or True,
@@ -26,11 +26,11 @@ def status_of(overview: Overview) -> dict[str, Any]:
         "workers_replaced": overview.workers_replaced,
         "silent": list(overview.silent),
         "problems": [problem._asdict() for problem in overview.problems],
-        "processes": [of_process(process) for process in overview.processes],
+        "processes": [process_to_json(process) for process in overview.processes],
     }
 
 
-def of_process(process: ProcessState) -> dict[str, Any]:
+def process_to_json(process: ProcessState) -> dict[str, Any]:
     """One process."""
     return {
         "pid": process.pid,
@@ -42,8 +42,8 @@ def of_process(process: ProcessState) -> dict[str, Any]:
         "descriptors": process.descriptors,
         "idle_connections": process.idle,
         "threads_replaced": process.threads_replaced,
-        "loops": [of_loop(loop, process) for loop in process.loops],
-        "wsgi": of_pool(process.pool) if process.pool is not None else None,
+        "loops": [loop_to_json(loop, process) for loop in process.loops],
+        "wsgi": pool_to_json(process.pool) if process.pool is not None else None,
         "slow": sorted(
             (slow._asdict() for loop in process.loops for slow in loop.slow), key=lambda slow: -slow["ended"]
         ),
@@ -52,7 +52,7 @@ def of_process(process: ProcessState) -> dict[str, Any]:
     }
 
 
-def of_loop(loop: LoopState, process: ProcessState) -> dict[str, Any]:
+def loop_to_json(loop: LoopState, process: ProcessState) -> dict[str, Any]:
     """One loop, and what it does now."""
     counts = loop.counts
     return {
@@ -66,15 +66,15 @@ def of_loop(loop: LoopState, process: ProcessState) -> dict[str, Any]:
         "in_flight": loop.in_flight,
         "connections": loop.connections,
         "websockets": loop.websockets,
-        "mean_seconds": mean(counts.duration.total, sum(counts.duration.counts)),
-        "mean_lag": mean(loop.lag.total, sum(loop.lag.counts)),
+        "mean_seconds": divide_or_zero(counts.duration.total, sum(counts.duration.counts)),
+        "mean_lag": divide_or_zero(loop.lag.total, sum(loop.lag.counts)),
         "stalls": loop.stalls,
         "refusals": {str(status): count for status, count in counts.refusals.items()},
-        "calls": of_calls(loop.calls),
+        "calls": calls_to_json(loop.calls),
     }
 
 
-def of_pool(pool: PoolState) -> dict[str, Any]:
+def pool_to_json(pool: PoolState) -> dict[str, Any]:
     """The threads that call a WSGI application."""
     return {
         "threads": pool.threads,
@@ -84,15 +84,15 @@ def of_pool(pool: PoolState) -> dict[str, Any]:
         "queue_limit": pool.queue_limit,
         "timeouts": pool.timeouts,
         "refused": pool.refused,
-        "calls": of_calls(pool.calls),
+        "calls": calls_to_json(pool.calls),
     }
 
 
-def of_calls(calls: tuple[RunningCall, ...]) -> list[dict[str, Any]]:
+def calls_to_json(calls: tuple[RunningCall, ...]) -> list[dict[str, Any]]:
     """What is in flight, the oldest first."""
     return [call._asdict() for call in sorted(calls, key=lambda call: -call.seconds)]
 
 
-def mean(total: float, count: int) -> float:
+def divide_or_zero(total: float, count: int) -> float:
     """The mean of so many values with this sum, or 0."""
     return total / count if count else 0.0

@@ -14,25 +14,25 @@ from itertools import count
 from operator import itemgetter
 from socket import SHUT_RDWR, socket
 
-from threadserve.admin.problems import ProblemKeeper
+from threadserve.admin.problems import ProblemHandler
 from threadserve.admin.reporter import ANSWER_HEAD, QUESTION
 from threadserve.admin.server import AdminServer
 from threadserve.listening.tcp import Listeners
-from threadserve.metrics.states import STARTING, Detail, Overview, ProcessState
+from threadserve.metrics.states import STARTING, Detail, ProcessState, ServerState
 
 # How long, in seconds, workers may take to answer, all together: a probe is to have its answer in twice that. What is
 # counted takes longer where they are busy, and what their threads do longest.
-PATIENCE_SECONDS = {Detail.HEALTH: 0.025, Detail.NUMBERS: 0.25, Detail.CALLS: 3.0}
+ANSWER_TIMEOUT_SECONDS = {Detail.HEALTH: 0.025, Detail.NUMBERS: 0.25, Detail.CALLS: 3.0}
 # For how long, in seconds, an answer counts for a worker that does not give another in time.
-REMEMBERED_SECONDS = 5.0
+STATE_MAX_AGE_SECONDS = 5.0
 # A worker that does not come to answer so many questions is asked no more until it does.
-MOST_UNANSWERED = 8
+MAX_UNANSWERED = 8
 
 
-class Link:
+class WorkerConnection:
     """The connection to one worker. To be made on a running loop, and closed in the end.
 
-    What it has answered last counts for `REMEMBERED_SECONDS`: a worker that is busy may take long to answer, and one
+    What it has answered last counts for `STATE_MAX_AGE_SECONDS`: a worker that is busy may take long to answer, and one
     that hangs is the supervisor's to notice. It `has_left` when it has ended the connection, as it does when it has
     served its last, though its process may take a while to end.
     """
@@ -52,10 +52,10 @@ class Link:
     async def state(self, detail: Detail) -> ProcessState | None:
         """How the worker is, or was a moment ago; None where it has not said so for long, or has left."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS[detail]):
+            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS[detail]):
                 return await self._ask(detail)
         except (OSError, TimeoutError):
-            oldest = time.monotonic() - REMEMBERED_SECONDS
+            oldest = time.monotonic() - STATE_MAX_AGE_SECONDS
             remembered = [] if self.has_left else self._remembered(detail)
             return next((state for at, state in remembered if at >= oldest), None)
 
@@ -67,7 +67,7 @@ class Link:
     async def _ask(self, detail: Detail) -> ProcessState:
         """Raises `OSError` when the connection has ended, or the worker answers nothing."""
         _, writer = await asyncio.shield(self._opening)
-        if self.has_left or len(self._asked) >= MOST_UNANSWERED:
+        if self.has_left or len(self._asked) >= MAX_UNANSWERED:
             raise OSError("the worker does not answer")
         number = next(self._numbers)
         answer: asyncio.Future[ProcessState] = asyncio.get_running_loop().create_future()
@@ -107,11 +107,11 @@ class WorkersView:
     """What can be seen of the workers: see `Source`."""
 
     def __init__(self) -> None:
-        self.problems = ProblemKeeper()
-        self._links: dict[int, Link] = {}
-        self._overview = Overview(STARTING, ())
+        self.problems = ProblemHandler()
+        self._links: dict[int, WorkerConnection] = {}
+        self._overview = ServerState(STARTING, ())
 
-    async def look(self, detail: Detail) -> Overview:
+    async def look(self, detail: Detail) -> ServerState:
         """See `Source`. A worker that has not answered for long is told of as silent, and of one that left nothing."""
         links = list(self._links.values())
         answers = await asyncio.gather(*(link.state(detail) for link in links))
@@ -125,7 +125,7 @@ class WorkersView:
 
     def adopt(self, pid: int, connection: socket) -> None:
         """A worker has been started."""
-        self._links[pid] = Link(pid, connection)
+        self._links[pid] = WorkerConnection(pid, connection)
 
     def forget(self, pid: int) -> None:
         """A worker has ended."""
@@ -135,7 +135,7 @@ class WorkersView:
 
     def tell(self, phase: str, workers: int, replaced: int) -> None:
         """How far the supervisor is, how many workers there are to be, and how many others have taken the place of."""
-        self._overview = Overview(phase, (), workers=workers, workers_replaced=replaced)
+        self._overview = ServerState(phase, (), workers=workers, workers_replaced=replaced)
 
     def close(self) -> None:
         """Ends all connections."""

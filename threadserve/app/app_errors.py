@@ -12,18 +12,18 @@ from pathlib import Path
 from traceback import StackSummary, TracebackException
 from typing import Any
 
-from threadserve.app.hints import MAIN_THREAD, hint_for
+from threadserve.app.hints import MAIN_THREAD_HINT, find_hint
 from threadserve.errors import AppImportFailed, AppLoadError
 from threadserve.runtime.signals import comes_of_signal
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE_FOLDER = Path(__file__).parents[1]
 
 # Where the code that imports an application lives, which its traceback need not show.
-LOADING = (f"{PACKAGE}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib")
+LOADER_PATHS = (f"{PACKAGE_FOLDER}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib")
 
 
 @contextmanager
-def application_code(sentence: str, hint: Callable[[BaseException], str] = lambda error: "") -> Iterator[None]:
+def wrap_app_errors(sentence: str, hint: Callable[[BaseException], str] = lambda error: "") -> Iterator[None]:
     """Around code of the application: turns what it raises into `AppImportFailed`, "sentence: the error in one line".
 
     `hint` returns what that line ends with. The KeyboardInterrupt of a handler of a signal goes through.
@@ -35,11 +35,11 @@ def application_code(sentence: str, hint: Callable[[BaseException], str] = lambd
     except BaseException as error:
         if comes_of_signal(error):
             raise
-        ending = f". {MAIN_THREAD}" if hint_for(error) == MAIN_THREAD else ""
-        raise AppImportFailed(f"{sentence}: {one_line(error)}{hint(error)}{ending}") from error
+        ending = f". {MAIN_THREAD_HINT}" if find_hint(error) == MAIN_THREAD_HINT else ""
+        raise AppImportFailed(f"{sentence}: {format_error(error)}{hint(error)}{ending}") from error
 
 
-def comes_of_closing(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+def is_coroutine_closing(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
     """Whether an error is that a coroutine is closed, which its task, None in its first step, will not go on with.
 
     An application that raises GeneratorExit does so while its task runs.
@@ -49,15 +49,17 @@ def comes_of_closing(error: BaseException, task: asyncio.Task[Any] | None) -> bo
     return asyncio.current_task(task.get_loop()) is not task
 
 
-def one_line(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """An exception's type and the first line of its text, even if its text cannot be had."""
     text = str(TracebackException.from_exception(error, limit=0, lookup_lines=False)).strip()
     kind = type(error).__qualname__
     return f"{kind}: {text.splitlines()[0]}" if text else kind
 
 
-def application_traceback(error: BaseException) -> str:
+def format_app_traceback(error: BaseException) -> str:
     """The traceback of an application's error, without the frames that loaded the application."""
     report = TracebackException.from_exception(error)
-    report.stack = StackSummary.from_list([frame for frame in report.stack if not frame.filename.startswith(LOADING)])
+    report.stack = StackSummary.from_list(
+        [frame for frame in report.stack if not frame.filename.startswith(LOADER_PATHS)]
+    )
     return "".join(report.format())

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from threadserve.app.hints import with_hint
+from threadserve.app.hints import add_hint
 from threadserve.errors import ClientDisconnected
 from threadserve.types import Message, Receive, Scope, Send
 
@@ -19,11 +19,11 @@ logger = logging.getLogger("threadserve.error")
 Channels = dict[str, Any]
 ChannelsApp = Callable[[dict[str, Any], Channels], Awaitable[None]]
 
-OF_MESSAGE = ("server", "client", "scheme", "http_version", "path", "query_string", "root_path")
+SCOPE_KEYS = ("server", "client", "scheme", "http_version", "path", "query_string", "root_path")
 # Calls for messages of one WebSocket at a time; whoever has more at work has no further message read.
-MOST_CALLS = 32
-NORMAL = 1000
-INTERNAL_ERROR = 1011
+MAX_CALLS = 32
+CLOSE_NORMAL = 1000
+CLOSE_INTERNAL_ERROR = 1011
 
 
 class ChannelsAdapter:
@@ -45,7 +45,7 @@ class ChannelsAdapter:
         channels: Channels = {"reply": ReplyChannel(send)}
         if has_body(scope):
             channels["body"] = BodyChannel(receive)
-        await self.app(message_of(scope, "http.request", scope["method"]), channels)
+        await self.app(build_message(scope, "http.request", scope["method"]), channels)
 
 
 class ReplyChannel:
@@ -109,7 +109,7 @@ class WebSocketReplyChannel:
         if data:
             await self._send({"type": "websocket.send", **data})
         if close:
-            await self._send({"type": "websocket.close", "code": NORMAL if close is True else close})
+            await self._send({"type": "websocket.close", "code": CLOSE_NORMAL if close is True else close})
 
 
 class WebSocketCalls:
@@ -127,7 +127,7 @@ class WebSocketCalls:
         try:
             while not self._begin(await receive(), order):
                 order += 1
-                while len(self._calls) >= MOST_CALLS:
+                while len(self._calls) >= MAX_CALLS:
                     await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
             if self._calls:
                 await asyncio.wait(self._calls)
@@ -140,7 +140,7 @@ class WebSocketCalls:
         kind: str = event["type"]
         path = self._scope["path"]
         if kind == "websocket.connect":
-            message = message_of(self._scope, kind, "GET")
+            message = build_message(self._scope, kind, "GET")
         elif kind == "websocket.receive":
             message = {"channel": kind, "path": path, "text": event.get("text"), "bytes": event.get("bytes")}
         else:
@@ -157,15 +157,15 @@ class WebSocketCalls:
         except ClientDisconnected:
             return
         except Exception as error:
-            logger.error("Exception in ASGI application", exc_info=with_hint(error))
+            logger.error("Exception in ASGI application", exc_info=add_hint(error))
             with suppress(ClientDisconnected, RuntimeError):
                 # It may be closed already.
-                await self._reply.send({"close": INTERNAL_ERROR})
+                await self._reply.send({"close": CLOSE_INTERNAL_ERROR})
 
 
-def message_of(scope: Scope, channel: str, method: str) -> dict[str, Any]:
+def build_message(scope: Scope, channel: str, method: str) -> dict[str, Any]:
     """The message with which a request or a WebSocket begins."""
-    message: dict[str, Any] = {key: scope[key] for key in OF_MESSAGE}
+    message: dict[str, Any] = {key: scope[key] for key in SCOPE_KEYS}
     headers = [[name, value] for name, value in scope["headers"]]
     return {"channel": channel, "method": method, **message, "headers": headers}
 

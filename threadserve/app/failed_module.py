@@ -6,29 +6,29 @@ Runs on whichever thread reports an error, and only then. It owns nothing, and l
 import re
 import sys
 
-from threadserve.instances.module_proxy import StandIn
+from threadserve.instances.module_proxy import ModuleProxy
 
-EXECUTED = re.compile(r'^ *File "(.+)", line \d+, in <module>$', re.MULTILINE)
+MODULE_FRAME = re.compile(r'^ *File "(.+)", line \d+, in <module>$', re.MULTILINE)
 
 
-def module_at_fault(error: BaseException) -> str | None:
+def find_failed_module(error: BaseException) -> str | None:
     """The innermost module of which there are copies and which was being executed when this was raised, or None."""
     found = None
     traceback = error.__traceback__
     while traceback is not None:
         frame = traceback.tb_frame
         name = frame.f_globals.get("__name__", "")
-        if frame.f_code.co_name == "<module>" and type(sys.modules.get(name)) is StandIn:
+        if frame.f_code.co_name == "<module>" and type(sys.modules.get(name)) is ModuleProxy:
             found = name
         traceback = traceback.tb_next
     return found
 
 
-def module_at_fault_in(text: str) -> str | None:
+def find_failed_module_in_text(text: str) -> str | None:
     """The same for an error of which only the traceback's text is left."""
-    files = EXECUTED.findall(text)
+    files = MODULE_FRAME.findall(text)
     if not files:
         return None
     loaded = list(sys.modules.items())
-    names = {getattr(module, "__file__", None): name for name, module in loaded if type(module) is StandIn}
+    names = {getattr(module, "__file__", None): name for name, module in loaded if type(module) is ModuleProxy}
     return next((names[file] for file in reversed(files) if file in names), None)

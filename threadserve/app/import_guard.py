@@ -1,7 +1,7 @@
 """What a program does that calls `run` where it is imported, with no `if __name__ == "__main__":` around it.
 
 The module of the application is imported by the server, and may then ask for a server itself: the one that is there.
-What says so is kept for each thread that imports. `is_imported_now` is asked on the thread that calls `run`.
+What says so is kept for each thread that imports. `is_import_running` is asked on the thread that calls `run`.
 """
 
 import logging
@@ -15,7 +15,7 @@ logger = logging.getLogger("threadserve.error")
 _thread = threading.local()
 
 
-class Imported:
+class ImportGuard:
     """An application that is imported, perhaps once per thread, but by one thread at a time. Its owner guards it."""
 
     def __init__(self, name: str) -> None:
@@ -42,12 +42,12 @@ class Imported:
             )
 
 
-def is_imported_now() -> bool:
+def is_import_running() -> bool:
     """Whether the calling thread imports an application that is to be served, or the main module for a new process.
 
     A server that is asked for then would wait for the import, which would wait for that server.
     """
-    imported: Imported | None = getattr(_thread, "imported", None)
+    imported: ImportGuard | None = getattr(_thread, "imported", None)
     if imported is not None:
         imported.tell()
         return True

@@ -8,8 +8,8 @@ import asyncio
 import logging
 from typing import Any, Literal
 
-from threadserve.app.app_errors import comes_of_closing, one_line
-from threadserve.app.hints import hint_for, hint_in, with_hint
+from threadserve.app.app_errors import format_error, is_coroutine_closing
+from threadserve.app.hints import add_hint, find_hint, find_hint_in_text
 from threadserve.errors import LifespanFailed
 from threadserve.runtime.signals import comes_of_signal
 from threadserve.types import ASGIApp, Message
@@ -18,9 +18,9 @@ logger = logging.getLogger("threadserve.error")
 
 # By what name an application finds, in the state of its lifespan and of each scope, an `asyncio.Event` of its loop that
 # is set when the server begins to stop.
-STOPPING = "threadserve_stopping"
-TASK_END_TIMEOUT = 1.0  # seconds
-ANSWERS = (
+STOPPING_KEY = "threadserve_stopping"
+TASK_END_SECONDS = 1.0  # seconds
+ANSWER_TYPES = (
     "lifespan.startup.complete",
     "lifespan.startup.failed",
     "lifespan.shutdown.complete",
@@ -68,7 +68,7 @@ class Lifespan:
         await self._wait_for(self._startup_over, self._task)
         if self._startup_failure is not None:
             logger.error("Application startup failed. Exiting.")
-            await self._end(self._task, TASK_END_TIMEOUT)
+            await self._end(self._task, TASK_END_SECONDS)
             raise LifespanFailed(f"the application's startup failed: {self._startup_failure}")
         self._started = True
         self._log_step("Application startup complete.")
@@ -88,7 +88,7 @@ class Lifespan:
             # Frameworks answer with the place where it was.
             await self._end(self._task, 0)
             return
-        await self._end(self._task, TASK_END_TIMEOUT)
+        await self._end(self._task, TASK_END_SECONDS)
         if self._shutdown_failed:
             logger.error("Application shutdown failed. Exiting.")
         else:
@@ -120,7 +120,7 @@ class Lifespan:
         self._nothing_more = True
         await asyncio.wait([task], timeout=patience)
         task.cancel()
-        await asyncio.wait([task], timeout=TASK_END_TIMEOUT)
+        await asyncio.wait([task], timeout=TASK_END_SECONDS)
 
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
@@ -132,7 +132,7 @@ class Lifespan:
             else:
                 self._on_app_error(error)
         except BaseException as error:
-            if comes_of_closing(error, self._task) or comes_of_signal(error):
+            if is_coroutine_closing(error, self._task) or comes_of_signal(error):
                 raise
             self._on_app_error(error)
         finally:
@@ -145,15 +145,17 @@ class Lifespan:
             return
         self._raised = True
         started = self._startup_over.is_set()
-        if self._mode == "auto" and not started and hint_for(error) is None:
-            self._log_step(f"ASGI 'lifespan' protocol appears unsupported. The application raised {one_line(error)}")
+        if self._mode == "auto" and not started and find_hint(error) is None:
+            self._log_step(
+                f"ASGI 'lifespan' protocol appears unsupported. The application raised {format_error(error)}"
+            )
             logger.debug("What it raised instead:", exc_info=error)
             return
-        logger.error("Exception in 'lifespan' protocol", exc_info=with_hint(error))
+        logger.error("Exception in 'lifespan' protocol", exc_info=add_hint(error))
         if started:
             self._shutdown_failed = True
         else:
-            self._startup_failure = one_line(error)
+            self._startup_failure = format_error(error)
 
     async def _receive(self) -> Message:
         """The next message. After the last one the task ends here, where the application would wait for ever."""
@@ -165,7 +167,7 @@ class Lifespan:
         """Takes the application's answer; raises RuntimeError if there is no such answer or it is not its time."""
         kind = message["type"]
         starting = not self._startup_over.is_set()
-        if kind not in ANSWERS or self._shutdown_over.is_set() or starting != kind.startswith("lifespan.startup."):
+        if kind not in ANSWER_TYPES or self._shutdown_over.is_set() or starting != kind.startswith("lifespan.startup."):
             raise RuntimeError(f"Unexpected ASGI message {kind!r} in the lifespan protocol.")
         failed = kind.endswith(".failed")
         if failed:
@@ -178,7 +180,7 @@ class Lifespan:
             # What it reports is that it was cancelled; an error of its own it raises as well.
             return
         if text:
-            hint = hint_in(text)
+            hint = find_hint_in_text(text)
             logger.error("%s%s", text, f"\n{hint}" if hint else "")
         if starting:
             self._startup_failure = (text.splitlines() or ["it gave no reason"])[-1]

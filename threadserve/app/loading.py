@@ -1,6 +1,6 @@
 """Where the loop threads get their application from.
 
-One `AppSource` serves all loop threads: each calls `load_threadsafe` on its own thread, in its running loop, so that
+One `AppLoader` serves all loop threads: each calls `load_threadsafe` on its own thread, in its running loop, so that
 what the application makes while it is imported belongs to that loop, unless it is imported before. It owns the decision
 how many instances there are; it never calls an instance.
 """
@@ -13,21 +13,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from threadserve.app.app_errors import application_code
+from threadserve.app.app_errors import wrap_app_errors
 from threadserve.app.asgi2 import ASGI2Adapter
 from threadserve.app.channels import ChannelsAdapter
 from threadserve.app.detection import (
     ASYNC_FACTORY,
-    interface_of,
+    detect_interface,
+    find_app_mistake,
+    find_factory_mistake,
     is_factory,
-    mistake_in_app,
-    mistake_in_factory,
 )
-from threadserve.app.framework_registries import kept_by_framework
-from threadserve.app.import_guard import Imported
-from threadserve.app.import_string import ImportString, import_first, parse
-from threadserve.app.log_handlers import of_first_instance_only
-from threadserve.app.project_copies import ProjectCopies, can_be_copied, mistake_in, project_of, why_shared
+from threadserve.app.framework_registries import find_framework_registry
+from threadserve.app.import_guard import ImportGuard
+from threadserve.app.import_string import ImportString, import_object, parse_import_string
+from threadserve.app.log_handlers import without_duplicate_handlers
+from threadserve.app.project_copies import (
+    ProjectCopies,
+    find_sharing_reason,
+    find_unknown_module,
+    is_module_copyable,
+    make_project,
+)
 from threadserve.config import Config
 from threadserve.config.declaring import list_texts
 from threadserve.errors import AppLoadError, ThreadsStuck
@@ -40,7 +46,7 @@ logger = logging.getLogger("threadserve.error")
 ADAPTERS: dict[str, Callable[[Any], ASGIApp]] = {"asgi2": ASGI2Adapter, "channels": ChannelsAdapter}
 
 
-class AppSource:
+class AppLoader:
     """Loads the application, once or once per thread.
 
     `interface` is what the application speaks, no longer "auto" once it is loaded, `wsgi` what calls it if that
@@ -53,7 +59,7 @@ class AppSource:
         self.wsgi: WSGIMiddleware | None = None
         self.shared_because = ""
         self._config = config
-        self._name = config.app if isinstance(config.app, str) else _name_of(config.app)
+        self._name = config.app if isinstance(config.app, str) else _name_object(config.app)
         self._threads = config.thread_count
         self._string: ImportString | None = None
         self._factory: Callable[[], Any] | None = None
@@ -61,7 +67,7 @@ class AppSource:
         self._copies: ProjectCopies | None = None
         self._failure: AppLoadError | None = None
         self._loading_lock = threading.Lock()
-        self._imported = Imported(self._name)
+        self._imported = ImportGuard(self._name)
 
     @property
     def instances(self) -> int:
@@ -131,7 +137,7 @@ class AppSource:
             target = self._find()
             self._factory = self._factory_in(target)
             first = self._made_of(target)
-            if (mistake := mistake_in(list_texts(self._config.app_shared))) is not None:
+            if (mistake := find_unknown_module(list_texts(self._config.app_shared))) is not None:
                 raise AppLoadError(mistake)
             self._first = first
             exempt_constants()
@@ -145,16 +151,16 @@ class AppSource:
         """The object that the setting is or names; Python looks for its module in the application's folder first."""
         if not isinstance(self._config.app, str):
             return self._config.app
-        self._string = parse(self._config.app)
+        self._string = parse_import_string(self._config.app)
         folder = Path(self._config.app_dir or "").absolute()
         if str(folder) not in sys.path[:1]:
             sys.path.insert(0, str(folder))
-        return import_first(self._string, folder)
+        return import_object(self._string, folder)
 
     def _factory_in(self, target: Any) -> Callable[[], Any] | None:
         factory: Callable[[], Any] = target
         if self._config.factory:
-            _refuse(self._name, mistake_in_factory(target))
+            _raise_if_mistaken(self._name, find_factory_mistake(target))
             return factory
         if not is_factory(target):
             return None
@@ -166,18 +172,18 @@ class AppSource:
         return self._accept(target) if self._factory is None else self._build(target)
 
     def _build(self, factory: Callable[[], Any]) -> Any:
-        with application_code(f"the factory {self._name} failed"):
+        with wrap_app_errors(f"the factory {self._name} failed"):
             app = factory()
         if inspect.iscoroutine(app):
             app.close()
-            _refuse(self._name, ASYNC_FACTORY)
+            _raise_if_mistaken(self._name, ASYNC_FACTORY)
         return self._accept(app, f"what the factory {self._name} returned")
 
     def _accept(self, app: Any, subject: str = "") -> Any:
         """Returns an application that has passed the checks, with its interface noted."""
-        _refuse(subject or self._name, mistake_in_app(app, self._config.interface))
+        _raise_if_mistaken(subject or self._name, find_app_mistake(app, self._config.interface))
         if self._config.interface == "auto":
-            self.interface = interface_of(app)
+            self.interface = detect_interface(app)
         return app
 
     def _decide_on_instances(self) -> None:
@@ -193,14 +199,14 @@ class AppSource:
             self.shared_because = "it was given as an object" if module is None else "there is one thread"
 
     def _decide_on_copies(self, module: str, shared: list[str]) -> None:
-        if not can_be_copied(module):
+        if not is_module_copyable(module):
             self._share(f"the module {module} can be executed only once")
             return
-        self.shared_because = why_shared(module, shared)
+        self.shared_because = find_sharing_reason(module, shared)
         if self.shared_because:
             return
-        project = project_of(module, shared)
-        if (kept := kept_by_framework(self._first, project)) is not None:
+        project = make_project(module, shared)
+        if (kept := find_framework_registry(self._first, project)) is not None:
             self._share(f"its code is registered in {kept}, of which there is one")
         else:
             self._copies = ProjectCopies(self._name, module, project)
@@ -209,7 +215,7 @@ class AppSource:
         """Loads for a further thread, or for one that takes the place of another."""
         if self.shared_because:
             return self._first
-        with of_first_instance_only():
+        with without_duplicate_handlers():
             app = self._make_another(number)
         if app is self._first:
             self._share(
@@ -232,11 +238,11 @@ class AppSource:
         return self._build(self._factory)
 
 
-def _refuse(subject: str, mistake: str | None) -> None:
+def _raise_if_mistaken(subject: str, mistake: str | None) -> None:
     if mistake is not None:
         raise AppLoadError(f"{subject} {mistake}")
 
 
-def _name_of(app: Any) -> str:
+def _name_object(app: Any) -> str:
     """What to call an application that was given as an object."""
     return f"{app.__module__}.{app.__qualname__}" if hasattr(app, "__qualname__") else f"the {type(app).__qualname__}"

@@ -12,7 +12,7 @@ from threadserve.logging.formatters import every_logger
 
 
 @contextmanager
-def of_first_instance_only() -> Iterator[None]:
+def without_duplicate_handlers() -> Iterator[None]:
     """Lets what loads a further instance add no handler of a kind that its logger has.
 
     The first instance has added the same one, and each line would be written twice. A logger that was given other
@@ -22,14 +22,14 @@ def of_first_instance_only() -> Iterator[None]:
     try:
         yield
     finally:
-        taken = [handler for logger, handlers in before.items() for handler in _take_twins(logger, handlers)]
+        taken = [handler for logger, handlers in before.items() for handler in _remove_duplicates(logger, handlers)]
         in_use = [handler for logger in every_logger() for handler in logger.handlers]
         for handler in taken:
             if handler not in in_use:
                 handler.close()
 
 
-def _take_twins(logger: logging.Logger, before: list[logging.Handler]) -> list[logging.Handler]:
+def _remove_duplicates(logger: logging.Logger, before: list[logging.Handler]) -> list[logging.Handler]:
     """Takes from a logger what was added to the handlers it had before and is of the same kind as one of them."""
     if not all(handler in logger.handlers for handler in before):
         return []

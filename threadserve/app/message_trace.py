@@ -29,14 +29,14 @@ class MessageTrace:
 
         async def traced_receive() -> Message:
             message = await receive()
-            logger.log(TRACE_LOG_LEVEL, "%s Receive %s", call, shown(message))
+            logger.log(TRACE_LOG_LEVEL, "%s Receive %s", call, redact_message(message))
             return message
 
         async def traced_send(message: Message) -> None:
-            logger.log(TRACE_LOG_LEVEL, "%s Send %s", call, shown(message))
+            logger.log(TRACE_LOG_LEVEL, "%s Send %s", call, redact_message(message))
             await send(message)
 
-        logger.log(TRACE_LOG_LEVEL, "%s Started scope=%s", call, shown(scope))
+        logger.log(TRACE_LOG_LEVEL, "%s Started scope=%s", call, redact_message(scope))
         try:
             await self._app(scope, traced_receive, traced_send)
         except BaseException:
@@ -45,12 +45,12 @@ class MessageTrace:
         logger.log(TRACE_LOG_LEVEL, "%s Completed", call)
 
 
-def shown(message: Mapping[str, Any]) -> dict[str, Any]:
+def redact_message(message: Mapping[str, Any]) -> dict[str, Any]:
     """A message as the log shows it: of its content the size alone, for it may be large, or nobody's business."""
-    return {key: shown_value(key, value) for key, value in message.items()}
+    return {key: redact_value(key, value) for key, value in message.items()}
 
 
-def shown_value(key: str, value: Any) -> Any:
+def redact_value(key: str, value: Any) -> Any:
     """What the log shows in place of one value of a message."""
     if value is not None and key in ("body", "bytes", "text"):
         return f"<{len(value)} {'chars' if key == 'text' else 'bytes'}>"

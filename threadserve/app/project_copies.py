@@ -9,36 +9,36 @@ from importlib.util import find_spec
 from itertools import accumulate
 from typing import Any
 
-from threadserve.app.app_errors import one_line
-from threadserve.app.failed_module import module_at_fault
-from threadserve.app.import_string import walk
-from threadserve.app.suggestions import imported_hint
+from threadserve.app.app_errors import format_error
+from threadserve.app.failed_module import find_failed_module
+from threadserve.app.import_string import resolve_attribute
+from threadserve.app.suggestions import suggest_imported_module
 from threadserve.errors import AppImportFailed, NotRepeatable
-from threadserve.instances.current_instance import enter
+from threadserve.instances.current_instance import set_current_instance
 from threadserve.instances.instance import CopyError, Instance
-from threadserve.instances.module_proxy import StandIn
+from threadserve.instances.module_proxy import ModuleProxy
 from threadserve.instances.project import Project, is_within
 from threadserve.instances.registry import registry
 
-LAST_RESORT = (
+SHARED_INSTANCE_REMEDY = (
     "or share the whole application with --app-instance shared: what it makes for one event loop then fails on others"
 )
 
 
-def can_be_copied(module: str) -> bool:
+def is_module_copyable(module: str) -> bool:
     """Whether a module that has been imported can be executed once more."""
     stands = sys.modules[module]
-    return type(stands) is StandIn or project_of(module, ()).has(module, getattr(stands, "__spec__", None))
+    return type(stands) is ModuleProxy or make_project(module, ()).has(module, getattr(stands, "__spec__", None))
 
 
-def project_of(module: str, shared: Sequence[str]) -> Project:
+def make_project(module: str, shared: Sequence[str]) -> Project:
     """The project of the application in a module that has been imported."""
     packages = accumulate(module.split("."), "{}.{}".format)
     with_code = (name for name in packages if getattr(sys.modules.get(name), "__file__", None))
     return Project(next(with_code, module), tuple(shared))
 
 
-def why_shared(module: str, shared: Sequence[str]) -> str:
+def find_sharing_reason(module: str, shared: Sequence[str]) -> str:
     """Why the application in a module that has been imported is to be one for all threads, or nothing.
 
     `shared` are the modules that are to be kept in one copy.
@@ -51,15 +51,15 @@ def why_shared(module: str, shared: Sequence[str]) -> str:
     return ""
 
 
-def mistake_in(shared: Sequence[str]) -> str | None:
+def find_unknown_module(shared: Sequence[str]) -> str | None:
     """What is wrong with the modules that are to be kept in one copy, once the application is imported, or None."""
     for name in shared:
-        if name not in sys.modules and not exists(name):
-            return f"--app-shared: there is no module {name!r}{imported_hint(name)}"
+        if name not in sys.modules and not module_exists(name):
+            return f"--app-shared: there is no module {name!r}{suggest_imported_module(name)}"
     return None
 
 
-def exists(module: str) -> bool:
+def module_exists(module: str) -> bool:
     """Whether a module could be imported; the packages around it are for that."""
     try:
         return find_spec(module) is not None
@@ -80,7 +80,7 @@ class ProjectCopies:
         self._instances: dict[int, Instance] = {}
         self.modules = 0
         registry.install(self._project)
-        enter(registry.first)
+        set_current_instance(registry.first)
 
     def load(self, number: int, attribute: str, make: Callable[[Any], Any]) -> Any:
         """Returns what `make` makes of the attribute in the copy for a loop thread, whose predecessor's is given up.
@@ -91,9 +91,9 @@ class ProjectCopies:
         if (predecessor := self._instances.pop(number, None)) is not None:
             predecessor.release()
         instance = self._instances[number] = Instance()
-        enter(instance)
+        set_current_instance(instance)
         try:
-            app = make(walk(instance.imported(self._module), attribute))
+            app = make(resolve_attribute(instance.imported(self._module), attribute))
         except BaseException as error:
             # KeyboardInterrupt as well: the user's is raised on the main thread, which loads the first copy if any.
             wrapped = isinstance(error, (CopyError, AppImportFailed)) and error.__cause__ is not None
@@ -110,24 +110,24 @@ class ProjectCopies:
 
     def _complaint(self, error: Any) -> NotRepeatable:
         cannot = f"{self._app} cannot be loaded once per thread"
-        if has_changed(error):
-            changed = f"its files have changed since it was imported first ({one_line(error)})"
+        if is_changed_file(error):
+            changed = f"its files have changed since it was imported first ({format_error(error)})"
             return NotRepeatable(f"{cannot}: {changed}", "Start the server again")
-        module = module_at_fault(error)
+        module = find_failed_module(error)
         if module is None or module == self._module:
             return NotRepeatable(
-                f"{cannot}: {one_line(error)}",
+                f"{cannot}: {format_error(error)}",
                 "Move what can be done only once into a module of its own, and keep that in one copy with --app-shared "
-                f"MODULE; {LAST_RESORT}",
+                f"MODULE; {SHARED_INSTANCE_REMEDY}",
             )
         options = " ".join(f"--app-shared {name}" for name in (*self._project.shared, module))
         return NotRepeatable(
-            f"{cannot}: the module {module} can be executed only once ({one_line(error)})",
-            f"Keep it in one copy with {options}; {LAST_RESORT}",
+            f"{cannot}: the module {module} can be executed only once ({format_error(error)})",
+            f"Keep it in one copy with {options}; {SHARED_INSTANCE_REMEDY}",
         )
 
 
-def has_changed(error: BaseException) -> bool:
+def is_changed_file(error: BaseException) -> bool:
     """Whether an error shows that a file of the project is no longer what it was when the first copy was imported."""
     is_gone = isinstance(error, ModuleNotFoundError) and registry.first.known(error.name or "") is not None
     return is_gone or isinstance(error, SyntaxError)

@@ -11,34 +11,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from threadserve.app.app_attributes import attributes_of, changed, innermost, is_noted_by_framework
+from threadserve.app.app_attributes import collect_attributes, find_changes, is_set_by_framework, unwrap_app
 from threadserve.config import Config
 from threadserve.logging.wording import listed
 from threadserve.types import ASGIApp
 
 logger = logging.getLogger("threadserve.error")
 
-OWN_APP = 'let each thread have an app of its own (see "App instances" in the README)'
+OWN_INSTANCE_REMEDY = 'let each thread have an app of its own (see "App instances" in the README)'
 
 
-class StartUps:
+class StartupCoordinator:
     """All start-ups of a process."""
 
     def __init__(self, config: Config) -> None:
         self._is_shared_on_demand = config.app_instance == "shared"
         self._lock = threading.Lock()
-        self._of_loops: dict[int, AppStartUps] = {}
+        self._of_loops: dict[int, AppStartups] = {}
 
-    def of_threadsafe(self, number: int, app: ASGIApp) -> "AppStartUps":
+    def of_threadsafe(self, number: int, app: ASGIApp) -> "AppStartups":
         """The start-ups of the application that a loop has loaded, which it may share whatever wraps it there."""
-        heart = innermost(app)
+        heart = unwrap_app(app)
         with self._lock:
             known = next((known for known in self._of_loops.values() if known.heart is heart), None)
-            self._of_loops[number] = known or AppStartUps(heart, is_shared_on_demand=self._is_shared_on_demand)
+            self._of_loops[number] = known or AppStartups(heart, is_shared_on_demand=self._is_shared_on_demand)
             return self._of_loops[number]
 
 
-class AppStartUps:
+class AppStartups:
     """The start-ups of one application, of which frameworks expect that they do not overlap.
 
     Starlette would build its middleware twice, and BlackSheep wait for ever on an event of another loop. Where the
@@ -47,7 +47,7 @@ class AppStartUps:
 
     def __init__(self, heart: Any, *, is_shared_on_demand: bool) -> None:
         self.heart = heart
-        self._remedy = "leave out --app-instance shared" if is_shared_on_demand else OWN_APP
+        self._remedy = "leave out --app-instance shared" if is_shared_on_demand else OWN_INSTANCE_REMEDY
         self._lock = threading.Lock()
         self._has_begun = False
         self._is_up = False
@@ -68,9 +68,9 @@ class AppStartUps:
     @contextmanager
     def watched_threadsafe(self, number: int, app: ASGIApp) -> Iterator[None]:
         """Watches the start-up of a loop, to warn where it overwrites what that of another has set on the app."""
-        before = attributes_of(app)
+        before = collect_attributes(app)
         yield
-        new = changed(before, attributes_of(app))
+        new = find_changes(before, collect_attributes(app))
         with self._lock:
             overwritten = {key for key in new if self._set_by.get(key, number) != number} - self._told
             self._told |= overwritten
@@ -79,7 +79,7 @@ class AppStartUps:
             waiting, self._waiting = self._waiting, []
         for begin in waiting:
             begin()
-        labels = sorted(new[key].label for key in overwritten if not is_noted_by_framework(new[key]))
+        labels = sorted(new[key].label for key in overwritten if not is_set_by_framework(new[key]))
         if labels:
             self._warn(labels)
 

@@ -12,12 +12,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
-USUAL_ATTRIBUTES = ("app", "application", "create_app")
-USUAL_MODULES = ("main", "app", "asgi")
-PARENTS = 2
+COMMON_ATTRIBUTES = ("app", "application", "create_app")
+COMMON_MODULES = ("main", "app", "asgi")
+MAX_PARENT_FOLDERS = 2
 
 
-def module_hint(name: str, missing: str, attribute: str, folder: Path) -> str:
+def suggest_module(name: str, missing: str, attribute: str, folder: Path) -> str:
     """Returns "; did you mean …?" or a remedy for a module that was not found, or "".
 
     `missing` is the module of which Python said so, `name` itself or a package around it; `folder` is where the
@@ -30,38 +30,40 @@ def module_hint(name: str, missing: str, attribute: str, folder: Path) -> str:
             return f"; {parent} is a module, not a package"
         folders = [Path(entry) for entry in path]
     else:
-        if place := _other_place(name, attribute, folder):
+        if place := _suggest_folder(name, attribute, folder):
             return place
         folders = [folder]
-    match = _closest(wanted, (found for entry in folders for found in _module_names(entry)))
+    match = _find_closest(wanted, (found for entry in folders for found in _list_module_names(entry)))
     if not match:
         return ""
-    return _did_you_mean(f"{parent}.{match}".lstrip(".") + name.removeprefix(missing), attribute)
+    return _format_suggestion(f"{parent}.{match}".lstrip(".") + name.removeprefix(missing), attribute)
 
 
-def imported_hint(missing: str) -> str:
+def suggest_imported_module(missing: str) -> str:
     """Returns "; did you mean …?" for a name that is not that of a module, by those that have been imported."""
-    match = _closest(missing, sys.modules)
+    match = _find_closest(missing, sys.modules)
     return f"; did you mean {match}?" if match else ""
 
 
-def package_hint(error: BaseException, name: str, attribute: str, folder: Path) -> str:
+def suggest_package(error: BaseException, name: str, attribute: str, folder: Path) -> str:
     """Returns what to type for a module in `folder` that imports from the package it is in, or "".
 
     `error` is what importing it raised, as a module of no package or of one that begins further down.
     """
-    top = _top_of(error, folder)
+    top = _find_package_root(error, folder)
     if top is None:
         return ""
     package = folder.relative_to(top).parts
-    return _did_you_mean(".".join((*package, name)), f"{attribute} --app-dir {os.path.relpath(top)}")
+    return _format_suggestion(".".join((*package, name)), f"{attribute} --app-dir {os.path.relpath(top)}")
 
 
-def _top_of(error: BaseException, folder: Path) -> Path | None:
+def _find_package_root(error: BaseException, folder: Path) -> Path | None:
     """The folder that has the package which an application wanted in vain and which `folder` is in, or None."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         wanted = error.name.partition(".")[0]
-        return next((each.parent for each in (folder, *folder.parents[:PARENTS]) if each.name == wanted), None)
+        return next(
+            (each.parent for each in (folder, *folder.parents[:MAX_PARENT_FOLDERS]) if each.name == wanted), None
+        )
     if not isinstance(error, ImportError) or "relative import" not in str(error):
         return None
     top = folder.parent
@@ -70,36 +72,36 @@ def _top_of(error: BaseException, folder: Path) -> Path | None:
     return top
 
 
-def attribute_hint(owner: object, wanted: str) -> str:
+def suggest_attribute(owner: object, wanted: str) -> str:
     """Returns what probably was meant by an attribute that `owner` does not have, or ""."""
     public = [name for name in dir(owner) if not name.startswith("_")]
     names = [name for name in public if callable(inspect.getattr_static(owner, name, None))]
-    return _closest(wanted, names) or next((name for name in USUAL_ATTRIBUTES if name in names), "")
+    return _find_closest(wanted, names) or next((name for name in COMMON_ATTRIBUTES if name in names), "")
 
 
-def submodule_hint(package: ModuleType, wanted: str) -> str:
+def suggest_submodule(package: ModuleType, wanted: str) -> str:
     """Returns the full name of the module of a package in which the application probably is, or ""."""
-    names = {name for entry in getattr(package, "__path__", ()) for name in _module_names(Path(entry))}
-    name = next((name for name in (wanted, *USUAL_MODULES) if name in names), "")
+    names = {name for entry in getattr(package, "__path__", ()) for name in _list_module_names(Path(entry))}
+    name = next((name for name in (wanted, *COMMON_MODULES) if name in names), "")
     return f"{package.__name__}.{name}" if name else ""
 
 
-def _closest(wanted: str, names: Iterable[str]) -> str:
+def _find_closest(wanted: str, names: Iterable[str]) -> str:
     return next(iter(get_close_matches(wanted, sorted(names), 1)), "")
 
 
-def _did_you_mean(module: str, attribute: str) -> str:
+def _format_suggestion(module: str, attribute: str) -> str:
     return f"; did you mean {module}:{attribute}?"
 
 
-def _other_place(name: str, attribute: str, folder: Path) -> str:
+def _suggest_folder(name: str, attribute: str, folder: Path) -> str:
     """The remedy for starting in the wrong folder: the module is one folder below, or one or two above."""
-    for below in _subfolders(folder):
+    for below in _list_subfolders(folder):
         if _has_module(below, name):
             if (below / "__init__.py").exists():
-                return _did_you_mean(f"{below.name}.{name}", attribute)
+                return _format_suggestion(f"{below.name}.{name}", attribute)
             return f"; it is in {os.path.relpath(below)}: add --app-dir {os.path.relpath(below)}"
-    for above in folder.parents[:PARENTS]:
+    for above in folder.parents[:MAX_PARENT_FOLDERS]:
         if _has_module(above, name):
             return f"; it is in {above}: add --app-dir {os.path.relpath(above)}"
     return ""
@@ -110,23 +112,23 @@ def _has_module(folder: Path, name: str) -> bool:
     return path.with_name(f"{path.name}.py").is_file() or (path / "__init__.py").is_file()
 
 
-def _module_names(folder: Path) -> Iterator[str]:
+def _list_module_names(folder: Path) -> Iterator[str]:
     """The names of the modules and packages in a folder; a package may lack its `__init__.py` (PEP 420)."""
-    for entry in _entries(folder):
+    for entry in _list_entries(folder):
         if entry.suffix == ".py" and not entry.stem.startswith("__"):
             yield entry.stem
-    for below in _subfolders(folder):
-        if below.name.isidentifier() and any(entry.suffix == ".py" for entry in _entries(below)):
+    for below in _list_subfolders(folder):
+        if below.name.isidentifier() and any(entry.suffix == ".py" for entry in _list_entries(below)):
             yield below.name
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _list_subfolders(folder: Path) -> list[Path]:
     """The folders in a folder that could hold an application: not hidden, and no virtual environment."""
-    folders = [entry for entry in _entries(folder) if not entry.name.startswith((".", "__"))]
+    folders = [entry for entry in _list_entries(folder) if not entry.name.startswith((".", "__"))]
     return [entry for entry in folders if entry.is_dir() and not (entry / "pyvenv.cfg").exists()]
 
 
-def _entries(folder: Path) -> list[Path]:
+def _list_entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from threadserve.check.findings import Place
+from threadserve.check.findings import SourceLocation
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Assignment:
     is_empty: bool
 
 
-def place_of_assignment(module: ModuleType, path: str) -> Place | None:
+def find_assignment(module: ModuleType, path: str) -> SourceLocation | None:
     """Where a module assigns to a path such as `lock` or `Shared.lock`, or to what that is an attribute of.
 
     None where it does not, as where it has imported the name.
@@ -31,75 +31,75 @@ def place_of_assignment(module: ModuleType, path: str) -> Place | None:
     file = getattr(module, "__file__", None)
     if not file or not str(file).endswith(".py"):
         return None
-    known = assignments_in(str(file))
+    known = read_assignments(str(file))
     while path:
         found = [each for each in known if each.target == path]
         if found:
             best = next((each for each in found if not each.is_empty), found[0])
-            return Place(str(file), best.line)
-        path = outer(path)
+            return SourceLocation(str(file), best.line)
+        path = get_parent_path(path)
     return None
 
 
-def outer(path: str) -> str:
+def get_parent_path(path: str) -> str:
     """What a path is an attribute or an entry of, or "" if it is a name."""
     return path[: max(path.rfind("."), path.rfind("["), 0)]
 
 
 @cache
-def assignments_in(file: str) -> tuple[Assignment, ...]:
+def read_assignments(file: str) -> tuple[Assignment, ...]:
     """All assignments of a file that reach a module's names; none where it cannot be read."""
     try:
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError):
         return ()
-    return tuple(assignments_of(tree.body, "", None))
+    return tuple(iterate_assignments(tree.body, "", None))
 
 
-def assignments_of(body: list[ast.stmt], prefix: str, names: frozenset[str] | None) -> Iterator[Assignment]:
+def iterate_assignments(body: list[ast.stmt], prefix: str, names: frozenset[str] | None) -> Iterator[Assignment]:
     """The assignments of some statements; within a function only `names` count, and attributes of whatever it is."""
     for statement in body:
         if isinstance(statement, ast.ClassDef):
             yield Assignment(prefix + statement.name, statement.lineno, is_empty=True)
-            yield from assignments_of(statement.body, f"{prefix}{statement.name}.", names)
+            yield from iterate_assignments(statement.body, f"{prefix}{statement.name}.", names)
         elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield from assignments_of(statement.body, "", global_names(statement))
+            yield from iterate_assignments(statement.body, "", find_global_names(statement))
         else:
-            for target, value in targets_of(statement):
+            for target, value in iterate_targets(statement):
                 written = ast.unparse(target)
                 if names is None or written in names or not isinstance(target, ast.Name):
                     yield Assignment(prefix + written, target.lineno, isinstance(value, ast.Constant))
-            for block in blocks_of(statement):
-                yield from assignments_of(block, prefix, names)
+            for block in iterate_blocks(statement):
+                yield from iterate_assignments(block, prefix, names)
 
 
-def global_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
+def find_global_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
     """The names that a function declares to be the module's."""
     declared = (each for each in ast.walk(function) if isinstance(each, ast.Global))
     return frozenset(name for each in declared for name in each.names)
 
 
-def targets_of(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+def iterate_targets(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr | None]]:
     """What a statement assigns to, with the value if that is for this target alone."""
     if isinstance(statement, ast.Assign):
         for target in statement.targets:
-            yield from ((each, statement.value) for each in members_of(target))
+            yield from ((each, statement.value) for each in flatten_target(target))
     elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
         yield statement.target, statement.value
     elif isinstance(statement, (ast.With, ast.AsyncWith)):
         for item in statement.items:
             if item.optional_vars is not None:
-                yield from ((each, None) for each in members_of(item.optional_vars))
+                yield from ((each, None) for each in flatten_target(item.optional_vars))
 
 
-def members_of(target: ast.expr) -> list[ast.expr]:
+def flatten_target(target: ast.expr) -> list[ast.expr]:
     """The targets that one is made of, as of `a, b = ...`."""
     if isinstance(target, (ast.Tuple, ast.List)):
-        return [member for each in target.elts for member in members_of(each)]
+        return [member for each in target.elts for member in flatten_target(each)]
     return [target.value] if isinstance(target, ast.Starred) else [target]
 
 
-def blocks_of(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+def iterate_blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
     """The statements within a statement, as under an `if` or a `try`."""
     for field in ("body", "orelse", "finalbody"):
         block = getattr(statement, field, None)

@@ -13,7 +13,7 @@ from threadserve.runtime.cpus import count_schedulable_cpus, count_usable_cpus, 
 from threadserve.runtime.gil import is_free_threaded_build
 
 
-def would_run(config: Config, interface: str) -> dict[str, Any]:
+def plan_capacity(config: Config, interface: str) -> dict[str, Any]:
     """The numbers, by their names in the report. `interface` is the application's, "auto" where it is not known.
 
     `cpu_quota` is None where no control group has one; the access log's writer is there without an access log as well.
@@ -24,7 +24,7 @@ def would_run(config: Config, interface: str) -> dict[str, Any]:
         "threads": config.thread_count,
         "wsgi_threads": config.wsgi_thread_count if interface == "wsgi" else 0,
         "app_threads": config.app_thread_count if interface != "wsgi" else 0,
-        "helper_threads": helpers(config),
+        "helper_threads": list_helper_threads(config),
         "interface": interface,
         "usable_cpus": count_usable_cpus(),
         "cpus_by_affinity": count_schedulable_cpus(),
@@ -33,14 +33,14 @@ def would_run(config: Config, interface: str) -> dict[str, Any]:
     }
 
 
-def helpers(config: Config) -> list[str]:
+def list_helper_threads(config: Config) -> list[str]:
     """What the server has threads for beside its loops and the application's."""
     watches = config.timeout_loop_stall or config.timeout_loop_exit
     named = ("acceptor", True), ("access log", True), ("watchdog", watches), ("admin address", config.admin_bind)
     return [name for name, is_there in named if is_there]
 
 
-def on_capacity(numbers: dict[str, Any]) -> Finding:
+def describe_capacity(numbers: dict[str, Any]) -> Finding:
     """The same in a sentence."""
     threads = [counted(numbers["threads"], "event loop")]
     if numbers["wsgi_threads"]:

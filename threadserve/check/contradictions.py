@@ -54,8 +54,8 @@ class Rule:
     level: Level = Level.WARN
 
 
-TLS = ("ssl_keyfile_password", "ssl_version", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ciphers")
-RELOADING = ("reload_dirs", "reload_includes", "reload_excludes", "reload_delay")
+TLS_OPTIONS = ("ssl_keyfile_password", "ssl_version", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ciphers")
+RELOAD_OPTIONS = ("reload_dirs", "reload_includes", "reload_excludes", "reload_delay")
 
 RULES = (
     Rule(
@@ -131,7 +131,7 @@ RULES = (
     ),
     Rule(
         "reload-unused",
-        RELOADING,
+        RELOAD_OPTIONS,
         lambda facts: not facts.config.reload,
         "nothing is watched for changes without --reload",
         "Add --reload, or leave it out.",
@@ -152,7 +152,7 @@ RULES = (
     ),
     Rule(
         "tls-without-certificate",
-        (*TLS, "timeout_ssl_handshake"),
+        (*TLS_OPTIONS, "timeout_ssl_handshake"),
         lambda facts: not facts.config.is_ssl,
         "nothing is encrypted without a certificate",
         "Add --ssl-certfile, or leave it out.",
@@ -195,17 +195,17 @@ RULES = (
 )
 
 
-def contradictions(facts: Facts) -> list[Finding]:
+def find_contradictions(facts: Facts) -> list[Finding]:
     """A finding for each rule that holds for settings that are given."""
     found = []
     for rule in RULES:
-        if (options := given_of(rule.options, facts.given)) and rule.holds(facts):
+        if (options := list_given_flags(rule.options, facts.given)) and rule.holds(facts):
             message = f"{listed(options)}: {rule.why}."
             found.append(Finding(rule.level, rule.code, message, rule.remedy))
     return found
 
 
-def given_of(options: Iterable[str], given: frozenset[str]) -> list[str]:
+def list_given_flags(options: Iterable[str], given: frozenset[str]) -> list[str]:
     """Those options that are given, as they are written on the command line."""
     declared = {each.name: each.metadata["flag"] or f"--{each.name.replace('_', '-')}" for each in settings()}
     return [declared[name] for name in options if name in given]

@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
 
-from threadserve.app.lifespan import STOPPING, Lifespan
-from threadserve.app.loading import AppSource
-from threadserve.app.startups import StartUps
+from threadserve.app.lifespan import STOPPING_KEY, Lifespan
+from threadserve.app.loading import AppLoader
+from threadserve.app.startups import StartupCoordinator
 from threadserve.config import Config
 from threadserve.runtime.loops import LoopFactory
 from threadserve.threads.stacks import root_of_this_thread
 from threadserve.types import ASGIApp
 
 # More of them would only do the same again.
-MOST_INSTANCES = 2
+MAX_INSTANCES = 2
 
 
 class Stage(StrEnum):
@@ -32,16 +32,16 @@ class Stage(StrEnum):
     STOPPING = "shut down"
 
 
-class Performance:
+class InstanceRun:
     """One loop's part. `failure` is what has ended it before its time, at the stage `stage`."""
 
     def __init__(
         self,
         config: Config,
-        source: AppSource,
-        start_ups: StartUps,
+        source: AppLoader,
+        start_ups: StartupCoordinator,
         number: int,
-        on_stage: Callable[["Performance"], object],
+        on_stage: Callable[["InstanceRun"], object],
     ) -> None:
         self.number = number
         self.stage = Stage.LOADING
@@ -74,7 +74,7 @@ class Performance:
         app = self.app = self._source.load_threadsafe(self.number)
         self.enter(Stage.STARTING)
         mode = "off" if self._source.interface == "wsgi" else self._config.lifespan
-        lifespan = Lifespan(app, mode, {STOPPING: asyncio.Event()}, quiet=self.number > 1)
+        lifespan = Lifespan(app, mode, {STOPPING_KEY: asyncio.Event()}, quiet=self.number > 1)
         with self._start_ups.of_threadsafe(self.number, app).watched_threadsafe(self.number, app):
             await lifespan.startup()
         await when_up()
@@ -82,10 +82,10 @@ class Performance:
         await lifespan.shutdown(self._config.timeout_graceful_shutdown)
 
 
-class LoopThread:
+class InstanceThread:
     """A thread with a loop for one performance. Every method is for the thread that has made it."""
 
-    def __init__(self, performance: Performance, factory: LoopFactory) -> None:
+    def __init__(self, performance: InstanceRun, factory: LoopFactory) -> None:
         self._performance = performance
         self._factory = factory
         self._may_end = asyncio.Event()
@@ -129,7 +129,7 @@ class LoopThread:
         await self._may_end.wait()
 
 
-class Rehearsal:
+class DryRun:
     """All performances: one after another until one fails, and shut down in the same order.
 
     `on_up` is called when all are up or one has failed, with those that are up still up. `on_stage` is called on each
@@ -139,19 +139,19 @@ class Rehearsal:
     def __init__(
         self,
         config: Config,
-        source: AppSource,
-        on_stage: Callable[[Performance], object],
+        source: AppLoader,
+        on_stage: Callable[[InstanceRun], object],
         on_up: Callable[[], object],
     ) -> None:
-        start_ups = StartUps(config)
-        count = min(MOST_INSTANCES, config.thread_count)
-        self._all = [Performance(config, source, start_ups, number, on_stage) for number in range(1, count + 1)]
+        start_ups = StartupCoordinator(config)
+        count = min(MAX_INSTANCES, config.thread_count)
+        self._all = [InstanceRun(config, source, start_ups, number, on_stage) for number in range(1, count + 1)]
         self._config = config
         self._on_up = on_up
-        self.begun: list[Performance] = []
+        self.begun: list[InstanceRun] = []
 
     @property
-    def failed(self) -> Performance | None:
+    def failed(self) -> InstanceRun | None:
         """The performance that has failed."""
         return next((each for each in self.begun if each.failure is not None), None)
 
@@ -160,10 +160,10 @@ class Rehearsal:
         if len(self._all) == 1:
             self._run_here(self._all[0], factory)
             return
-        threads: list[LoopThread] = []
+        threads: list[InstanceThread] = []
         for performance in self._all:
             self.begun.append(performance)
-            threads.append(LoopThread(performance, factory))
+            threads.append(InstanceThread(performance, factory))
             threads[-1].start()
             if performance.failure is not None:
                 break
@@ -171,7 +171,7 @@ class Rehearsal:
         for thread in threads:
             thread.end()
 
-    def _run_here(self, performance: Performance, factory: LoopFactory) -> None:
+    def _run_here(self, performance: InstanceRun, factory: LoopFactory) -> None:
         async def when_up() -> None:
             self._on_up()
 

@@ -8,47 +8,55 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 
-from threadserve.check.findings import Finding, Level, Place
+from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.runtime.gil import GilGuard, extension_modules, forced_by, is_free_threaded_build, is_gil_enabled
 
 PACKAGE = __name__.partition(".")[0]
 # A line of a wheel's metadata: Python, ABI and platform, each perhaps several with dots between (PEP 425).
-TAG = re.compile(r"^Tag: *([^-\s]+)-([^-\s]+)-(\S+) *$", re.MULTILINE)
+WHEEL_TAG = re.compile(r"^Tag: *([^-\s]+)-([^-\s]+)-(\S+) *$", re.MULTILINE)
 FREE_THREADED_ABI = re.compile(r"(cp\d+|abi\d+)t[a-z]*")
 
 
-def on_extensions(guard: GilGuard, threads: int) -> list[Finding]:
+def check_extensions(guard: GilGuard, threads: int) -> list[Finding]:
     """What is to be said of the extension modules that are loaded; `guard` has watched while they were."""
-    return [*on_gil(guard, Level.BREAK if threads > 1 else Level.WARN), *on_builds()]
+    return [*check_gil(guard, Level.BREAK if threads > 1 else Level.WARN), *check_builds()]
 
 
-def on_gil(guard: GilGuard, level: Level) -> list[Finding]:
+def check_gil(guard: GilGuard, level: Level) -> list[Finding]:
     """A finding for each module that turned the GIL on, where it should be off."""
     if not is_free_threaded_build() or not is_gil_enabled() or forced_by():
         return []
     if not guard.culprits:
-        return [Finding(level, "gil-on", f"The GIL is on, so threads take turns: {guard.cause()}.", NEWER)]
+        return [Finding(level, "gil-on", f"The GIL is on, so threads take turns: {guard.cause()}.", EXTENSION_REMEDY)]
     return [
-        Finding(level, "gil-on", f"Importing {name} turns the GIL on, so threads take turns.", NEWER, file_of(name))
+        Finding(
+            level,
+            "gil-on",
+            f"Importing {name} turns the GIL on, so threads take turns.",
+            EXTENSION_REMEDY,
+            locate_module(name),
+        )
         for name in guard.culprits
     ]
 
 
-NEWER = (
+EXTENSION_REMEDY = (
     "Install a version that declares that it runs without the GIL, or leave it out. PYTHON_GIL=0 keeps the GIL off at "
     "your own risk."
 )
 
 
-def file_of(module: str) -> Place | None:
+def locate_module(module: str) -> SourceLocation | None:
     """The file of a loaded module."""
     file = getattr(sys.modules.get(module), "__file__", None)
-    return Place(str(file), None) if file else None
+    return SourceLocation(str(file), None) if file else None
 
 
-def on_builds() -> list[Finding]:
+def check_builds() -> list[Finding]:
     """A finding for the distributions that are in use and were not built for free-threaded Python."""
-    names = [f"{each.name} {each.version}" for each in in_use() if lacks_free_threaded_build(each)]
+    names = [
+        f"{each.name} {each.version}" for each in iterate_loaded_distributions() if lacks_free_threaded_build(each)
+    ]
     if not names:
         return []
     if is_free_threaded_build():
@@ -59,7 +67,7 @@ def on_builds() -> list[Finding]:
     return [Finding(Level.NOTE, "not-free-threaded", message, "See that there are some before you change to it.")]
 
 
-def in_use() -> Iterator[Distribution]:
+def iterate_loaded_distributions() -> Iterator[Distribution]:
     """The installed distributions of which an extension module is loaded, but for the server itself."""
     by_package = packages_distributions()
     packages = {name.partition(".")[0] for name in extension_modules()} - {PACKAGE}
@@ -73,5 +81,5 @@ def in_use() -> Iterator[Distribution]:
 
 def lacks_free_threaded_build(installed: Distribution) -> bool:
     """Whether what an installer has noted of a distribution says that it was built for Python with the GIL alone."""
-    abis = {abi for _, joined, _ in TAG.findall(installed.read_text("WHEEL") or "") for abi in joined.split(".")}
+    abis = {abi for _, joined, _ in WHEEL_TAG.findall(installed.read_text("WHEEL") or "") for abi in joined.split(".")}
     return bool(abis) and not any(abi == "none" or FREE_THREADED_ABI.fullmatch(abi) for abi in abis)

@@ -16,7 +16,7 @@ class Level(StrEnum):
     NOTE = "note"
 
 
-class Place(NamedTuple):
+class SourceLocation(NamedTuple):
     """A line of a file, or None where no line is known."""
 
     file: str
@@ -31,4 +31,4 @@ class Finding:
     code: str
     message: str
     remedy: str = ""
-    place: Place | None = None
+    place: SourceLocation | None = None

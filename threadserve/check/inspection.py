@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from threadserve.app.app_errors import application_traceback, one_line
-from threadserve.app.import_string import parse
-from threadserve.app.loading import AppSource
-from threadserve.app.project_copies import project_of
-from threadserve.check.dry_run import Performance, Rehearsal, Stage
-from threadserve.check.extensions import on_extensions
+from threadserve.app.app_errors import format_app_traceback, format_error
+from threadserve.app.import_string import parse_import_string
+from threadserve.app.loading import AppLoader
+from threadserve.app.project_copies import make_project
+from threadserve.check.dry_run import DryRun, InstanceRun, Stage
+from threadserve.check.extensions import check_extensions
 from threadserve.check.findings import Finding, Level
-from threadserve.check.log_records import SHARED, LogRecords
-from threadserve.check.loop_bound import loop_bound
+from threadserve.check.log_records import SHARED_CODE, LogCollector
+from threadserve.check.loop_bound import find_loop_bound_objects
 from threadserve.check.object_search import Sharing
-from threadserve.check.source_locations import place_of_error
-from threadserve.check.stage_watchdog import Watchdog
+from threadserve.check.source_locations import locate_error
+from threadserve.check.stage_watchdog import StageWatchdog
 from threadserve.config import Config
 from threadserve.config.declaring import list_texts
 from threadserve.errors import AppImportFailed, ConfigError, NotRepeatable
@@ -37,14 +37,14 @@ from threadserve.threads.guarded_loops import serving_loops
 from threadserve.tls.certificates import certificates_for
 
 # Of an error's traceback, so many lines say where it is.
-LAST_LINES = 6
-POOL_GRACE = 1.0
+MAX_TRACEBACK_LINES = 6
+POOL_STOP_SECONDS = 1.0
 
 DONE = "done"
 
 
 @dataclass(frozen=True)
-class Refusal:
+class InvalidSetting:
     """A setting that the server would refuse: see `ConfigError`."""
 
     option: str
@@ -60,10 +60,10 @@ class Progress:
     interface: str
 
 
-Message = Finding | Refusal | Progress | str
+CheckMessage = Finding | InvalidSetting | Progress | str
 
 
-class Teller:
+class MessageSender:
     """This process's end of the connection. Any thread may tell something."""
 
     def __init__(self, connection: Connection) -> None:
@@ -71,7 +71,7 @@ class Teller:
         self._sending = threading.Lock()
         self._told: set[Finding] = set()
 
-    def tell_threadsafe(self, message: Message) -> None:
+    def tell_threadsafe(self, message: CheckMessage) -> None:
         """Tells it, unless it is a finding that has been told."""
         with self._sending:
             if isinstance(message, Finding):
@@ -91,17 +91,17 @@ def inspect(config: Config, limit: float, connection: Connection) -> None:
     # A terminal sends it to both processes; the other one ends this one.
     signal.signal(signal.SIGINT, survive)
     faulthandler.enable()
-    threading.Thread(target=follow_parent, name="threadserve-check-end", daemon=True).start()
-    teller = Teller(connection)
+    threading.Thread(target=exit_with_parent, name="threadserve-check-end", daemon=True).start()
+    teller = MessageSender(connection)
     with exits_in_time():
         try:
-            Inspection(with_threads(config), teller, limit).run()
+            Inspection(assume_threads(config), teller, limit).run()
         except ConfigError as error:
-            teller.tell_threadsafe(Refusal(error.option, error.problem))
+            teller.tell_threadsafe(InvalidSetting(error.option, error.problem))
         teller.tell_threadsafe(DONE)
 
 
-def follow_parent() -> None:
+def exit_with_parent() -> None:
     """Ends this process when the one that has started it is gone. On a thread of its own."""
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -109,7 +109,7 @@ def follow_parent() -> None:
         exit_now(1, clean=False)
 
 
-def with_threads(config: Config) -> Config:
+def assume_threads(config: Config) -> Config:
     """The configuration to look with: two threads where nobody has said how many, for one breaks nothing."""
     return replace(config, threads=2) if config.threads is None and config.thread_count == 1 else config
 
@@ -117,15 +117,15 @@ def with_threads(config: Config) -> Config:
 class Inspection:
     """One application, looked at once."""
 
-    def __init__(self, config: Config, teller: Teller, limit: float) -> None:
+    def __init__(self, config: Config, teller: MessageSender, limit: float) -> None:
         configure_logging(config)
         self._config = config
         self._teller = teller
-        self._source = AppSource(config)
+        self._source = AppLoader(config)
         self._guard = GilGuard()
-        self._log = LogRecords()
-        self._watchdog = Watchdog(limit, self._on_late)
-        self._rehearsal = Rehearsal(config, self._source, self._on_stage, self._on_up)
+        self._log = LogCollector()
+        self._watchdog = StageWatchdog(limit, self._on_late)
+        self._rehearsal = DryRun(config, self._source, self._on_stage, self._on_up)
 
     def run(self) -> None:
         """Loads the application, looks at it while it is up, and has it shut down. Raises `ConfigError`."""
@@ -139,16 +139,16 @@ class Inspection:
         failed = self._rehearsal.failed
         if failed is not None:
             self._teller.tell_threadsafe(self._failure(failed))
-        self._tell_all([*self._log.findings(), *on_extensions(self._guard, self._config.thread_count)])
+        self._tell_all([*self._log.findings(), *check_extensions(self._guard, self._config.thread_count)])
         self._guard.uninstall()
         self._log.stop()
-        self._source.stop(POOL_GRACE)
+        self._source.stop(POOL_STOP_SECONDS)
 
     def _tell_all(self, findings: list[Finding]) -> None:
         for finding in findings:
             self._teller.tell_threadsafe(finding)
 
-    def _on_stage(self, performance: Performance) -> None:
+    def _on_stage(self, performance: InstanceRun) -> None:
         self._watchdog.on_stage_threadsafe(performance)
         self._teller.tell_threadsafe(Progress(performance.number, performance.stage, self._source.interface))
 
@@ -164,7 +164,7 @@ class Inspection:
         if first.app is None or self._config.thread_count == 1:
             return
         is_asked_for = self._config.app_instance == "shared"
-        project = project_of(parse(str(self._config.app)).module, list_texts(self._config.app_shared))
+        project = make_project(parse_import_string(str(self._config.app)).module, list_texts(self._config.app_shared))
         sharing = Sharing(
             project,
             source.shared_because,
@@ -172,48 +172,50 @@ class Inspection:
             is_wsgi=source.interface == "wsgi",
             is_complete=self._rehearsal.failed is None,
         )
-        self._tell_all(loop_bound(first.app, sharing))
+        self._tell_all(find_loop_bound_objects(first.app, sharing))
         if source.shared_because and not is_asked_for:
             self._tell_shared(source.shared_because)
 
     def _tell_shared(self, reason: str) -> None:
         """Says that threads share the application, unless that has been logged as a warning."""
-        if not any(finding.code == SHARED for finding in self._log.findings()):
+        if not any(finding.code == SHARED_CODE for finding in self._log.findings()):
             message = f"All threads share one instance of the application: {reason}."
-            self._teller.tell_threadsafe(Finding(Level.NOTE, SHARED, message))
+            self._teller.tell_threadsafe(Finding(Level.NOTE, SHARED_CODE, message))
 
-    def _failure(self, performance: Performance) -> Finding:
+    def _failure(self, performance: InstanceRun) -> Finding:
         """What has ended a performance."""
         error: Any = performance.failure
         is_first = performance.number == 1
         if isinstance(error, NotRepeatable):
-            place = place_of_error(error.__cause__)
+            place = locate_error(error.__cause__)
             return Finding(Level.BREAK, "second-instance", f"{error.complaint}.", f"{error.remedy}.", place)
         thread = performance.thread.ident if performance.thread is not None else None
-        place = place_of_error(error) or self._log.place_on(thread)
+        place = locate_error(error) or self._log.place_on(thread)
         if performance.stage is Stage.LOADING:
-            code, remedy = ("load-fails", NO_SERVER) if is_first else ("second-instance", ONCE_PER_THREAD)
-            return Finding(Level.BREAK, code, described(error), remedy, place)
-        message = f"Instance {performance.number} of the application has not {performance.stage}: {described(error)}"
+            code, remedy = ("load-fails", APP_REMEDY) if is_first else ("second-instance", LOADING_REMEDY)
+            return Finding(Level.BREAK, code, describe_failure(error), remedy, place)
+        message = (
+            f"Instance {performance.number} of the application has not {performance.stage}: {describe_failure(error)}"
+        )
         message = message.replace(f" {STARTUP_FAILED}", " ")
         code = "startup-fails" if performance.stage is Stage.STARTING else "shutdown-fails"
-        return Finding(Level.BREAK, code, message, NO_SERVER if is_first else LIFESPAN_PER_THREAD, place)
+        return Finding(Level.BREAK, code, message, APP_REMEDY if is_first else LIFESPAN_REMEDY, place)
 
 
 # What says no more than the stage.
 STARTUP_FAILED = "the application's startup failed: "
-NO_SERVER = "Mend it: no server can serve the application as it is."
-ONCE_PER_THREAD = (
+APP_REMEDY = "Mend it: no server can serve the application as it is."
+LOADING_REMEDY = (
     "Each thread loads the application for itself. Keep what can be done only once in one copy with --app-shared "
     "MODULE, or all of it with --app-instance shared."
 )
-LIFESPAN_PER_THREAD = "Each thread has a lifespan of its own: what can be done only once belongs to none of them."
+LIFESPAN_REMEDY = "Each thread has a lifespan of its own: what can be done only once belongs to none of them."
 
 
-def described(error: BaseException) -> str:
+def describe_failure(error: BaseException) -> str:
     """An error in a line, and for the application's own the end of its traceback."""
-    line = str(error) if type(error).__module__.startswith("threadserve.") else one_line(error)
+    line = str(error) if type(error).__module__.startswith("threadserve.") else format_error(error)
     line = line if line.endswith((".", "?", "!")) else f"{line}."
     if not isinstance(error, AppImportFailed) or error.__cause__ is None:
         return line
-    return "\n".join([line, *application_traceback(error.__cause__).splitlines()[-LAST_LINES:]])
+    return "\n".join([line, *format_app_traceback(error.__cause__).splitlines()[-MAX_TRACEBACK_LINES:]])

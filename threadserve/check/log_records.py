@@ -6,8 +6,8 @@ Any thread may log. It owns the records it has taken, and changes none; they go 
 import logging
 from collections.abc import Iterator
 
-from threadserve.check.findings import Finding, Level, Place
-from threadserve.check.source_locations import place_in_text, place_of_error
+from threadserve.check.findings import Finding, Level, SourceLocation
+from threadserve.check.source_locations import locate_error, locate_in_text
 
 logger = logging.getLogger("threadserve.error")
 
@@ -19,11 +19,13 @@ CODES = {
     "certificates": "tls",
     "startups": "lifespans-overwrite",
 }
-SHARED = "shared-instance"
-STATE = 'What its lifespans make for one loop belongs into their state: yield {"client": ...}, request.state.client.'
+SHARED_CODE = "shared-instance"
+SHARED_STATE_REMEDY = (
+    'What its lifespans make for one loop belongs into their state: yield {"client": ...}, request.state.client.'
+)
 
 
-class LogRecords:
+class LogCollector:
     """The warnings and errors of `threadserve.error` since `start`."""
 
     def __init__(self) -> None:
@@ -49,28 +51,28 @@ class LogRecords:
             text = record.getMessage()
             if record.levelno == logging.WARNING:
                 problem, _, remedy = text.partition(". ")
-                code = code_of(record)
-                remedy = remedy or (STATE if code == SHARED else "")
+                code = choose_code(record)
+                remedy = remedy or (SHARED_STATE_REMEDY if code == SHARED_CODE else "")
                 yield Finding(Level.WARN, code, f"{problem.removesuffix('.')}.", remedy)
             elif record.module == "lifespan" and "shutdown" in text and text.endswith("Exiting."):
                 problem = text.removesuffix(" Exiting.")
                 remedy = "The server ends all the same, but what was to be closed may not be."
                 yield Finding(Level.WARN, "shutdown-fails", problem, remedy, self.place_on(record.thread))
 
-    def place_on(self, thread: int | None) -> Place | None:
+    def place_on(self, thread: int | None) -> SourceLocation | None:
         """The line of the project where the last error was raised that was logged on a thread."""
-        places = (place_of_record(record) for record in reversed(self._records) if record.thread == thread)
+        places = (locate_record(record) for record in reversed(self._records) if record.thread == thread)
         return next((place for place in places if place is not None), None)
 
 
-def code_of(record: logging.LogRecord) -> str:
+def choose_code(record: logging.LogRecord) -> str:
     """The kind of finding that a warning is."""
     if record.module == "loading" and "shared" in str(record.msg):
-        return SHARED
+        return SHARED_CODE
     return CODES.get(record.module, "logged")
 
 
-def place_of_record(record: logging.LogRecord) -> Place | None:
+def locate_record(record: logging.LogRecord) -> SourceLocation | None:
     """Where an error was raised, of which the record has the traceback or its text."""
     error = record.exc_info[1] if record.exc_info else None
-    return place_of_error(error) if error is not None else place_in_text(record.getMessage())
+    return locate_error(error) if error is not None else locate_in_text(record.getMessage())

@@ -8,7 +8,7 @@ from typing import Any
 from threadserve.instances.project import is_within
 
 # The package, and its classes, which their subclasses go with.
-KINDS: tuple[tuple[str, frozenset[str]], ...] = (
+LOOP_BOUND_CLASSES: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "asyncio",
         frozenset(
@@ -32,16 +32,16 @@ KINDS: tuple[tuple[str, frozenset[str]], ...] = (
 )
 
 
-def kind_of(value: Any) -> str | None:
+def find_loop_bound_type(value: Any) -> str | None:
     """What belongs to one loop, by the name that it is known by, or None if the object does not."""
     for cls in type(value).__mro__:
         module, name = cls.__module__, cls.__qualname__
-        for package, names in KINDS:
+        for package, names in LOOP_BOUND_CLASSES:
             if name in names and isinstance(module, str) and is_within(module, [package]):
                 return f"{package.lstrip('_')}.{name.removesuffix('Adapter')}"
     return None
 
 
-def is_kind(value: Any, *kinds: type) -> bool:
+def is_instance(value: Any, *kinds: type) -> bool:
     """Whether an object is of one of these types itself: a proxy that is asked may set up what it stands for."""
     return issubclass(type(value), kinds)

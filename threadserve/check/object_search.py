@@ -12,20 +12,20 @@ from typing import Any
 
 from threadserve.app.app_attributes import (
     Attribute,
-    attributes_of,
-    entries_of,
-    is_noted_by_framework,
-    members_of,
+    collect_attributes,
+    get_entries,
+    get_members,
+    is_set_by_framework,
 )
-from threadserve.check.assignments import place_of_assignment
-from threadserve.check.findings import Place
-from threadserve.check.loop_bound_types import is_kind, kind_of
-from threadserve.instances.current_instance import owners
-from threadserve.instances.module_proxy import StandIn
+from threadserve.check.assignments import find_assignment
+from threadserve.check.findings import SourceLocation
+from threadserve.check.loop_bound_types import find_loop_bound_type, is_instance
+from threadserve.instances.current_instance import instances_by_globals
+from threadserve.instances.module_proxy import ModuleProxy
 from threadserve.instances.project import NEVER_COPIED, Project, is_library, is_within
-from threadserve.instances.registry import registry, spec_of
+from threadserve.instances.registry import get_module_spec, registry
 
-MOST_MEMBERS = 1000
+MAX_MEMBERS = 1000
 CONTAINERS = (list, tuple, set, frozenset, dict)
 
 
@@ -45,7 +45,7 @@ class Sharing:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldObject:
     """An object that belongs to one loop, and where it was found. `module` is None where that is on the application."""
 
     value: Any
@@ -56,107 +56,111 @@ class Held:
     is_library: bool = False
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> SourceLocation | None:
         """The line that has put it there, if one shows."""
-        return place_of_assignment(self.module, self.label) if self.module is not None else None
+        return find_assignment(self.module, self.label) if self.module is not None else None
 
 
-def held_by_modules(sharing: Sharing) -> Iterator[Held]:
+def search_modules(sharing: Sharing) -> Iterator[HeldObject]:
     """What the loaded modules hold: the project's first, each in one of its copies, and then those of libraries."""
     project = sharing.project
-    found = [(name, module, first_copy(name, module)) for name, module in list(sys.modules.items())]
+    found = [(name, module, get_first_copy(name, module)) for name, module in list(sys.modules.items())]
     own = [
-        (copy, is_copied(name, module, sharing))
+        (copy, is_module_copied(name, module, sharing))
         for name, module, copy in found
-        if copy is not None and is_projects(name, module, project)
+        if copy is not None and is_project_module(name, module, project)
     ]
-    libraries = [copy for name, module, copy in found if copy is not None and is_librarys(name, module, project)]
+    libraries = [
+        copy for name, module, copy in found if copy is not None and is_third_party_module(name, module, project)
+    ]
     for module, has_copies in own:
-        for label, value in within_module(module):
-            if (kind := kind_of(value)) is not None:
-                yield Held(value, label, kind, module, has_copies)
+        for label, value in iterate_module_values(module):
+            if (kind := find_loop_bound_type(value)) is not None:
+                yield HeldObject(value, label, kind, module, has_copies)
     for module in libraries:
-        for label, value in globals_of(module):
-            if (kind := kind_of(value)) is not None:
-                yield Held(value, label, kind, module, is_library=True)
+        for label, value in iterate_globals(module):
+            if (kind := find_loop_bound_type(value)) is not None:
+                yield HeldObject(value, label, kind, module, is_library=True)
 
 
-def first_copy(name: str, module: Any) -> ModuleType | None:
+def get_first_copy(name: str, module: Any) -> ModuleType | None:
     """A module, or what the first instance has in the place of what stands for one."""
-    copy = registry.first.known(name) if type(module) is StandIn else module
-    return copy if is_kind(copy, ModuleType) else None
+    copy = registry.first.known(name) if type(module) is ModuleProxy else module
+    return copy if is_instance(copy, ModuleType) else None
 
 
-def is_projects(name: str, module: Any, project: Project) -> bool:
+def is_project_module(name: str, module: Any, project: Project) -> bool:
     """Whether a module is the project's, one of which there is one included."""
-    if type(module) is StandIn:
+    if type(module) is ModuleProxy:
         return True
-    spec = spec_of(module)
+    spec = get_module_spec(module)
     return spec is not None and Project(project.package).has(name, spec)
 
 
-def is_copied(name: str, module: Any, sharing: Sharing) -> bool:
+def is_module_copied(name: str, module: Any, sharing: Sharing) -> bool:
     """Whether each instance has a copy of a module: not so of what only modules import of which there is one."""
-    if type(module) is not StandIn:
+    if type(module) is not ModuleProxy:
         return False
     if not (sharing.project.shared and sharing.is_complete):
         return True
-    instances = {id(copies): copies for copies in list(owners.values())}
+    instances = {id(copies): copies for copies in list(instances_by_globals.values())}
     return sum(copies.known(name) is not None for copies in instances.values()) > 1
 
 
-def is_librarys(name: str, module: Any, project: Project) -> bool:
+def is_third_party_module(name: str, module: Any, project: Project) -> bool:
     """Whether a module is of a library, and not Python's or the server's own."""
-    spec = None if type(module) is StandIn else spec_of(module)
+    spec = None if type(module) is ModuleProxy else get_module_spec(module)
     if spec is None or is_within(name, (*NEVER_COPIED, *sys.stdlib_module_names)):
         return False
     return is_library(name, spec) and not is_within(name, [project.package])
 
 
-def held_by_app(app: Any, sharing: Sharing) -> Iterator[Held]:
+def search_app(app: Any, sharing: Sharing) -> Iterator[HeldObject]:
     """What is on the application and on what is mounted on it, but for what frameworks note there themselves."""
-    for attribute in attributes_of(app).values():
-        kind = kind_of(attribute.value)
-        if kind is not None and not is_noted_by_framework(attribute):
-            yield Held(attribute.value, attribute.label, kind, None, is_copied=not sharing.reason)
+    for attribute in collect_attributes(app).values():
+        kind = find_loop_bound_type(attribute.value)
+        if kind is not None and not is_set_by_framework(attribute):
+            yield HeldObject(attribute.value, attribute.label, kind, None, is_copied=not sharing.reason)
 
 
-def within_module(module: ModuleType) -> Iterator[tuple[str, Any]]:
+def iterate_module_values(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """The module's globals, and what these hold themselves, each with what the author calls it."""
-    for name, value in globals_of(module):
+    for name, value in iterate_globals(module):
         yield name, value
-        if kind_of(value) is None:
-            yield from ((f"{name}{suffix}", inner) for suffix, inner in members_within(value))
+        if find_loop_bound_type(value) is None:
+            yield from ((f"{name}{suffix}", inner) for suffix, inner in iterate_members(value))
 
 
-def globals_of(module: ModuleType) -> Iterator[tuple[str, Any]]:
+def iterate_globals(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """The module's globals, and the attributes of the classes that are the module's own."""
     for name, value in list(vars(module).items()):
         yield name, value
-        if is_kind(value, type) and value.__module__ == module.__name__:
+        if is_instance(value, type) and value.__module__ == module.__name__:
             yield from ((f"{name}.{attribute}", inner) for attribute, inner in list(vars(value).items()))
 
 
-def members_within(value: Any) -> Iterator[tuple[str, Any]]:
+def iterate_members(value: Any) -> Iterator[tuple[str, Any]]:
     """What an object holds: a list's and a dict's members, and an object's attributes with what those are made for."""
-    if is_kind(value, ModuleType, type) or (type(value).__module__ == "builtins" and not is_kind(value, *CONTAINERS)):
+    if is_instance(value, ModuleType, type) or (
+        type(value).__module__ == "builtins" and not is_instance(value, *CONTAINERS)
+    ):
         return
-    if is_kind(value, list, tuple, set, frozenset):
-        yield from ((f"[{index}]", inner) for index, inner in enumerate(list(value)[:MOST_MEMBERS]))
-    elif is_kind(value, dict):
-        yield from list(entries_within("", value).items())[:MOST_MEMBERS]
+    if is_instance(value, list, tuple, set, frozenset):
+        yield from ((f"[{index}]", inner) for index, inner in enumerate(list(value)[:MAX_MEMBERS]))
+    elif is_instance(value, dict):
+        yield from list(get_entries_or_none("", value).items())[:MAX_MEMBERS]
     else:
-        for name, inner in members_of(value).items():
+        for name, inner in get_members(value).items():
             # What an application's framework keeps on it, as Quart does an event, is the framework's to deal with.
-            if not (callable(value) and is_noted_by_framework(Attribute("", inner, name, type(value)))):
+            if not (callable(value) and is_set_by_framework(Attribute("", inner, name, type(value)))):
                 yield f".{name}", inner
-            if kind_of(inner) is None:
-                yield from ((f".{name}{key}", entry) for key, entry in entries_within(name, inner).items())
+            if find_loop_bound_type(inner) is None:
+                yield from ((f".{name}{key}", entry) for key, entry in get_entries_or_none(name, inner).items())
 
 
-def entries_within(name: str, value: Any) -> dict[str, Any]:
-    """The same as `entries_of`; nothing where a key cannot be shown."""
+def get_entries_or_none(name: str, value: Any) -> dict[str, Any]:
+    """The same as `get_entries`; nothing where a key cannot be shown."""
     try:
-        return entries_of(name, value)
+        return get_entries(name, value)
     except Exception:
         return {}

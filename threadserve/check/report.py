@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from threadserve.check.findings import Finding, Level, Place
+from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.logging.wording import counted
 from threadserve.runtime.gil import is_free_threaded_build
 
-VERSION = 1  # Of the JSON: another one where a program that reads it would have to change.
+JSON_VERSION = 1  # Of the JSON: another one where a program that reads it would have to change.
 INDENT = "    "
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """The findings on an application, and in `would_run` how many threads and processes there would be."""
 
     app: str
@@ -36,15 +36,15 @@ class Report:
         """A paragraph for each finding, the worst first, and a last line that counts them."""
         order = list(Level)
         findings = sorted(self.findings, key=lambda finding: order.index(finding.level))
-        return "\n".join([*map(paragraph, findings), f"{self.app} on {python()}: {self._counted()}"])
+        return "\n".join([*map(format_finding, findings), f"{self.app} on {describe_interpreter()}: {self._counted()}"])
 
     def as_json(self) -> str:
         """The same for programs, as an object on one line."""
         return json.dumps(
             {
-                "version": VERSION,
+                "version": JSON_VERSION,
                 "app": self.app,
-                "python": python(),
+                "python": describe_interpreter(),
                 "findings": [
                     {
                         "level": finding.level.value,
@@ -68,23 +68,23 @@ class Report:
         return f"{verdict}, {counted(warnings, 'warning')}, {counted(notes, 'note')}."
 
 
-def paragraph(finding: Finding) -> str:
+def format_finding(finding: Finding) -> str:
     """A finding in a line, its file first if it has one, and its remedy below that."""
-    where = f"{written(finding.place)}: " if finding.place else ""
+    where = f"{format_location(finding.place)}: " if finding.place else ""
     first, *others = finding.message.splitlines()
     lines = [f"{where}{finding.level.value}: {first} [{finding.code}]"]
     lines += [f"{INDENT}{line}" for line in (*others, *filter(None, [finding.remedy]))]
     return "\n".join(lines)
 
 
-def written(place: Place) -> str:
+def format_location(place: SourceLocation) -> str:
     """A place as editors read it, from the working directory on where it lies below that."""
     path = Path(place.file)
     file = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else place.file
     return file if place.line is None else f"{file}:{place.line}"
 
 
-def python() -> str:
+def describe_interpreter() -> str:
     """The interpreter, its version and its build."""
     build = "free-threaded" if is_free_threaded_build() else "with the GIL"
     return f"{platform.python_implementation()} {platform.python_version()} ({build})"

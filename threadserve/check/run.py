@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from threadserve.check.capacity import on_capacity, would_run
-from threadserve.check.contradictions import Facts, contradictions
+from threadserve.check.capacity import describe_capacity, plan_capacity
+from threadserve.check.contradictions import Facts, find_contradictions
 from threadserve.check.findings import Finding, Level
-from threadserve.check.inspection import DONE, Message, Progress, Refusal, inspect, with_threads
-from threadserve.check.report import Report
+from threadserve.check.inspection import DONE, CheckMessage, InvalidSetting, Progress, assume_threads, inspect
+from threadserve.check.report import CheckReport
 from threadserve.config import Config
 from threadserve.config.environment import load_environment
 from threadserve.errors import ConfigError
@@ -25,12 +25,12 @@ from threadserve.runtime.gil import is_gil_enabled
 from threadserve.workers.child import SPAWN
 
 # How long, in seconds, each stage of the application may take.
-LIMIT = 60.0
+STAGE_LIMIT_SECONDS = 60.0
 # How much longer the process that looks may need to say so.
-PATIENCE = 10.0
+ANSWER_GRACE_SECONDS = 10.0
 
 
-def check(app: str, settings: Mapping[str, Any], limit: float = LIMIT) -> Report:
+def check(app: str, settings: Mapping[str, Any], limit: float = STAGE_LIMIT_SECONDS) -> CheckReport:
     """Looks at an application with the settings of `Config` that are given.
 
     No stage of it may take longer than `limit` seconds. Raises `ConfigError` for a setting that the server would
@@ -40,53 +40,58 @@ def check(app: str, settings: Mapping[str, Any], limit: float = LIMIT) -> Report
     load_environment(config)
     findings: list[Finding] = []
     interface: str = config.interface
-    for message in told_by_other_process(config, limit):
+    for message in receive_messages(config, limit):
         if isinstance(message, Finding):
             findings.append(message)
         elif isinstance(message, Progress):
             interface = message.interface
-        elif isinstance(message, Refusal):
+        elif isinstance(message, InvalidSetting):
             raise ConfigError(message.option, message.problem)
     facts = Facts(config, frozenset(settings), interface, is_gil_enabled(), count_usable_cpus())
-    numbers = would_run(config, interface)
-    notes = [ASSUMED] if with_threads(config) is not config else []
-    return Report(app, [*findings, *contradictions(facts), *notes, on_capacity(numbers)], numbers)
+    numbers = plan_capacity(config, interface)
+    notes = [THREADS_ASSUMED] if assume_threads(config) is not config else []
+    return CheckReport(app, [*findings, *find_contradictions(facts), *notes, describe_capacity(numbers)], numbers)
 
 
-def told_by_other_process(config: Config, limit: float) -> Iterator[Message]:
+def receive_messages(config: Config, limit: float) -> Iterator[CheckMessage]:
     """What a process tells that looks at the application, and how it has ended if it could not tell that itself."""
-    with looking_process(config, limit) as (process, connection):
-        last: Message | None = None
+    with run_inspection(config, limit) as (process, connection):
+        last: CheckMessage | None = None
         while last != DONE:
-            if not wait([connection], limit + PATIENCE):
+            if not wait([connection], limit + ANSWER_GRACE_SECONDS):
                 process.kill()
-                yield Finding(Level.BREAK, "hangs", f"{subject(last)} within {counted(limit, 'second')}.", STUCK)
+                yield Finding(
+                    Level.BREAK, "hangs", f"{describe_progress(last)} within {counted(limit, 'second')}.", STUCK_REMEDY
+                )
                 return
             try:
                 last = connection.recv()
             except (EOFError, OSError):
-                process.join(PATIENCE)
+                process.join(ANSWER_GRACE_SECONDS)
                 code = process.exitcode or 0
                 yield Finding(
-                    Level.BREAK, "crash", f"{subject(last)}: {ending(code)}.", CRASHED if code < 0 else EXITED
+                    Level.BREAK,
+                    "crash",
+                    f"{describe_progress(last)}: {describe_exit(code)}.",
+                    CRASH_REMEDY if code < 0 else EXIT_REMEDY,
                 )
                 return
             yield last
 
 
-ASSUMED = Finding(
+THREADS_ASSUMED = Finding(
     Level.NOTE,
     "threads-assumed",
     "Nobody has said how many threads are to serve, and one would: it was looked at as with two.",
     "Say --threads N.",
 )
-STUCK = "Nothing in the process runs any more: a call into compiled code may keep the GIL for itself."
-CRASHED = "What it wrote to stderr says where: most likely in compiled code."
-EXITED = "Something in it ends the process, which would be the server's."
+STUCK_REMEDY = "Nothing in the process runs any more: a call into compiled code may keep the GIL for itself."
+CRASH_REMEDY = "What it wrote to stderr says where: most likely in compiled code."
+EXIT_REMEDY = "Something in it ends the process, which would be the server's."
 
 
 @contextmanager
-def looking_process(config: Config, limit: float) -> Iterator[tuple[Any, Connection]]:
+def run_inspection(config: Config, limit: float) -> Iterator[tuple[Any, Connection]]:
     """A process that looks at the application, and the connection that it tells through. Ends it in the end."""
     connection, far_end = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=inspect, args=(config, limit, far_end), name="threadserve-check")
@@ -94,7 +99,7 @@ def looking_process(config: Config, limit: float) -> Iterator[tuple[Any, Connect
     far_end.close()
     try:
         yield process, connection
-        process.join(GRACE + PATIENCE)
+        process.join(GRACE + ANSWER_GRACE_SECONDS)
     finally:
         if process.is_alive():
             process.kill()
@@ -102,14 +107,14 @@ def looking_process(config: Config, limit: float) -> Iterator[tuple[Any, Connect
         connection.close()
 
 
-def subject(last: Message | None) -> str:
+def describe_progress(last: CheckMessage | None) -> str:
     """How far the application had come when nothing more was told."""
     if isinstance(last, Progress):
         return f"Instance {last.number} of the application has not {last.stage}"
     return "The process that looks at the application has not come to an end"
 
 
-def ending(exit_code: int) -> str:
+def describe_exit(exit_code: int) -> str:
     """How a process has ended."""
     if exit_code < 0:
         return f"the process was ended by {signal.Signals(-exit_code).name}"

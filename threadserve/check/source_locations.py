@@ -10,23 +10,23 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
-from threadserve.check.findings import Place
+from threadserve.check.findings import SourceLocation
 from threadserve.http.suspended import frames_of
-from threadserve.instances.project import INTERPRETER, PACKAGE_FOLDERS
+from threadserve.instances.project import INTERPRETER_FOLDERS, PACKAGE_FOLDERS
 
-PACKAGE = Path(__file__).parents[1]
-LINE_OF_TRACEBACK = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
+PACKAGE_FOLDER = Path(__file__).parents[1]
+TRACEBACK_LINE = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
 
 
-def is_of_project(file: str) -> bool:
+def is_project_file(file: str) -> bool:
     """Whether a file, as frames name it, is one that the application's author can change."""
     path = Path(file)
     if not path.is_absolute() or PACKAGE_FOLDERS.intersection(path.parts):
         return False
-    return not any(path.is_relative_to(place) for place in (PACKAGE, *INTERPRETER))
+    return not any(path.is_relative_to(place) for place in (PACKAGE_FOLDER, *INTERPRETER_FOLDERS))
 
 
-def place_of_error(error: BaseException | None) -> Place | None:
+def locate_error(error: BaseException | None) -> SourceLocation | None:
     """The last line of the project that an error has passed; of a SyntaxError the line that is wrong."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:
@@ -34,25 +34,25 @@ def place_of_error(error: BaseException | None) -> Place | None:
         error = error.__cause__ or error.__context__
     # What came first is what is wrong.
     for each in reversed(chain):
-        if isinstance(each, SyntaxError) and each.filename and is_of_project(each.filename):
-            return Place(each.filename, each.lineno)
+        if isinstance(each, SyntaxError) and each.filename and is_project_file(each.filename):
+            return SourceLocation(each.filename, each.lineno)
         passed = ((frame.f_code.co_filename, line) for frame, line in walk_tb(each.__traceback__))
-        if (place := last_of_project(passed)) is not None:
+        if (place := find_last_project_line(passed)) is not None:
             return place
     return None
 
 
-def place_in_text(text: str) -> Place | None:
+def locate_in_text(text: str) -> SourceLocation | None:
     """The same of an error of which only the traceback's text is left."""
-    return last_of_project((file, int(line)) for file, line in LINE_OF_TRACEBACK.findall(text))
+    return find_last_project_line((file, int(line)) for file, line in TRACEBACK_LINE.findall(text))
 
 
-def place_of_task(task: "asyncio.Task[Any]") -> Place | None:
+def locate_task(task: "asyncio.Task[Any]") -> SourceLocation | None:
     """The line of the project where a task of the running loop waits."""
-    return last_of_project((file, line) for file, line, *_ in frames_of(task))
+    return find_last_project_line((file, line) for file, line, *_ in frames_of(task))
 
 
-def last_of_project(passed: Iterable[tuple[str, int | None]]) -> Place | None:
+def find_last_project_line(passed: Iterable[tuple[str, int | None]]) -> SourceLocation | None:
     """The last of some lines that is the project's."""
-    own = [Place(file, line) for file, line in passed if is_of_project(file)]
+    own = [SourceLocation(file, line) for file, line in passed if is_project_file(file)]
     return own[-1] if own else None

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from threadserve.check.dry_run import Performance
-from threadserve.check.findings import Finding, Level, Place
-from threadserve.check.source_locations import place_in_text, place_of_task
+from threadserve.check.dry_run import InstanceRun
+from threadserve.check.findings import Finding, Level, SourceLocation
+from threadserve.check.source_locations import locate_in_text, locate_task
 from threadserve.logging.wording import counted
 from threadserve.threads.stacks import told_of
 
 # For how long, in seconds, a loop is waited for to say what waits there.
-PATIENCE_SECONDS = 0.5
+TASK_LOCATION_SECONDS = 0.5
 
 
-class Watchdog:
+class StageWatchdog:
     """Calls `on_late` on its own thread, once, with a finding, when a stage takes longer than `limit` seconds."""
 
     def __init__(self, limit: float, on_late: Callable[[Finding], object]) -> None:
@@ -29,7 +29,7 @@ class Watchdog:
         self._on_late = on_late
         self._changed = threading.Condition()
         """Guards what is watched, and its deadline."""
-        self._watched: Performance | None = None
+        self._watched: InstanceRun | None = None
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._watch, name="threadserve-check", daemon=True)
 
@@ -42,7 +42,7 @@ class Watchdog:
         with self._changed:
             self._watched, self._deadline = None, float("inf")
 
-    def on_stage_threadsafe(self, performance: Performance) -> None:
+    def on_stage_threadsafe(self, performance: InstanceRun) -> None:
         """Gives a stage that has begun its time."""
         with self._changed:
             self._watched, self._deadline = performance, time.monotonic() + self._limit
@@ -54,31 +54,31 @@ class Watchdog:
                 self._changed.wait(min(left, threading.TIMEOUT_MAX))
             late = self._watched
         if late is not None:
-            self._on_late(lateness(late, self._limit))
+            self._on_late(describe_late_stage(late, self._limit))
 
 
-def lateness(performance: Performance, limit: float) -> Finding:
+def describe_late_stage(performance: InstanceRun, limit: float) -> Finding:
     """What is late, and where it is."""
     message = (
         f"Instance {performance.number} of the application has not {performance.stage} within "
         f"{counted(limit, 'second')}."
     )
     remedy = "What takes that long, or waits for ever, belongs into a task or a thread of the application's own."
-    return Finding(Level.BREAK, "hangs", message, remedy, place_of(performance))
+    return Finding(Level.BREAK, "hangs", message, remedy, locate_run(performance))
 
 
-def place_of(performance: Performance) -> Place | None:
+def locate_run(performance: InstanceRun) -> SourceLocation | None:
     """The line of the project where the lifespan's task waits, or where the thread is if its loop does not turn."""
     if performance.loop is not None:
-        answers: SimpleQueue[Place | None] = SimpleQueue()
+        answers: SimpleQueue[SourceLocation | None] = SimpleQueue()
         # A loop that is closed tells nothing, and one that is blocked no sooner than it turns.
         with suppress(RuntimeError, Empty):
-            performance.loop.call_soon_threadsafe(tell_place, answers)
-            return answers.get(timeout=PATIENCE_SECONDS)
-    return place_in_text(told_of(performance.thread, performance.thread_root))
+            performance.loop.call_soon_threadsafe(put_task_location, answers)
+            return answers.get(timeout=TASK_LOCATION_SECONDS)
+    return locate_in_text(told_of(performance.thread, performance.thread_root))
 
 
-def tell_place(answers: "SimpleQueue[Place | None]") -> None:
+def put_task_location(answers: "SimpleQueue[SourceLocation | None]") -> None:
     """Tells where a task of the running loop waits in the project, that of the lifespan first."""
     tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name() != "lifespan")
-    answers.put(next((place for place in map(place_of_task, tasks) if place is not None), None))
+    answers.put(next((place for place in map(locate_task, tasks) if place is not None), None))

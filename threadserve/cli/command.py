@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from threadserve.app.app_errors import application_traceback
+from threadserve.app.app_errors import format_app_traceback
 from threadserve.cli.mistakes import refusal, unknown_option, unknown_variables, uvicorns_variables
 from threadserve.cli.options import is_given, option, variable, write_record
 from threadserve.config import groups, settings
@@ -114,7 +114,7 @@ def serve(ctx: click.Context, /, app: str, check: str | None, **values: Any) -> 
         stop(refusal(ctx, error), error.exit_code)
     except ThreadserveError as error:
         if isinstance(error, AppImportFailed) and error.__cause__ is not None:
-            click.echo(application_traceback(error.__cause__), err=True, nl=False)
+            click.echo(format_app_traceback(error.__cause__), err=True, nl=False)
         if "log_config" in {**ctx.obj, **given} and log_on_console(error):
             raise click.exceptions.Exit(error.exit_code) from error
         stop(str(error), error.exit_code)

@@ -6,7 +6,7 @@ Runs on the connection's loop thread; keeps nothing.
 import asyncio
 import logging
 
-from threadserve.app.hints import with_hint
+from threadserve.app.hints import add_hint
 from threadserve.errors import ClientDisconnected
 
 logger = logging.getLogger("threadserve.error")
@@ -19,7 +19,7 @@ def report_app_error(error: BaseException, interface: str, *, is_cut_off: bool) 
     if comes_of_leaving(error):
         logger.debug("The client of the %s application has gone: %r", interface, error)
         return
-    logger.error("Exception in %s application", interface, exc_info=with_hint(error))
+    logger.error("Exception in %s application", interface, exc_info=add_hint(error))
 
 
 def comes_of_leaving(error: BaseException | None, seen: frozenset[int] = frozenset()) -> bool:

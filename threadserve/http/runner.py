@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from threadserve.app.app_errors import comes_of_closing
+from threadserve.app.app_errors import is_coroutine_closing
 from threadserve.http.registry import Registry
 from threadserve.http.reporting import report_app_error
 from threadserve.types import ASGIApp, Message, Send
@@ -65,7 +65,7 @@ class ASGIRunner:
             await self._app(call.scope, call.receive, call.send)
             call.on_return()
         except BaseException as error:
-            if comes_of_closing(error, call.task):
+            if is_coroutine_closing(error, call.task):
                 raise
             report_app_error(error, "ASGI", is_cut_off=call.is_cut_off)
             call.fail()

@@ -12,10 +12,10 @@ from contextvars import ContextVar
 from types import FrameType, ModuleType
 from typing import Protocol
 
-ATTRIBUTE = "threadserve_instance"
+THREAD_ATTRIBUTE = "threadserve_instance"
 
 
-class Copies(Protocol):
+class ModuleCopies(Protocol):
     """One instance's copies of the project's modules."""
 
     def imported(self, name: str) -> ModuleType:
@@ -32,68 +32,68 @@ class Copies(Protocol):
 
 
 # By the identity of a copy's globals, whose it is. The copies live as long as they are in here.
-owners: dict[int, Copies] = {}
-_entered: ContextVar[Copies | None] = ContextVar("threadserve_instance", default=None)
+instances_by_globals: dict[int, ModuleCopies] = {}
+_context_instance: ContextVar[ModuleCopies | None] = ContextVar("threadserve_instance", default=None)
 
 
-def enter(copies: Copies) -> None:
+def set_current_instance(copies: ModuleCopies) -> None:
     """Makes an instance that of the current context, and of the thread, whose callbacks may have another context."""
-    _entered.set(copies)
-    setattr(threading.current_thread(), ATTRIBUTE, copies)
+    _context_instance.set(copies)
+    setattr(threading.current_thread(), THREAD_ATTRIBUTE, copies)
 
 
 @contextmanager
-def asking_as(copies: Copies) -> Iterator[None]:
+def use_in_context(copies: ModuleCopies) -> Iterator[None]:
     """Has libraries that are called within this ask on behalf of an instance."""
-    token = _entered.set(copies)
+    token = _context_instance.set(copies)
     try:
         yield
     finally:
-        _entered.reset(token)
+        _context_instance.reset(token)
 
 
 @contextmanager
-def lent_to(copies: Copies) -> Iterator[None]:
-    """Makes an instance that of the current thread for a while, as `enter` does."""
+def use_in_thread(copies: ModuleCopies) -> Iterator[None]:
+    """Makes an instance that of the current thread for a while, as `set_current_instance` does."""
     thread = vars(threading.current_thread())
-    before = thread.get(ATTRIBUTE)
-    thread[ATTRIBUTE] = copies
+    before = thread.get(THREAD_ATTRIBUTE)
+    thread[THREAD_ATTRIBUTE] = copies
     try:
-        with asking_as(copies):
+        with use_in_context(copies):
             yield
     finally:
         if before is None:
-            del thread[ATTRIBUTE]
+            del thread[THREAD_ATTRIBUTE]
         else:
-            thread[ATTRIBUTE] = before
+            thread[THREAD_ATTRIBUTE] = before
 
 
-def follow(started: threading.Thread, copies: Copies | None) -> None:
+def inherit_instance(started: threading.Thread, copies: ModuleCopies | None) -> None:
     """Makes the instance of whoever starts a thread that of the thread: contexts are not inherited on every build."""
     if copies is not None:
-        setattr(started, ATTRIBUTE, copies)
+        setattr(started, THREAD_ATTRIBUTE, copies)
 
 
-def asker(depth: int) -> Copies | None:
+def find_calling_instance(depth: int) -> ModuleCopies | None:
     """The instance of the code that asks, or None if it belongs to none: so many calls above whoever calls this.
 
     If that is the project's own code, the copy that it was executed in is meant; a library asks on behalf of the
     instance of its context or thread. Where these have none, as on a thread of C, that of the project's code is meant
     which has called it.
     """
-    frame = _frame(depth + 3)
-    if frame is not None and (copies := owners.get(id(frame.f_globals))) is not None:
+    frame = _get_frame(depth + 3)
+    if frame is not None and (copies := instances_by_globals.get(id(frame.f_globals))) is not None:
         return copies
-    copies = _entered.get()
+    copies = _context_instance.get()
     if copies is None:
-        copies = getattr(threading.current_thread(), ATTRIBUTE, None)
+        copies = getattr(threading.current_thread(), THREAD_ATTRIBUTE, None)
     while copies is None and frame is not None:
-        copies = owners.get(id(frame.f_globals))
+        copies = instances_by_globals.get(id(frame.f_globals))
         frame = frame.f_back
     return copies
 
 
-def _frame(depth: int) -> FrameType | None:
+def _get_frame(depth: int) -> FrameType | None:
     try:
         return sys._getframe(depth)
     except ValueError:
@@ -101,7 +101,7 @@ def _frame(depth: int) -> FrameType | None:
         return None
 
 
-def forget_all() -> None:
+def clear_thread_instances() -> None:
     """Has no thread belong to an instance any longer."""
     for thread in threading.enumerate():
-        vars(thread).pop(ATTRIBUTE, None)
+        vars(thread).pop(THREAD_ATTRIBUTE, None)

@@ -20,24 +20,24 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from threadserve.instances.current_instance import Copies, asker, follow, lent_to
-from threadserve.instances.instance import Instance, SearchedByUs, search
-from threadserve.instances.module_proxy import StandIn, StandInSpec
+from threadserve.instances.current_instance import ModuleCopies, find_calling_instance, inherit_instance, use_in_thread
+from threadserve.instances.instance import Instance, ServerFinder, search_path
+from threadserve.instances.module_proxy import ModuleProxy, ModuleProxySpec
 
-Has = Callable[[str, ModuleSpec], bool]
+IsProjectModule = Callable[[str, ModuleSpec], bool]
 # Where the frames are that stand between an import and the code of the module.
-LOADING = (str(Path(__file__).parent), importlib.__file__, "<frozen importlib", contextlib.__file__)
+IMPORT_PATHS = (str(Path(__file__).parent), importlib.__file__, "<frozen importlib", contextlib.__file__)
 
 
-class ImportSystem:
+class ImportHooks:
     """Has new modules of a project, by `has`, get a stand-in, threads follow who starts them, and copies be reloaded.
 
     `first` is the instance of who belongs to none.
     """
 
-    def __init__(self, first: Instance, has: Has) -> None:
+    def __init__(self, first: Instance, has: IsProjectModule) -> None:
         self._first = first
-        self._finder = Finder(first, has)
+        self._finder = ProjectFinder(first, has)
         self._changed: list[tuple[Any, str, Any, Any]] = []
 
     def change(self) -> None:
@@ -45,9 +45,9 @@ class ImportSystem:
         sys.meta_path.insert(0, self._finder)
         self._put(_bootstrap, "_find_and_load", self._finding_and_loading)
         self._put(_bootstrap, "_lock_unlock_module", self._waiting)
-        self._put(importlib, "reload", reloading)
-        self._put(threading.Thread, "start", starting)
-        self._put(ThreadPoolExecutor, "submit", submitting)
+        self._put(importlib, "reload", make_reload)
+        self._put(threading.Thread, "start", make_thread_start)
+        self._put(ThreadPoolExecutor, "submit", make_submit)
 
     def _put(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         """Puts what `make` makes of a function in its place."""
@@ -68,9 +68,9 @@ class ImportSystem:
         """What imports a module that is not in `sys.modules`, and whatever `importlib` is asked for."""
 
         def find_and_load(name: str, import_: Any) -> ModuleType:
-            copies: Any = asker(0) or self._first
+            copies: Any = find_calling_instance(0) or self._first
             package = name.rpartition(".")[0]
-            if package and (package not in sys.modules or type(sys.modules[package]) is StandIn):
+            if package and (package not in sys.modules or type(sys.modules[package]) is ModuleProxy):
                 # Or it would be executed under the lock for the module.
                 find_and_load_as(copies, package, import_)
             return find_and_load_as(copies, name, import_)
@@ -82,8 +82,8 @@ class ImportSystem:
                     if name not in sys.modules:
                         copies.forget(name)
             module = before(name, import_)
-            if type(module) is StandIn:
-                load_for(copies, name)
+            if type(module) is ModuleProxy:
+                load_copy(copies, name)
             return module
 
         return find_and_load
@@ -94,77 +94,77 @@ class ImportSystem:
         def lock_unlock_module(name: str) -> None:
             module = sys.modules.get(name)
             # Where somebody else's import has failed meanwhile, this one is to fail as well.
-            if type(module) is StandIn or (module is None and name in self._finder.found):
-                load_for(asker(0) or self._first, name)
+            if type(module) is ModuleProxy or (module is None and name in self._finder.found):
+                load_copy(find_calling_instance(0) or self._first, name)
             else:
                 before(name)
 
         return lock_unlock_module
 
 
-def load_for(copies: Copies, name: str) -> None:
+def load_copy(copies: ModuleCopies, name: str) -> None:
     """Loads a copy. What is raised has no frames of what loads, as the import system leaves out its own."""
     try:
         copies.imported(name)
     except BaseException as error:
-        error.__traceback__ = without_loading(error.__traceback__)
+        error.__traceback__ = strip_import_frames(error.__traceback__)
         raise
 
 
-def without_loading(traceback: TracebackType | None) -> TracebackType | None:
+def strip_import_frames(traceback: TracebackType | None) -> TracebackType | None:
     """The frames of a traceback that are not those of imports."""
     if traceback is None:
         return None
-    rest = without_loading(traceback.tb_next)
-    if traceback.tb_frame.f_code.co_filename.startswith(LOADING):
+    rest = strip_import_frames(traceback.tb_next)
+    if traceback.tb_frame.f_code.co_filename.startswith(IMPORT_PATHS):
         return rest
     return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
 
 
-def reloading(before: Callable[[ModuleType], ModuleType]) -> Callable[[ModuleType], ModuleType]:
+def make_reload(before: Callable[[ModuleType], ModuleType]) -> Callable[[ModuleType], ModuleType]:
     """What reloads a module: it must be what stands in `sys.modules`, and on one thread at a time."""
 
     def reload(module: ModuleType) -> ModuleType:
         name = module.__name__
         stand_in = sys.modules.get(name)
         with _bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
-            return before(stand_in if type(stand_in) is StandIn else module)
+            return before(stand_in if type(stand_in) is ModuleProxy else module)
 
     return reload
 
 
-def starting(before: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+def make_thread_start(before: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
     """What starts a thread."""
 
     def start(self: threading.Thread) -> None:
-        follow(self, asker(0))
+        inherit_instance(self, find_calling_instance(0))
         before(self)
 
     return start
 
 
-def submitting(before: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
+def make_submit(before: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
     """What gives a call to an executor, whose threads were perhaps started by another instance."""
 
     def submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        copies = asker(0)
+        copies = find_calling_instance(0)
         if copies is None:
             return before(self, fn, *args, **kwargs)
-        return before(self, call_as, copies, fn, *args, **kwargs)
+        return before(self, call_as_instance, copies, fn, *args, **kwargs)
 
     return submit
 
 
-def call_as(copies: Copies, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def call_as_instance(copies: ModuleCopies, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Makes a call on behalf of an instance."""
-    with lent_to(copies):
+    with use_in_thread(copies):
         return fn(*args, **kwargs)
 
 
-class Finder(SearchedByUs):
+class ProjectFinder(ServerFinder):
     """Finds, before the other finders, modules that nobody has imported so far. `found` are those of a project."""
 
-    def __init__(self, first: Copies, has: Has) -> None:
+    def __init__(self, first: ModuleCopies, has: IsProjectModule) -> None:
         self.found: set[str] = set()
         self._first = first
         self._has = has
@@ -174,24 +174,24 @@ class Finder(SearchedByUs):
 
         None for a module that is reloaded: a copy stays a copy.
         """
-        spec = search(name, path) if target is None else None
+        spec = search_path(name, path) if target is None else None
         if spec is None or not self._has(name, spec):
             return spec
         self.found.add(name)
-        return StandInSpec(spec, StandInLoader(spec.loader, self._first))
+        return ModuleProxySpec(spec, ModuleProxyLoader(spec.loader, self._first))
 
 
-class StandInLoader:
+class ModuleProxyLoader:
     """Loads a stand-in, and answers what the module's own loader is asked for: its source, its files."""
 
-    def __init__(self, loader: Any, first: Copies) -> None:
+    def __init__(self, loader: Any, first: ModuleCopies) -> None:
         self._loader = loader
         self._first = first
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Returns the stand-in."""
-        assert isinstance(spec, StandInSpec)
-        return StandIn(spec, self._first)
+        assert isinstance(spec, ModuleProxySpec)
+        return ModuleProxy(spec, self._first)
 
     def exec_module(self, module: ModuleType) -> None:
         """Does nothing: a copy is executed for whoever imports the module."""

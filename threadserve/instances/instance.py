@@ -13,8 +13,8 @@ from importlib.util import module_from_spec
 from types import ModuleType
 from typing import Any
 
-from threadserve.instances.current_instance import asking_as, owners
-from threadserve.instances.module_proxy import StandIn, name_of
+from threadserve.instances.current_instance import instances_by_globals, use_in_context
+from threadserve.instances.module_proxy import ModuleProxy, get_proxied_name
 
 
 class CopyError(ImportError):
@@ -22,7 +22,7 @@ class CopyError(ImportError):
     taken for one without that attribute. `__cause__` is that error."""
 
 
-class SearchedByUs:
+class ServerFinder:
     """What finds modules for the import system on our behalf, and is to be passed over in a search of our own."""
 
 
@@ -63,7 +63,7 @@ class Instance:
             return copy
         package = name.rpartition(".")[0]
         holder = self._in_use(package) if package else None
-        with asking_as(self), self._alone_with(name):
+        with use_in_context(self), self._alone_with(name):
             copy = self._copies.get(name)
             return self._load(name, holder) if copy is None else copy
 
@@ -73,7 +73,7 @@ class Instance:
         own = getattr(module, "__dict__", None)
         if isinstance(own, dict):
             self._globals[id(own)] = own
-            owners[id(own)] = self
+            instances_by_globals[id(own)] = self
             if self._is_released:
                 self.release()
 
@@ -85,7 +85,7 @@ class Instance:
         """Has code of the copies, which may still run, ask as the thread's instance and no longer as this one."""
         self._is_released = True
         for identity in list(self._globals):
-            owners.pop(identity, None)
+            instances_by_globals.pop(identity, None)
 
     @contextmanager
     def _alone_with(self, name: str) -> Iterator[None]:
@@ -107,11 +107,11 @@ class Instance:
     def _in_use(self, name: str) -> ModuleType:
         """The module that code of this instance gets by a name."""
         module = sys.modules.get(name) or import_module(name)
-        return self.imported(name) if type(module) is StandIn else module
+        return self.imported(name) if type(module) is ModuleProxy else module
 
     def _load(self, name: str, holder: ModuleType | None) -> ModuleType:
         stand_in = sys.modules.get(name)
-        if type(stand_in) is not StandIn:
+        if type(stand_in) is not ModuleProxy:
             # Nobody's import has succeeded, or somebody has put something else there, while this thread waited.
             return self._copies.setdefault(name, import_module(name))
         self._loading.add(name)
@@ -120,14 +120,14 @@ class Instance:
         finally:
             self._loading.discard(name)
         if holder is not None:
-            is_copied = type(sys.modules.get(holder.__name__)) is StandIn
+            is_copied = type(sys.modules.get(holder.__name__)) is ModuleProxy
             setattr(holder, name.rpartition(".")[2], copy if is_copied else stand_in)
         return copy
 
-    def _execute(self, name: str, stand_in: StandIn, holder: ModuleType | None) -> ModuleType:
+    def _execute(self, name: str, stand_in: ModuleProxy, holder: ModuleType | None) -> ModuleType:
         spec: Any = find_spec(name, holder)
         if spec is None:
-            drop(name)
+            discard_failed_import(name)
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         copy = module_from_spec(spec)
         add_shared_submodules(copy)
@@ -139,18 +139,18 @@ class Instance:
         except BaseException:
             self._copies.pop(name, None)
             self._globals.pop(id(vars(copy)), None)
-            owners.pop(id(vars(copy)), None)
-            drop(name)
+            instances_by_globals.pop(id(vars(copy)), None)
+            discard_failed_import(name)
             raise
         finally:
             spec._initializing = False
         self._bind(copy)
         return self._put_in_its_place(name, copy, stand_in)
 
-    def _put_in_its_place(self, name: str, copy: ModuleType, stand_in: StandIn) -> ModuleType:
+    def _put_in_its_place(self, name: str, copy: ModuleType, stand_in: ModuleProxy) -> ModuleType:
         """Takes for the copy what a module has put in its own place, if it has."""
         put = sys.modules.get(name)
-        if type(put) is not StandIn:
+        if type(put) is not ModuleProxy:
             sys.modules[name] = stand_in
             if put is not None:
                 self.adopt(name, put)
@@ -160,11 +160,11 @@ class Instance:
     def _bind(self, copy: ModuleType) -> None:
         """Gives a copy the copies of what it has imported, in place of what stands for them: attributes are quicker."""
         for attribute, value in list(vars(copy).items()):
-            if type(value) is StandIn and (meant := self.known(name_of(value))) is not None:
+            if type(value) is ModuleProxy and (meant := self.known(get_proxied_name(value))) is not None:
                 setattr(copy, attribute, meant)
 
 
-def drop(name: str) -> None:
+def discard_failed_import(name: str) -> None:
     """Has a module imported as if it never had been, after a failure, unless some instance has a copy.
 
     Whatever stands for it goes, or what an import has put there anew would stay when the last of those fails that began
@@ -173,20 +173,20 @@ def drop(name: str) -> None:
     # Where such an import waits for this thread the stand-in stays, and is asked for a copy again.
     with suppress(_bootstrap._DeadlockError), _bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
         # A set could not be made of values that change on another thread; a list of a dictionary's is made at once.
-        instances = list(owners.values())
-        if type(sys.modules.get(name)) is StandIn and not any(copies.known(name) for copies in instances):
+        instances = list(instances_by_globals.values())
+        if type(sys.modules.get(name)) is ModuleProxy and not any(copies.known(name) for copies in instances):
             sys.modules.pop(name, None)
 
 
 def find_spec(name: str, holder: ModuleType | None) -> ModuleSpec | None:
     """Finds a module, in its package if that is given, as the import system would without us."""
-    return search(name, holder.__path__ if holder is not None else None)
+    return search_path(name, holder.__path__ if holder is not None else None)
 
 
-def search(name: str, path: Any) -> ModuleSpec | None:
+def search_path(name: str, path: Any) -> ModuleSpec | None:
     """The same, in the folders of a path."""
     for finder in list(sys.meta_path):
-        if not isinstance(finder, SearchedByUs):
+        if not isinstance(finder, ServerFinder):
             spec = finder.find_spec(name, path, None)
             if spec is not None:
                 return spec
@@ -197,5 +197,5 @@ def add_shared_submodules(package: ModuleType) -> None:
     """Gives a package those of its modules of which there is one, and which will not be imported again."""
     prefix = f"{package.__name__}."
     for name, module in list(sys.modules.items()):
-        if name.startswith(prefix) and "." not in name.removeprefix(prefix) and type(module) is not StandIn:
+        if name.startswith(prefix) and "." not in name.removeprefix(prefix) and type(module) is not ModuleProxy:
             setattr(package, name.removeprefix(prefix), module)

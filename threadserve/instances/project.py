@@ -12,7 +12,7 @@ from functools import cache
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from pathlib import Path
 
-INTERPRETER = tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")})
+INTERPRETER_FOLDERS = tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")})
 PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 # The server has one copy for all, and so has the program's main module, which has run and cannot be imported.
 NEVER_COPIED = frozenset({__name__.partition(".")[0], "__main__", "__mp_main__"})
@@ -33,7 +33,7 @@ class Project:
         """Whether a module is to be there for each instance; `spec` is what it was or is to be loaded by."""
         if spec is None or spec.name != name or is_within(name, (*NEVER_COPIED, *self.shared)):
             return False
-        return can_be_copied(spec) and (is_within(name, [self.package]) or not is_library(name, spec))
+        return is_copyable(spec) and (is_within(name, [self.package]) or not is_library(name, spec))
 
 
 def is_within(name: str, packages: Sequence[str]) -> bool:
@@ -41,7 +41,7 @@ def is_within(name: str, packages: Sequence[str]) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
-def can_be_copied(spec: ModuleSpec) -> bool:
+def is_copyable(spec: ModuleSpec) -> bool:
     """Whether executing a module again gives another: not so what is compiled into the process once."""
     if spec.submodule_search_locations is not None and not spec.has_location:
         return True
@@ -52,7 +52,7 @@ def can_be_copied(spec: ModuleSpec) -> bool:
 
 def is_library(name: str, spec: ModuleSpec) -> bool:
     """Whether a module lies where the interpreter or an installer has put it."""
-    folders = folders_of(name, spec)
+    folders = list_path_folders(name, spec)
     return not folders or any(is_library_folder(folder, name.partition(".")[0]) for folder in folders)
 
 
@@ -62,7 +62,7 @@ def is_library_module(name: str) -> bool:
     return spec is not None and is_library(name, spec)
 
 
-def folders_of(name: str, spec: ModuleSpec) -> list[Path]:
+def list_path_folders(name: str, spec: ModuleSpec) -> list[Path]:
     """The folders on the path in which a module's top-level package was found: of a namespace package several."""
     locations = spec.submodule_search_locations
     depth = name.count(".")
@@ -76,13 +76,13 @@ def folders_of(name: str, spec: ModuleSpec) -> list[Path]:
 @cache
 def is_library_folder(folder: Path, package: str) -> bool:
     """Whether a folder on the path has been given this package by the interpreter's makers or an installer."""
-    if PACKAGE_FOLDERS.intersection(folder.parts) or any(folder.is_relative_to(place) for place in INTERPRETER):
+    if PACKAGE_FOLDERS.intersection(folder.parts) or any(folder.is_relative_to(place) for place in INTERPRETER_FOLDERS):
         return True
-    return package in installed_in(folder)
+    return package in read_installed_packages(folder)
 
 
 @cache
-def installed_in(folder: Path) -> frozenset[str]:
+def read_installed_packages(folder: Path) -> frozenset[str]:
     """The top-level names that installers have recorded in a folder or a zip file, as `pip install --target` does."""
     # Here, because it takes longer to import than all of the server's rooms do that one thread is served without.
     from importlib.metadata import distributions

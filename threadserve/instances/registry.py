@@ -9,21 +9,21 @@ import threading
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from threadserve.instances.current_instance import forget_all
-from threadserve.instances.import_hooks import ImportSystem, StandInLoader
+from threadserve.instances.current_instance import clear_thread_instances
+from threadserve.instances.import_hooks import ImportHooks, ModuleProxyLoader
 from threadserve.instances.instance import Instance
-from threadserve.instances.module_proxy import StandIn, StandInSpec, name_of
+from threadserve.instances.module_proxy import ModuleProxy, ModuleProxySpec, get_proxied_name
 from threadserve.instances.project import NEVER_COPIED, Project
 
 
-class Registry:
+class InstanceRegistry:
     """What stands in `sys.modules` for the modules of the installed projects."""
 
     def __init__(self) -> None:
         self.first = Instance()
         self._registry_lock = threading.RLock()
         self._projects: list[Project] = []
-        self._import_system = ImportSystem(self.first, self._has)
+        self._import_system = ImportHooks(self.first, self._has)
 
     def install(self, project: Project) -> None:
         """Lets each instance have copies of a project's modules, those that are imported later included.
@@ -33,19 +33,21 @@ class Registry:
         with self._registry_lock:
             if not self._projects:
                 self.first = Instance()
-                self._import_system = ImportSystem(self.first, self._has)
+                self._import_system = ImportHooks(self.first, self._has)
                 self._import_system.change()
             self._projects.append(project)
             self._adopt()
 
     def _adopt(self) -> None:
         """Puts stand-ins in the places of the modules that have been imported, other names for them included."""
-        stand_ins: dict[int, StandIn] = {}
+        stand_ins: dict[int, ModuleProxy] = {}
         for name, module in list(sys.modules.items()):
-            spec = spec_of(module)
+            spec = get_module_spec(module)
             if spec is not None and self._has(name, spec):
                 self.first.adopt(name, module)
-                stand_ins[id(module)] = StandIn(StandInSpec(spec, StandInLoader(spec.loader, self.first)), self.first)
+                stand_ins[id(module)] = ModuleProxy(
+                    ModuleProxySpec(spec, ModuleProxyLoader(spec.loader, self.first)), self.first
+                )
         for name, module in list(sys.modules.items()):
             if name not in NEVER_COPIED and (stand_in := stand_ins.get(id(module))) is not None:
                 sys.modules[name] = stand_in
@@ -56,7 +58,7 @@ class Registry:
         for name, module in list(sys.modules.items()):
             package, _, child = name.rpartition(".")
             holder = sys.modules.get(package)
-            if type(module) is StandIn and type(holder) is ModuleType:
+            if type(module) is ModuleProxy and type(holder) is ModuleType:
                 setattr(holder, child, module)
 
     def uninstall(self, project: Project) -> None:
@@ -67,14 +69,14 @@ class Registry:
                 return
             self._import_system.restore()
             for name, module in list(sys.modules.items()):
-                if type(module) is StandIn:
+                if type(module) is ModuleProxy:
                     self._restore(name, module)
             self.first.release()
-            forget_all()
+            clear_thread_instances()
 
-    def _restore(self, name: str, stand_in: StandIn) -> None:
+    def _restore(self, name: str, stand_in: ModuleProxy) -> None:
         """Leaves the first copy of a module, or nothing where another instance alone has imported it."""
-        module = self.first.known(name_of(stand_in))
+        module = self.first.known(get_proxied_name(stand_in))
         package, _, child = name.rpartition(".")
         holder = sys.modules.get(package)
         if module is None:
@@ -89,13 +91,13 @@ class Registry:
         return any(project.has(name, spec) for project in list(self._projects))
 
 
-def spec_of(module: ModuleType) -> ModuleSpec | None:
+def get_module_spec(module: ModuleType) -> ModuleSpec | None:
     """What a module was loaded by; nothing for a stand-in, and for what objects else there may be in its place."""
     try:
-        spec = None if type(module) is StandIn else module.__spec__
+        spec = None if type(module) is ModuleProxy else module.__spec__
     except Exception:
         return None
     return spec if isinstance(spec, ModuleSpec) else None
 
 
-registry = Registry()
+registry = InstanceRegistry()

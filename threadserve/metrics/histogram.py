@@ -8,7 +8,7 @@ from array import array
 from dataclasses import dataclass
 
 # Seconds, from a request that is answered at once to one that nobody waits for any more.
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+DURATION_BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 COUNT_BYTES = 8
 
 
@@ -33,7 +33,7 @@ class Histogram:
 
     __slots__ = ("_bounds", "_counts", "_size", "_total")
 
-    def __init__(self, bounds: tuple[float, ...] = SECONDS) -> None:
+    def __init__(self, bounds: tuple[float, ...] = DURATION_BOUNDS_SECONDS) -> None:
         self._bounds = array("d", bounds)
         self._counts = array("Q", bytes(COUNT_BYTES * (len(bounds) + 1)))
         self._size = len(bounds)

@@ -15,11 +15,11 @@ from threadserve.metrics.histogram import COUNT_BYTES, Distribution, Histogram
 logger = logging.getLogger("threadserve.error")
 
 # Of requests, by the first digit of the status.
-CLASSES = 10
+STATUS_CLASSES = 10
 # What takes longer, in seconds, is shown as slow where no setting says what is.
 SLOW_SECONDS = 1.0
-SLOW_KEPT = 20
-NOTHING = Histogram().read_threadsafe()
+MAX_SLOW_REQUESTS = 20
+EMPTY_DISTRIBUTION = Histogram().read_threadsafe()
 
 
 class SlowRequest(NamedTuple):
@@ -37,11 +37,11 @@ class SlowRequest(NamedTuple):
 class LoopCounts:
     """What a loop, and those before it in its place, have counted by the time of reading."""
 
-    requests: tuple[int, ...] = (0,) * CLASSES
-    duration: Distribution = NOTHING
-    first_byte: Distribution = NOTHING
-    queue_time: Distribution = NOTHING
-    accept_to_app: Distribution = NOTHING
+    requests: tuple[int, ...] = (0,) * STATUS_CLASSES
+    duration: Distribution = EMPTY_DISTRIBUTION
+    first_byte: Distribution = EMPTY_DISTRIBUTION
+    queue_time: Distribution = EMPTY_DISTRIBUTION
+    accept_to_app: Distribution = EMPTY_DISTRIBUTION
     received: int = 0
     sent: int = 0
     accepted: int = 0
@@ -105,7 +105,7 @@ class LoopMetrics:
         self.thread = thread
         self.slow_seconds = SLOW_SECONDS if slow_seconds is None else slow_seconds
         self._logs_slow = slow_seconds is not None
-        self._requests = array("Q", bytes(COUNT_BYTES * CLASSES))
+        self._requests = array("Q", bytes(COUNT_BYTES * STATUS_CLASSES))
         self._duration = Histogram()
         self._first_byte = Histogram()
         # Its copy is made in one step also without the GIL, which that of a deque is not.
@@ -133,7 +133,7 @@ class LoopMetrics:
         # Without the query string, which may have secrets: this is shown.
         shown = request.partition("?")[0]
         self._slow.append(SlowRequest(time(), shown, status, seconds, first_byte, self.thread))
-        del self._slow[:-SLOW_KEPT]
+        del self._slow[:-MAX_SLOW_REQUESTS]
         if self._logs_slow:
             logger.warning(
                 'Slow request: "%s HTTP/%s" took %.3f s, %.3f s to the first byte: %d, thread %d',
@@ -146,7 +146,7 @@ class LoopMetrics:
 
     def slow_threadsafe(self) -> list[SlowRequest]:
         """The last requests that took long."""
-        return self._slow.copy()[-SLOW_KEPT:]
+        return self._slow.copy()[-MAX_SLOW_REQUESTS:]
 
     def read_threadsafe(self) -> LoopCounts:
         """What has been counted so far."""

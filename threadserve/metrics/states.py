@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from threadserve.metrics.histogram import Distribution
-from threadserve.metrics.loop_metrics import NO_COUNTS, NOTHING, LoopCounts, SlowRequest
+from threadserve.metrics.loop_metrics import EMPTY_DISTRIBUTION, NO_COUNTS, LoopCounts, SlowRequest
 
 # How far a server has come.
 STARTING = "starting"
@@ -69,7 +69,7 @@ class LoopState:
     cpu: float = 0.0
     websockets: int = 0
     counts: LoopCounts = NO_COUNTS
-    lag: Distribution = NOTHING
+    lag: Distribution = EMPTY_DISTRIBUTION
     stalls: int = 0
     slow: tuple[SlowRequest, ...] = ()
     calls: tuple[RunningCall, ...] = ()
@@ -128,7 +128,7 @@ class ProcessState:
 
 
 @dataclass(frozen=True)
-class Overview:
+class ServerState:
     """A server: its processes, those of several that do not tell how they are, and how many have been replaced.
 
     `phase` is that of the whole; `workers` is how many processes there are to be, or 0 where there is but one.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, cast
 
-from threadserve.app.hints import with_hint
+from threadserve.app.hints import add_hint
 from threadserve.config import Config
 from threadserve.runtime.loops import LoopFactory, loop_factory
 from threadserve.threads.foreign_calls import ForeignCalls
@@ -69,7 +69,7 @@ def with_hints(handle: Method) -> Method:
     def handle_with_hints(context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, BaseException):
-            with_hint(error)
+            add_hint(error)
         handle(context)
 
     return handle_with_hints

@@ -16,11 +16,11 @@ from heapq import nsmallest
 from socket import socket
 from typing import Any, cast
 
-from threadserve.app.lifespan import STOPPING, Lifespan
-from threadserve.app.loading import AppSource
+from threadserve.app.lifespan import STOPPING_KEY, Lifespan
+from threadserve.app.loading import AppLoader
 from threadserve.app.message_trace import MessageTrace
 from threadserve.app.message_trace import logger as trace_logger
-from threadserve.app.startups import StartUps
+from threadserve.app.startups import StartupCoordinator
 from threadserve.config import Config
 from threadserve.errors import MailboxClosed, ThreadserveError
 from threadserve.http.bounds import Bounds
@@ -78,8 +78,8 @@ class Shared:
     """
 
     config: Config
-    source: AppSource
-    start_ups: StartUps
+    source: AppLoader
+    start_ups: StartupCoordinator
     access_log: AccessLogWriter | None
     limit: ConcurrencyLimit | None
     certificates: Certificates | None
@@ -237,7 +237,7 @@ class LoopServer:
         self._limit_anyio()
         is_wsgi = shared.source.interface == "wsgi"
         traced = MessageTrace(app) if trace_logger.isEnabledFor(TRACE_LOG_LEVEL) else app
-        state = {} if is_wsgi else {STOPPING: self._is_stopping}
+        state = {} if is_wsgi else {STOPPING_KEY: self._is_stopping}
         lifespan = Lifespan(traced, "off" if is_wsgi else shared.config.lifespan, state, quiet=self.number > 1)
         self._lifespan = lifespan
         if not await self._start_up(app, lifespan):

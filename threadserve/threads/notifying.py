@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from threadserve.app.hints import with_hint
+from threadserve.app.hints import add_hint
 
 logger = logging.getLogger("threadserve.error")
 
@@ -35,5 +35,5 @@ async def call_regularly(callback: Callable[[], Awaitable[Any]], pause: float) -
         try:
             await callback()
         except Exception as error:
-            logger.error("callback_notify failed.", exc_info=with_hint(error))
+            logger.error("callback_notify failed.", exc_info=add_hint(error))
         await asyncio.sleep(pause)

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from socket import socket
 from types import FrameType
 
-from threadserve.app.app_errors import application_traceback
+from threadserve.app.app_errors import format_app_traceback
 from threadserve.config import Config
 from threadserve.errors import AppImportFailed, ThreadserveError
 from threadserve.listening.tcp import SharedListener
@@ -148,4 +148,4 @@ def reopen_stdin() -> None:
 def make_start_failure(error: ThreadserveError) -> StartFailure:
     """Return what the supervisor reports about an error that ended the start."""
     cause = error.__cause__ if isinstance(error, AppImportFailed) else None
-    return StartFailure(str(error), error.exit_code, application_traceback(cause) if cause is not None else "")
+    return StartFailure(str(error), error.exit_code, format_app_traceback(cause) if cause is not None else "")
