@@ -8,7 +8,7 @@ from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.listening.tcp import Listeners, places_of
 from threadserve.logging.formatters import log_emphasised
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.runtime.cpus import count_usable_cpus, describe_cpu_limit
 from threadserve.runtime.forms import form
 from threadserve.runtime.gil import is_free_threaded_build, is_gil_enabled
@@ -26,7 +26,7 @@ def log_start(config: Config, source: AppLoader, listeners: Listeners) -> None:
         platform.python_implementation(),
         platform.python_version(),
         gil_state(),
-        counted(config.thread_count, "thread"),
+        format_count(config.thread_count, "thread"),
         instances(config, source),
         loop_name(config.loop),
         parser_name(config.http),
@@ -49,11 +49,11 @@ def parser_name(name: str) -> str:
 
 def instances(config: Config, source: AppLoader) -> str:
     """How many instances of the application there are, and with several threads why."""
-    count = counted(source.instances, "app instance")
+    count = format_count(source.instances, "app instance")
     if config.thread_count > 1 and source.shared_because:
         return f"{count} (shared: {source.shared_because})"
     if source.copied_modules:
-        return f"{count} ({counted(source.copied_modules, 'module')} of the project in each)"
+        return f"{count} ({format_count(source.copied_modules, 'module')} of the project in each)"
     return count
 
 
@@ -65,8 +65,8 @@ def log_workers_start(config: Config, listeners: Listeners) -> None:
         platform.python_implementation(),
         platform.python_version(),
         gil_state(),
-        counted(config.worker_count, "process", "processes"),
-        counted(config.thread_count, "thread"),
+        format_count(config.worker_count, "process", "processes"),
+        format_count(config.thread_count, "thread"),
     )
     log_form()
     log_limited_cpus()
@@ -86,7 +86,7 @@ def log_limited_cpus() -> None:
     if limit := describe_cpu_limit():
         logger.info(
             "This process may use %s (%s; %d in the machine).",
-            counted(count_usable_cpus(), "CPU"),
+            format_count(count_usable_cpus(), "CPU"),
             limit,
             os.cpu_count(),
         )
@@ -100,7 +100,7 @@ def log_idle_cpus(config: Config) -> None:
             'This process may use %d CPUs and serves on %s: --threads auto would use them all. Read "App instances" in '
             "the README first.",
             cpus,
-            counted(threads, "thread"),
+            format_count(threads, "thread"),
         )
 
 

@@ -28,7 +28,7 @@ from threadserve.config import Config
 from threadserve.config.environment import load_environment
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.listening.tcp import SharedListener
-from threadserve.logging.formatters import handlers_reached
+from threadserve.logging.formatters import iterate_handlers
 from threadserve.server import Server
 from threadserve.serving import Observer
 
@@ -204,6 +204,6 @@ def use_handlers_of(log: Any) -> None:
     """Has Gunicorn's handlers write what is logged here."""
     for name, theirs in (("threadserve", log.error_log), ("threadserve.access", log.access_log)):
         ours = logging.getLogger(name)
-        ours.handlers = list(handlers_reached(theirs))
+        ours.handlers = list(iterate_handlers(theirs))
         ours.setLevel(theirs.level)
         ours.propagate = False

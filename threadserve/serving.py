@@ -32,7 +32,7 @@ from threadserve.listening.tcp import Listeners, bind_error, listeners_per_loop,
 from threadserve.logging.access_log import AccessLogWriter
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.metrics.states import DRAINING, SERVING, STARTING, STOPPING
 from threadserve.runtime.exiting import exit_now
 from threadserve.runtime.gil import GilGuard
@@ -264,7 +264,7 @@ class Serving:
             delay = 0 if self._observer.is_supervised else self._config.shutdown_delay
             self._stops_at = time.monotonic() + delay
             if delay:
-                logger.info("Shutting down in %s. (CTRL+C to force quit)", counted(delay, "second"))
+                logger.info("Shutting down in %s. (CTRL+C to force quit)", format_count(delay, "second"))
         return time.monotonic() >= self._stops_at
 
     def _give_sign_of_life(self) -> None:
@@ -311,7 +311,9 @@ class Serving:
 
     def _end_stalled(self) -> None:
         """Ends the process, in which no loop turns any more. Called on the watchdog's thread."""
-        error = LoopsStalled(f"no loop thread has turned for {counted(self._config.timeout_loop_exit or 0, 'second')}")
+        error = LoopsStalled(
+            f"no loop thread has turned for {format_count(self._config.timeout_loop_exit or 0, 'second')}"
+        )
         logger.critical("%s: terminating process", error)
         exit_now(error.exit_code, clean=False)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from threadserve.logging.wording import counted, listed
+from threadserve.logging.wording import format_count, join_names
 
 
 @pytest.mark.parametrize(
@@ -10,14 +10,14 @@ from threadserve.logging.wording import counted, listed
     [(0, "0 requests"), (1, "1 request"), (2, "2 requests"), (1.0, "1 request"), (0.3, "0.3 requests")],
 )
 def test_nouns_have_their_number(count: float, text: str) -> None:
-    assert counted(count, "request") == text
+    assert format_count(count, "request") == text
 
 
 def test_a_plural_of_its_own() -> None:
-    assert counted(2, "process", "processes") == "2 processes"
+    assert format_count(2, "process", "processes") == "2 processes"
 
 
 def test_long_lists_are_cut_short() -> None:
     items = [str(number) for number in range(12)]
-    assert listed(items[:10]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
-    assert listed(items) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, and 2 more"
+    assert join_names(items[:10]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert join_names(items) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, and 2 more"

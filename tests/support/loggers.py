@@ -7,7 +7,7 @@ from typing import Any
 
 from threadserve import Config
 from threadserve.logging.configuring import configure_logging
-from threadserve.logging.formatters import every_logger
+from threadserve.logging.formatters import iterate_loggers
 
 parent = logging.getLogger("threadserve")
 error = logging.getLogger("threadserve.error")
@@ -17,7 +17,7 @@ access = logging.getLogger("threadserve.access")
 @contextmanager
 def restored_loggers() -> Iterator[None]:
     """Puts everything that a test can change on the loggers back; a configuration may disable any that there are."""
-    disabled = {logger: logger.disabled for logger in every_logger()}
+    disabled = {logger: logger.disabled for logger in iterate_loggers()}
     loggers = [logging.getLogger(), parent, error, access]
     before = [(logger, {**vars(logger), "handlers": logger.handlers[:], "filters": []}) for logger in loggers]
     yield

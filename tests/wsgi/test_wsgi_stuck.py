@@ -13,7 +13,7 @@ from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, Held, StartResponse
 
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.threads import stacks
 from threadserve.wsgi import call, pool
 from threadserve.wsgi.sink import Channel
@@ -65,7 +65,7 @@ def test_stuck_call_is_answered_and_its_thread_replaced(
     clock.put_forward()
     response = stuck.read_response()
     assert (response.status, response.body) == (504, b"Gateway Timeout")
-    text = error_log.expect(text=f"has not come back for {counted(TIMEOUT, 'second')}: GET /held").getMessage()
+    text = error_log.expect(text=f"has not come back for {format_count(TIMEOUT, 'second')}: GET /held").getMessage()
     assert "as 1 now is" in text
     assert "in __call__\n" in text
     assert stuck.get("/next").body == b"/next"
@@ -195,7 +195,7 @@ def test_thread_that_comes_back_is_taken_where_one_is_missing(
     hold(app, clock, [connect(server)])
     error_log.expect(text="as 2 now are, is not replaced")
     error_log.expect(
-        text=f"All 2 WSGI threads are stuck. Unless one comes back within {counted(2 * TIMEOUT, 'second')}"
+        text=f"All 2 WSGI threads are stuck. Unless one comes back within {format_count(2 * TIMEOUT, 'second')}"
     )
     error_log.claim_all()
     client = connect(server)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from threadserve.logging.formatters import every_logger
+from threadserve.logging.formatters import iterate_loggers
 
 
 @contextmanager
@@ -18,12 +18,12 @@ def without_duplicate_handlers() -> Iterator[None]:
     The first instance has added the same one, and each line would be written twice. A logger that was given other
     handlers in place of those it had, as `logging.config` does, keeps them.
     """
-    before = {logger: list(logger.handlers) for logger in every_logger()}
+    before = {logger: list(logger.handlers) for logger in iterate_loggers()}
     try:
         yield
     finally:
         taken = [handler for logger, handlers in before.items() for handler in _remove_duplicates(logger, handlers)]
-        in_use = [handler for logger in every_logger() for handler in logger.handlers]
+        in_use = [handler for logger in iterate_loggers() for handler in logger.handlers]
         for handler in taken:
             if handler not in in_use:
                 handler.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 from threadserve.app.app_attributes import collect_attributes, find_changes, is_set_by_framework, unwrap_app
 from threadserve.config import Config
-from threadserve.logging.wording import listed
+from threadserve.logging.wording import join_names
 from threadserve.types import ASGIApp
 
 logger = logging.getLogger("threadserve.error")
@@ -88,6 +88,6 @@ class AppStartups:
             "The lifespans of several threads set %s of the one app that they share: all threads use what was set "
             'last, which may belong to the event loop of another. yield {"client": ...} in the lifespan and use '
             "request.state.client instead, or %s.",
-            listed(labels),
+            join_names(labels),
             self._remedy,
         )

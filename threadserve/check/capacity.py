@@ -8,7 +8,7 @@ from typing import Any
 
 from threadserve.check.findings import Finding, Level
 from threadserve.config import Config
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.runtime.cpus import count_schedulable_cpus, count_usable_cpus, read_cpu_quota
 from threadserve.runtime.gil import is_free_threaded_build
 
@@ -42,15 +42,17 @@ def list_helper_threads(config: Config) -> list[str]:
 
 def describe_capacity(numbers: dict[str, Any]) -> Finding:
     """The same in a sentence."""
-    threads = [counted(numbers["threads"], "event loop")]
+    threads = [format_count(numbers["threads"], "event loop")]
     if numbers["wsgi_threads"]:
-        threads.append(counted(numbers["wsgi_threads"], "thread") + " for WSGI")
+        threads.append(format_count(numbers["wsgi_threads"], "thread") + " for WSGI")
     if numbers["app_threads"]:
-        threads.append(f"up to {counted(numbers['app_threads'], 'thread')} for what blocks")
+        threads.append(f"up to {format_count(numbers['app_threads'], 'thread')} for what blocks")
     threads += [f"one for the {helper}" for helper in numbers["helper_threads"]]
-    processes = counted(numbers["processes"], "process", "processes")
+    processes = format_count(numbers["processes"], "process", "processes")
     each = " each" if numbers["processes"] > 1 else ""
     quota = numbers["cpu_quota"]
     limits = f"{numbers['cpus_by_affinity']} by affinity, {'no quota' if quota is None else f'a quota of {quota:g}'}"
-    message = f"There would be {processes} with {', '.join(threads)}{each}, on {counted(numbers['usable_cpus'], 'CPU')}"
+    message = (
+        f"There would be {processes} with {', '.join(threads)}{each}, on {format_count(numbers['usable_cpus'], 'CPU')}"
+    )
     return Finding(Level.NOTE, "would-run", f"{message} ({limits}).")

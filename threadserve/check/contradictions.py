@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threadserve.check.findings import Finding, Level
 from threadserve.config import Config, settings
 from threadserve.config.config import ADDRESS_SETTINGS, NOT_SET
-from threadserve.logging.wording import listed
+from threadserve.logging.wording import join_names
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def find_contradictions(facts: Facts) -> list[Finding]:
     found = []
     for rule in RULES:
         if (options := list_given_flags(rule.options, facts.given)) and rule.holds(facts):
-            message = f"{listed(options)}: {rule.why}."
+            message = f"{join_names(options)}: {rule.why}."
             found.append(Finding(rule.level, rule.code, message, rule.remedy))
     return found
 

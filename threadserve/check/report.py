@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from threadserve.check.findings import Finding, Level, SourceLocation
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.runtime.gil import is_free_threaded_build
 
 JSON_VERSION = 1  # Of the JSON: another one where a program that reads it would have to change.
@@ -64,8 +64,10 @@ class CheckReport:
     def _counted(self) -> str:
         counts = Counter(finding.level for finding in self.findings)
         breaks, warnings, notes = (counts[level] for level in Level)
-        verdict = "nothing breaks" if self.ok else f"{counted(breaks, 'thing')} {'breaks' if breaks == 1 else 'break'}"
-        return f"{verdict}, {counted(warnings, 'warning')}, {counted(notes, 'note')}."
+        verdict = (
+            "nothing breaks" if self.ok else f"{format_count(breaks, 'thing')} {'breaks' if breaks == 1 else 'break'}"
+        )
+        return f"{verdict}, {format_count(warnings, 'warning')}, {format_count(notes, 'note')}."
 
 
 def format_finding(finding: Finding) -> str:

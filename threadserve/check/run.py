@@ -18,7 +18,7 @@ from threadserve.check.report import CheckReport
 from threadserve.config import Config
 from threadserve.config.environment import load_environment
 from threadserve.errors import ConfigError
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.runtime.cpus import count_usable_cpus
 from threadserve.runtime.exiting import GRACE
 from threadserve.runtime.gil import is_gil_enabled
@@ -61,7 +61,10 @@ def receive_messages(config: Config, limit: float) -> Iterator[CheckMessage]:
             if not wait([connection], limit + ANSWER_GRACE_SECONDS):
                 process.kill()
                 yield Finding(
-                    Level.BREAK, "hangs", f"{describe_progress(last)} within {counted(limit, 'second')}.", STUCK_REMEDY
+                    Level.BREAK,
+                    "hangs",
+                    f"{describe_progress(last)} within {format_count(limit, 'second')}.",
+                    STUCK_REMEDY,
                 )
                 return
             try:

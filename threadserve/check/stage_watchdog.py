@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from threadserve.check.dry_run import InstanceRun
 from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.check.source_locations import locate_in_text, locate_task
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.threads.stacks import told_of
 
 # For how long, in seconds, a loop is waited for to say what waits there.
@@ -61,7 +61,7 @@ def describe_late_stage(performance: InstanceRun, limit: float) -> Finding:
     """What is late, and where it is."""
     message = (
         f"Instance {performance.number} of the application has not {performance.stage} within "
-        f"{counted(limit, 'second')}."
+        f"{format_count(limit, 'second')}."
     )
     remedy = "What takes that long, or waits for ever, belongs into a task or a thread of the application's own."
     return Finding(Level.BREAK, "hangs", message, remedy, locate_run(performance))

@@ -19,7 +19,7 @@ from threadserve.cli.options import is_given, option, variable, write_record
 from threadserve.config import groups, settings
 from threadserve.config.config_file import find_config_file, read_config_file
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
-from threadserve.logging.formatters import handlers_reached
+from threadserve.logging.formatters import iterate_handlers
 from threadserve.running import run
 from threadserve.runtime.exiting import exits_in_time
 from threadserve.runtime.forms import form
@@ -132,7 +132,7 @@ def report_check(ctx: click.Context, app: str, settings: dict[str, Any], *, as_j
 
 def log_on_console(error: ThreadserveError) -> bool:
     """Has what stops the server logged, once, where handlers take it; returns whether one shows it on the console."""
-    handlers = [each for each in handlers_reached(logger) if each.level <= logging.ERROR]
+    handlers = [each for each in iterate_handlers(logger) if each.level <= logging.ERROR]
     if not handlers or not logger.isEnabledFor(logging.ERROR):
         return False
     if not error.is_logged:

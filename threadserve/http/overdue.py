@@ -10,7 +10,7 @@ from time import perf_counter
 from threadserve.http.context import LoopContext
 from threadserve.http.exchange import Exchange
 from threadserve.http.suspended import stack_of
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 
 logger = logging.getLogger("threadserve.error")
 
@@ -54,7 +54,7 @@ class OverdueCalls:
             call.time_out()
             logger.error(
                 "An ASGI call has not come back for %s: %s. %s, and is cancelled %s",
-                counted(self._timeout, "second"), call.described(), outcome, stack,
+                format_count(self._timeout, "second"), call.described(), outcome, stack,
             )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol, cast
 
-from threadserve.logging.wording import utc_time
+from threadserve.logging.wording import format_utc_time
 
 JSON = "json"
 NOTHING = "-"
@@ -173,7 +173,7 @@ class JsonFormat:
         authorization, host, referer, user_agent = facts.request_fields
         return json.dumps(
             {
-                "time": utc_time(facts.ended),
+                "time": format_utc_time(facts.ended),
                 "client": facts.host or None,
                 "user": readable(basic_user(authorization)),
                 "method": facts.method,

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from threadserve.logging.access_format import AccessFacts, AccessFormat, access_format
-from threadserve.logging.formatters import AccessEntry, AccessFormatter, ConsoleHandler, handlers_reached
-from threadserve.logging.wording import counted
+from threadserve.logging.formatters import AccessEntry, AccessFormatter, ConsoleHandler, iterate_handlers
+from threadserve.logging.wording import format_count
 
 __all__ = ["AccessEntry", "AccessLog", "AccessLogWriter"]
 
@@ -167,7 +167,7 @@ class AccessLogWriter:
             dropped, self._dropped = self._dropped, 0
         if dropped:
             error_logger.warning(
-                "Access log: %s dropped, the console or a log handler was too slow", counted(dropped, "line")
+                "Access log: %s dropped, the console or a log handler was too slow", format_count(dropped, "line")
             )
 
 
@@ -204,7 +204,7 @@ def is_wanted() -> bool:
 
 def fast_lane_now() -> tuple[ConsoleHandler, AccessFormatter] | None:
     """The handler and formatter that alone make something of access records, if both are ours and nobody filters."""
-    takers = [handler for handler in handlers_reached(access_logger) if handler.level <= logging.INFO]
+    takers = [handler for handler in iterate_handlers(access_logger) if handler.level <= logging.INFO]
     if access_logger.filters or len(takers) != 1:
         return None
     (console,) = takers
@@ -236,7 +236,9 @@ def write_records(entries: list[AccessEntry], moments: Sequence[Moment], lines: 
             failures.append(error)
     if failures:
         error_logger.error(
-            "Access log: %s failed in a log handler or filter", counted(len(failures), "line"), exc_info=failures[0]
+            "Access log: %s failed in a log handler or filter",
+            format_count(len(failures), "line"),
+            exc_info=failures[0],
         )
 
 

@@ -9,7 +9,7 @@ import re
 from configparser import RawConfigParser
 from typing import Any
 
-from threadserve.logging.formatters import settle_colors
+from threadserve.logging.formatters import resolve_colors
 from threadserve.logging.names import SUFFIXES, other_name
 
 UVICORNS = re.compile(r"(ext://)?uvicorn\.logging\.(AccessFormatter|ColourizedFormatter|DefaultFormatter)")
@@ -24,7 +24,7 @@ class Configurator(logging.config.DictConfigurator):
     def configure_handler(self, config: dict[str, Any]) -> logging.Handler | Any:
         """Makes a handler; its formatter colours where the handler writes to a terminal."""
         handler = super().configure_handler(config)
-        settle_colors(handler)
+        resolve_colors(handler)
         return handler
 
     def configure_logger(self, name: str, config: Any, incremental: bool = False) -> None:
@@ -49,7 +49,7 @@ def configure_by_parser(parser: RawConfigParser) -> None:
             call_by(parser.get(section, "qualname"))
     for name in ("", *(f"threadserve{suffix}" for suffix in SUFFIXES)):
         for handler in logging.getLogger(name).handlers:
-            settle_colors(handler)
+            resolve_colors(handler)
 
 
 def with_our_formatters(value: Any) -> Any:

@@ -167,7 +167,7 @@ class ConsoleHandler(logging.StreamHandler[Any]):
     def setFormatter(self, fmt: logging.Formatter | None) -> None:
         """Uses this formatter, with the colours decided for this handler's stream where it leaves them open."""
         super().setFormatter(fmt)
-        settle_colors(self)
+        resolve_colors(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints the record."""
@@ -195,12 +195,12 @@ class ConsoleHandler(logging.StreamHandler[Any]):
         """Says on stderr that the stream takes no lines, once until it does again."""
         if not self.is_broken:
             self.is_broken = True
-            say_on_stderr(
+            write_to_stderr(
                 f"threadserve: cannot write the log to {getattr(self.stream, 'name', self.stream)}: {error}\n"
             )
 
 
-def settle_colors(handler: object) -> None:
+def resolve_colors(handler: object) -> None:
     """Decides whether a handler's formatter colours, where that is open, by whether its stream is a terminal."""
     if isinstance(handler, logging.StreamHandler):
         formatter = handler.formatter
@@ -209,7 +209,7 @@ def settle_colors(handler: object) -> None:
             decided.use_colors = is_terminal(handler.stream)
 
 
-def say_on_stderr(text: str) -> None:
+def write_to_stderr(text: str) -> None:
     """Writes to stderr, if there is one that can be written to."""
     try:
         sys.stderr.write(text)
@@ -226,7 +226,7 @@ def is_terminal(stream: Any) -> bool:
         return False
 
 
-def every_logger() -> Iterator[logging.Logger]:
+def iterate_loggers() -> Iterator[logging.Logger]:
     """All loggers of the process; one that has two names comes twice."""
     yield logging.getLogger()
     for each in logging.Logger.manager.loggerDict.copy().values():
@@ -234,7 +234,7 @@ def every_logger() -> Iterator[logging.Logger]:
             yield each
 
 
-def handlers_reached(logger: logging.Logger) -> Iterator[logging.Handler]:
+def iterate_handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
     """The handlers that a logger's records come to, in their order, whatever their levels."""
     current: logging.Logger | None = logger
     while current is not None:

@@ -7,7 +7,7 @@ touches the access log's own JSON, which is made by its format.
 import json
 import logging
 
-from threadserve.logging.wording import utc_time
+from threadserve.logging.wording import format_utc_time
 
 
 class JsonFormatter(logging.Formatter):
@@ -22,7 +22,7 @@ class JsonFormatter(logging.Formatter):
         """Return a record's line without its newline. Raises what its arguments raise when they do not fit."""
         return json.dumps(
             {
-                "time": utc_time(record.created),
+                "time": format_utc_time(record.created),
                 "level": record.levelname,
                 "logger": record.name,
                 "message": record.getMessage(),

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Iterator
 from logging.handlers import WatchedFileHandler
 
-from threadserve.logging.formatters import every_logger
-from threadserve.logging.wording import counted
+from threadserve.logging.formatters import iterate_loggers
+from threadserve.logging.wording import format_count
 
 logger = logging.getLogger("threadserve.error")
 
@@ -23,7 +23,7 @@ def reopen_log_files() -> None:
         except OSError as error:
             logger.error("The log file %s cannot be reopened: %s", handler.baseFilename, error.strerror or error)
     if reopened:
-        logger.info("Reopened %s.", counted(reopened, "log file"))
+        logger.info("Reopened %s.", format_count(reopened, "log file"))
 
 
 def reopen(handler: logging.FileHandler) -> bool:
@@ -50,7 +50,7 @@ def reopen(handler: logging.FileHandler) -> bool:
 
 def file_handlers() -> list[logging.FileHandler]:
     """The handlers that write to files, each one once."""
-    own = [handler for each in every_logger() for handler in each.handlers]
+    own = [handler for each in iterate_loggers() for handler in each.handlers]
     found = dict.fromkeys(target for handler in own for target in targets(handler))
     return [handler for handler in found if isinstance(handler, logging.FileHandler)]
 

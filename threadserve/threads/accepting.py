@@ -17,7 +17,7 @@ from typing import Any, cast
 from threadserve.listening.accepted import Accepted
 from threadserve.listening.tcp import has_port, is_shared
 from threadserve.listening.unix import UnixListener
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 
 logger = logging.getLogger("threadserve.error")
 
@@ -66,7 +66,7 @@ class ExhaustionLog:
         self.count += 1
         now = time.monotonic()
         if now - self._last >= EPISODE_GAP:
-            logger.error("Cannot accept connections: %s. Trying again every %s.", error, counted(PAUSE, "second"))
+            logger.error("Cannot accept connections: %s. Trying again every %s.", error, format_count(PAUSE, "second"))
         self._last = now
 
 

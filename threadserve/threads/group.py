@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from socket import socket
 
 from threadserve.errors import StartupFailed, ThreadserveError, TooManyDeaths
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.metrics.loop_metrics import LoopCounts, LoopMetrics
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.hosts import Host, Outcome
@@ -184,7 +184,7 @@ class LoopGroup:
     def _say_what_is_waited_for(self) -> None:
         count = sum(slot.server.load_threadsafe()[0] for slot in self._slots if slot.phase is not Phase.ENDED)
         if count:
-            logger.info("Waiting for %s to complete. (CTRL+C to force quit)", counted(count, "request"))
+            logger.info("Waiting for %s to complete. (CTRL+C to force quit)", format_count(count, "request"))
         elif any(slot.phase is Phase.LOADED for slot in self._slots):
             logger.info("Waiting for the application's start-up to end. (CTRL+C to force quit)")
 
@@ -270,4 +270,4 @@ def kept_by(slot: Slot) -> tuple[str, str]:
     """What keeps a loop from ending, and what is lost with it, which it cannot say itself while it is blocked."""
     reason = KEPT_BY.get(slot.phase, "threads or tasks of the application go on")
     count = slot.server.load_threadsafe()[0] if slot.phase is Phase.READY else 0
-    return reason, f" Cut off {counted(count, 'request')}." if count else ""
+    return reason, f" Cut off {format_count(count, 'request')}." if count else ""

@@ -31,7 +31,7 @@ from threadserve.http.releasing import GiveBack
 from threadserve.http.suspended import place_of
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
-from threadserve.logging.wording import counted, listed
+from threadserve.logging.wording import format_count, join_names
 from threadserve.metrics.loop_metrics import NO_COUNTS, LoopCounts, LoopMetrics
 from threadserve.metrics.states import RunningCall
 from threadserve.threads.app_threads import AppThreads, LoopShare
@@ -315,7 +315,7 @@ class LoopServer:
             await self._cut_off(context, timeout or 0)
 
     async def _cut_off(self, context: LoopContext, timeout: float) -> None:
-        self._tell_cut_off(context, f"still running after {counted(timeout, 'second')}")
+        self._tell_cut_off(context, f"still running after {format_count(timeout, 'second')}")
         context.registry.give_up_opening()
         for exchange in list(context.registry.calls):
             exchange.disconnect(gone=False)
@@ -328,7 +328,7 @@ class LoopServer:
         described = [exchange.described() for exchange in context.registry.calls]
         if described and not self._has_told:
             self._has_told = True
-            logger.error("Cut off %s %s: %s", counted(len(described), "request"), when, listed(described))
+            logger.error("Cut off %s %s: %s", format_count(len(described), "request"), when, join_names(described))
 
     def release(self) -> None:
         """Leaves nothing open, on every path out of `main`; the listeners are the server's to give to a successor.

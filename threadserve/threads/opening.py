@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from threadserve.config import Config
 from threadserve.http.peer import address_of, label_of, local_address_of
 from threadserve.listening.accepted import Accepted, Returned
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts
 from threadserve.proxies.protocol import Announced, ProxyHeaderError, parse_proxy_header
@@ -292,7 +292,9 @@ class Opener:
             async with asyncio.timeout(self._timeout_proxy_header):
                 return await read_announcement(self._loop, accepted)
         except TimeoutError:
-            raise ProxyHeaderError(f"it did not come within {counted(self._timeout_proxy_header, 'second')}") from None
+            raise ProxyHeaderError(
+                f"it did not come within {format_count(self._timeout_proxy_header, 'second')}"
+            ) from None
 
 
 async def read_announcement(loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> Announced | None:

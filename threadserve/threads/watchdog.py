@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Protocol
 
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.metrics.states import Stall
 from threadserve.threads.pulse import SHORTEST_INTERVAL, Pulse
 from threadserve.threads.stacks import told_of
@@ -143,7 +143,7 @@ class Watchdog:
             requests = loop.described_threadsafe()
             logger.critical(
                 "Loop thread %d does not turn, with %s in flight, and %s",
-                loop.number, counted(len(requests), "request"), told_of(loop.thread, loop.thread_root),
+                loop.number, format_count(len(requests), "request"), told_of(loop.thread, loop.thread_root),
             )  # fmt: skip
         self._on_given_up()
 

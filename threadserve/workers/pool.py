@@ -14,7 +14,7 @@ from socket import socket
 from threadserve.admin.workers import WorkersAdmin
 from threadserve.config import Config
 from threadserve.errors import WorkerFailed
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.workers.backoff import StartBackoff
 from threadserve.workers.child import ChildProcess
 
@@ -193,7 +193,7 @@ class WorkerPool:
             logger.error(
                 "Child process [%d] is hung: no sign of life for %s.",
                 worker.child.pid,
-                counted(self._config.timeout_worker_healthcheck, "second"),
+                format_count(self._config.timeout_worker_healthcheck, "second"),
             )
             worker.silence_seconds = 0.0
             worker.child.kill()

@@ -22,7 +22,7 @@ from threadserve.listening.tcp import is_shared
 from threadserve.logging.configuring import configure_logging
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.metrics import states
 from threadserve.runtime.signals import STOPPING, UPKEEP, call_claimants, captured
 from threadserve.threads.accepting import HANDSHAKE, ignore_newcomers
@@ -110,7 +110,7 @@ class Supervisor:
         stops_at = time.monotonic() + delay
         self._is_draining = True
         if delay:
-            logger.info("Shutting down in %s. (CTRL+C to force quit)", counted(delay, "second"))
+            logger.info("Shutting down in %s. (CTRL+C to force quit)", format_count(delay, "second"))
         while time.monotonic() < stops_at and self._pool.failure is None and len(stop_signals) == 1:
             self._step(min(TICK_SECONDS, max(0.0, stops_at - time.monotonic())))
             stop_signals += self._handle_signals(signals)

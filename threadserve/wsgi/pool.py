@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from threadserve.logging.wording import counted
+from threadserve.logging.wording import format_count
 from threadserve.metrics.states import PoolState, RunningCall
 from threadserve.threads.stacks import told_of
 from threadserve.wsgi.call import Call, ThreadCache
@@ -170,8 +170,8 @@ class Pool:
             self._next_report = now + REPORT_INTERVAL
         logger.warning(
             "%s refused: all %s busy, with %s waiting for them.",
-            counted(refused, "request was", "requests were"),
-            counted(self._count, "WSGI thread is", "WSGI threads are"), counted(self._queue_limit, "call"),
+            format_count(refused, "request was", "requests were"),
+            format_count(self._count, "WSGI thread is", "WSGI threads are"), format_count(self._queue_limit, "call"),
         )  # fmt: skip
 
     def state_threadsafe(self) -> tuple[PoolState, list[threading.Thread | None]]:
@@ -218,7 +218,7 @@ class Pool:
             each.join(deadline + SCHEDULED)
         left = sum(not each.has_ended for each in threads)
         if left:
-            logger.error("Left behind: %s still busy with a call.", counted(left, "WSGI thread"))
+            logger.error("Left behind: %s still busy with a call.", format_count(left, "WSGI thread"))
         return not left
 
     def _give_up_queue(self) -> None:
@@ -322,7 +322,8 @@ class Pool:
 
     def _report_return(self) -> None:
         logger.warning(
-            "A WSGI thread that had been set aside has come back; %s not.", counted(len(self._set_aside), "has", "have")
+            "A WSGI thread that had been set aside has come back; %s not.",
+            format_count(len(self._set_aside), "has", "have"),
         )
 
     # On the watching thread.
@@ -362,14 +363,15 @@ class Pool:
         stack = told_of(one.thread)
         logger.error(
             "A WSGI call has not come back for %s: %s. Its thread is set aside, as %d now %s, %s, and %s",
-            counted(timeout, "second"), call, count, "is" if count == 1 else "are",
+            format_count(timeout, "second"), call, count, "is" if count == 1 else "are",
             "is replaced" if is_replaced else "is not replaced, for there are too many threads", stack,
         )  # fmt: skip
         if are_all:
             logger.error(
                 "All %s stuck. Unless one comes back within %s the process ends.",
-                counted(count, "WSGI thread is", "WSGI threads are"), counted((GIVEN_UP_AFTER - 1) * timeout, "second"),
-            )  # fmt: skip
+                format_count(count, "WSGI thread is", "WSGI threads are"),
+                format_count((GIVEN_UP_AFTER - 1) * timeout, "second"),
+            )
 
     def _look_for_hope(self, timeout: float) -> None:
         """Gives the pool up when every thread there may be has been stuck for long."""
