@@ -7,9 +7,9 @@ from io import StringIO
 
 from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat
-from threadserve.config.logging_config import LOGGING_CONFIG
 from threadserve.logging import AccessFormatter, ConsoleHandler
 from threadserve.logging.access_log import AccessEntry, access_logger, write
+from threadserve.logging.default_config import LOGGING_CONFIG
 
 BATCH = 100
 FORMAT = LOGGING_CONFIG["formatters"]["access"]["fmt"]

@@ -16,7 +16,7 @@ import pytest
 from support.loggers import access, configured, error, parent, restored_loggers
 from support.server_process import PACKAGE_ROOT
 
-from threadserve.logging.names import take_names
+from threadserve.compat.loggers import alias_loggers
 
 MESSAGE = '%s - "%s %s HTTP/%s" %d'
 ENTRY = ("127.0.0.1:54321", "GET", "/", "1.1", 200)
@@ -211,7 +211,7 @@ def test_a_logger_of_a_programs_own_class_keeps_what_it_has(early: logging.Logge
         own = logging.getLogger("uvicorn.asgi")
     finally:
         logging.setLoggerClass(logging.Logger)
-    take_names()
+    alias_loggers()
     assert isinstance(own, OwnLogger)
     assert own.context == "own"
     assert own.handlers is logging.getLogger("threadserve.asgi").handlers

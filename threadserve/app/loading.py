@@ -26,7 +26,6 @@ from threadserve.app.detection import (
 from threadserve.app.framework_registries import find_framework_registry
 from threadserve.app.import_guard import ImportGuard
 from threadserve.app.import_string import ImportString, import_object, parse_import_string
-from threadserve.app.log_handlers import without_duplicate_handlers
 from threadserve.app.project_copies import (
     ProjectCopies,
     find_sharing_reason,
@@ -37,6 +36,7 @@ from threadserve.app.project_copies import (
 from threadserve.config import Config
 from threadserve.config.declaring import list_texts
 from threadserve.errors import AppLoadError, ThreadsStuck
+from threadserve.logging.duplicate_handlers import without_duplicate_handlers
 from threadserve.runtime.uncounted import exempt_constants
 from threadserve.types import ASGIApp
 from threadserve.wsgi.middleware import WSGIMiddleware

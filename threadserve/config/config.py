@@ -7,6 +7,7 @@ threads copy what a request needs.
 from dataclasses import dataclass, fields
 from typing import Any
 
+from threadserve.compat.config import UvicornConfig
 from threadserve.config.declaring import find_problem
 from threadserve.config.defaults import (
     default_app_threads,
@@ -16,7 +17,6 @@ from threadserve.config.defaults import (
     threads_for_all_cpus,
     workers_for_all_cpus,
 )
-from threadserve.config.programs import ForPrograms
 from threadserve.config.settings import (
     ApplicationSettings,
     HeaderSettings,
@@ -51,7 +51,7 @@ class Config(
     ProcessSettings,
     ApplicationSettings,
     ServingSettings,
-    ForPrograms,
+    UvicornConfig,
 ):
     """The application to serve, and the settings. Names, defaults and meanings are Uvicorn's wherever it has them.
 

@@ -29,8 +29,8 @@ from threadserve.config.checks import (
     requires_library,
 )
 from threadserve.config.declaring import MAX_TIMEOUT_SECONDS, setting
-from threadserve.config.logging_config import LOG_LEVELS, LOGGING_CONFIG
 from threadserve.logging.access_format import check_format
+from threadserve.logging.default_config import LOG_LEVELS, LOGGING_CONFIG
 
 
 @dataclass(eq=False)

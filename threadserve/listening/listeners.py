@@ -18,7 +18,7 @@ DEFAULT_PORT = 8000
 HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]{1,5}))?")
 
 
-class Addresses(Protocol):
+class ListenerSettings(Protocol):
     """The settings that say where to listen."""
 
     host: str | Sequence[str]
@@ -29,7 +29,7 @@ class Addresses(Protocol):
     uds_permissions: str | int | None
 
 
-def open_listeners(wanted: Addresses) -> Listeners:
+def open_listeners(wanted: ListenerSettings) -> Listeners:
     """Binds the sockets; none of them listens yet, except those that came from outside.
 
     Sockets that the service manager has passed go before host and port. Raises `BindError` or `ConfigError`.

@@ -1,7 +1,7 @@
-"""How logging is configured: by a dict, a file or nothing at all, and by the settings beside it.
+"""The configuration of logging: by a dict, a file or nothing at all, and by the settings that come with it.
 
 Runs on the main thread before any other thread starts. It keeps nothing, and makes no handler or formatter itself. For
-the whole process it has Uvicorn's names stand for ours: in `logging.getLogger`, and in what applications configure by
+the whole process it makes Uvicorn's names stand for ours: in `logging.getLogger`, and in what applications configure by
 `logging.config.dictConfig` later.
 """
 
@@ -13,69 +13,79 @@ from collections.abc import Callable
 from configparser import ConfigParser, RawConfigParser
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
-from threadserve.config import Config
+from threadserve.compat.loggers import alias_loggers
 from threadserve.errors import ConfigError
-from threadserve.logging.configurator import Configurator, configure_by_parser, take_formatters
+from threadserve.logging.configurator import Configurator, configure_by_parser, install_configurator
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
-from threadserve.logging.names import take_names
 
 LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any]
 
 
-def configure_logging(config: Config) -> None:
-    """Configures logging as Uvicorn does: `log_config`, then `log_level`, `use_colors` and `access_log`.
+class LogSettings(Protocol):
+    """The settings of a configuration that logging is configured by."""
+
+    log_config: LogConfig | None
+    log_level: str | int | None
+    log_propagate: bool
+    access_log: bool
+    use_colors: bool | None
+
+
+def configure_logging(settings: LogSettings) -> None:
+    """Configure logging as Uvicorn does: by `log_config`, then by the other settings.
 
     `use_colors` goes to the formatters of `log_config` that have such a key. Where `log_config` is None, only levels
     change, what `log_propagate` gives to the root logger, and what `access_log` turns off. Raises `ConfigError` for a
     `log_config` that cannot be used.
     """
     logging.addLevelName(TRACE_LOG_LEVEL, "TRACE")
-    take_names()
-    take_formatters()
-    if config.log_config is not None:
-        apply(config.log_config, config.use_colors)
-    if config.log_level is not None:
-        level = config.log_level.upper() if isinstance(config.log_level, str) else config.log_level
+    alias_loggers()
+    install_configurator()
+    if settings.log_config is not None:
+        apply_log_config(settings.log_config, settings.use_colors)
+    if settings.log_level is not None:
+        level = settings.log_level.upper() if isinstance(settings.log_level, str) else settings.log_level
         for name in ("error", "access", "asgi"):
             logging.getLogger(f"threadserve.{name}").setLevel(level)
-    if config.log_propagate:
+    if settings.log_propagate:
         for name in ("threadserve", "threadserve.access"):
             logger = logging.getLogger(name)
             logger.handlers.clear()
             logger.propagate = True
-    if not config.access_log:
+    if not settings.access_log:
         access = logging.getLogger("threadserve.access")
         access.handlers.clear()
         access.propagate = False
 
 
-def apply(source: LogConfig, use_colors: bool | None) -> None:
-    """Configures logging by a dict, or by a file or parser that has what `dictConfig` or `fileConfig` takes.
+def apply_log_config(source: LogConfig, use_colors: bool | None) -> None:
+    """Configure logging by a dict, or by a file or parser that has what `dictConfig` or `fileConfig` takes.
 
     Raises `ConfigError` with the file's name and what is wrong.
     """
     name = os.fspath(source) if isinstance(source, str | os.PathLike) else getattr(source, "name", "")
     try:
-        loaded = read_source(source)
+        loaded = load_log_config(source)
         if isinstance(loaded, dict):
-            Configurator(with_colors(loaded, use_colors)).configure()
+            Configurator(set_colors(loaded, use_colors)).configure()
         else:
             configure_by_parser(loaded)
     except Exception as error:
-        raise ConfigError("log_config", f"{name}: {fault(error)}".removeprefix(": ")) from error
+        raise ConfigError("log_config", f"{name}: {describe_error(error)}".removeprefix(": ")) from error
 
 
-def read_source(source: LogConfig) -> dict[str, Any] | RawConfigParser:
-    """A configuration, from its file where it is one."""
+def load_log_config(source: LogConfig) -> dict[str, Any] | RawConfigParser:
+    """Return a configuration, read from its file where it is one.
+
+    A path's suffix says how to read it: JSON, YAML, or else as `fileConfig` does.
+    """
     if isinstance(source, dict | RawConfigParser):
         return source
-    return read_file(Path(source)) if isinstance(source, str | os.PathLike) else load_ini(source)
-
-
-def read_file(path: Path) -> dict[str, Any] | ConfigParser:
-    """What a file says, whose suffix says how to read it: JSON, YAML, or else as `fileConfig` does."""
+    if not isinstance(source, str | os.PathLike):
+        return load_ini(source)
+    path = Path(source)
     load = LOADERS.get(path.suffix.lower(), load_ini)
     with path.open(encoding="utf-8") as file:
         loaded = load(file)
@@ -85,26 +95,27 @@ def read_file(path: Path) -> dict[str, Any] | ConfigParser:
 
 
 def load_ini(file: IO[str]) -> ConfigParser:
-    """What an INI file says."""
+    """Return the content of an INI file."""
     parser = ConfigParser()
     parser.read_file(file)
     return parser
 
 
-def load_yaml(file: IO[str]) -> Any:
-    """What a YAML file says. Raises `ImportError` without PyYAML."""
+def load_yaml(file: IO[str]) -> object:
+    """Return the content of a YAML file. Raises `ImportError` without PyYAML."""
     try:
         yaml = import_module("yaml")
     except ImportError:
         raise ImportError("reading YAML needs PyYAML; pip install pyyaml") from None
-    return yaml.safe_load(file)
+    content: object = yaml.safe_load(file)
+    return content
 
 
-LOADERS: dict[str, Callable[[IO[str]], Any]] = {".json": json.load, ".yaml": load_yaml, ".yml": load_yaml}
+LOADERS: dict[str, Callable[[IO[str]], object]] = {".json": json.load, ".yaml": load_yaml, ".yml": load_yaml}
 
 
-def fault(error: BaseException) -> str:
-    """One line that says what is wrong, down to what caused it: `logging` names the place, its cause the mistake."""
+def describe_error(error: BaseException) -> str:
+    """Return one line about an error and its causes: `logging` names the place, the cause the mistake."""
     causes: list[str] = []
     current: BaseException | None = error
     while current is not None:
@@ -114,8 +125,8 @@ def fault(error: BaseException) -> str:
     return ": ".join(dict.fromkeys(causes))
 
 
-def with_colors(log_config: dict[str, Any], use_colors: bool | None) -> dict[str, Any]:
-    """A logging configuration whose formatters have their colours on or off; None leaves it as it is."""
+def set_colors(log_config: dict[str, Any], use_colors: bool | None) -> dict[str, Any]:
+    """Return a configuration whose formatters have their colours on or off; None leaves it as it is."""
     if use_colors is None:
         return log_config
     formatters = {

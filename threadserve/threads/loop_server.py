@@ -18,8 +18,6 @@ from typing import Any, cast
 
 from threadserve.app.lifespan import STOPPING_KEY, Lifespan
 from threadserve.app.loading import AppLoader
-from threadserve.app.message_trace import MessageTrace
-from threadserve.app.message_trace import logger as trace_logger
 from threadserve.app.startups import StartupCoordinator
 from threadserve.config import Config
 from threadserve.errors import MailboxClosed, ThreadserveError
@@ -31,6 +29,8 @@ from threadserve.http.releasing import GiveBack
 from threadserve.http.suspended import place_of
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
+from threadserve.logging.message_trace import MessageTrace
+from threadserve.logging.message_trace import logger as trace_logger
 from threadserve.logging.wording import format_count, join_names
 from threadserve.metrics.loop_metrics import NO_COUNTS, LoopCounts, LoopMetrics
 from threadserve.metrics.states import RunningCall

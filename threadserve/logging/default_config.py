@@ -1,4 +1,4 @@
-"""How the log looks unless told otherwise. Runs on no thread: it holds values only, and nobody writes them."""
+"""The default configuration of logging. It holds values only; programs may change them before they serve."""
 
 from typing import Any
 

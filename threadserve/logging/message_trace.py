@@ -1,4 +1,4 @@
-"""The log level `trace`: every message between the server and the application, a line each.
+"""The log level `trace`: a line for every message between the server and the application.
 
 Runs on the loop thread whose app it wraps; it owns the number of calls that it has seen, and changes no message.
 """
@@ -15,14 +15,14 @@ logger = logging.getLogger("threadserve.asgi")
 
 
 class MessageTrace:
-    """An ASGI app that logs what passes to and from another."""
+    """An ASGI application that logs the messages to and from another. It belongs to one loop's thread."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Calls the app, whose every message is logged; so are its start, its end and its failure."""
+        """Call the application, and log its messages, its start, its end and its failure."""
         client = scope.get("client")
         name = f"{client[0]}:{client[1]} - ASGI" if client else "ASGI"
         call = f"{name} [{next(self._numbers)}]"
@@ -46,12 +46,12 @@ class MessageTrace:
 
 
 def redact_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message as the log shows it: of its content the size alone, for it may be large, or nobody's business."""
+    """Return a message as the log shows it: of its content only the size, for it may be large or private."""
     return {key: redact_value(key, value) for key, value in message.items()}
 
 
 def redact_value(key: str, value: Any) -> Any:
-    """What the log shows in place of one value of a message."""
+    """Return what the log shows in place of one value of a message."""
     if value is not None and key in ("body", "bytes", "text"):
         return f"<{len(value)} {'chars' if key == 'text' else 'bytes'}>"
     return "<...>" if key in ("headers", "state") else value
