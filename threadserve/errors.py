@@ -43,7 +43,7 @@ class AppImportFailed(AppLoadError):
     exit_code = 1
 
 
-class NotRepeatable(AppLoadError):
+class AppNotRepeatable(AppLoadError):
     """The application cannot be loaded once more, for another thread.
 
     `complaint` and `remedy` are the two halves of the line; `__cause__` is what was raised.
@@ -83,7 +83,7 @@ class WorkerFailed(ThreadserveError):
         self.exit_code = exit_code
 
 
-class TooManyDeaths(ThreadserveError):
+class TooManyThreadDeaths(ThreadserveError):
     """Loop threads died again and again within a minute."""
 
     exit_code = 4

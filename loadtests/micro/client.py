@@ -14,7 +14,7 @@ from loadtests.errors import LoadTestError
 from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
-from threadserve.http.context import Serves
+from threadserve.http.context import LoopSetup
 from threadserve.logging.access_log import AccessLog
 from threadserve.threads.loop_parts import ServingLoop, serving_loop
 from threadserve.threads.mailbox import Mailbox
@@ -125,5 +125,5 @@ def loop_of(source: AppLoader, config: Config, log: AccessLog | None = None) -> 
     """A loop that serves the application of a source, on the running loop."""
     mailbox = Mailbox()
     mailbox.open()
-    serves = Serves(config, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
+    serves = LoopSetup(config, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
     return serving_loop(serves, 1, websockets=source.interface != "wsgi")

@@ -12,16 +12,16 @@ from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
 from threadserve.http.head import RequestHead
-from threadserve.http.peer import peer_of
-from threadserve.http1.lines import HeadLines
-from threadserve.http1.protocol import HTTP1
-from threadserve.http1.scan import Scanner
+from threadserve.http.peer import make_peer
+from threadserve.http1.codecs import H1Codecs
+from threadserve.http1.header_lines import HeaderLines
+from threadserve.http1.scan import HeadScanner
 
 
 @asynccontextmanager
 async def scanned() -> AsyncIterator[Repeat]:
     """The scanner of a loop's heads."""
-    scanner = Scanner(1)
+    scanner = HeadScanner(1)
     found = scanner.scan(BROWSER, 0)
     if found is None or found[0] != len(BROWSER):
         raise LoadTestError("the grammar does not accept a browser's request")
@@ -31,7 +31,7 @@ async def scanned() -> AsyncIterator[Repeat]:
 @asynccontextmanager
 async def read() -> AsyncIterator[Repeat]:
     """A reader whose connection has sent such a head before."""
-    reader = http1().reader()
+    reader = http1().make_reader()
 
     def read_head() -> RequestHead | None:
         reader.feed(BROWSER)
@@ -47,21 +47,21 @@ async def read() -> AsyncIterator[Repeat]:
 async def scoped() -> AsyncIterator[Repeat]:
     """A head that has been read."""
     serving = loop_of(AppLoader(config := Config(hello.app)), config)
-    peer = peer_of(Client(serving), None, serving.context.trusted_proxies, None)
-    reader = http1().reader()
+    peer = make_peer(Client(serving), None, serving.context.trusted_proxies, None)
+    reader = http1().make_reader()
     reader.feed(BROWSER)
     head = reader.read_head()
     if head is None:
         raise LoadTestError("a browser's request was not read")
-    scope = serving.context.scopes.scope(head, peer)
+    scope = serving.context.scopes.build(head, peer)
     if (scope["path"], scope["query_string"], scope["client"]) != ("/static/style.css", b"version=3", peer.client):
         raise LoadTestError(f"the scope of a browser's request is {scope}")
-    yield repeated(lambda: serving.context.scopes.scope(head, peer))
+    yield repeated(lambda: serving.context.scopes.build(head, peer))
 
 
-def http1() -> HTTP1:
+def http1() -> H1Codecs:
     config = Config(hello.app)
-    return HTTP1(config, 1, Bounds(), HeadLines(config))
+    return H1Codecs(config, 1, Bounds(), HeaderLines(config))
 
 
 BENCHMARKS = (

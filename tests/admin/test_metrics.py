@@ -238,7 +238,7 @@ def test_connections(serve: Serve, connect: Connect) -> None:
 
 
 def test_idle_connections_belong_to_no_loop(monkeypatch: pytest.MonkeyPatch, serve: Serve, connect: Connect) -> None:
-    give_bounds(monkeypatch, rest_seconds=0.0, tick_seconds=0.02)
+    give_bounds(monkeypatch, idle_release_seconds=0.0, tick_seconds=0.02)
     server = serve(hello, timeout_keep_alive=3 * DEADLINE)
     admin, client = admin_of(server), connect(server)
     client.get()

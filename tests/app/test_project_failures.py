@@ -11,7 +11,7 @@ import pytest
 from support.probed_app import APP, probe_all
 from support.waiting import DEADLINE
 
-from threadserve.errors import AppLoadError, NotRepeatable
+from threadserve.errors import AppLoadError, AppNotRepeatable
 from threadserve.instances.current_instance import instances_by_globals
 from threadserve.instances.module_proxy import ModuleProxy
 
@@ -32,7 +32,7 @@ def test_raised_for_the_second_thread(project: Any, load: Loads, raised: str) ->
     with pytest.raises(AppLoadError) as caught:
         load(source)
     kind = raised.partition("(")[0]
-    assert type(caught.value) is NotRepeatable
+    assert type(caught.value) is AppNotRepeatable
     assert str(caught.value).startswith(
         f"main:app cannot be loaded once per thread: the module models can be executed only once ({kind}"
     )

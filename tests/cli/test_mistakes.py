@@ -20,7 +20,7 @@ from threadserve.errors import (
     ConfigError,
     StartupFailed,
     ThreadserveError,
-    TooManyDeaths,
+    TooManyThreadDeaths,
 )
 
 BAD_VALUES = [
@@ -152,7 +152,7 @@ def test_what_config_refuses_from_a_variable_names_the_variable(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("kind", "exit_code"), [(AppLoadError, 3), (BindError, 3), (StartupFailed, 3), (TooManyDeaths, 4)]
+    ("kind", "exit_code"), [(AppLoadError, 3), (BindError, 3), (StartupFailed, 3), (TooManyThreadDeaths, 4)]
 )
 def test_an_error_is_a_line_and_its_exit_code(
     failing: Callable[[BaseException], Result], kind: type[ThreadserveError], exit_code: int

@@ -13,7 +13,7 @@ from support.raw_client import Connect, RawClient, post, request
 from support.responses import Incomplete, Response
 
 from threadserve.errors import ClientDisconnected
-from threadserve.http.reporting import comes_of_leaving
+from threadserve.http.error_log import is_disconnect
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
 
@@ -342,4 +342,4 @@ def test_long_chain_of_errors_is_followed_to_its_first(first: Exception, comes_o
         following = Mistake("again")
         following.__context__ = chain
         chain = following
-    assert comes_of_leaving(chain) == comes_of_it
+    assert is_disconnect(chain) == comes_of_it

@@ -71,7 +71,7 @@ def test_pathsend_soon_after_parts_sends_its_head_first(
         await body(send, b"part", more=True)
         await body(send)
 
-    give_bounds(monkeypatch, hold_seconds=DEADLINE)
+    give_bounds(monkeypatch, batch_seconds=DEADLINE)
     client = connect(serve(app, loop=loop, pathsend=True))
     assert client.get("/parts").body == b"part"
     assert client.get("/file").body == DATA

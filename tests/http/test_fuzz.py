@@ -109,7 +109,7 @@ def test_good_requests_arrive_as_they_were_sent(parser_name: str, data: st.DataO
 @pytest.mark.parametrize("parser_name", PARSERS)
 def test_nothing_stands_still_however_little_is_held(parser_name: str, data: st.DataObject) -> None:
     """With so little room, reading pauses and goes on at every place of a request."""
-    bounds = Bounds(read_ahead_bytes=data.draw(st.integers(0, 60)), body_bytes=data.draw(st.integers(0, 20)))
+    bounds = Bounds(read_ahead_bytes=data.draw(st.integers(0, 60)), body_buffer_bytes=data.draw(st.integers(0, 20)))
     turns = data.draw(st.integers(0, 2 * TURNS))
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:

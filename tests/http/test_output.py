@@ -23,10 +23,10 @@ BLOCK = 0.01
 ENOUGH = 100
 # A busy machine blocks loops as well.
 clock = Clock()
-HOLDS = Bounds(hold_seconds=FOREVER, blocked_seconds=FOREVER, clock=clock)
-NOTICES = replace(HOLDS, blocked_seconds=BLOCK / 2, blocked_rest_seconds=FOREVER)
-HASTY_BUT_NOTICES = replace(NOTICES, hold_seconds=BLOCK / 10)
-HASTENS = replace(HOLDS, hold_seconds=0)
+HOLDS = Bounds(batch_seconds=FOREVER, blocked_seconds=FOREVER, clock=clock)
+NOTICES = replace(HOLDS, blocked_seconds=BLOCK / 2, unbatched_seconds=FOREVER)
+HASTY_BUT_NOTICES = replace(NOTICES, batch_seconds=BLOCK / 10)
+HASTENS = replace(HOLDS, batch_seconds=0)
 End = Callable[[MemoryTransport], None]
 
 
@@ -269,7 +269,7 @@ def test_last_answer_after_a_half_close_leaves_before_the_end_of_its_connection(
 
 def test_answer_that_is_held_leaves_before_a_body_that_is_too_long_to_be_read_past_ends_its_connection() -> None:
     async def main() -> None:
-        await crowd(loop := serving(Config(hello), replace(HOLDS, discard_bytes=10)))
+        await crowd(loop := serving(Config(hello), replace(HOLDS, max_discard_bytes=10)))
         transport = opened(loop)
         transport.protocol.data_received(request("POST", "/held", "Content-Length: 1000") + b"x")
         transport.protocol.data_received(b"x" * 100)

@@ -20,7 +20,7 @@ PARTS = [HEAD[:1], HEAD[:9], HEAD[:-2], b"\r\n" + HEAD[:20]]
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that have begun something have less time than they have otherwise, so that tests take less."""
-    give_bounds(monkeypatch, begun_grace_seconds=0.3, linger_seconds=0.1)
+    give_bounds(monkeypatch, partial_grace_seconds=0.3, linger_seconds=0.1)
 
 
 class Streaming:

@@ -84,7 +84,7 @@ def test_part_behind_a_pause_leaves_though_the_loop_is_blocked(serve: Serve, con
 
 async def written(app: ASGIApp, parser: Any) -> MemoryTransport:
     """What a connection has written when the application has answered one request."""
-    transport = opened(serving(Config(app, http=parser), Bounds(hold_seconds=DEADLINE)))
+    transport = opened(serving(Config(app, http=parser), Bounds(batch_seconds=DEADLINE)))
     await transport.deliver(request())
     await transport.deliver_eof()
     return transport

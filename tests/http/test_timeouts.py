@@ -206,7 +206,7 @@ UNREAD = post("/", b"", "Connection: close").replace(b"Length: 0", b"Length: 1")
 def test_client_that_takes_nothing_of_its_answer_is_given_up(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, loop: str, asking: bytes
 ) -> None:
-    give_bounds(monkeypatch, untaken_seconds=0.1, linger_seconds=0.1)
+    give_bounds(monkeypatch, write_stall_seconds=0.1, linger_seconds=0.1)
     server = serve(Large(), timeout_keep_alive=0.1, loop=loop)
     client = connect(server, receive_buffer=4096)
     client.send(asking)
@@ -218,7 +218,7 @@ def test_client_that_takes_nothing_of_its_answer_is_given_up(
 def test_client_that_is_slow_to_take_the_last_answer_gets_its_time(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, asking: bytes
 ) -> None:
-    give_bounds(monkeypatch, untaken_seconds=2, linger_seconds=2)
+    give_bounds(monkeypatch, write_stall_seconds=2, linger_seconds=2)
     client = connect(serve(Large(), timeout_keep_alive=0.1), receive_buffer=65536)
     client.send(asking)
     began = time.monotonic()

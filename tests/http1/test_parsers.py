@@ -13,10 +13,10 @@ from support.refusals import LEFT_OPEN
 from support.streams import GoodRequest, cuts, good_requests, streams
 
 from threadserve.errors import ParserError
-from threadserve.http.head import MessageRules, RequestHead
-from threadserve.http1.parsers import PARSERS, parser_maker
-from threadserve.http1.reader import Reader
-from threadserve.http1.scan import Scanner
+from threadserve.http.head import MessageFraming, RequestHead
+from threadserve.http1.parsers import PARSERS, find_parser
+from threadserve.http1.reader import RequestReader
+from threadserve.http1.scan import HeadScanner
 from threadserve.types import Headers
 
 MAKERS = {name: reader_maker(name) for name in ("auto", *PARSERS)}
@@ -27,14 +27,14 @@ def outcome(reading: Reading) -> list[Any]:
     messages = [message for message in reading.messages if message.is_complete]
     error = reading.error
     return [
-        *((*told(one.head), *told(one.head.rules), one.body) for one in messages),
+        *((*told(one.head), *told(one.head.framing), one.body) for one in messages),
         (error.status, error.reason) if error is not None else len(reading.messages) - len(messages),
     ]
 
 
-def told(part: RequestHead | MessageRules) -> list[Any]:
+def told(part: RequestHead | MessageFraming) -> list[Any]:
     """All that it says by itself."""
-    return [getattr(part, name) for name in type(part).__slots__ if name != "rules"]
+    return [getattr(part, name) for name in type(part).__slots__ if name != "framing"]
 
 
 def hold(name: str, pieces: list[bytes]) -> list[Any]:
@@ -63,7 +63,7 @@ def test_good_requests_are_read_as_they_were_sent(name: str, data: st.DataObject
         head = message.head
         assert (head.method, head.target) == (one.method, one.target.encode())
         assert head.headers == [(name.lower().encode(), value.encode("latin-1")) for name, value in one.headers]
-        assert (message.body, message.is_complete, head.rules.keep_alive) == (one.body, True, not one.closes)
+        assert (message.body, message.is_complete, head.framing.keep_alive) == (one.body, True, not one.closes)
 
 
 @pytest.mark.parametrize("data", LEFT_OPEN)
@@ -98,8 +98,8 @@ class OddParser:
         return data.upper()
 
 
-def reader_with(parser: OddParser) -> Reader:
-    return Reader(1000, 100, 1000, 1000, Scanner(1), parser)
+def reader_with(parser: OddParser) -> RequestReader:
+    return RequestReader(1000, 100, 1000, 1000, HeadScanner(1), parser)
 
 
 def test_what_a_parser_reads_is_what_is_used() -> None:
@@ -107,7 +107,7 @@ def test_what_a_parser_reads_is_what_is_used() -> None:
     parser = OddParser()
     first, second = read(reader_with(parser), [data]).messages
     assert (first.head.method, first.head.target, first.head.headers) == ("ODD", b"/odd", [(b"odd", b"1")])
-    assert (first.head.rules.content_length, second.head.rules.chunked) == (3, True)
+    assert (first.head.framing.content_length, second.head.framing.chunked) == (3, True)
     # The parser is shown a chunked body as it came, but for the extensions.
     assert parser.bodies == [b"abc", b"1\r\nd\r\n0\r\n\r\n"]
     assert (first.body, second.body) == (b"ABC", b"1\r\nD\r\n0\r\n\r\n")
@@ -131,7 +131,7 @@ def test_what_a_parser_refuses_is_refused() -> None:
 
 
 def test_auto_is_our_own_reading() -> None:
-    assert parser_maker("auto") is None
+    assert find_parser("auto") is None
 
 
 def test_parsers_are_imported_only_where_they_are_chosen() -> None:
@@ -147,4 +147,4 @@ def test_a_parser_whose_library_is_missing_cannot_be_chosen(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "httptools", None)
     monkeypatch.delitem(sys.modules, "threadserve.http1.parsers.httptools_parser", raising=False)
     with pytest.raises(ImportError, match="httptools"):
-        parser_maker("httptools")
+        find_parser("httptools")

@@ -43,11 +43,11 @@ def test_requests_are_read_however_they_arrive(new_reader: NewReader, step: int)
     assert reading.error is None
     first, second, third = reading.messages
     assert (first.head.method, first.head.target, first.head.version) == ("GET", b"/a?b", "1.1")
-    assert (first.head.headers, first.head.special) == ([(b"host", b"x"), (b"x-a", b"")], [(b"host", b"x")])
-    assert (first.head.rules.has_body, first.is_complete, first.body) == (False, True, b"")
-    assert (second.head.method, second.head.rules.chunked, second.head.rules.has_body) == ("POST", True, True)
+    assert (first.head.headers, first.head.control_fields) == ([(b"host", b"x"), (b"x-a", b"")], [(b"host", b"x")])
+    assert (first.head.framing.has_body, first.is_complete, first.body) == (False, True, b"")
+    assert (second.head.method, second.head.framing.chunked, second.head.framing.has_body) == ("POST", True, True)
     assert (second.is_complete, second.body) == (True, b"helloabc")
-    assert (third.head.version, third.head.rules.content_length, third.head.rules.keep_alive) == ("1.0", 3, False)
+    assert (third.head.version, third.head.framing.content_length, third.head.framing.keep_alive) == ("1.0", 3, False)
     assert (third.is_complete, third.body) == (True, b"abc")
     assert reader.unread == 0
 
@@ -80,7 +80,7 @@ def test_requests_are_read_however_they_arrive(new_reader: NewReader, step: int)
 )
 def test_head_tells_what_becomes_of_the_message(new_reader: NewReader, data: bytes, told: dict[str, Any]) -> None:
     head = head_of(new_reader, data)
-    assert {name: getattr(head if name == "version" else head.rules, name) for name in told} == told
+    assert {name: getattr(head if name == "version" else head.framing, name) for name in told} == told
 
 
 def test_what_fields_mean_follows_each_request(new_reader: NewReader) -> None:
@@ -88,11 +88,11 @@ def test_what_fields_mean_follows_each_request(new_reader: NewReader) -> None:
     closing, forwarded = request("GET", "/", "Connection: close"), request("GET", "/", "X-Forwarded-For: 192.0.2.1")
     data = [request(), request(), closing, request(), request(version="1.0"), request(), forwarded, closing]
     reading = read(new_reader(), [b"".join(data)])
-    assert [message.head.rules.keep_alive for message in reading.messages] == [
+    assert [message.head.framing.keep_alive for message in reading.messages] == [
         True, True, False, True, False, True, True, False
     ]  # fmt: skip
-    assert reading.messages[6].head.special == [(b"host", b"example.org"), (b"x-forwarded-for", b"192.0.2.1")]
-    assert reading.messages[5].head.special == [(b"host", b"example.org")]
+    assert reading.messages[6].head.control_fields == [(b"host", b"example.org"), (b"x-forwarded-for", b"192.0.2.1")]
+    assert reading.messages[5].head.control_fields == [(b"host", b"example.org")]
 
 
 def test_bad_fields_are_refused_again_after_they_were(new_reader: NewReader) -> None:
@@ -300,7 +300,7 @@ def test_body_with_a_length_is_handed_on_as_it_arrives(new_reader: NewReader) ->
     assert reader.body_complete
     head = reader.read_head()
     assert head is not None
-    assert (head.rules.has_body, reader.body_complete) == (True, False)
+    assert (head.framing.has_body, reader.body_complete) == (True, False)
     assert (reader.read_body(), reader.read_body(), reader.body_complete) == (b"a", b"", False)
     reader.feed(b"bcd")
     assert (reader.read_body(), reader.body_complete) == (b"bcd", False)
@@ -327,21 +327,21 @@ def test_bytes_that_are_all_of_a_part_are_not_copied(new_plain_reader: NewReader
 
 def test_head_begun_tells_of_a_part_of_a_head(new_reader: NewReader) -> None:
     reader = new_reader()
-    assert (reader.read_head(), reader.head_begun, reader.unread) == (None, False, 0)
+    assert (reader.read_head(), reader.has_partial_head, reader.unread) == (None, False, 0)
     reader.feed(b"\r\n\r\n")
-    assert (reader.read_head(), reader.head_begun, reader.unread) == (None, False, 0)
+    assert (reader.read_head(), reader.has_partial_head, reader.unread) == (None, False, 0)
     reader.feed(b"\r")
-    assert (reader.read_head(), reader.head_begun, reader.unread) == (None, True, 1)
+    assert (reader.read_head(), reader.has_partial_head, reader.unread) == (None, True, 1)
     reader.feed(b"\n")
-    assert (reader.read_head(), reader.head_begun, reader.unread) == (None, False, 0)
+    assert (reader.read_head(), reader.has_partial_head, reader.unread) == (None, False, 0)
     data = request()
     for before, after in pairwise(range(0, len(data), 5)):
         reader.feed(data[before:after])
-        assert (reader.read_head(), reader.head_begun, reader.unread) == (None, True, after)
+        assert (reader.read_head(), reader.has_partial_head, reader.unread) == (None, True, after)
     reader.feed(data[len(data) - 1 - (len(data) - 1) % 5 :] + b"GET")
     assert reader.read_head() is not None
-    assert (reader.head_begun, reader.unread) == (False, 3)
-    assert (reader.read_head(), reader.head_begun, reader.unread) == (None, True, 3)
+    assert (reader.has_partial_head, reader.unread) == (False, 3)
+    assert (reader.read_head(), reader.has_partial_head, reader.unread) == (None, True, 3)
 
 
 def test_nothing_is_left_after_a_discard(new_reader: NewReader) -> None:
@@ -349,16 +349,16 @@ def test_nothing_is_left_after_a_discard(new_reader: NewReader) -> None:
         reader = new_reader()
         read(reader, [data])
         reader.discard()
-        assert (reader.unread, reader.head_begun, reader.body_complete) == (0, False, True)
+        assert (reader.unread, reader.has_partial_head, reader.body_complete) == (0, False, True)
         assert read(reader, in_pieces(post("/a", b"next"), 7)).messages[0].body == b"next"
 
 
 def test_rest_is_what_has_not_been_read(new_reader: NewReader) -> None:
     reader = new_reader()
-    assert reader.take_rest() == b""
+    assert reader.take_unread() == b""
     reader.feed(request() + b"\x81\x00abc")
     assert reader.read_head() is not None
-    assert (reader.take_rest(), reader.unread, reader.take_rest()) == (b"\x81\x00abc", 0, b"")
+    assert (reader.take_unread(), reader.unread, reader.take_unread()) == (b"\x81\x00abc", 0, b"")
 
 
 def test_requests_behind_a_body_wait_for_their_turn(new_reader: NewReader) -> None:

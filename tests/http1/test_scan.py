@@ -13,9 +13,9 @@ from support.twins import twin_of
 from threadserve.http.errors import HTTPError
 from threadserve.http.grammar import METHODS
 from threadserve.http1 import scan
+from threadserve.http1.framing import CONTROL_FIELDS
 from threadserve.http1.grammar import explain_head
-from threadserve.http1.rules import SPECIAL
-from threadserve.http1.scan import Scanner
+from threadserve.http1.scan import HeadScanner
 
 HEAD = b"GET /a?b HTTP/1.1\r\nHost: x\r\nX-A:\t b c \t\r\nEMPTY:\r\nForwarded: for=y\r\n\r\n"
 FIELDS = [(b"host", b"x"), (b"x-a", b"b c"), (b"empty", b""), (b"forwarded", b"for=y")]
@@ -30,7 +30,7 @@ target_text = st.binary(max_size=12).map(lambda text: b"/" + text)
 versions = st.sampled_from(
     [b" HTTP/1.1\r\n", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b" HTTP/1.2\r\n", b" HTTP/1.1\n", b""]
 )
-names = st.text(TOKEN, max_size=12).map(str.encode) | st.sampled_from([name.title() for name in SPECIAL])
+names = st.text(TOKEN, max_size=12).map(str.encode) | st.sampled_from([name.title() for name in CONTROL_FIELDS])
 values = st.binary(max_size=20) | st.text(" \tab\xe9\r", max_size=8).map(lambda text: text.encode("latin-1"))
 lines = st.builds(lambda name, value: name + b":" + value + b"\r\n", names, values)
 heads = st.builds(
@@ -59,26 +59,26 @@ def twin() -> Any:
 
 
 def test_a_head_is_taken_apart() -> None:
-    scanned = Scanner(1).scan(HEAD, 0)
+    scanned = HeadScanner(1).scan(HEAD, 0)
     assert scanned == (len(HEAD), "GET", b"/a?b", True, FIELDS, [FIELDS[0], FIELDS[3]])
     assert scanned[3] is True
-    assert scanned[0] == Scanner(2).scan(HEAD + HEAD, 0)[0]  # type: ignore[index]
+    assert scanned[0] == HeadScanner(2).scan(HEAD + HEAD, 0)[0]  # type: ignore[index]
 
 
 def test_a_head_in_the_middle_is_found_at_its_place() -> None:
-    scanned = Scanner(1).scan(b"abc" + HEAD + HEAD, 3)
+    scanned = HeadScanner(1).scan(b"abc" + HEAD + HEAD, 3)
     assert scanned is not None
     assert (scanned[0], scanned[4]) == (3 + len(HEAD), FIELDS)
 
 
 def test_a_head_of_http10_may_have_no_fields() -> None:
-    assert Scanner(1).scan(b"GET / HTTP/1.0\r\n\r\n", 0) == (18, "GET", b"/", False, [], [])
+    assert HeadScanner(1).scan(b"GET / HTTP/1.0\r\n\r\n", 0) == (18, "GET", b"/", False, [], [])
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_known_and_each_is_one_object(method: bytes) -> None:
     data = method + b" / HTTP/1.1\r\nHost: x\r\n\r\n"
-    first, second = Scanner(1).scan(data, 0), Scanner(2).scan(data, 0)
+    first, second = HeadScanner(1).scan(data, 0), HeadScanner(2).scan(data, 0)
     assert first is not None
     assert second is not None
     assert first[1] == method.decode()
@@ -93,23 +93,23 @@ def test_every_method_is_known_and_each_is_one_object(method: bytes) -> None:
     ],
 )  # fmt: skip
 def test_targets_are_taken_as_they_were_sent(target: bytes, method: bytes) -> None:
-    scanned = Scanner(1).scan(method + b" " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n", 0)
+    scanned = HeadScanner(1).scan(method + b" " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n", 0)
     assert scanned is not None
     assert scanned[2] == target
 
 
-@pytest.mark.parametrize("name", sorted(SPECIAL))
+@pytest.mark.parametrize("name", sorted(CONTROL_FIELDS))
 def test_special_fields_are_known_in_any_case(name: bytes) -> None:
     for written in (name, name.upper(), name.title()):
         for prefix, suffix in ((b"", b""), (b"x", b""), (b"", b"s")):
-            scanned = Scanner(1).scan(b"GET / HTTP/1.1\r\n%b%b%b: v\r\n\r\n" % (prefix, written, suffix), 0)
+            scanned = HeadScanner(1).scan(b"GET / HTTP/1.1\r\n%b%b%b: v\r\n\r\n" % (prefix, written, suffix), 0)
             assert scanned is not None
             assert scanned[4] == [(prefix + name + suffix, b"v")]
             assert scanned[5] == ([] if prefix or suffix else [(name, b"v")])
 
 
 def test_every_byte_is_taken_where_it_may_be_and_nowhere_else() -> None:
-    scanner = Scanner(1)
+    scanner = HeadScanner(1)
     token = TOKEN.encode()
     for number in range(256):
         byte = bytes((number,))
@@ -122,7 +122,7 @@ def test_every_byte_is_taken_where_it_may_be_and_nowhere_else() -> None:
 
 
 def test_part_of_a_head_is_none() -> None:
-    scanner = Scanner(1)
+    scanner = HeadScanner(1)
     for end in range(len(HEAD)):
         assert scanner.scan(HEAD[:end], 0) is None
         assert scanner.scan(b"x" + HEAD[:end], 1) is None
@@ -133,7 +133,7 @@ def test_part_of_a_head_is_none() -> None:
 @given(data=heads | changed_heads())
 def test_what_is_not_taken_can_be_explained_and_what_is_never_was(data: bytes) -> None:
     data = data[: data.find(b"\r\n\r\n") + 4]
-    scanned = Scanner(1).scan(data, 0)
+    scanned = HeadScanner(1).scan(data, 0)
     if scanned is None and data.endswith(b"\r\n\r\n") and not data.startswith(b"\r\n"):
         with pytest.raises(HTTPError):
             explain_head(data, 0, 0, len(data))
@@ -145,8 +145,8 @@ def test_what_is_not_taken_can_be_explained_and_what_is_never_was(data: bytes) -
 
 def both(twin: Any, data: bytes, position: int = 0) -> tuple[Any, ...] | None:
     """What both forms make of these bytes. Types and order are to be the same too."""
-    compiled = Scanner(1).scan(data, position)
-    assert repr(compiled) == repr(twin.Scanner(1).scan(data, position))
+    compiled = HeadScanner(1).scan(data, position)
+    assert repr(compiled) == repr(twin.HeadScanner(1).scan(data, position))
     return compiled
 
 

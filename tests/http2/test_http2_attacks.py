@@ -221,7 +221,7 @@ def test_flood_of_resets(
     What is for a stream that has ended may have been under way, and counts as what carries nothing for an application.
     """
     if "data behind" not in name and "more" not in name:
-        give_bounds(monkeypatch, control_frames=10**9)
+        give_bounds(monkeypatch, max_control_frames=10**9)
     recorder = Recorder(wait_for_disconnect)
     server = serve(recorder)
     witness, attacker = connect_h2(server), connect_h2(server)
@@ -342,7 +342,7 @@ def test_fewer_resets_than_are_too_many(serve: Serve, connect_h2: ConnectH2) -> 
 
 
 def test_budgets_are_renewed(serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch) -> None:
-    give_bounds(monkeypatch, budget_seconds=0.5, control_frames=100, resets=100)
+    give_bounds(monkeypatch, budget_seconds=0.5, max_control_frames=100, max_resets=100)
     client = connect_h2(serve(hello))
     for _ in range(3):
         for _ in range(80):

@@ -243,7 +243,7 @@ def test_stop_ends_idle_connections(serve: Serve, connect_h2: ConnectH2, answers
 def test_part_of_a_preface_does_not_hold_up_the_stop(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    give_bounds(monkeypatch, begun_grace_seconds=0.3, linger_seconds=0.1)
+    give_bounds(monkeypatch, partial_grace_seconds=0.3, linger_seconds=0.1)
     server = patient(serve, hello)
     client = connect(server)
     client.send(sent)
@@ -381,7 +381,7 @@ def test_client_that_goes_while_it_takes_nothing(serve: Serve, connect_h2: Conne
 def test_silent_client_with_a_stream_is_pinged_and_let_go(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, untaken_seconds=0.3)
+    give_bounds(monkeypatch, write_stall_seconds=0.3)
     app = Held()
     client = connect_h2(serve(app))
     client.open("/listening")
@@ -395,7 +395,7 @@ def test_silent_client_with_a_stream_is_pinged_and_let_go(
 def test_client_that_answers_pings_is_kept(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, untaken_seconds=0.3)
+    give_bounds(monkeypatch, write_stall_seconds=0.3)
     app = Held()
     client = connect_h2(serve(app))
     stream = client.open("/held")
@@ -408,7 +408,7 @@ def test_client_that_answers_pings_is_kept(
 def test_client_that_sends_something_is_not_pinged(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, untaken_seconds=1)
+    give_bounds(monkeypatch, write_stall_seconds=1)
     app = Held()
     client = connect_h2(serve(app))
     stream = client.open("/held")
@@ -423,7 +423,7 @@ def test_client_that_sends_something_is_not_pinged(
 def test_stream_that_is_not_taken_is_reset(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, untaken_seconds=0.3)
+    give_bounds(monkeypatch, write_stall_seconds=0.3)
     told = Outcome()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -447,7 +447,7 @@ def test_stream_that_is_not_taken_is_reset(
 def test_stream_that_is_taken_slowly_is_not_reset(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, untaken_seconds=1)
+    give_bounds(monkeypatch, write_stall_seconds=1)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, bytes(100_000))
@@ -465,7 +465,7 @@ def test_body_that_never_ends_behind_its_answer(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stream is let go, without an error, when the client has sent nothing for a while."""
-    give_bounds(monkeypatch, untaken_seconds=0.3)
+    give_bounds(monkeypatch, write_stall_seconds=0.3)
     client = connect_h2(serve(hello))
     stream = client.open("/unread", method="POST", ends=False)
     response = client.read(stream)
@@ -479,7 +479,7 @@ def test_request_that_waits_for_its_body_is_let_wait(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in HTTP/1.1: how long an application waits is its own business."""
-    give_bounds(monkeypatch, untaken_seconds=0.2)
+    give_bounds(monkeypatch, write_stall_seconds=0.2)
     client = connect_h2(serve(echo_body))
     stream = client.open(method="POST", ends=False)
     client.read_until(lambda: len(pings(client)) >= 3)
@@ -488,7 +488,7 @@ def test_request_that_waits_for_its_body_is_let_wait(
 
 
 def test_client_that_does_not_read_its_socket_is_let_go(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    give_bounds(monkeypatch, untaken_seconds=0.5)
+    give_bounds(monkeypatch, write_stall_seconds=0.5)
     ended = Outcome()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -278,7 +278,7 @@ SETTINGS = {
 def test_bodies_on_many_streams_come_intact(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    give_bounds(monkeypatch, control_frames=10**9)
+    give_bounds(monkeypatch, max_control_frames=10**9)
     largest = 200_000 if name == "tiny windows" else 2 * MEGABYTE
 
     def data(path: str) -> bytes:

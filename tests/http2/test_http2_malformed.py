@@ -454,7 +454,7 @@ def test_refused_requests_give_their_places_back(serve: Serve, connect_h2: Conne
 def test_too_many_malformed_requests_end_the_connection(
     serve: Serve, connect_h2: ConnectH2, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, resets=5)
+    give_bounds(monkeypatch, max_resets=5)
     server: EmbeddedServer = serve(recorder)
     client = connect_h2(server)
     for _ in range(5):

@@ -564,7 +564,7 @@ def test_response_before_the_body_of_its_request(serve: Serve, connect_h2: Conne
 def test_too_much_of_a_body_that_nobody_asks_for(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, discard_bytes=100_000)
+    give_bounds(monkeypatch, max_discard_bytes=100_000)
     client = connect_h2(serve(hello))
     stream_id = client.open("/early", method="POST", ends=False)
     response = client.read(stream_id)
@@ -581,7 +581,7 @@ def test_too_much_of_a_body_that_nobody_asks_for(
 def test_too_much_of_such_a_body_at_its_end(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, discard_bytes=1000)
+    give_bounds(monkeypatch, max_discard_bytes=1000)
     client = connect_h2(serve(hello))
     stream_id = client.open("/early", method="POST", ends=False)
     assert client.read(stream_id).body == b"/early"
@@ -639,7 +639,7 @@ def test_window_of_a_body_that_the_application_leaves(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it has not asked for when its stream is reset is no loss of the others."""
-    give_bounds(monkeypatch, connection_window_bytes=300_000, body_bytes=1000)
+    give_bounds(monkeypatch, connection_window_bytes=300_000, body_buffer_bytes=1000)
     gate = Gate()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -354,7 +354,7 @@ def test_client_that_sends_too_much_before_the_acceptance_has_to_wait(
 def test_client_that_goes_on_when_it_is_denied_is_stopped(
     serve: Serve, connect_h2: ConnectH2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, discard_bytes=100_000, stream_window_bytes=65536)
+    give_bounds(monkeypatch, max_discard_bytes=100_000, stream_window_bytes=65536)
     client = connect_h2(serve(sending({"type": "websocket.close"})))
     websocket = WebSocket(client)
     assert websocket.answer().status == 403

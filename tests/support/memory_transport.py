@@ -8,7 +8,7 @@ from support.waiting import DEADLINE
 
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
-from threadserve.http.context import Serves
+from threadserve.http.context import LoopSetup
 from threadserve.threads.loop_parts import ServingLoop, serving_loop
 from threadserve.types import ASGIApp
 
@@ -101,7 +101,7 @@ async def pass_turns() -> None:
 def serving(config: Config, bounds: Bounds | None = None, post: Any = None) -> ServingLoop:
     """What serves the application of `config` on the running loop; `post` stands in for its `call_soon_threadsafe`."""
     post = post or asyncio.get_running_loop().call_soon_threadsafe
-    serves = Serves(config, cast("ASGIApp", config.app), {}, None, None, post, bounds or Bounds())
+    serves = LoopSetup(config, cast("ASGIApp", config.app), {}, None, None, post, bounds or Bounds())
     return serving_loop(serves, 0, websockets=True)
 
 

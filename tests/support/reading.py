@@ -5,23 +5,23 @@ from dataclasses import dataclass
 
 from threadserve.http.errors import HTTPError
 from threadserve.http.head import RequestHead
-from threadserve.http1.parsers import parser_maker
-from threadserve.http1.reader import Reader
-from threadserve.http1.scan import Scanner
+from threadserve.http1.parsers import find_parser
+from threadserve.http1.reader import RequestReader
+from threadserve.http1.scan import HeadScanner
 
-NewReader = Callable[..., Reader]
+NewReader = Callable[..., RequestReader]
 
 
 def reader_maker(parser_name: str) -> NewReader:
     """What makes readers with this parser; their limits are those of a server unless given."""
-    scanner = Scanner(1)
-    make_parser = parser_maker(parser_name)
+    scanner = HeadScanner(1)
+    make_parser = find_parser(parser_name)
 
     def make(
         *, head_limit: int = 65536, field_limit: int = 100, chunk_line_limit: int = 1024, trailers_limit: int = 16384
-    ) -> Reader:
+    ) -> RequestReader:
         parser = make_parser() if make_parser is not None else None
-        return Reader(head_limit, field_limit, chunk_line_limit, trailers_limit, scanner, parser)
+        return RequestReader(head_limit, field_limit, chunk_line_limit, trailers_limit, scanner, parser)
 
     return make
 
@@ -48,7 +48,7 @@ def in_pieces(data: bytes, step: int) -> list[bytes]:
     return [data[at : at + step] for at in range(0, len(data), step)]
 
 
-def read(reader: Reader, pieces: Iterable[bytes]) -> Reading:
+def read(reader: RequestReader, pieces: Iterable[bytes]) -> Reading:
     """Feeds a reader piece by piece, and reads as far as it goes after each."""
     reading = Reading([])
     try:
@@ -60,7 +60,7 @@ def read(reader: Reader, pieces: Iterable[bytes]) -> Reading:
     return reading
 
 
-def read_on(reader: Reader, messages: list[Message]) -> None:
+def read_on(reader: RequestReader, messages: list[Message]) -> None:
     while True:
         if reader.body_complete:
             head = reader.read_head()

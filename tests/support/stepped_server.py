@@ -25,7 +25,7 @@ from threadserve import Config
 from threadserve.app.loading import AppLoader
 from threadserve.app.startups import StartupCoordinator
 from threadserve.http.bounds import Bounds
-from threadserve.http.releasing import Leaving
+from threadserve.http.idle_release import ReleasedProtocol
 from threadserve.listening.accepted import Accepted, Returned
 from threadserve.runtime.loops import loop_factory
 from threadserve.threads.acceptor import Acceptor
@@ -40,9 +40,9 @@ UNTIMED = Bounds(
     tick_seconds=10_000.0,
     shutdown_tick_seconds=0.002,
     idle_grace_seconds=0.005,
-    begun_grace_seconds=0.005,
-    rest_seconds=10_000.0,
-    head_patience_seconds=0.0005,
+    partial_grace_seconds=0.005,
+    idle_release_seconds=10_000.0,
+    late_head_seconds=0.0005,
 )
 # The turns in which a connection leaves its loop.
 LEAVING = 4
@@ -127,7 +127,7 @@ class SteppedLoop:
         found = [each._accepted.peername for each in waiting]
         if not self.is_dead:
             # A dead one has given them back.
-            found += [each.returned.peername for each in opening if isinstance(each, Leaving)]
+            found += [each.returned.peername for each in opening if isinstance(each, ReleasedProtocol)]
         return found
 
 

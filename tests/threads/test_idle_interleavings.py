@@ -37,7 +37,7 @@ from support.stepped_server import (
 )
 from support.waiting import wait_until
 
-from threadserve.http import releasing
+from threadserve.http import idle_release
 from threadserve.http.bounds import Bounds
 from threadserve.runtime.loops import loop_factory
 from threadserve.threads import acceptor as acceptor_module
@@ -636,7 +636,7 @@ def test_without_descriptors_a_connection_stays_and_is_closed_in_time(
         def fail(descriptor: int) -> int:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-        monkeypatch.setattr(releasing, "os", SimpleNamespace(dup=fail))
+        monkeypatch.setattr(idle_release, "os", SimpleNamespace(dup=fail))
         release_all(server)
         assert server.given == []
         ask_all(server, client, 2, ("later", b"", ""), ("now", b"body", "chunks"))
@@ -668,7 +668,7 @@ class Ahead:
 def idle_clock(monkeypatch: pytest.MonkeyPatch) -> Ahead:
     """The time of the idle connections."""
     clock = Ahead()
-    for module in (idle_module, acceptor_module, releasing):
+    for module in (idle_module, acceptor_module, idle_release):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -795,7 +795,7 @@ def answer_over_http2(server: SteppedServer, client: SteppedClient) -> bytes:
 def test_a_connection_that_speaks_while_many_are_given_back_is_answered(start: Start) -> None:
     server = start(Echo(), http2=True, count=1)
     with ExitStack() as stack:
-        clients = [SteppedClient.of(server) for _ in range(releasing.BATCH + 20)]
+        clients = [SteppedClient.of(server) for _ in range(idle_release.RELEASED_PER_TURN + 20)]
         for client in clients:
             stack.enter_context(client.socket)
         server.settle()

@@ -19,8 +19,8 @@ from support.tls_client import encrypt
 from support.waiting import DEADLINE, wait_until
 from support.websocket_client import echo, text, websocket_clients
 
-from threadserve.http import releasing
-from threadserve.http.releasing import BATCH
+from threadserve.http import idle_release
+from threadserve.http.idle_release import RELEASED_PER_TURN
 from threadserve.http2.frames import PREFACE
 from threadserve.threads import balancing
 from threadserve.types import Receive, Scope, Send
@@ -55,13 +55,13 @@ def app(serve: Serve) -> Iterator[Blocking]:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections rest for a moment only."""
-    give_bounds(monkeypatch, rest_seconds=0.0, tick_seconds=0.02)
+    give_bounds(monkeypatch, idle_release_seconds=0.0, tick_seconds=0.02)
 
 
 @pytest.fixture
 def never(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections never have rested."""
-    give_bounds(monkeypatch, rest_seconds=LONG)
+    give_bounds(monkeypatch, idle_release_seconds=LONG)
 
 
 @pytest.fixture
@@ -161,12 +161,12 @@ def test_a_crowd_that_only_waits_is_given_back(
 ) -> None:
     if http2:
         pytest.importorskip("h2")
-    monkeypatch.setattr(releasing, "CROWD", 4)
+    monkeypatch.setattr(idle_release, "CROWDED_CONNECTIONS", 4)
     server = start(serve, app, threads=1, http2=http2)
-    clients = [connect(server) for _ in range(BATCH + 14)]
+    clients = [connect(server) for _ in range(RELEASED_PER_TURN + 14)]
     for client in clients * requests:
         assert client.get().status == 200
-    wait_until(lambda: idle(server) >= BATCH + 10, "all but four to be given back")
+    wait_until(lambda: idle(server) >= RELEASED_PER_TURN + 10, "all but four to be given back")
     assert idle(server) + kept(server) == len(clients)
     for client in clients:
         assert client.get().status == 200

@@ -17,7 +17,7 @@ from support.raw_client import Connect, RawClient
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.errors import TooManyDeaths
+from threadserve.errors import TooManyThreadDeaths
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -94,7 +94,7 @@ def claim_cut_off_requests(error_log: ErrorLog) -> object:
 def test_an_idle_connection_outlives_its_loop(
     monkeypatch: pytest.MonkeyPatch, serve: Serve, connect: Connect, error_log: ErrorLog, loop: str
 ) -> None:
-    give_bounds(monkeypatch, rest_seconds=0.0, tick_seconds=0.02)
+    give_bounds(monkeypatch, idle_release_seconds=0.0, tick_seconds=0.02)
     server = serve(Mortal(), factory=True, threads=1, loop=loop)
     survivor = connect(server)
     assert survivor.get().body.startswith(b"1 on ")
@@ -213,7 +213,7 @@ def test_five_deaths_within_a_minute_stop_the_server(
         wait_until(partial(is_up, app, threads + death), "the successor to be up")
     kill_loop(RawClient(host, port), error_log)
     server.thread.join(DEADLINE)
-    assert isinstance(server.failure, TooManyDeaths)
+    assert isinstance(server.failure, TooManyThreadDeaths)
     server.failure = None
     assert len(app.down) == threads - 1
     wait_until(lambda: set(threading.enumerate()) <= before, "the server's threads to end")

@@ -186,7 +186,7 @@ def test_stalled_handshakes_delay_no_shutdown(serve: Serve, connect: Connect) ->
 def test_a_handshake_that_is_under_way_at_the_shutdown_is_served(
     serve: Serve, connect: Connect, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_bounds(monkeypatch, begun_grace_seconds=DEADLINE)
+    give_bounds(monkeypatch, partial_grace_seconds=DEADLINE)
     server = serve(hello)
     client = connect(server)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -17,7 +17,7 @@ from threadserve.wsgi import sink
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls wait for a moment."""
     monkeypatch.setattr(sink, "PATIENCE", 0.3)
-    give_bounds(monkeypatch, untaken_seconds=0.1, linger_seconds=0.1)
+    give_bounds(monkeypatch, write_stall_seconds=0.1, linger_seconds=0.1)
 
 
 def test_client_that_never_reads_frees_its_thread(serve: Serve, connect: Connect) -> None:

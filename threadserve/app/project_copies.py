@@ -13,7 +13,7 @@ from threadserve.app.app_errors import format_error
 from threadserve.app.failed_module import find_failed_module
 from threadserve.app.import_string import resolve_attribute
 from threadserve.app.suggestions import suggest_imported_module
-from threadserve.errors import AppImportFailed, NotRepeatable
+from threadserve.errors import AppImportFailed, AppNotRepeatable
 from threadserve.instances.current_instance import set_current_instance
 from threadserve.instances.instance import CopyError, Instance
 from threadserve.instances.module_proxy import ModuleProxy
@@ -85,7 +85,7 @@ class ProjectCopies:
     def load(self, number: int, attribute: str, make: Callable[[Any], Any]) -> Any:
         """Returns what `make` makes of the attribute in the copy for a loop thread, whose predecessor's is given up.
 
-        Raises `NotRepeatable` where the project cannot be loaded once more. There is no traceback then, for the
+        Raises `AppNotRepeatable` where the project cannot be loaded once more. There is no traceback then, for the
         application works; it is just not made for this.
         """
         if (predecessor := self._instances.pop(number, None)) is not None:
@@ -108,20 +108,20 @@ class ProjectCopies:
             instance.release()
         registry.uninstall(self._project)
 
-    def _complaint(self, error: Any) -> NotRepeatable:
+    def _complaint(self, error: Any) -> AppNotRepeatable:
         cannot = f"{self._app} cannot be loaded once per thread"
         if is_changed_file(error):
             changed = f"its files have changed since it was imported first ({format_error(error)})"
-            return NotRepeatable(f"{cannot}: {changed}", "Start the server again")
+            return AppNotRepeatable(f"{cannot}: {changed}", "Start the server again")
         module = find_failed_module(error)
         if module is None or module == self._module:
-            return NotRepeatable(
+            return AppNotRepeatable(
                 f"{cannot}: {format_error(error)}",
                 "Move what can be done only once into a module of its own, and keep that in one copy with --app-shared "
                 f"MODULE; {SHARED_INSTANCE_REMEDY}",
             )
         options = " ".join(f"--app-shared {name}" for name in (*self._project.shared, module))
-        return NotRepeatable(
+        return AppNotRepeatable(
             f"{cannot}: the module {module} can be executed only once ({format_error(error)})",
             f"Keep it in one copy with {options}; {SHARED_INSTANCE_REMEDY}",
         )

@@ -28,7 +28,7 @@ from threadserve.check.source_locations import locate_error
 from threadserve.check.stage_watchdog import StageWatchdog
 from threadserve.config import Config
 from threadserve.config.declaring import list_texts
-from threadserve.errors import AppImportFailed, ConfigError, NotRepeatable
+from threadserve.errors import AppImportFailed, AppNotRepeatable, ConfigError
 from threadserve.logging.configuring import configure_logging
 from threadserve.runtime.exiting import exit_now, exits_in_time
 from threadserve.runtime.gil import GilGuard
@@ -186,7 +186,7 @@ class Inspection:
         """What has ended a performance."""
         error: Any = performance.failure
         is_first = performance.number == 1
-        if isinstance(error, NotRepeatable):
+        if isinstance(error, AppNotRepeatable):
             place = locate_error(error.__cause__)
             return Finding(Level.BREAK, "second-instance", f"{error.complaint}.", f"{error.remedy}.", place)
         thread = performance.thread.ident if performance.thread is not None else None

@@ -11,7 +11,7 @@ from traceback import walk_tb
 from typing import Any
 
 from threadserve.check.findings import SourceLocation
-from threadserve.http.suspended import frames_of
+from threadserve.http.task_stack import walk_frames
 from threadserve.instances.project import INTERPRETER_FOLDERS, PACKAGE_FOLDERS
 
 PACKAGE_FOLDER = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def locate_in_text(text: str) -> SourceLocation | None:
 
 def locate_task(task: "asyncio.Task[Any]") -> SourceLocation | None:
     """The line of the project where a task of the running loop waits."""
-    return find_last_project_line((file, line) for file, line, *_ in frames_of(task))
+    return find_last_project_line((file, line) for file, line, *_ in walk_frames(task))
 
 
 def find_last_project_line(passed: Iterable[tuple[str, int | None]]) -> SourceLocation | None:

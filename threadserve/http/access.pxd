@@ -1,4 +1,4 @@
 from threadserve.http.peer cimport Peer
 
 
-cpdef tuple entry_of(dict scope, Peer peer, int status)
+cpdef tuple make_entry(dict scope, Peer peer, int status)

@@ -6,22 +6,22 @@ Called on the loop's thread, when the request is at its end; keeps nothing.
 from time import time
 from typing import Any
 
-from threadserve.http.fields import values_of
-from threadserve.http.peer import Peer, label_of
-from threadserve.http.scope import target_of
+from threadserve.http.fields import field_values
+from threadserve.http.peer import Peer, format_client
+from threadserve.http.scope import format_target
 from threadserve.logging.access_format import AccessFacts, AccessFormat
 from threadserve.logging.access_log import Entry
 from threadserve.proxies.request_start import FIELD, waited
 from threadserve.types import Headers
 
 
-def entry_of(scope: dict[str, Any], peer: Peer, status: int) -> Entry:
+def make_entry(scope: dict[str, Any], peer: Peer, status: int) -> Entry:
     """For the usual line."""
-    label = peer.label if scope["client"] is peer.client else label_of(scope["client"])
-    return label, scope["method"], target_of(scope), scope["http_version"], status
+    label = peer.label if scope["client"] is peer.client else format_client(scope["client"])
+    return label, scope["method"], format_target(scope), scope["http_version"], status
 
 
-def facts_of(
+def make_facts(
     scope: dict[str, Any],
     status: int,
     bytes_sent: int,
@@ -38,7 +38,7 @@ def facts_of(
     client = scope["client"]
     seconds, first_byte, queued = times
     return AccessFacts(
-        label_of(client),
+        format_client(client),
         client[0] if client else "",
         scope["method"],
         scope["raw_path"],
@@ -49,8 +49,8 @@ def facts_of(
         bytes_sent,
         seconds,
         time(),
-        values_of(format.request_names, scope["headers"]),
-        values_of(format.response_names, response_fields),
+        field_values(format.request_names, scope["headers"]),
+        field_values(format.response_names, response_fields),
         environ,
         first_byte,
         queued,

@@ -14,18 +14,19 @@ class Bounds:
 
     A tick renews the date and looks at deadlines; one that is set between two ticks counts from the next. A client may
     take `linger_seconds` to end its side after the last answer, `close_seconds` to take that answer where the end has
-    to be told over TLS or in a WebSocket's frames, and `untaken_seconds` between two parts of it. A loop gives back
-    what has been idle for `rest_seconds`; what was wanted again at once it keeps for `busy_seconds`. While the server
-    stops, an idle client has `idle_grace_seconds` for a request that is under way, and one that has begun a handshake
-    or a head `begun_grace_seconds`. A response's head waits `head_patience_seconds` for its body. What is sent may wait
-    `hold_seconds` for what leaves with it; where nothing is sent for `blocked_seconds` in the middle of a loop's turn,
-    an application blocks it, and for `blocked_rest_seconds` no answer waits there. `clock` measures these three.
+    to be told over TLS or in a WebSocket's frames, and `write_stall_seconds` between two parts of it. A loop gives back
+    what has been idle for `idle_release_seconds`; what was wanted again at once it keeps for `busy_seconds`. While the
+    server stops, an idle client has `idle_grace_seconds` for a request that is under way, and one that has begun a
+    handshake or a head `partial_grace_seconds`. A response's head waits `late_head_seconds` for its body. What is sent
+    may wait `batch_seconds` for what leaves with it; where nothing is sent for `blocked_seconds` in the middle of a
+    loop's turn, an application blocks it, and for `unbatched_seconds` no answer waits there. `clock` measures these
+    three.
 
     `read_ahead_bytes` are kept of later requests, `body_bytes` of a body that the application has not asked for, and
-    `discard_bytes` are read past of one that it never did. A chunk's line and a body's trailers have limits too.
+    `max_discard_bytes` are read past of one that it never did. A chunk's line and a body's trailers have limits too.
 
     An HTTP/2 connection has so many `streams` at once, whose clients may send `stream_window_bytes` ahead on each, and
-    `connection_window_bytes` on all; `stream_buffer_bytes` of a response wait on each. `frames_at_once` are taken up
+    `connection_window_bytes` on all; `stream_buffer_bytes` of a response wait on each. `frames_per_turn` are taken up
     before other connections have their turn. In `budget_seconds` a client may reset `resets` streams, or have as many
     reset by its faults, and send `control_frames` that carry nothing for an application.
     """
@@ -34,26 +35,26 @@ class Bounds:
     shutdown_tick_seconds: float = 0.1
     linger_seconds: float = 2.0
     close_seconds: float = 10.0
-    untaken_seconds: float = 60.0
-    rest_seconds: float = 1.0
+    write_stall_seconds: float = 60.0
+    idle_release_seconds: float = 1.0
     busy_seconds: float = 0.5
     idle_grace_seconds: float = 1.0
-    begun_grace_seconds: float = 2.0
-    head_patience_seconds: float = 0.1
-    hold_seconds: float = 0.0005
+    partial_grace_seconds: float = 2.0
+    late_head_seconds: float = 0.1
+    batch_seconds: float = 0.0005
     blocked_seconds: float = 0.01
-    blocked_rest_seconds: float = 0.5
+    unbatched_seconds: float = 0.5
     clock: Callable[[], float] = perf_counter
     read_ahead_bytes: int = 65536
-    body_bytes: int = 65536
-    discard_bytes: int = 4 * 1024 * 1024
-    chunk_line_bytes: int = 1024
-    trailers_bytes: int = 16384
-    streams: int = 100
+    body_buffer_bytes: int = 65536
+    max_discard_bytes: int = 4 * 1024 * 1024
+    max_chunk_line_bytes: int = 1024
+    max_trailers_bytes: int = 16384
+    max_streams: int = 100
     stream_window_bytes: int = 262144
     connection_window_bytes: int = 4 * 1024 * 1024
     stream_buffer_bytes: int = 65536
-    frames_at_once: int = 32
+    frames_per_turn: int = 32
     budget_seconds: float = 10.0
-    resets: int = 200
-    control_frames: int = 1000
+    max_resets: int = 200
+    max_control_frames: int = 1000

@@ -1,10 +1,10 @@
 import cython
 
 from threadserve.http.deadlines cimport Deadlines
-from threadserve.http.output cimport Outbox
-from threadserve.http.registry cimport Registry
-from threadserve.http.releasing cimport Releaser
-from threadserve.http.scope cimport ScopeMaker
+from threadserve.http.write_buffer cimport WriteBatcher
+from threadserve.http.registry cimport ConnectionRegistry
+from threadserve.http.idle_release cimport IdleReleaser
+from threadserve.http.scope cimport ScopeBuilder
 from threadserve.http.ticker cimport Ticker
 from threadserve.metrics.loop_metrics cimport LoopMetrics
 
@@ -18,17 +18,17 @@ cdef class LoopContext:
     cdef public object bounds
     cdef public object call_app
     cdef public bint cancel_on_disconnect
-    cdef public object crossing
+    cdef public object cross_thread
     cdef public Deadlines deadlines
     cdef public object loop
     cdef public LoopMetrics metrics
-    cdef public Outbox outbox
+    cdef public WriteBatcher write_batcher
     cdef public bint pathsend
     cdef public object post_threadsafe
-    cdef public Registry registry
-    cdef public Releaser releaser
-    cdef public ScopeMaker scopes
-    cdef public object sent
+    cdef public ConnectionRegistry registry
+    cdef public IdleReleaser releaser
+    cdef public ScopeBuilder scopes
+    cdef public object completed_send
     cdef public object start_task
     cdef public int thread
     cdef public Ticker ticker

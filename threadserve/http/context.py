@@ -12,17 +12,17 @@ from typing import Any, cast
 
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
+from threadserve.http.completed_send import CompletedSend
 from threadserve.http.concurrency import ConcurrencyLimit
-from threadserve.http.crossing import Crossing
+from threadserve.http.cross_thread import CrossThreadSender
 from threadserve.http.deadlines import Deadlines
 from threadserve.http.errors import HTTPError
-from threadserve.http.output import Outbox
-from threadserve.http.registry import Registry
-from threadserve.http.releasing import GiveBack, Releaser
-from threadserve.http.runner import task_starter
-from threadserve.http.scope import ScopeMaker
-from threadserve.http.sent import Sent
+from threadserve.http.idle_release import GiveBack, IdleReleaser
+from threadserve.http.registry import ConnectionRegistry
+from threadserve.http.runner import make_task_starter
+from threadserve.http.scope import ScopeBuilder
 from threadserve.http.ticker import Ticker
+from threadserve.http.write_buffer import WriteBatcher
 from threadserve.logging.access_log import AccessLog
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts, believed_fields
@@ -37,7 +37,7 @@ BeginWebSocket = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
-class Serves:
+class LoopSetup:
     """What a loop serves, and how much at once.
 
     `post_threadsafe` has a call made on the loop, for any thread. `give_back_threadsafe` gives the acceptor connections
@@ -75,32 +75,32 @@ class LoopContext:
         "bounds",
         "call_app",
         "cancel_on_disconnect",
-        "crossing",
+        "completed_send",
+        "cross_thread",
         "deadlines",
         "loop",
         "metrics",
-        "outbox",
         "pathsend",
         "post_threadsafe",
         "registry",
         "releaser",
         "scopes",
-        "sent",
         "start_task",
         "thread",
         "ticker",
         "trusted_proxies",
+        "write_batcher",
     )
 
     call_app: CallApp
 
-    def __init__(self, serves: Serves) -> None:
+    def __init__(self, serves: LoopSetup) -> None:
         config = serves.config
         self.loop = asyncio.get_running_loop()
         self.bounds = serves.bounds
         self.metrics = serves.metrics
         self.thread = serves.thread
-        self.outbox = Outbox(self.loop, self.bounds, self.metrics)
+        self.write_batcher = WriteBatcher(self.loop, self.bounds, self.metrics)
         self.post_threadsafe = serves.post_threadsafe
         self.access_log = serves.access_log
         self.pathsend = config.pathsend
@@ -108,18 +108,20 @@ class LoopContext:
         self.body_limit = min(config.limit_request_body or NO_LIMIT, NO_LIMIT)
         give_back = serves.give_back_threadsafe
         self.deadlines = Deadlines(config, self.loop, self.bounds, gives_back=give_back is not None)
-        self.registry = Registry(serves.limit)
-        self.releaser = Releaser(self.loop, self.deadlines, self.registry, give_back) if give_back is not None else None
+        self.registry = ConnectionRegistry(serves.limit)
+        self.releaser = (
+            IdleReleaser(self.loop, self.deadlines, self.registry, give_back) if give_back is not None else None
+        )
         self.ticker = Ticker(self.loop, self.deadlines, self.registry, self.bounds)
-        self.scopes = ScopeMaker(config, serves.lifespan_state)
-        self.sent = cast("Coroutine[Any, Any, None]", Sent())
+        self.scopes = ScopeBuilder(config, serves.lifespan_state)
+        self.completed_send = cast("Coroutine[Any, Any, None]", CompletedSend())
         self.trusted_proxies = TrustedHosts(config.forwarded_allow_ips if config.proxy_headers else "")
         self.believed_fields = believed_fields(config.forwarded_headers)
         # The loop begins in the context that requests see: what the lifespan sets in its own task is not in it.
-        self.start_task = task_starter(
+        self.start_task = make_task_starter(
             self.loop, contextvars.Context if config.reset_contextvars else unshared_copy().copy
         )
-        self.crossing = Crossing(serves.post_threadsafe, self.start_task)
+        self.cross_thread = CrossThreadSender(serves.post_threadsafe, self.start_task)
         self.begin_websocket: BeginWebSocket | None = None
 
     def check_body_length(self, length: int) -> None:
@@ -128,7 +130,7 @@ class LoopContext:
             raise HTTPError(413, f"the body of the request is longer than {self.body_limit} bytes")
 
     def begin_shutdown(self) -> None:
-        """The server is stopping: see `Registry` and `Ticker`."""
+        """The server is stopping: see `ConnectionRegistry` and `Ticker`."""
         if self.releaser is not None:
             self.releaser.close()
         self.registry.is_draining = True

@@ -8,7 +8,7 @@ cdef class Deadlines:
     cdef double _looked_at
     cdef double _ping_interval
     cdef double _ping_timeout
-    cdef double _rest_seconds
+    cdef double _idle_release_seconds
     cdef double _timeout_keep_alive
     cdef double _timeout_request_body
     cdef double _timeout_request_header
@@ -16,15 +16,15 @@ cdef class Deadlines:
     cdef public double tick_seconds
     cdef public double now
     cdef public double idle
-    cdef public double rest
+    cdef public double release
     cdef public double head
     cdef public double body
     cdef public double linger
     cdef public double close
-    cdef public double untaken
+    cdef public double write_stall
     cdef public double ping
     cdef public double pong
 
     cpdef drain(self)
-    cpdef renew(self)
-    cpdef double of_idle_at_shutdown(self, double idle) except? -1
+    cpdef refresh(self)
+    cpdef double for_idle_at_shutdown(self, double idle) except? -1

@@ -22,11 +22,11 @@ class Deadlines:
 
     __slots__ = (
         "_bounds",
+        "_idle_release_seconds",
         "_looked_at",
         "_loop",
         "_ping_interval",
         "_ping_timeout",
-        "_rest_seconds",
         "_timeout_keep_alive",
         "_timeout_request_body",
         "_timeout_request_header",
@@ -39,9 +39,9 @@ class Deadlines:
         "now",
         "ping",
         "pong",
-        "rest",
+        "release",
         "tick_seconds",
-        "untaken",
+        "write_stall",
     )
 
     def __init__(
@@ -51,22 +51,22 @@ class Deadlines:
         self._loop = loop
         self._ping_interval = config.ws_ping_interval or inf
         self._ping_timeout = config.ws_ping_timeout or inf
-        self._rest_seconds = bounds.rest_seconds if gives_back else inf
+        self._idle_release_seconds = bounds.idle_release_seconds if gives_back else inf
         self._timeout_keep_alive = config.timeout_keep_alive
         self._timeout_request_body = inf if config.timeout_request_body is None else config.timeout_request_body
         self._timeout_request_header = config.timeout_request_header
         self.is_draining = False
         self.tick_seconds = bounds.tick_seconds
         self.now = self._looked_at = loop.time()
-        self.renew()
+        self.refresh()
 
     def drain(self) -> None:
         """The server is stopping: ticks come more often, and idle clients have less time."""
         self.is_draining = True
-        self.renew()
+        self.refresh()
         self.tick_seconds = self._bounds.shutdown_tick_seconds
 
-    def renew(self) -> None:
+    def refresh(self) -> None:
         """Looks at the time. Called at every tick."""
         bounds = self._bounds
         looked_at, self._looked_at = self._looked_at, self._loop.time()
@@ -74,26 +74,26 @@ class Deadlines:
         # A deadline set between two ticks counts from the next one, however late that is, so that none comes early.
         base = self.now + bounds.tick_seconds
         self.idle = base + self._timeout_keep_alive
-        self.rest = base + self._rest_seconds
+        self.release = base + self._idle_release_seconds
         self.head = base + self._timeout_request_header
         self.body = base + self._timeout_request_body
         if self.is_draining:
             self.idle = self.now + bounds.idle_grace_seconds
-            self.head = self.now + min(bounds.begun_grace_seconds, self._timeout_request_header)
+            self.head = self.now + min(bounds.partial_grace_seconds, self._timeout_request_header)
         self.linger = base + bounds.linger_seconds
         self.close = base + bounds.close_seconds
-        self.untaken = base + bounds.untaken_seconds
+        self.write_stall = base + bounds.write_stall_seconds
         self.ping = base + self._ping_interval
         self.pong = base + self._ping_timeout
 
-    def of_returned(self, left: float) -> float:
+    def for_returned(self, left: float) -> float:
         """When a connection is closed that the acceptor hands over, if its client asks nothing in so many seconds.
 
         What has arrived is read before.
         """
         return self.now + self.tick_seconds + max(left, self.tick_seconds)
 
-    def of_idle_at_shutdown(self, idle: float) -> float:
+    def for_idle_at_shutdown(self, idle: float) -> float:
         """When an idle connection is closed by a shutdown, given when it would have been closed for idleness.
 
         One that was used a moment ago may have its next request under way, so it is kept for that moment. When exactly

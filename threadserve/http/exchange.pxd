@@ -1,6 +1,6 @@
 import cython
 
-from threadserve.http.access cimport entry_of
+from threadserve.http.access cimport make_entry
 from threadserve.http.context cimport LoopContext
 from threadserve.http.head cimport RequestHead, ResponseHead
 from threadserve.http.request_body cimport RequestBody
@@ -10,9 +10,9 @@ from threadserve.metrics.loop_metrics cimport LoopMetrics
 
 cdef int BODY_EXPECTED, BODY_COMPLETE, DISCARDING, DISCONNECTED
 cdef int NOT_STARTED, HEAD_HELD, HEAD_SENT, BODY, TRAILERS, COMPLETE, ABORTED
-cdef int UNDECLARED, LET_GO_AT_ONCE
+cdef int LENGTH_UNKNOWN, LET_GO_AT_ONCE
 cdef str CANCEL_ON_DISCONNECT, HTTP_1_0
-cdef object _get_running_loop, perf_counter, sleep, own_body, final_status
+cdef object _get_running_loop, perf_counter, sleep, copy_body, check_final_status
 
 
 @cython.final
@@ -28,11 +28,11 @@ cdef class Exchange:
     cdef public int response_state
     cdef public int status
     cdef public long long bytes_sent
-    cdef public double began
+    cdef public double started_at
     cdef public double first_byte_at
-    cdef public bint is_cut_off
+    cdef public bint is_cancelled
     cdef public bint is_logged
-    cdef public int listening
+    cdef public int disconnect_listeners
     cdef object _loop
     cdef bint _is_given
     cdef object _changed
@@ -48,16 +48,16 @@ cdef class Exchange:
 
     cpdef bint can_still_answer(self) except -1
     cpdef bint is_over(self) except -1
-    cpdef bint owes_response(self) except -1
-    cpdef bint awaits_body(self) except -1
-    cpdef take_whole_body(self)
+    cpdef bint is_response_pending(self) except -1
+    cpdef bint is_awaiting_body(self) except -1
+    cpdef take_complete_body(self)
     cdef dict _take(self, RequestBody body)
     cdef _wake(self)
     cdef _look_for_client(self)
     cpdef bint feed(self, bytes data, bint more) except -1
     cpdef discard_body(self)
     cpdef start(self, object message)
-    cpdef start_checked(self, ResponseHead head)
+    cpdef start_formatted(self, ResponseHead head)
     cdef _hold_head(self, int status, long long length)
     cdef _expect_trailers(self)
     cpdef send_part(self, bytes body, bint more)

@@ -12,14 +12,14 @@ from time import perf_counter
 from typing import Any, BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
-from threadserve.http.access import entry_of, facts_of, queue_seconds
+from threadserve.http.access import make_entry, make_facts, queue_seconds
+from threadserve.http.completed_send import ASYNCIO_COROUTINE_MARKER, INSPECT_COROUTINE_MARKER
 from threadserve.http.context import LoopContext
-from threadserve.http.fields import UNDECLARED, checked_field, final_status, has_token, own_body
+from threadserve.http.fields import LENGTH_UNKNOWN, check_field, check_final_status, copy_body, has_token
 from threadserve.http.files import open_regular
 from threadserve.http.head import HTTP_1_0, RequestHead, ResponseHead
 from threadserve.http.request_body import RequestBody
-from threadserve.http.scope import CANCEL_ON_DISCONNECT, path_of, target_of
-from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT
+from threadserve.http.scope import CANCEL_ON_DISCONNECT, format_path, format_target
 from threadserve.http.states import (
     ABORTED,
     BODY,
@@ -54,14 +54,14 @@ LET_GO_AT_ONCE = 100
 NO_RESPONSE = 499
 
 
-class Listener(Protocol):
+class ExchangeListener(Protocol):
     """Who else has to know what becomes of an exchange."""
 
     def on_client_gone(self) -> None:
         """The client takes nothing any more."""
         ...
 
-    def on_cut_off(self) -> None:
+    def on_cancelled(self) -> None:
         """The server waits no longer for the application."""
         ...
 
@@ -69,9 +69,9 @@ class Listener(Protocol):
 class Exchange:
     """A request in flight. The application gets its `receive` and its `send`; see `states` for how far either is.
 
-    `listening` counts in how many ways, other than by `send`, the application hears when its client goes; `is_logged`
-    says whether the access log is to have a line, and `environ` holds what that tells of a WSGI environ. `task` is what
-    runs the application, once that has to wait.
+    `disconnect_listeners` counts in how many ways, other than by `send`, the application hears when its client goes;
+    `is_logged` says whether the access log is to have a line, and `environ` holds what that tells of a WSGI environ.
+    `task` is what runs the application, once that has to wait.
     """
 
     __slots__ = (
@@ -86,27 +86,27 @@ class Exchange:
         "_remaining",
         "_trails",
         "_wants_trailers",
-        "began",
         "body",
         "bytes_sent",
         "context",
+        "disconnect_listeners",
         "environ",
         "first_byte_at",
         "head",
-        "is_cut_off",
+        "is_cancelled",
         "is_logged",
         "listener",
-        "listening",
         "request_state",
         "response_state",
         "scope",
+        "started_at",
         "status",
         "stream",
         "task",
     )
 
-    _is_coroutine = COROUTINE_OF_ASYNCIO
-    _is_coroutine_marker = COROUTINE_OF_INSPECT
+    _is_coroutine = ASYNCIO_COROUTINE_MARKER
+    _is_coroutine_marker = INSPECT_COROUTINE_MARKER
 
     # Of the response: known from its start on.
     _bodyless: bool
@@ -119,21 +119,21 @@ class Exchange:
         self.head = head
         self.scope = scope
         self.task: asyncio.Task[None] | None = None
-        self.listener: Listener | None = None
+        self.listener: ExchangeListener | None = None
         self.body: RequestBody | None = None
         self.request_state = BODY_COMPLETE
         self.response_state = NOT_STARTED
         self.status = 0
         self.bytes_sent = 0
-        self.began = perf_counter()
+        self.started_at = perf_counter()
         # Of a response that is sent at once, the end is its first byte.
         self.first_byte_at = 0.0
-        self.listening = 0
-        self.is_cut_off = False
+        self.disconnect_listeners = 0
+        self.is_cancelled = False
         self.is_logged = True
         self._loop = context.loop
         self._is_given = False
-        self._remaining = UNDECLARED
+        self._remaining = LENGTH_UNKNOWN
         self._changed: asyncio.Event | None = None
         self._is_late = False
         # Whether the application's task is cancelled when the client goes.
@@ -142,9 +142,9 @@ class Exchange:
         self._has_ended = False
         self._let_go = 0
         self.environ: tuple[bytes | None, ...] = ()
-        if head.rules.has_body:
+        if head.framing.has_body:
             self.request_state = BODY_EXPECTED
-            self.body = RequestBody(context.bounds.body_bytes, head.rules.expects_continue)
+            self.body = RequestBody(context.bounds.body_buffer_bytes, head.framing.expects_continue)
 
     # Questions.
 
@@ -156,11 +156,11 @@ class Exchange:
         """Whether the response is at its end, complete or not."""
         return self.response_state == COMPLETE or self.response_state == ABORTED
 
-    def owes_response(self) -> bool:
+    def is_response_pending(self) -> bool:
         """Whether the application has not sent the whole of its response, be it to nobody."""
         return self.response_state != COMPLETE and not self._has_ended
 
-    def awaits_body(self) -> bool:
+    def is_awaiting_body(self) -> bool:
         """Whether it is the client's turn to send more of the body."""
         body = self.body
         if self.request_state != BODY_EXPECTED or body is None:
@@ -188,12 +188,12 @@ class Exchange:
             self.response_state = ABORTED
             self.stream.reset()
             # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
-            self.stream.flow.give_up()
+            self.stream.flow.release_writers()
             await sleep(0)
-        self.listening += 1
+        self.disconnect_listeners += 1
         return {"type": "http.disconnect"}
 
-    def take_whole_body(self) -> bytes | None:
+    def take_complete_body(self) -> bytes | None:
         """The request's body, if all of it has arrived and none of it has been asked for; else None."""
         body = self.body
         if self._is_given or body is None or not body.is_complete or not body.has_room():
@@ -220,11 +220,11 @@ class Exchange:
         if self._changed is None:
             self._changed = asyncio.Event()
         self._changed.clear()
-        self.listening += 1
+        self.disconnect_listeners += 1
         try:
             await self._changed.wait()
         finally:
-            self.listening -= 1
+            self.disconnect_listeners -= 1
 
     def _wake(self) -> None:
         """Lets a waiting `receive` look again."""
@@ -242,7 +242,7 @@ class Exchange:
             return True
         if self.request_state == DISCARDING:
             body.discarded += len(data)
-            return body.discarded <= self.context.bounds.discard_bytes
+            return body.discarded <= self.context.bounds.max_discard_bytes
         body.awaits_continue = False
         self.context.check_body_length(body.received + len(data))
         body.put(data, more)
@@ -283,17 +283,17 @@ class Exchange:
 
     def _look_for_client(self) -> None:
         """Cancels the application's task if the client has gone, or once that turns out."""
-        if not self.owes_response():
+        if not self.is_response_pending():
             return
         if self.response_state == ABORTED:
             # Not at once: its task may not have begun, and would then never end.
             self._loop.call_soon(self._cancel_abandoned)
         else:
-            self.stream.find_out()
+            self.stream.probe_client()
 
     def _cancel_abandoned(self) -> None:
-        is_abandoned = self.response_state == ABORTED and self.owes_response()
-        if is_abandoned and self._cancels and not self.is_cut_off:
+        is_abandoned = self.response_state == ABORTED and self.is_response_pending()
+        if is_abandoned and self._cancels and not self.is_cancelled:
             self.cancel()
 
     # From the application to the client.
@@ -311,31 +311,31 @@ class Exchange:
         the response, and `ClientDisconnected` to end a stream that would go on for ever.
         """
         if _get_running_loop() is not self._loop:
-            return self.context.crossing.on_loop(self._send, message)
+            return self.context.cross_thread.on_loop(self._send, message)
         kind = message["type"]
         state = self.response_state
         if kind == "http.response.body" and (state == HEAD_HELD or state == BODY or state == HEAD_SENT):
             if state != HEAD_HELD and self.stream.is_closing():
                 # The loop has not had a turn to say so.
                 self.response_state = ABORTED
-                return self.context.crossing.on_loop(self._send_to_nobody, message)
+                return self.context.cross_thread.on_loop(self._send_to_nobody, message)
             # Not by `get`: free-threaded 3.13 locks twice in it where another thread has made the message, and then
             # waits for itself.
             body = message["body"] if "body" in message else b""  # noqa: SIM401
             if type(body) is not bytes:
-                body = own_body(body)
+                body = copy_body(body)
             self.send_part(body, message["more_body"] if "more_body" in message else False)  # noqa: SIM401
             if self.stream.flow.write_paused:
-                return self.context.crossing.on_loop(self._drain, message)
-            return self.context.sent
+                return self.context.cross_thread.on_loop(self._drain, message)
+            return self.context.completed_send
         if state == NOT_STARTED and kind == "http.response.start":
             self.start(message)
-            if not self.context.ticker.awaits_bodies:
-                self.context.ticker.await_bodies()
-            return self.context.sent
+            if not self.context.ticker.is_checking_heads:
+                self.context.ticker.check_late_heads()
+            return self.context.completed_send
         if kind == CANCEL_ON_DISCONNECT:
-            return self.context.crossing.on_loop(self._choose_cancelling, message)
-        return self.context.crossing.on_loop(
+            return self.context.cross_thread.on_loop(self._choose_cancelling, message)
+        return self.context.cross_thread.on_loop(
             self._send_to_nobody if state == ABORTED else self._send_extension, message
         )
 
@@ -352,16 +352,16 @@ class Exchange:
         """Takes the head of the response, which is held for the first of the body."""
         status = message["status"]
         if type(status) is not int:
-            status = final_status(status)
+            status = check_final_status(status)
         # Not by `get`: see `send`.
         fields = message["headers"] if "headers" in message else ()  # noqa: SIM401
         self._hold_head(status, self.stream.prepare_response(status, fields))
         if "trailers" in message and message["trailers"]:  # noqa: RUF019
             self._expect_trailers()
 
-    def start_checked(self, head: ResponseHead) -> None:
+    def start_formatted(self, head: ResponseHead) -> None:
         """The same for a head that has been checked and formatted already."""
-        self.stream.prepare_checked(head)
+        self.stream.prepare_formatted(head)
         self._hold_head(head.status, head.length)
 
     def _hold_head(self, status: int, length: int) -> None:
@@ -460,7 +460,7 @@ class Exchange:
         Who sends in a task of its own, and loses that, may wait for it for ever.
         """
         is_own_task = self.task is None or asyncio.current_task() is self.task
-        return is_own_task and not self.listening
+        return is_own_task and not self.disconnect_listeners
 
     # ASGI extensions.
 
@@ -501,7 +501,7 @@ class Exchange:
 
     def _send_early_hint(self, links: Any) -> None:
         """ASGI extension `http.response.early_hint`, RFC 8297. A hint that comes too late is let go."""
-        fields = [checked_field((b"link", link)) for link in links]
+        fields = [check_field((b"link", link)) for link in links]
         if self.can_still_answer():
             self.stream.send_informational(103, fields)
 
@@ -541,7 +541,7 @@ class Exchange:
 
     def fail(self) -> None:
         """Ends the exchange for the client: by a 500 while nothing has been written, else by the connection's end."""
-        if self.is_cut_off:
+        if self.is_cancelled:
             return
         if self.can_still_answer():
             self.answer(500, b"Internal Server Error")
@@ -556,11 +556,11 @@ class Exchange:
 
     def cancel(self) -> None:
         """Cuts the application off."""
-        self.is_cut_off = True
+        self.is_cancelled = True
         if self.task is not None:
             self.task.cancel()
         if self.listener is not None:
-            self.listener.on_cut_off()
+            self.listener.on_cancelled()
 
     def time_out(self) -> None:
         """The application has had its time: answers 504, or breaks off what it has begun, and cuts it off."""
@@ -571,11 +571,11 @@ class Exchange:
             self.stream.reset()
         # What it still sends is for nobody.
         self.response_state = ABORTED
-        self.stream.flow.give_up()
+        self.stream.flow.release_writers()
         self._wake()
         self.cancel()
 
-    def break_off(self) -> None:
+    def on_stream_closed(self) -> None:
         """The stream has ended: what the access log tells of a response that was not complete is what was sent."""
         if self.response_state != COMPLETE:
             if self.can_still_answer() or not self.status:
@@ -586,13 +586,13 @@ class Exchange:
 
     # What is told of it.
 
-    def running(self) -> RunningCall:
+    def to_running_call(self) -> RunningCall:
         """What it is, and for how long it has gone on. May be called on any thread."""
-        return RunningCall(f"{self.head.method} {path_of(self.scope)}", perf_counter() - self.began)
+        return RunningCall(f"{self.head.method} {format_path(self.scope)}", perf_counter() - self.started_at)
 
-    def described(self) -> str:
+    def describe(self) -> str:
         """What the log calls it: by its method and target, and for how long it has gone on."""
-        return f"{self.head.method} {target_of(self.scope)} ({perf_counter() - self.began:.0f} s)"
+        return f"{self.head.method} {format_target(self.scope)} ({perf_counter() - self.started_at:.0f} s)"
 
     def measure(self) -> None:
         """Counts it, which is at its end, and notes it if it was slow."""
@@ -600,15 +600,15 @@ class Exchange:
         if metrics is None or not self.is_logged:
             return
         now = perf_counter()
-        seconds = now - self.began
-        first_byte = (self.first_byte_at or now) - self.began
+        seconds = now - self.started_at
+        first_byte = (self.first_byte_at or now) - self.started_at
         metrics.on_response(self.status, seconds, first_byte)
         if self.stream.peer.is_trusted:
             queued = queue_seconds(self.head.headers, seconds)
             if queued is not None:
                 metrics.queue_time.add(queued)
         if seconds >= metrics.slow_seconds:
-            target = target_of(self.scope)
+            target = format_target(self.scope)
             metrics.on_slow(f"{self.head.method} {target}", self.head.version, self.status, seconds, first_byte)
 
     def log_access(self) -> None:
@@ -618,13 +618,13 @@ class Exchange:
             return
         format = log.format
         if format is None:
-            log.add(entry_of(self.scope, self.stream.peer, self.status))
+            log.add(make_entry(self.scope, self.stream.peer, self.status))
             return
         fields = self.stream.response_fields() if format.response_names and self.status != NO_RESPONSE else []
-        seconds = perf_counter() - self.began
-        first_byte = self.first_byte_at - self.began if self.first_byte_at else seconds
+        seconds = perf_counter() - self.started_at
+        first_byte = self.first_byte_at - self.started_at if self.first_byte_at else seconds
         is_queued = format.wants_queue_time and self.stream.peer.is_trusted
         queued = queue_seconds(self.head.headers, seconds) if is_queued else None
         times = seconds, first_byte, queued
         scope, thread = self.scope, self.context.thread
-        log.add(facts_of(scope, self.status, self.bytes_sent, times, thread, format, fields, self.environ))
+        log.add(make_facts(scope, self.status, self.bytes_sent, times, thread, format, fields, self.environ))

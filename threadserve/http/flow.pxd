@@ -6,10 +6,10 @@ cdef class FlowControl:
     cdef bint _is_given_up
     cdef object _drained
 
-    cpdef on_taken(self)
-    cpdef give_up(self)
-    cpdef begin_taking(self)
-    cpdef bint takes_more(self) except -1
-    cpdef forget_taking(self)
+    cpdef on_writable(self)
+    cpdef release_writers(self)
+    cpdef watch_progress(self)
+    cpdef bint has_progressed(self) except -1
+    cpdef forget_progress(self)
     cpdef pause_reading(self)
     cpdef resume_reading(self)

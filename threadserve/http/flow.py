@@ -25,13 +25,13 @@ class FlowControl:
         self._drained: asyncio.Event | None = None
         self._is_given_up = False
 
-    def on_taken(self) -> None:
+    def on_writable(self) -> None:
         """The client has taken enough."""
         self.write_paused = False
         if self._drained is not None:
             self._drained.set()
 
-    def give_up(self) -> None:
+    def release_writers(self) -> None:
         """Nothing more is written: nobody has to wait for the client."""
         self._is_given_up = True
         if self._drained is not None:
@@ -45,16 +45,16 @@ class FlowControl:
             self._drained.clear()
             await self._drained.wait()
 
-    def begin_taking(self) -> None:
+    def watch_progress(self) -> None:
         """From now on it is watched whether the client takes what is queued."""
         self._untaken = self.transport.get_write_buffer_size()
 
-    def takes_more(self) -> bool:
-        """Whether the client has taken some of what is queued since this, or `begin_taking`, was called last."""
+    def has_progressed(self) -> bool:
+        """Whether the client has taken some of what is queued since this, or `watch_progress`, was called last."""
         before, self._untaken = self._untaken, self.transport.get_write_buffer_size()
         return self._untaken < before
 
-    def forget_taking(self) -> None:
+    def forget_progress(self) -> None:
         """The client has taken it: what it takes next is looked at afresh."""
         self._untaken = inf
 

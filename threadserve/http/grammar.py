@@ -6,7 +6,7 @@ Runs on the connection's loop thread; keeps no state and never changes the bytes
 import re
 
 from threadserve.http.errors import bad_request
-from threadserve.http.fields import LENGTH_DIGITS
+from threadserve.http.fields import MAX_LENGTH_DIGITS
 
 # What the parsers know: a method outside this list is unknown to one of them, and 501 to both (RFC 9110 section 9.1).
 METHODS = (
@@ -20,7 +20,7 @@ TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 TARGET_BYTE = rb"[\x21\x22\x24-\x7e]"
 VALUE_BYTE = rb"[\t\x20-\x7e\x80-\xff]"
 
-_digits = re.compile(rb"[0-9]{1,%d}" % LENGTH_DIGITS)
+_digits = re.compile(rb"[0-9]{1,%d}" % MAX_LENGTH_DIGITS)
 _host = re.compile(
     rb"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+|\[[0-9A-Fa-f:.]{2,}+\]|\[v[0-9A-Fa-f]+\.[^\]/@?#]+\])(?::[0-9]{0,5})?"
 )
@@ -34,7 +34,7 @@ def check_host(hosts: list[bytes], is_http11: bool) -> None:
         if is_http11:
             raise bad_request("no Host")
     elif not _host.fullmatch(hosts[0]):
-        raise bad_request(f"malformed Host: {readable(hosts[0])}")
+        raise bad_request(f"malformed Host: {quote_bytes(hosts[0])}")
 
 
 def check_length(lengths: list[bytes]) -> int:
@@ -44,10 +44,10 @@ def check_length(lengths: list[bytes]) -> int:
     if len(lengths) > 1:
         raise bad_request("more than one Content-Length")
     if not _digits.fullmatch(lengths[0]):
-        raise bad_request(f"malformed Content-Length: {readable(lengths[0])}")
+        raise bad_request(f"malformed Content-Length: {quote_bytes(lengths[0])}")
     return int(lengths[0])
 
 
-def readable(data: bytes) -> str:
+def quote_bytes(data: bytes) -> str:
     """Bytes of the peer as a short text that cannot forge a line of the answer or of the log."""
     return ascii(data[:60].decode("latin-1"))

@@ -2,7 +2,7 @@ import cython
 
 
 @cython.final
-cdef class MessageRules:
+cdef class MessageFraming:
     cdef public bint chunked
     cdef public long long content_length
     cdef public bint expects_continue
@@ -16,9 +16,9 @@ cdef class RequestHead:
     cdef public str method
     cdef public bytes target
     cdef public list headers
-    cdef public list special
+    cdef public list control_fields
     cdef public str version
-    cdef public MessageRules rules
+    cdef public MessageFraming framing
 
 
 @cython.final
@@ -26,5 +26,5 @@ cdef class ResponseHead:
     cdef public int status
     cdef public bytes text
     cdef public long long length
-    cdef public bint closes
-    cdef public tuple replaces
+    cdef public bint closes_connection
+    cdef public tuple replaced_fields

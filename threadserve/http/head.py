@@ -14,7 +14,7 @@ HTTP_1_1 = sys.intern("1.1")
 HTTP_2 = sys.intern("2")
 
 
-class MessageRules:
+class MessageFraming:
     """What a request's fields mean for the message: its body, and what becomes of the connection.
 
     Never changed once made: the requests of a connection share one while they say the same. `keep_alive` is what the
@@ -41,17 +41,23 @@ class RequestHead:
     that decide about the message or that proxies write.
     """
 
-    __slots__ = ("headers", "method", "rules", "special", "target", "version")
+    __slots__ = ("control_fields", "framing", "headers", "method", "target", "version")
 
     def __init__(
-        self, method: str, target: bytes, headers: Headers, special: Headers, version: str, rules: MessageRules
+        self,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        control_fields: Headers,
+        version: str,
+        framing: MessageFraming,
     ) -> None:
         self.method = method
         self.target = target
         self.headers = headers
-        self.special = special
+        self.control_fields = control_fields
         self.version = version
-        self.rules = rules
+        self.framing = framing
 
 
 class ResponseHead:
@@ -62,14 +68,16 @@ class ResponseHead:
     `replaces` are those of the fields that we would add which the application has given itself, in lower case.
     """
 
-    __slots__ = ("closes", "length", "replaces", "status", "text")
+    __slots__ = ("closes_connection", "length", "replaced_fields", "status", "text")
 
-    def __init__(self, status: int, text: bytes, length: int, closes: bool, replaces: tuple[bytes, ...]) -> None:
+    def __init__(
+        self, status: int, text: bytes, length: int, closes_connection: bool, replaced_fields: tuple[bytes, ...]
+    ) -> None:
         self.status = status
         self.text = text
         self.length = length
-        self.closes = closes
-        self.replaces = replaces
+        self.closes_connection = closes_connection
+        self.replaced_fields = replaced_fields
 
     def fields(self) -> Headers:
         """The fields as an ASGI application would send them."""

@@ -28,19 +28,19 @@ class Peer:
     ) -> None:
         self.client = client
         self.server = server
-        self.label = label_of(client)
+        self.label = format_client(client)
         self.scheme = "http" if tls is None else "https"
         self.tls = tls
         self.is_trusted = is_trusted
 
 
-def peer_of(
+def make_peer(
     transport: asyncio.BaseTransport, announced: Announced | None, trusted: TrustedHosts, tls: LoopTls | None
 ) -> Peer:
     """The other end of a transport, encrypted where there is `tls`; announced addresses go before the socket's own."""
     client, server = announced or (
-        address_of(transport.get_extra_info("peername")),
-        local_address_of(transport.get_extra_info("sockname")),
+        parse_address(transport.get_extra_info("peername")),
+        parse_local_address(transport.get_extra_info("sockname")),
     )
     facts = None if tls is None else tls.facts(transport.get_extra_info("ssl_object"))
     return Peer(client, server, facts, trusted.trusts_peer(client, server))
@@ -55,18 +55,18 @@ def has_hung_up(transport: asyncio.BaseTransport) -> bool:
     return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
-def label_of(client: Address | None) -> str:
+def format_client(client: Address | None) -> str:
     """A client as the log names it, as Uvicorn does; empty for a Unix socket."""
     return f"{client[0]}:{client[1]}" if client else ""
 
 
-def address_of(name: object) -> Address | None:
+def parse_address(name: object) -> Address | None:
     """Host and port of a socket's name, or None for a Unix socket."""
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None
 
 
-def local_address_of(name: object) -> LocalAddress | None:
+def parse_local_address(name: object) -> LocalAddress | None:
     """The same for the server's end, where a Unix socket has its path and None (ASGI HTTP spec, `server`)."""
     if isinstance(name, bytes):
         name = name.decode("utf-8", "surrogateescape")
-    return (name, None) if isinstance(name, str) and name else address_of(name)
+    return (name, None) if isinstance(name, str) and name else parse_address(name)

@@ -2,7 +2,7 @@ import cython
 
 
 @cython.final
-cdef class Registry:
+cdef class ConnectionRegistry:
     cdef object _limit
     cdef public set connections
     cdef public set calls

@@ -13,12 +13,12 @@ from threadserve.http.concurrency import ConcurrencyLimit
 class Connection(Protocol):
     """A connection, as far as a loop's housekeeping sees it.
 
-    In the seconds of the loop's `Deadlines`, it has time until `deadline`, and is to be released at `rest_at` if it is
-    idle still.
+    In the seconds of the loop's `Deadlines`, it has time until `deadline`, and is to be released at `release_at` if it
+    is idle still.
     """
 
     deadline: float
-    rest_at: float
+    release_at: float
 
     def begin_shutdown(self) -> None:
         """The server is stopping."""
@@ -37,7 +37,7 @@ class Connection(Protocol):
         ...
 
 
-class Registry:
+class ConnectionRegistry:
     """What a loop serves: `connections`, those that are `opening`, and `calls` of its application."""
 
     __slots__ = ("_limit", "calls", "connections", "drained", "is_draining", "opening", "requests")
@@ -84,12 +84,12 @@ class Registry:
         self.opening.discard(opening)
         self.check_drained()
 
-    def give_up_opening(self) -> None:
+    def cancel_opening(self) -> None:
         """Opens nothing further: clients that are still at their handshake are let go."""
         for opening in list(self.opening):
             opening.cancel()
 
-    def cut_off(self) -> None:
+    def terminate(self) -> None:
         """Ends every call of the application and every connection. The access log has been told when this returns."""
         for call in list(self.calls):
             call.cancel()
@@ -106,11 +106,11 @@ class Registry:
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             connection.on_deadline()
 
-    def take_rested(self, now: float, again_at: float, limit: int) -> list[Connection]:
+    def take_idle(self, now: float, again_at: float, limit: int) -> list[Connection]:
         """So many connections that are to be released by `now` if they are idle; those that are not, `again_at`."""
-        rested = [connection for connection in self.connections if connection.rest_at <= now][:limit]
+        rested = [connection for connection in self.connections if connection.release_at <= now][:limit]
         for connection in rested:
-            connection.rest_at = again_at
+            connection.release_at = again_at
         return rested
 
     def send_late_heads(self) -> bool:

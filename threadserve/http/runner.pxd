@@ -1,12 +1,12 @@
 import cython
 
-from threadserve.http.registry cimport Registry
+from threadserve.http.registry cimport ConnectionRegistry
 
 
 @cython.final
 cdef class ASGIRunner:
     cdef object _app
-    cdef Registry _registry
+    cdef ConnectionRegistry _registry
     cdef object _start_task
 
     cpdef start(self, object call)

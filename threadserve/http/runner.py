@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from threadserve.app.app_errors import is_coroutine_closing
-from threadserve.http.registry import Registry
-from threadserve.http.reporting import report_app_error
+from threadserve.http.error_log import log_app_error
+from threadserve.http.registry import ConnectionRegistry
 from threadserve.types import ASGIApp, Message, Send
 
 StartTask = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
@@ -22,7 +22,7 @@ class AppCall(Protocol):
 
     scope: dict[str, Any]
     task: "asyncio.Task[None] | None"
-    is_cut_off: bool
+    is_cancelled: bool
 
     async def receive(self) -> Message:
         """What the application gets as its `receive`."""
@@ -47,7 +47,7 @@ class ASGIRunner:
 
     __slots__ = ("_app", "_registry", "_start_task")
 
-    def __init__(self, app: ASGIApp, registry: Registry, start_task: StartTask) -> None:
+    def __init__(self, app: ASGIApp, registry: ConnectionRegistry, start_task: StartTask) -> None:
         self._app = app
         self._registry = registry
         self._start_task = start_task
@@ -67,12 +67,12 @@ class ASGIRunner:
         except BaseException as error:
             if is_coroutine_closing(error, call.task):
                 raise
-            report_app_error(error, "ASGI", is_cut_off=call.is_cut_off)
+            log_app_error(error, "ASGI", is_cancelled=call.is_cancelled)
             call.fail()
         self._registry.end(call)
 
 
-def task_starter(loop: asyncio.AbstractEventLoop, make_context: Callable[[], contextvars.Context]) -> StartTask:
+def make_task_starter(loop: asyncio.AbstractEventLoop, make_context: Callable[[], contextvars.Context]) -> StartTask:
     """How a request's task is started: at once where Python can (3.12), which saves a turn of the loop.
 
     Each has a context of its own. The current one would not do: it is that of an earlier request of the connection

@@ -7,11 +7,11 @@ cdef str ASGI_VERSION, EARLY_HINT, PATHSEND, SPEC_VERSION, TRAILERS
 
 
 @cython.final
-cdef class ScopeMaker:
+cdef class ScopeBuilder:
     cdef bint _cancels
     cdef dict _lifespan_state
     cdef bint _pathsend
     cdef str _root_path
     cdef bytes _root_path_bytes
 
-    cpdef dict scope(self, RequestHead head, Peer peer)
+    cpdef dict build(self, RequestHead head, Peer peer)

@@ -1,7 +1,7 @@
 """The connection scope of a request (ASGI HTTP spec 2.3, "HTTP Connection Scope"), which shares nothing mutable.
 
-Runs on the connection's loop thread. A `ScopeMaker` belongs to one loop, and owns its copies of what scopes tell of the
-configuration.
+Runs on the connection's loop thread. A `ScopeBuilder` belongs to one loop, and owns its copies of what scopes tell of
+the configuration.
 """
 
 import sys
@@ -22,7 +22,7 @@ PATHSEND = sys.intern("http.response.pathsend")
 TRAILERS = sys.intern("http.response.trailers")
 
 
-class ScopeMaker:
+class ScopeBuilder:
     """Makes the scopes of one loop's requests."""
 
     __slots__ = ("_cancels", "_lifespan_state", "_pathsend", "_root_path", "_root_path_bytes")
@@ -34,7 +34,7 @@ class ScopeMaker:
         self._root_path = sys.intern(config.root_path)
         self._root_path_bytes = config.root_path.encode()
 
-    def scope(self, head: RequestHead, peer: Peer) -> dict[str, Any]:
+    def build(self, head: RequestHead, peer: Peer) -> dict[str, Any]:
         """The scope of the request with this head, whose target is in origin-form or in asterisk-form."""
         target = head.target
         raw_path, _, query = target.partition(b"?")
@@ -68,15 +68,15 @@ class ScopeMaker:
         }
 
 
-def path_of(scope: dict[str, Any]) -> str:
+def format_path(scope: dict[str, Any]) -> str:
     """The path of a scope's request, as a log shows it: without the query, which may have secrets."""
     path: str = scope["raw_path"].decode("ascii", "backslashreplace")
     return path
 
 
-def target_of(scope: dict[str, Any]) -> str:
+def format_target(scope: dict[str, Any]) -> str:
     """The target of a scope's request, as a log shows it."""
-    target = path_of(scope)
+    target = format_path(scope)
     if scope["query_string"]:
         target += "?" + scope["query_string"].decode("ascii", "backslashreplace")
     return target

@@ -8,7 +8,7 @@ cdef class Stream:
     cdef public Peer peer
 
     cpdef Py_ssize_t prepare_response(self, object status, object fields) except -2
-    cpdef prepare_checked(self, ResponseHead head)
+    cpdef prepare_formatted(self, ResponseHead head)
     cpdef announce_trailers(self)
     cpdef start_response(self, bytes body, bint more)
     cpdef send_body(self, bytes data, bint more)
@@ -18,7 +18,7 @@ cdef class Stream:
     cpdef response_fields(self)
     cpdef switch_protocols(self, object fields, object protocol)
     cpdef bint is_closing(self) except -1
-    cpdef find_out(self)
+    cpdef probe_client(self)
     cpdef pause_reading(self)
     cpdef resume_reading(self)
     cpdef reset(self)

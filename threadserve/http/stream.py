@@ -31,7 +31,7 @@ class Stream:
         """
         raise NotImplementedError
 
-    def prepare_checked(self, head: ResponseHead) -> None:
+    def prepare_formatted(self, head: ResponseHead) -> None:
         """The same for a head that has been checked and formatted already."""
         raise NotImplementedError
 
@@ -81,7 +81,7 @@ class Stream:
         """Whether nothing reaches the client any more."""
         raise NotImplementedError
 
-    def find_out(self) -> None:
+    def probe_client(self) -> None:
         """Sees to it that the exchange learns of it if a client that sends no more has gone, where that can be seen."""
         raise NotImplementedError
 

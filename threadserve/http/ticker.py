@@ -9,29 +9,39 @@ from collections.abc import Callable
 
 from threadserve.http.bounds import Bounds
 from threadserve.http.deadlines import Deadlines
-from threadserve.http.registry import Registry
+from threadserve.http.registry import ConnectionRegistry
 
 
 class Ticker:
-    """Renews the deadlines, and what is in `renewals`, at every tick, and looks after heads whose bodies are late.
+    """Renews the deadlines, and what is in `tick_callbacks`, at every tick, and looks after heads whose bodies are
+    late.
 
     `ticks` may be read on any thread: while nothing blocks the loop there are about two of them in a second.
     """
 
-    __slots__ = ("_bounds", "_deadlines", "_handle", "_loop", "_registry", "awaits_bodies", "renewals", "ticks")
+    __slots__ = (
+        "_bounds",
+        "_deadlines",
+        "_handle",
+        "_loop",
+        "_registry",
+        "is_checking_heads",
+        "tick_callbacks",
+        "ticks",
+    )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, registry: Registry, bounds: Bounds
+        self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, registry: ConnectionRegistry, bounds: Bounds
     ) -> None:
         self._loop = loop
         self._deadlines = deadlines
         self._registry = registry
         self._bounds = bounds
         self._handle: asyncio.TimerHandle | None = None
-        self.renewals: list[Callable[[], object]] = []
+        self.tick_callbacks: list[Callable[[], object]] = []
         self.ticks = 0
         # Whether it will be looked whether heads are held for bodies that are late.
-        self.awaits_bodies = False
+        self.is_checking_heads = False
 
     def start(self) -> None:
         """Starts the ticks."""
@@ -44,8 +54,8 @@ class Ticker:
 
     def _tick(self) -> None:
         self.ticks += 1
-        self._deadlines.renew()
-        for renew in self.renewals:
+        self._deadlines.refresh()
+        for renew in self.tick_callbacks:
             renew()
         self.start()
         # What clients sent in time may wait to be read, after a stall above all: it gets a turn before deadlines do.
@@ -56,14 +66,14 @@ class Ticker:
         self._deadlines.drain()
         self.stop()
         self.start()
-        self._loop.call_later(self._bounds.begun_grace_seconds, self._registry.give_up_opening)
+        self._loop.call_later(self._bounds.partial_grace_seconds, self._registry.cancel_opening)
 
-    def await_bodies(self) -> None:
+    def check_late_heads(self) -> None:
         """A head is held for its body: looks after it, and others, until none is."""
-        self.awaits_bodies = True
-        self._loop.call_later(self._bounds.head_patience_seconds, self._send_late_heads)
+        self.is_checking_heads = True
+        self._loop.call_later(self._bounds.late_head_seconds, self._send_late_heads)
 
     def _send_late_heads(self) -> None:
-        self.awaits_bodies = False
+        self.is_checking_heads = False
         if self._registry.send_late_heads():
-            self.await_bodies()
+            self.check_late_heads()

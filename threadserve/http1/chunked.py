@@ -5,7 +5,7 @@ never the bytes. Extensions of chunks mean nothing here, and trailers are droppe
 """
 
 from threadserve.http.errors import HTTPError, bad_request
-from threadserve.http.grammar import readable
+from threadserve.http.grammar import quote_bytes
 from threadserve.http1.grammar import (
     CHUNK_SIZE,
     CHUNK_SIZE_DIGITS,
@@ -18,7 +18,7 @@ from threadserve.http1.grammar import (
 CRLF = b"\r\n"
 BLANK_LINE = b"\r\n\r\n"
 HEX_DIGITS = b"0123456789abcdefABCDEF"
-FRAMING_FIELDS = (b"content-length", b"transfer-encoding")
+FORBIDDEN_TRAILERS = (b"content-length", b"transfer-encoding")
 
 # What comes next of a body.
 SIZE = 0
@@ -141,6 +141,6 @@ class ChunkedDecoder:
             self._checked = check_lines(data, position, unchecked, has_request_line=False) - position
             return position
         for name, _ in FIELD.findall(data, position, end):
-            if name.lower() in FRAMING_FIELDS:
-                raise bad_request(f"a trailer cannot frame the message: {readable(name)}")
+            if name.lower() in FORBIDDEN_TRAILERS:
+                raise bad_request(f"a trailer cannot frame the message: {quote_bytes(name)}")
         return end

@@ -3,10 +3,10 @@ import cython
 from threadserve.http.context cimport LoopContext
 from threadserve.http.exchange cimport Exchange
 from threadserve.http.head cimport RequestHead
-from threadserve.http.output cimport Output
+from threadserve.http.write_buffer cimport WriteBuffer
 from threadserve.http.stream cimport Stream
-from threadserve.http1.reader cimport Reader
-from threadserve.http1.writer cimport Writer
+from threadserve.http1.reader cimport RequestReader
+from threadserve.http1.writer cimport ResponseWriter
 
 cdef int HEAD, BODY, AWAIT_RESPONSE
 cdef int OPEN, FLUSHING, LINGERING, CLOSED, UPGRADED, RELEASED
@@ -27,28 +27,28 @@ cdef class H1Connection(Stream):
     cdef bint _is_advancing
     cdef bint _is_handshake
     cdef bint _keeps_heads
-    cdef Output _output
-    cdef Reader _reader
+    cdef WriteBuffer _output
+    cdef RequestReader _reader
     cdef list _sent
-    cdef object _special
+    cdef object _control_fields
     cdef object _tls
     cdef object _transport
-    cdef Writer _writer
+    cdef ResponseWriter _writer
     cdef public int closing
     cdef public double deadline
     cdef public double busy_until
     cdef public bint has_spoken
     cdef public int reading
-    cdef public double rest_at
+    cdef public double release_at
 
     cpdef data_received(self, object data)
-    cdef Reader _begin_reading(self)
-    cdef _advance(self, Reader reader)
-    cdef _limit_unread(self, Reader reader)
+    cdef RequestReader _begin_reading(self)
+    cdef _advance(self, RequestReader reader)
+    cdef _limit_unread(self, RequestReader reader)
     cdef bint _takes_bytes(self) except -1
-    cdef bint _read_head(self, Reader reader) except -1
-    cdef _begin(self, RequestHead head, Reader reader)
-    cdef bint _read_body(self, Reader reader) except -1
+    cdef bint _read_head(self, RequestReader reader) except -1
+    cdef _begin(self, RequestHead head, RequestReader reader)
+    cdef bint _read_body(self, RequestReader reader) except -1
     cdef _time_body(self)
     cdef _begin_idling(self)
     cdef _await_next(self)

@@ -16,15 +16,15 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.files import send_file
 from threadserve.http.flow import FlowControl
 from threadserve.http.head import RequestHead, ResponseHead
-from threadserve.http.output import Output
-from threadserve.http.peer import has_hung_up, peer_of
+from threadserve.http.peer import has_hung_up, make_peer
 from threadserve.http.states import BODY_EXPECTED, DISCARDING
 from threadserve.http.stream import Stream
-from threadserve.http1.protocol import HTTP1
-from threadserve.http1.reader import Reader
+from threadserve.http.write_buffer import WriteBuffer
+from threadserve.http1.codecs import H1Codecs
+from threadserve.http1.reader import RequestReader
 from threadserve.http1.states import AWAIT_RESPONSE, BODY, CLOSED, FLUSHING, HEAD, LINGERING, OPEN, RELEASED, UPGRADED
 from threadserve.http1.targets import to_origin_form
-from threadserve.http1.writer import Writer, fields_of
+from threadserve.http1.writer import ResponseWriter, parse_fields
 from threadserve.proxies.forwarded import Forwarded, read_forwarded
 from threadserve.proxies.protocol import Announced
 from threadserve.tls.certificates import LoopTls
@@ -46,6 +46,7 @@ class H1Connection(Stream):
         "_at_eof",
         "_awaits_head",
         "_context",
+        "_control_fields",
         "_exchange",
         "_forwarded",
         "_http1",
@@ -55,7 +56,6 @@ class H1Connection(Stream):
         "_output",
         "_reader",
         "_sent",
-        "_special",
         "_tls",
         "_transport",
         "_writer",
@@ -64,34 +64,34 @@ class H1Connection(Stream):
         "deadline",
         "has_spoken",
         "reading",
-        "rest_at",
+        "release_at",
     )
 
     # The writer is made with the reader.
-    _writer: Writer
+    _writer: ResponseWriter
 
     def __init__(
-        self, context: LoopContext, http1: HTTP1, announced: Announced | None = None, tls: LoopTls | None = None
+        self, context: LoopContext, http1: H1Codecs, announced: Announced | None = None, tls: LoopTls | None = None
     ) -> None:
         self.flow = FlowControl()
         self._context = context
         self._http1 = http1
         self._announced = announced
         self._tls = tls
-        self._reader: Reader | None = None
+        self._reader: RequestReader | None = None
         self._exchange: Exchange | None = None
         self._is_advancing = False
         self._at_eof = False
         self._awaits_head = False
         self._is_handshake = False
-        self._special: Headers | None = None
+        self._control_fields: Headers | None = None
         self._forwarded: Forwarded | None = None
-        self._output = Output(context.outbox, in_pieces=tls is not None)
+        self._output = WriteBuffer(context.write_batcher, in_pieces=tls is not None)
         self._sent: list[bytes] = []
         self._keeps_heads = context.access_log is not None and context.access_log.format is not None
         self.reading = HEAD
         self.closing = OPEN
-        self.deadline = self.rest_at = inf
+        self.deadline = self.release_at = inf
         self.busy_until = -inf
         self.has_spoken = False
 
@@ -103,10 +103,10 @@ class H1Connection(Stream):
         self._transport = transport
         self._output.open(transport)
         self.flow.transport = transport
-        self.peer = peer_of(transport, self._announced, context.trusted_proxies, self._tls)
+        self.peer = make_peer(transport, self._announced, context.trusted_proxies, self._tls)
         if self.deadline == inf:
             self.deadline = context.deadlines.head
-        self.rest_at = context.deadlines.rest
+        self.release_at = context.deadlines.release
         context.registry.connections.add(self)
         if context.registry.is_draining:
             self.begin_shutdown()
@@ -124,9 +124,9 @@ class H1Connection(Stream):
         reader.feed(data)
         self._advance(reader)
 
-    def _begin_reading(self) -> Reader:
-        self._reader = reader = self._http1.reader()
-        self._writer = self._http1.writer()
+    def _begin_reading(self) -> RequestReader:
+        self._reader = reader = self._http1.make_reader()
+        self._writer = self._http1.make_writer()
         return reader
 
     def eof_received(self) -> bool:
@@ -162,7 +162,7 @@ class H1Connection(Stream):
         self.closing = CLOSED
         self._output.drop()
         # Before anyone is told, who may cancel a stream: one that waits in `send` is to get out of it.
-        self.flow.on_taken()
+        self.flow.on_writable()
         self._break_off()
         registry.check_drained()
 
@@ -172,17 +172,17 @@ class H1Connection(Stream):
 
     def resume_writing(self) -> None:
         """The client has taken enough."""
-        self.flow.on_taken()
+        self.flow.on_writable()
         if self._exchange is None and self.closing == OPEN:
             self._begin_idling()
-            self.flow.forget_taking()
+            self.flow.forget_progress()
             self._await_next()
         elif self.closing == FLUSHING:
             self._close_transport(self._context.deadlines.close)
 
     # Reading requests.
 
-    def _advance(self, reader: Reader) -> None:
+    def _advance(self, reader: RequestReader) -> None:
         """Reads as far as may be read now: the one loop that does, never begun within itself.
 
         A response that is complete before its application has waited for anything lets this loop go on.
@@ -204,7 +204,7 @@ class H1Connection(Stream):
         elif reader.unread or flow.reading_paused:
             self._limit_unread(reader)
 
-    def _limit_unread(self, reader: Reader) -> None:
+    def _limit_unread(self, reader: RequestReader) -> None:
         """Reads no further than to some bytes that have to wait for their turn."""
         if self.closing != OPEN:
             return
@@ -220,11 +220,11 @@ class H1Connection(Stream):
             return body is None or body.has_room()
         return self.reading == HEAD and not self.flow.write_paused
 
-    def _read_head(self, reader: Reader) -> bool:
+    def _read_head(self, reader: RequestReader) -> bool:
         """Begins the exchange of the next request, if its head is here; returns whether it is."""
         head = reader.read_head()
         if head is None:
-            if reader.head_begun and not self._awaits_head:
+            if reader.has_partial_head and not self._awaits_head:
                 self._awaits_head = True
                 self.deadline = self._context.deadlines.head
             return False
@@ -232,41 +232,41 @@ class H1Connection(Stream):
         self._begin(head, reader)
         return True
 
-    def _begin(self, head: RequestHead, reader: Reader) -> None:
+    def _begin(self, head: RequestHead, reader: RequestReader) -> None:
         """Has the application called, with as much of the body as has come with the head."""
         context = self._context
         peer = self.peer
         if head.target[0] != SLASH:
             to_origin_form(head)
-        scope = context.scopes.scope(head, peer)
+        scope = context.scopes.build(head, peer)
         if peer.is_trusted:
             # Behind a proxy often only the client is another from request to request.
-            if head.special != self._special:
-                self._special = head.special
-                self._forwarded = read_forwarded(head.special, context.trusted_proxies, context.believed_fields)
+            if head.control_fields != self._control_fields:
+                self._control_fields = head.control_fields
+                self._forwarded = read_forwarded(head.control_fields, context.trusted_proxies, context.believed_fields)
             if self._forwarded is not None:
                 self._forwarded.apply(scope)
-        rules = head.rules
-        context.check_body_length(rules.content_length)
+        framing = head.framing
+        context.check_body_length(framing.content_length)
         if not context.registry.admit():
             raise HTTPError(503, "Service Unavailable: too many requests in flight")
         self.deadline = inf
         self._exchange = exchange = Exchange(self, context, head, scope)
         writer = self._writer
         writer.head = head
-        writer.keep_alive = rules.keep_alive
+        writer.keep_alive = framing.keep_alive
         self.reading = AWAIT_RESPONSE
-        if rules.wants_websocket and head.method == "GET" and context.begin_websocket is not None:
+        if framing.wants_websocket and head.method == "GET" and context.begin_websocket is not None:
             self._begin_websocket(exchange, context.begin_websocket)
             return
-        if rules.has_body:
+        if framing.has_body:
             self.reading = BODY
             if reader.unread:
                 self._read_first_of_body(exchange, reader)
             self._time_body()
         context.call_app(exchange)
 
-    def _read_first_of_body(self, exchange: Exchange, reader: Reader) -> None:
+    def _read_first_of_body(self, exchange: Exchange, reader: RequestReader) -> None:
         try:
             self._read_body(reader)
         except HTTPError:
@@ -285,7 +285,7 @@ class H1Connection(Stream):
         if self._at_eof:
             self._output.close()
 
-    def _read_body(self, reader: Reader) -> bool:
+    def _read_body(self, reader: RequestReader) -> bool:
         """Hands on the next part of the body; returns whether there was one, or its end."""
         data = reader.read_body()
         is_complete = reader.body_complete
@@ -308,7 +308,7 @@ class H1Connection(Stream):
         """Gives the client its time for the next of the body, where that is for it to send."""
         exchange = self._exchange
         if exchange is not None and self.closing == OPEN and exchange.request_state == BODY_EXPECTED:
-            self.deadline = self._context.deadlines.body if exchange.awaits_body() else inf
+            self.deadline = self._context.deadlines.body if exchange.is_awaiting_body() else inf
 
     def _refuse(self, error: HTTPError, level: int = logging.WARNING) -> None:
         """Answers a request that cannot be served, where an answer is still possible, and ends the connection."""
@@ -327,11 +327,11 @@ class H1Connection(Stream):
         """The connection is gone for the exchange in flight."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.break_off()
+            exchange.on_stream_closed()
 
     def _await_next(self) -> None:
         """The request after this one may come, or has been waiting."""
-        if self._at_eof or cast("Reader", self._reader).unread:
+        if self._at_eof or cast("RequestReader", self._reader).unread:
             # Not at once: the application is still in its `send`, and its request in flight until it returns.
             self._context.loop.call_soon(self._read_on)
         else:
@@ -340,7 +340,7 @@ class H1Connection(Stream):
     def _read_on(self) -> None:
         """Takes up the request that has been waiting for its turn."""
         if self._exchange is None and self.closing == OPEN and not self.flow.write_paused:
-            self._advance(cast("Reader", self._reader))
+            self._advance(cast("RequestReader", self._reader))
             if self._at_eof and not self._answer_last():
                 self._output.close()
 
@@ -350,9 +350,9 @@ class H1Connection(Stream):
         """See `Stream`."""
         return self._writer.prepare(status, fields)
 
-    def prepare_checked(self, head: ResponseHead) -> None:
+    def prepare_formatted(self, head: ResponseHead) -> None:
         """See `Stream`."""
-        self._writer.prepare_checked(head)
+        self._writer.prepare_formatted(head)
 
     def announce_trailers(self) -> None:
         """See `Stream`."""
@@ -361,7 +361,7 @@ class H1Connection(Stream):
     def start_response(self, body: bytes, more: bool) -> None:
         """See `Stream`."""
         writer = self._writer
-        if self._context.registry.is_draining or (writer.head.rules.expects_continue and self._awaits_continue()):
+        if self._context.registry.is_draining or (writer.head.framing.expects_continue and self._awaits_continue()):
             writer.keep_alive = False
         pieces = writer.start(body, more)
         if self._keeps_heads:
@@ -404,7 +404,7 @@ class H1Connection(Stream):
 
     def response_fields(self) -> Headers:
         """See `Stream`."""
-        return fields_of(self._sent)
+        return parse_fields(self._sent)
 
     def end_response(self) -> None:
         """See `Stream`: the connection goes on or ends."""
@@ -424,7 +424,7 @@ class H1Connection(Stream):
         context = self._context
         self.reading = HEAD
         self.deadline = context.deadlines.idle
-        self.rest_at = context.deadlines.rest
+        self.release_at = context.deadlines.release
         if context.releaser is not None and context.releaser.credit > 0:
             context.releaser.on_complete(self, self.busy_until)
 
@@ -437,13 +437,13 @@ class H1Connection(Stream):
         self._transport.set_protocol(protocol)
         self.flow.resume_reading()
         protocol.take_over(self._transport, self.flow)
-        return cast("Reader", self._reader).take_rest()
+        return cast("RequestReader", self._reader).take_unread()
 
     def is_closing(self) -> bool:
         """See `Stream`. A response that was broken off is not gone on with, though the transport is still open."""
         return self.closing != OPEN or self._transport.is_closing()
 
-    def find_out(self) -> None:
+    def probe_client(self) -> None:
         """See `Stream`.
 
         The end of what a client sends may be all that is seen of its leaving. If it has left, its system rejects what
@@ -483,7 +483,7 @@ class H1Connection(Stream):
     def _finish(self) -> None:
         self._output.flush()
         self.deadline = self._context.deadlines.idle
-        if self.reading == BODY or cast("Reader", self._reader).unread:
+        if self.reading == BODY or cast("RequestReader", self._reader).unread:
             self._linger()
         elif not self.flow.write_paused or self._transport.can_write_eof():
             self._close_transport(self._context.deadlines.close)
@@ -498,7 +498,7 @@ class H1Connection(Stream):
         self.closing = LINGERING
         if self._reader is not None:
             self._reader.discard()
-        self.flow.begin_taking()
+        self.flow.watch_progress()
         self.deadline = self._context.deadlines.linger
         self.flow.resume_reading()
         if self._at_eof:
@@ -508,7 +508,7 @@ class H1Connection(Stream):
 
     def _end_lingering(self) -> None:
         """The client has had its time. Only over TLS, which has no half-close, it has not yet been told of the end."""
-        if self.flow.takes_more():
+        if self.flow.has_progressed():
             self.deadline = self._context.deadlines.linger
         elif self._transport.can_write_eof() or self._transport.is_closing():
             self._transport.abort()
@@ -519,7 +519,7 @@ class H1Connection(Stream):
         """Closes; over TLS the client has until the deadline to take what is left and to end it on its side too."""
         if not self._transport.can_write_eof():
             self.closing = LINGERING
-            self.flow.begin_taking()
+            self.flow.watch_progress()
             self.deadline = deadline
         self._output.close()
 
@@ -532,7 +532,7 @@ class H1Connection(Stream):
             self._end_lingering()
         elif self.closing == FLUSHING or (self._exchange is None and self._transport.get_write_buffer_size()):
             self._wait_for_taking()
-        elif self._exchange is not None and self._exchange.awaits_body():
+        elif self._exchange is not None and self._exchange.is_awaiting_body():
             self._refuse(body_too_late())
         elif self._exchange is not None and self._at_eof:
             self._look_for_client()
@@ -548,13 +548,13 @@ class H1Connection(Stream):
 
     def _wait_for_taking(self) -> None:
         """The client is still taking the last answer, and then gets its time to go on; or it takes none of it."""
-        if self.flow.takes_more():
-            self.deadline = self._context.deadlines.untaken
+        if self.flow.has_progressed():
+            self.deadline = self._context.deadlines.write_stall
         else:
             self._transport.abort()
 
     def release(self) -> bool:
-        """See `Releaser`. What has something to read, to write or to answer stays."""
+        """See `IdleReleaser`. What has something to read, to write or to answer stays."""
         if self._exchange is not None or self.closing != OPEN or self._at_eof or self._has_unread():
             return False
         self._output.flush()
@@ -563,7 +563,7 @@ class H1Connection(Stream):
         if releaser is None or not releaser.release(self._transport, self.peer, self.deadline, has_spoken):
             return False
         self.closing = RELEASED
-        self.deadline = self.rest_at = inf
+        self.deadline = self.release_at = inf
         self._context.registry.connections.discard(self)
         return True
 
@@ -574,7 +574,7 @@ class H1Connection(Stream):
         if exchange is None and self._reader is None:
             self.deadline = min(self.deadline, deadlines.idle)
         elif exchange is None and not self._has_unread():
-            self.deadline = deadlines.of_idle_at_shutdown(self.deadline)
+            self.deadline = deadlines.for_idle_at_shutdown(self.deadline)
         elif self.closing == LINGERING:
             self.deadline = min(self.deadline, deadlines.linger)
         elif self.closing == OPEN and (exchange is None or exchange.request_state == DISCARDING):

@@ -7,7 +7,7 @@ state and never changes the bytes.
 import re
 
 from threadserve.http.errors import HTTPError, bad_request
-from threadserve.http.grammar import METHODS, TARGET_BYTE, TOKEN, VALUE_BYTE, readable
+from threadserve.http.grammar import METHODS, TARGET_BYTE, TOKEN, VALUE_BYTE, quote_bytes
 
 FIELD_LINE = TOKEN + rb"++:%b*+\r\n" % VALUE_BYTE
 # In origin-form and absolute-form (RFC 9112 section 3.2).
@@ -71,7 +71,7 @@ def check_line(data: bytes, start: int, position: int, end: int, is_request_line
         check_request_line(data[position : end - 2])
     elif end - position > 2 and not FIELD.fullmatch(data, position, end):
         name = data[position:end].partition(b":")[0]
-        raise bad_request(f"malformed header field at byte {position - start}: {readable(name)}")
+        raise bad_request(f"malformed header field at byte {position - start}: {quote_bytes(name)}")
 
 
 def check_bytes(data: bytes, start: int, position: int, end: int, is_request_line: bool) -> None:
@@ -109,15 +109,15 @@ def check_request_line(line: bytes) -> None:
         raise bad_request("the request line is not a method, a target and a version")
     method, target, version = parts
     if not _version.fullmatch(version):
-        raise bad_request(f"malformed HTTP version: {readable(version)}")
+        raise bad_request(f"malformed HTTP version: {quote_bytes(version)}")
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise HTTPError(505, f"{readable(version)} is not supported here, only HTTP/1.1 and HTTP/1.0")
+        raise HTTPError(505, f"{quote_bytes(version)} is not supported here, only HTTP/1.1 and HTTP/1.0")
     if not _token.fullmatch(method):
-        raise bad_request(f"malformed method: {readable(method)}")
+        raise bad_request(f"malformed method: {quote_bytes(method)}")
     if method not in METHODS:
-        raise HTTPError(501, f"method not implemented: {readable(method)}")
+        raise HTTPError(501, f"method not implemented: {quote_bytes(method)}")
     if not _target.fullmatch(target) and (target != b"*" or method != b"OPTIONS"):
-        raise bad_request(f"malformed request target: {readable(target)}")
+        raise bad_request(f"malformed request target: {quote_bytes(target)}")
 
 
 def too_long(head: bytes, limit: int) -> HTTPError:

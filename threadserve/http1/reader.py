@@ -6,44 +6,44 @@ yet; it never looks at those behind the message that it is asked for.
 
 from threadserve.errors import ParserError
 from threadserve.http.errors import bad_request
-from threadserve.http.head import HTTP_1_0, HTTP_1_1, MessageRules, RequestHead
+from threadserve.http.head import HTTP_1_0, HTTP_1_1, MessageFraming, RequestHead
 from threadserve.http1.chunked import ChunkedDecoder
+from threadserve.http1.framing import FRAMING_FIELDS, parse_framing
 from threadserve.http1.grammar import explain_head, too_large
 from threadserve.http1.parsers import Parser
-from threadserve.http1.rules import DECISIVE, read_rules
-from threadserve.http1.scan import Scanner
+from threadserve.http1.scan import HeadScanner
 from threadserve.types import Headers
 
 CRLF = b"\r\n"
 BLANK_LINE = b"\r\n\r\n"
 
 
-class Reader:
+class RequestReader:
     """Reads requests, one after the other: a head, then parts of its body until `body_complete`.
 
     The strict grammar decides what is a request. Where there is a `parser`, it then reads the same bytes, and what it
-    reads is what is used. `head_begun` tells that a part of a head is here, and `unread` how many bytes have been fed
-    and not taken.
+    reads is what is used. `has_partial_head` is true while a part of a head is here, and `unread` is the number of
+    bytes that have been fed and not taken.
     """
 
     __slots__ = (
         "_checked",
         "_chunk_line_limit",
+        "_control_fields",
         "_data",
-        "_decisive",
         "_decoder",
         "_field_limit",
+        "_framing",
+        "_framing_fields",
         "_head_limit",
         "_is_http11",
         "_parser",
         "_position",
         "_remaining",
-        "_rules",
         "_scanner",
-        "_special",
         "_trailers_limit",
         "body_complete",
-        "head_begun",
+        "has_partial_head",
         "unread",
     )
 
@@ -53,7 +53,7 @@ class Reader:
         field_limit: int,
         chunk_line_limit: int,
         trailers_limit: int,
-        scanner: Scanner,
+        scanner: HeadScanner,
         parser: Parser | None = None,
     ) -> None:
         self._head_limit = head_limit
@@ -67,12 +67,12 @@ class Reader:
         self._checked = 0
         self._remaining = 0
         self._decoder: ChunkedDecoder | None = None
-        self._rules: MessageRules | None = None
-        self._special: Headers | None = None
-        self._decisive: Headers | None = None
+        self._framing: MessageFraming | None = None
+        self._control_fields: Headers | None = None
+        self._framing_fields: Headers | None = None
         self._is_http11 = True
         self.body_complete = True
-        self.head_begun = False
+        self.has_partial_head = False
         self.unread = 0
 
     def feed(self, data: bytes) -> None:
@@ -92,9 +92,9 @@ class Reader:
         self._decoder = None
         self._remaining = 0
         self.body_complete = True
-        self.head_begun = False
+        self.has_partial_head = False
 
-    def take_rest(self) -> bytes:
+    def take_unread(self) -> bytes:
         """Everything unread, which is another protocol's from here on."""
         rest = self._data[self._position :]
         self.discard()
@@ -108,27 +108,27 @@ class Reader:
         data = self._data
         position = self._position
         scanned = None
-        if not self.head_begun or data.find(BLANK_LINE, max(position, self._checked - len(CRLF))) >= 0:
+        if not self.has_partial_head or data.find(BLANK_LINE, max(position, self._checked - len(CRLF))) >= 0:
             scanned = self._scanner.scan(data, position)
         if scanned is None:
             return self._read_partial_head()
-        end, method, target, is_http11, headers, special = scanned
+        end, method, target, is_http11, headers, control_fields = scanned
         if end - position > self._head_limit or len(headers) > self._field_limit:
             raise too_large(data, position, end, self._head_limit, self._field_limit)
-        rules = self._rules
+        framing = self._framing
         # Most requests on a connection repeat these fields, and then mean the same.
-        if rules is None or is_http11 != self._is_http11 or special != self._special:
-            rules = self._learn_rules(special, is_http11)
+        if framing is None or is_http11 != self._is_http11 or control_fields != self._control_fields:
+            framing = self._update_framing(control_fields, is_http11)
         parser = self._parser
         if parser is not None:
-            read_again(parser, data[position:end])
+            reparse_head(parser, data[position:end])
             method, target, headers = parser.method, parser.target, parser.headers
         self._position = end
         self.unread = len(data) - end
-        self.head_begun = False
-        if rules.has_body:
-            self._expect_body(rules)
-        return RequestHead(method, target, headers, special, HTTP_1_1 if is_http11 else HTTP_1_0, rules)
+        self.has_partial_head = False
+        if framing.has_body:
+            self._expect_body(framing)
+        return RequestHead(method, target, headers, control_fields, HTTP_1_1 if is_http11 else HTTP_1_0, framing)
 
     def read_body(self) -> bytes:
         """The next part of the current request's body, empty where none has arrived. Sets `body_complete`."""
@@ -148,7 +148,7 @@ class Reader:
         self.unread = len(data) - after
         if self.body_complete:
             self._decoder = None
-        return part if self._parser is None or not part else read_part_again(self._parser, part)
+        return part if self._parser is None or not part else reparse_body(self._parser, part)
 
     def _read_partial_head(self) -> RequestHead | None:
         data = self._data
@@ -159,36 +159,36 @@ class Reader:
         if position != begin:
             self._position = position
             self.unread = len(data) - position
-            self.head_begun = False
+            self.has_partial_head = False
             return self.read_head()
         if position < len(data):
             # Lines that have been looked at are not again, however small the pieces are that the rest comes in.
-            unchecked = self._checked if self.head_begun else position
-            self.head_begun = True
+            unchecked = self._checked if self.has_partial_head else position
+            self.has_partial_head = True
             self._checked = explain_head(data, position, unchecked, self._head_limit)
         return None
 
-    def _learn_rules(self, special: Headers, is_http11: bool) -> MessageRules:
+    def _update_framing(self, control_fields: Headers, is_http11: bool) -> MessageFraming:
         """What fields mean that are not those of the last request. Behind a proxy often only the client is another."""
-        decisive = [field for field in special if field[0] in DECISIVE]
-        rules = self._rules
-        if rules is None or is_http11 != self._is_http11 or decisive != self._decisive:
-            rules = read_rules(decisive, is_http11)
-        self._rules = rules
-        self._special = special
-        self._decisive = decisive
+        framing_fields = [field for field in control_fields if field[0] in FRAMING_FIELDS]
+        framing = self._framing
+        if framing is None or is_http11 != self._is_http11 or framing_fields != self._framing_fields:
+            framing = parse_framing(framing_fields, is_http11)
+        self._framing = framing
+        self._control_fields = control_fields
+        self._framing_fields = framing_fields
         self._is_http11 = is_http11
-        return rules
+        return framing
 
-    def _expect_body(self, rules: MessageRules) -> None:
+    def _expect_body(self, framing: MessageFraming) -> None:
         self.body_complete = False
-        if rules.chunked:
+        if framing.chunked:
             self._decoder = ChunkedDecoder(self._chunk_line_limit, self._trailers_limit, self._parser is not None)
         else:
-            self._remaining = rules.content_length
+            self._remaining = framing.content_length
 
 
-def read_again(parser: Parser, head: bytes) -> None:
+def reparse_head(parser: Parser, head: bytes) -> None:
     """Has a parser read a head that is acceptable."""
     try:
         parser.head(head)
@@ -196,7 +196,7 @@ def read_again(parser: Parser, head: bytes) -> None:
         raise bad_request("malformed request") from None
 
 
-def read_part_again(parser: Parser, part: bytes) -> bytes:
+def reparse_body(parser: Parser, part: bytes) -> bytes:
     """Has a parser read a part of a body that is well framed; returns what it holds of the body."""
     try:
         return parser.body(part)

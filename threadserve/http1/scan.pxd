@@ -1,4 +1,4 @@
-cdef class Scanner:
+cdef class HeadScanner:
     cdef tuple _methods
 
     cpdef tuple scan(self, bytes data, Py_ssize_t position)

@@ -8,33 +8,33 @@ import re
 import sys
 
 from threadserve.http.grammar import METHODS
+from threadserve.http1.framing import CONTROL_FIELDS
 from threadserve.http1.grammar import HEAD
-from threadserve.http1.rules import SPECIAL
 from threadserve.types import Headers
 
 CRLF = b"\r\n"
 VERSION = b" HTTP/1.1\r\n"
 
 
-class Scanner:
+class HeadScanner:
     """Scans the heads of one loop's requests; `number` is the loop's.
 
     A pattern counts its references, and threads that share one wait for each other: each loop has a pattern, a table
     and a set of its own. The number, as a comment, makes the pattern distinct.
     """
 
-    __slots__ = ("_match", "_methods", "_special")
+    __slots__ = ("_control_fields", "_match", "_methods")
 
     def __init__(self, number: int) -> None:
         self._match = re.compile(HEAD + b"(?#%d)" % number).match
         self._methods = {method: sys.intern(method.decode()) for method in METHODS}
-        self._special = set(SPECIAL)
+        self._control_fields = set(CONTROL_FIELDS)
 
     def scan(self, data: bytes, position: int) -> tuple[int, str, bytes, bool, Headers, Headers] | None:
         """Scans the head at `position`; returns None where these bytes are no whole, acceptable head.
 
         Returns where the head ends, its method and target, whether it is of HTTP/1.1, all its fields, names in lower
-        case and values without white space around them, and those among them that `SPECIAL` lists.
+        case and values without white space around them, and those among them that `CONTROL_FIELDS` lists.
         """
         match = self._match(data, position)
         if match is None:
@@ -42,13 +42,13 @@ class Scanner:
         end = match.end()
         method, target, digit = match.groups()
         headers = []
-        special = []
-        special_names = self._special
+        control_fields = []
+        control_names = self._control_fields
         for line in data[match.end(2) + len(VERSION) : end - len(CRLF)].splitlines():
             name, _, value = line.partition(b":")
             name = name.lower()
             field = (name, value.strip(b"\t "))
             headers.append(field)
-            if name in special_names:
-                special.append(field)
-        return end, self._methods[method], target, digit is None, headers, special
+            if name in control_names:
+                control_fields.append(field)
+        return end, self._methods[method], target, digit is None, headers, control_fields

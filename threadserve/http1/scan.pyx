@@ -13,7 +13,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memcmp
 
 from threadserve.http import grammar
-from threadserve.http1 import rules
+from threadserve.http1 import framing
 
 cdef enum:
     MOST_TEXTS = 64
@@ -30,13 +30,13 @@ cdef unsigned char name_bytes[256]
 
 # These tuples own the bytes that the texts point to.
 cdef tuple METHODS = tuple(grammar.METHODS)
-cdef tuple SPECIAL = tuple(rules.SPECIAL)
+cdef tuple CONTROL_FIELDS = tuple(framing.CONTROL_FIELDS)
 cdef Py_ssize_t METHOD_COUNT = len(METHODS)
-cdef Py_ssize_t SPECIAL_COUNT = len(SPECIAL)
+cdef Py_ssize_t CONTROL_COUNT = len(CONTROL_FIELDS)
 cdef Py_ssize_t OPTIONS = METHODS.index(b"OPTIONS")
 cdef Text methods[MOST_TEXTS]
-cdef Text special_names[MOST_TEXTS]
-cdef unsigned char begins_special[256]
+cdef Text control_names[MOST_TEXTS]
+cdef unsigned char begins_control[256]
 
 
 cdef int fill_texts(tuple values, Text *texts) except -1:
@@ -54,9 +54,9 @@ cdef int fill_tables() except -1:
         target_bytes[i] = re.fullmatch(grammar.TARGET_BYTE, text) is not None
         value_bytes[i] = re.fullmatch(grammar.VALUE_BYTE, text) is not None
         name_bytes[i] = text.lower()[0] if re.fullmatch(grammar.TOKEN, text) else 0
-        begins_special[i] = any([name.startswith(text) for name in SPECIAL])
+        begins_control[i] = any([name.startswith(text) for name in CONTROL_FIELDS])
     fill_texts(METHODS, methods)
-    return fill_texts(SPECIAL, special_names)
+    return fill_texts(CONTROL_FIELDS, control_names)
 
 
 fill_tables()
@@ -99,18 +99,18 @@ cdef inline bytes name_at(const unsigned char *begin, Py_ssize_t size):
     return name
 
 
-cdef inline bint is_special(bytes name) noexcept:
+cdef inline bint is_control_field(bytes name) noexcept:
     cdef const unsigned char *begin = <const unsigned char *>PyBytes_AS_STRING(name)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(name)
     cdef Py_ssize_t i
-    if begins_special[begin[0]]:
-        for i in range(SPECIAL_COUNT):
-            if special_names[i].size == size and memcmp(special_names[i].start, begin, size) == 0:
+    if begins_control[begin[0]]:
+        for i in range(CONTROL_COUNT):
+            if control_names[i].size == size and memcmp(control_names[i].start, begin, size) == 0:
                 return True
     return False
 
 
-cdef class Scanner:
+cdef class HeadScanner:
     """Scans the heads of one loop's requests. See the twin, which is the one that needs the loop's number."""
 
     def __init__(self, number):
@@ -127,7 +127,7 @@ cdef class Scanner:
         cdef Py_ssize_t method
         cdef bint is_http11
         cdef bytes target, name
-        cdef list headers, special
+        cdef list headers, control_fields
         cdef tuple field
 
         if not 0 <= position <= PyBytes_GET_SIZE(data):
@@ -148,7 +148,7 @@ cdef class Scanner:
         p += VERSION_SIZE
 
         headers = []
-        special = []
+        control_fields = []
         while p[0] != c"\r":
             begin = p
             while name_bytes[p[0]]:
@@ -169,9 +169,9 @@ cdef class Scanner:
                 line_end -= 1
             field = (name, value[:line_end - value])
             headers.append(field)
-            if is_special(name):
-                special.append(field)
+            if is_control_field(name):
+                control_fields.append(field)
             p += 2
         if p[1] != c"\n":
             return None
-        return p + 2 - start, self._methods[method], target, is_http11, headers, special
+        return p + 2 - start, self._methods[method], target, is_http11, headers, control_fields

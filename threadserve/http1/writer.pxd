@@ -1,17 +1,17 @@
 import cython
 
 from threadserve.http.head cimport RequestHead, ResponseHead
-from threadserve.http1.lines cimport HeadLines
+from threadserve.http1.header_lines cimport HeaderLines
 
 cdef int NONE, LENGTH, CHUNKED, UNTIL_CLOSE
-cdef int LENGTH_DIGITS, UNDECLARED
+cdef int MAX_LENGTH_DIGITS, LENGTH_UNKNOWN
 cdef str HTTP_1_1
 cdef bytes CLOSE, CONTENT_LENGTH, CRLF, KEEP_ALIVE, LAST_CHUNK, VERSION
 
 
 @cython.final
-cdef class Writer:
-    cdef HeadLines _lines
+cdef class ResponseWriter:
+    cdef HeaderLines _lines
     cdef list _pieces
     cdef int _framing
     cdef long long _length
@@ -22,7 +22,7 @@ cdef class Writer:
     cdef public bint keep_alive
 
     cpdef Py_ssize_t prepare(self, object status, object fields) except -2
-    cpdef prepare_checked(self, ResponseHead head)
+    cpdef prepare_formatted(self, ResponseHead head)
     cdef _add(self, tuple field)
     cdef _declare_length(self, bytes value)
     cpdef announce_trailers(self)

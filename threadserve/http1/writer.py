@@ -12,14 +12,22 @@ from threadserve.http.errors import HTTPError
 from threadserve.http.fields import (
     CONNECTION,
     CONTENT_LENGTH,
-    LENGTH_DIGITS,
+    LENGTH_UNKNOWN,
+    MAX_LENGTH_DIGITS,
     TRANSFER_ENCODING,
-    UNDECLARED,
-    length_of,
-    own_field,
+    copy_field,
+    parse_content_length,
 )
 from threadserve.http.head import HTTP_1_1, RequestHead, ResponseHead
-from threadserve.http1.lines import CRLF, DECIDED_HERE, HeadLines, field_line, field_lines, status_line, without_field
+from threadserve.http1.header_lines import (
+    CRLF,
+    MANAGED_FIELDS,
+    HeaderLines,
+    field_line,
+    field_lines,
+    status_line,
+    without_field,
+)
 from threadserve.types import Field, Headers
 
 CLOSE = b"connection: close\r\n\r\n"
@@ -44,7 +52,7 @@ CHUNKED = Framing.CHUNKED.value
 UNTIL_CLOSE = Framing.UNTIL_CLOSE.value
 
 
-class Writer:
+class ResponseWriter:
     """Makes the responses of one connection, one after the other.
 
     `head` is that of the request which the next response answers. `keep_alive` says whether the connection may go on
@@ -65,11 +73,11 @@ class Writer:
 
     head: RequestHead
 
-    def __init__(self, lines: HeadLines) -> None:
+    def __init__(self, lines: HeaderLines) -> None:
         self._lines = lines
         self._pieces: list[bytes] = []
         self._framing = NONE
-        self._length = UNDECLARED
+        self._length = LENGTH_UNKNOWN
         self._status = 0
         self._trails = False
         self._trailers: list[bytes] = []
@@ -85,7 +93,7 @@ class Writer:
         pieces = [lines.status(status) if line is None else line, lines.default]
         self._pieces = pieces
         self._status = status
-        self._length = UNDECLARED
+        self._length = LENGTH_UNKNOWN
         self._trails = False
         known = lines.known
         own = fields if type(fields) is list else list(fields)
@@ -94,14 +102,14 @@ class Writer:
                 line = known.get(field)
                 if line is None and field[0] == CONTENT_LENGTH and self._length < 0:
                     digits = field[1]
-                    if digits.isdigit() and len(digits) <= LENGTH_DIGITS:
+                    if digits.isdigit() and len(digits) <= MAX_LENGTH_DIGITS:
                         self._length = int(digits)
                         line = b"content-length: " + digits + CRLF
             except (AttributeError, TypeError, ValueError):
                 # Only tuples of bytes can be looked up; other pairs, and other buffers, are as good.
                 line = None
             if line is None:
-                self._add(own_field(field))
+                self._add(copy_field(field))
             else:
                 pieces.append(line)
         if status == 204 and self._length >= 0:
@@ -113,7 +121,7 @@ class Writer:
         """Adds a field that is not known, or that means something to us."""
         name, value = field
         lower = name.lower()
-        if lower not in DECIDED_HERE:
+        if lower not in MANAGED_FIELDS:
             self._pieces.append(self._lines.learn(field))
         elif lower == CONTENT_LENGTH:
             self._declare_length(value)
@@ -128,20 +136,20 @@ class Writer:
 
     def _declare_length(self, value: bytes) -> None:
         is_first = self._length < 0
-        self._length = length_of(value, self._length)
+        self._length = parse_content_length(value, self._length)
         if is_first:
             self._pieces.append(b"content-length: %d\r\n" % self._length)
 
-    def prepare_checked(self, head: ResponseHead) -> None:
+    def prepare_formatted(self, head: ResponseHead) -> None:
         """Takes a head that needs no look at its fields."""
         default = self._lines.default
-        for name in head.replaces:
+        for name in head.replaced_fields:
             default = without_field(name, default)
         self._pieces = [VERSION, head.text, default]
         self._status = head.status
         self._length = head.length
         self._trails = False
-        if head.closes:
+        if head.closes_connection:
             self.keep_alive = False
 
     def announce_trailers(self) -> None:
@@ -245,7 +253,7 @@ class Writer:
             line = field_line(field)
             lines.append(line)
             name = line.partition(b":")[0].lower()
-            if name in DECIDED_HERE and name != CONNECTION:
+            if name in MANAGED_FIELDS and name != CONNECTION:
                 default = without_field(name, default)
         return b"".join([*lines, default, CRLF])
 
@@ -258,7 +266,7 @@ class Writer:
         )
 
 
-def fields_of(pieces: list[bytes]) -> Headers:
+def parse_fields(pieces: list[bytes]) -> Headers:
     """The fields of a head that was sent in these pieces, with names in lower case."""
     head: list[bytes] = []
     for piece in pieces:

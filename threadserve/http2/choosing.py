@@ -10,7 +10,7 @@ from math import inf
 from typing import Any
 
 from threadserve.http.context import LoopContext
-from threadserve.http.peer import peer_of
+from threadserve.http.peer import make_peer
 from threadserve.http2.frames import PREFACE
 from threadserve.proxies.protocol import Announced
 from threadserve.tls.certificates import LoopTls
@@ -33,7 +33,7 @@ class FirstBytes:
         "_tls",
         "_transport",
         "deadline",
-        "rest_at",
+        "release_at",
     )
 
     def __init__(
@@ -50,7 +50,7 @@ class FirstBytes:
         self._announced = announced
         self._tls = tls
         self._data = b""
-        self.deadline = self.rest_at = inf
+        self.deadline = self.release_at = inf
 
     # Called by the event loop.
 
@@ -63,7 +63,7 @@ class FirstBytes:
             return
         if self.deadline == inf:
             self.deadline = self._context.deadlines.head
-        self.rest_at = self._context.deadlines.rest
+        self.release_at = self._context.deadlines.release
         if self._context.releaser is not None:
             self._context.releaser.on_new(self)
         self._context.registry.connections.add(self)
@@ -116,11 +116,11 @@ class FirstBytes:
         self._hand_over(self._make_http1).on_deadline()
 
     def release(self) -> bool:
-        """See `Releaser`."""
+        """See `IdleReleaser`."""
         releaser = self._context.releaser
         if self._data or releaser is None:
             return False
-        peer = peer_of(self._transport, self._announced, self._context.trusted_proxies, None)
+        peer = make_peer(self._transport, self._announced, self._context.trusted_proxies, None)
         if not releaser.release(self._transport, peer, self.deadline, speaks_http1=False):
             return False
         self._leave()

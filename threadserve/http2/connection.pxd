@@ -2,7 +2,7 @@ import cython
 
 from threadserve.http.context cimport LoopContext
 from threadserve.http.flow cimport FlowControl
-from threadserve.http.output cimport Output
+from threadserve.http.write_buffer cimport WriteBuffer
 from threadserve.http.peer cimport Peer
 from threadserve.http2.frames cimport FrameReader
 from threadserve.http2.sending cimport Sender
@@ -23,7 +23,7 @@ cdef class H2Connection:
     cdef double _held_since
     cdef bint _is_busy
     cdef bint _is_held
-    cdef Output _output
+    cdef WriteBuffer _output
     cdef bytes _ping
     cdef FrameReader _reader
     cdef Sender _sender
@@ -35,7 +35,7 @@ cdef class H2Connection:
     cdef public double deadline
     cdef public FlowControl flow
     cdef public Peer peer
-    cdef public double rest_at
+    cdef public double release_at
 
     cpdef data_received(self, bytes data)
     cdef _advance(self)

@@ -26,8 +26,8 @@ from hyperframe.frame import GoAwayFrame
 
 from threadserve.http.context import LoopContext
 from threadserve.http.flow import FlowControl
-from threadserve.http.output import Output
-from threadserve.http.peer import Peer, peer_of
+from threadserve.http.peer import Peer, make_peer
+from threadserve.http.write_buffer import WriteBuffer
 from threadserve.http2.errors import ConnectionFault
 from threadserve.http2.protocol import HTTP2
 from threadserve.http2.sending import Sender
@@ -73,7 +73,7 @@ class H2Connection:
         "deadline",
         "flow",
         "peer",
-        "rest_at",
+        "release_at",
     )
 
     peer: Peer
@@ -84,10 +84,10 @@ class H2Connection:
         self._context = context
         self._announced = announced
         self._tls = tls
-        resets = http2.budget(bounds.resets, "reset streams")
-        control = http2.budget(bounds.control_frames, "control frames")
+        resets = http2.budget(bounds.max_resets, "reset streams")
+        control = http2.budget(bounds.max_control_frames, "control frames")
         self._state = http2.state()
-        self._output = Output(context.outbox, in_pieces=tls is not None)
+        self._output = WriteBuffer(context.write_batcher, in_pieces=tls is not None)
         self._sender = Sender(self._state, self._output, self.flow, control)
         self._streams = Streams(context, http2, self._state, self._sender, resets, control, self._on_idle)
         self._reader = http2.reader(self._streams.open, control, resets)
@@ -102,7 +102,7 @@ class H2Connection:
         self._bodies_due = inf
         self._held_since = context.deadlines.now
         self.closing = OPEN
-        self.deadline = self.rest_at = inf
+        self.deadline = self.release_at = inf
 
     # Called by the event loop.
 
@@ -112,7 +112,7 @@ class H2Connection:
         self._transport = transport
         self._output.open(transport)
         self.flow.transport = transport
-        self.peer = peer_of(transport, self._announced, context.trusted_proxies, self._tls)
+        self.peer = make_peer(transport, self._announced, context.trusted_proxies, self._tls)
         self._streams.peer = self.peer
         self._streams.transport = transport
         self._set_due(context.deadlines.head)
@@ -156,12 +156,12 @@ class H2Connection:
         """The client takes less than is written: what it sends waits too."""
         self.flow.write_paused = self._is_held = True
         self.flow.pause_reading()
-        self.flow.begin_taking()
+        self.flow.watch_progress()
         self._held_since = self._context.deadlines.now
 
     def resume_writing(self) -> None:
         """The client has taken enough."""
-        self.flow.on_taken()
+        self.flow.on_writable()
         self._streams.put_off_bodies(self._context.deadlines.now - self._held_since)
         if self.closing != LINGERING and self.closing != CLOSED:
             self._sender.send()
@@ -174,7 +174,7 @@ class H2Connection:
         reader, streams = self._reader, self._streams
         streams.is_advancing = True
         try:
-            frames = reader.take(self._context.bounds.frames_at_once)
+            frames = reader.take(self._context.bounds.frames_per_turn)
             if reader.dropped:
                 self._sender.widen(reader.dropped)
             if reader.table_size >= 0:
@@ -205,7 +205,7 @@ class H2Connection:
         if self._streams and not self._is_busy:
             self._is_busy = True
             if self.closing != DRAINING:
-                self._due = deadlines.untaken
+                self._due = deadlines.write_stall
         if self._streams:
             self._bodies_due = min(self._bodies_due, deadlines.body)
         self._set_due(self._due)
@@ -303,7 +303,7 @@ class H2Connection:
         self.closing = FINISHING
         self._streams.takes_requests = False
         self._say_goodbye(self._state.highest_inbound_stream_id)
-        self._set_due(self._context.deadlines.untaken)
+        self._set_due(self._context.deadlines.write_stall)
         self._end_if_idle()
 
     def _linger(self) -> None:
@@ -315,7 +315,7 @@ class H2Connection:
         self._output.flush()
         self.closing = LINGERING
         self._reader.discard()
-        self.flow.begin_taking()
+        self.flow.watch_progress()
         self._block_due = self._bodies_due = inf
         self._set_due(self._context.deadlines.linger)
         self.flow.resume_reading()
@@ -345,7 +345,7 @@ class H2Connection:
         """The client took too long: for a head or a body, to take what is sent, to answer a ping, or to ask at all."""
         deadlines = self._context.deadlines
         if self.closing == LINGERING:
-            if self.flow.takes_more():
+            if self.flow.has_progressed():
                 self._set_due(deadlines.linger)
             else:
                 self._transport.abort()
@@ -371,7 +371,7 @@ class H2Connection:
         """Looks, about once a minute while streams are open, whether the client is there."""
         has_heard, self._has_heard = self._has_heard, False
         if self.flow.write_paused:
-            has_heard = self.flow.takes_more()
+            has_heard = self.flow.has_progressed()
         elif not has_heard and not self._ping:
             self._send_ping()
             has_heard = True
@@ -382,7 +382,7 @@ class H2Connection:
         self._streams.end_stalled()
         self._sender.flush()
         if self._streams:
-            self._set_due(self._context.deadlines.untaken)
+            self._set_due(self._context.deadlines.write_stall)
 
     def release(self) -> bool:
         """Never: streams and tables belong to the loop."""

@@ -15,7 +15,7 @@ from threadserve.tls.certificates import LoopTls
 def with_http2(config: Config, context: LoopContext, make_http1: MakeConnection) -> MakeConnection:
     """Makes connections that may speak HTTP/2, and are what `make_http1` makes where they do not."""
     http2 = HTTP2(config, context)
-    context.ticker.renewals.append(http2.maker.renew)
+    context.ticker.tick_callbacks.append(http2.maker.renew)
 
     def make_http2(announced: Announced | None, tls: LoopTls | None) -> H2Connection:
         return H2Connection(context, http2, announced, tls)

@@ -47,4 +47,6 @@ class HTTP2:
         if head is None:
             block.head = head = read_request(block.fields, False, self._field_limit, self._head_limit)
         # The application may do with its headers what it likes.
-        return RequestHead(head.method, head.target, head.headers.copy(), head.special, head.version, head.rules)
+        return RequestHead(
+            head.method, head.target, head.headers.copy(), head.control_fields, head.version, head.framing
+        )

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable
 
 from threadserve.http.errors import HTTPError, bad_request
-from threadserve.http.grammar import METHODS, TARGET_BYTE, TOKEN, VALUE_BYTE, check_host, check_length, readable
-from threadserve.http.head import HTTP_2, MessageRules, RequestHead
+from threadserve.http.grammar import METHODS, TARGET_BYTE, TOKEN, VALUE_BYTE, check_host, check_length, quote_bytes
+from threadserve.http.head import HTTP_2, MessageFraming, RequestHead
 from threadserve.http2.errors import MalformedRequest
 from threadserve.proxies.forwarded import FIELDS as FORWARDED_FIELDS
 from threadserve.types import Field, Headers
@@ -29,9 +29,9 @@ _method = re.compile(TOKEN + b"++")
 _path = re.compile(b"/" + TARGET_BYTE + b"*+")
 
 # The rules of a request without a body, with one of whatever length, and of one to go on with WebSocket.
-NO_BODY = MessageRules(0, False, True, False, False)
-ANY_BODY = MessageRules(0, True, True, False, False)
-WEBSOCKET = MessageRules(0, False, True, False, True)
+NO_BODY = MessageFraming(0, False, True, False, False)
+ANY_BODY = MessageFraming(0, True, True, False, False)
+WEBSOCKET = MessageFraming(0, False, True, False, True)
 
 
 def read_request(fields: Iterable[Field], has_body: bool, field_limit: int, size_limit: int) -> RequestHead:
@@ -62,11 +62,11 @@ def split(fields: Iterable[Field]) -> tuple[dict[bytes, bytes], Headers]:
     headers: Headers = []
     for name, value in fields:
         if not _value.fullmatch(value):
-            raise MalformedRequest(f"malformed value of {readable(name)}: {readable(value)}")
+            raise MalformedRequest(f"malformed value of {quote_bytes(name)}: {quote_bytes(value)}")
         if not name.startswith(b":"):
             headers.append((name, value))
         elif name not in PSEUDO:
-            raise MalformedRequest(f"unknown pseudo-header field: {readable(name)}")
+            raise MalformedRequest(f"unknown pseudo-header field: {quote_bytes(name)}")
         elif name in pseudo:
             raise MalformedRequest(f"more than one {name.decode()}")
         elif headers:
@@ -80,13 +80,13 @@ def method_of(pseudo: dict[bytes, bytes]) -> str:
     """The request's method (section 8.3.1)."""
     method = pseudo.get(b":method", b"")
     if not _method.fullmatch(method):
-        raise MalformedRequest(f"malformed method: {readable(method)}")
+        raise MalformedRequest(f"malformed method: {quote_bytes(method)}")
     if method in METHOD_NAMES:
         name = METHOD_NAMES[method]
     elif method == b"CONNECT":
         name = CONNECT
     else:
-        raise HTTPError(501, f"method not implemented: {readable(method)}")
+        raise HTTPError(501, f"method not implemented: {quote_bytes(method)}")
     if b":protocol" in pseudo and name != CONNECT:
         raise MalformedRequest(":protocol in a request that is no CONNECT")
     return name
@@ -96,7 +96,7 @@ def target_of(pseudo: dict[bytes, bytes], method: str) -> bytes:
     """The request's target, which is in origin-form, or an asterisk."""
     path = pseudo.get(b":path", b"")
     if not _path.fullmatch(path) and not (path == b"*" and method == "OPTIONS"):
-        raise MalformedRequest(f"malformed :path: {readable(path)}")
+        raise MalformedRequest(f"malformed :path: {quote_bytes(path)}")
     return path
 
 
@@ -105,7 +105,7 @@ def check_scheme(scheme: bytes | None) -> None:
     if scheme is None:
         raise MalformedRequest("no :scheme")
     if scheme.lower() not in SCHEMES:
-        raise bad_request(f"unknown scheme: {readable(scheme)}")
+        raise bad_request(f"unknown scheme: {quote_bytes(scheme)}")
 
 
 def host_of(pseudo: dict[bytes, bytes], headers: Headers) -> bytes:
@@ -116,7 +116,7 @@ def host_of(pseudo: dict[bytes, bytes], headers: Headers) -> bytes:
         check_host(hosts, is_http11=True)
         return hosts[0]
     if any(host.lower() != authority.lower() for host in hosts):
-        raise MalformedRequest(f"the authority is {readable(authority)}, and Host {readable(hosts[0])}")
+        raise MalformedRequest(f"the authority is {quote_bytes(authority)}, and Host {quote_bytes(hosts[0])}")
     check_host([authority], is_http11=True)
     return authority
 
@@ -126,11 +126,11 @@ def check_fields(headers: Headers) -> int:
     lengths: list[bytes] = []
     for name, value in headers:
         if not _name.fullmatch(name):
-            raise MalformedRequest(f"malformed field name: {readable(name)}")
+            raise MalformedRequest(f"malformed field name: {quote_bytes(name)}")
         if name in CONNECTION_SPECIFIC:
             raise MalformedRequest(f"{name.decode()} is for HTTP/1.1")
         if name == b"te" and value.lower() != b"trailers":
-            raise MalformedRequest(f"te is {readable(value)}, not trailers")
+            raise MalformedRequest(f"te is {quote_bytes(value)}, not trailers")
         if name == b"content-length":
             lengths.append(value)
     try:
@@ -146,11 +146,11 @@ def joined_cookies(headers: Headers) -> Headers:
     return [*others, (b"cookie", b"; ".join(cookies))] if cookies else others
 
 
-def rules_of(headers: Headers, length: int) -> MessageRules:
+def rules_of(headers: Headers, length: int) -> MessageFraming:
     """What the fields of a request with a body mean; one of unknown length is as good as chunked."""
     is_sized = any(name == b"content-length" for name, _ in headers)
     expects_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
-    return MessageRules(length, not is_sized, True, expects_continue, False)
+    return MessageFraming(length, not is_sized, True, expects_continue, False)
 
 
 def check_trailers(fields: Iterable[Field]) -> None:

@@ -1,6 +1,6 @@
 import cython
 
-cdef int UNDECLARED
+cdef int LENGTH_UNKNOWN
 cdef bytes CONTENT_LENGTH
 
 
@@ -17,7 +17,7 @@ cdef class ResponseFields:
 cdef class FieldMaker:
     cdef list _config_fields
     cdef dict _known
-    cdef bint _sends_date
+    cdef bint _is_date_sent
     cdef public list default
 
     cpdef renew(self)

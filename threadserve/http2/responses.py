@@ -13,15 +13,15 @@ from threadserve.config import Config
 from threadserve.http.fields import (
     CONTENT_LENGTH,
     DATE,
-    LENGTH_DIGITS,
+    LENGTH_UNKNOWN,
+    MAX_LENGTH_DIGITS,
     SERVER,
-    UNDECLARED,
-    checked_field,
-    config_headers,
-    final_status,
-    length_of,
-    own_field,
-    sends_date,
+    check_field,
+    check_final_status,
+    configured_headers,
+    copy_field,
+    is_date_sent,
+    parse_content_length,
 )
 from threadserve.http2.requests import CONNECTION_SPECIFIC
 from threadserve.types import Field
@@ -54,7 +54,7 @@ class ResponseFields:
 
     def __init__(self, status: int) -> None:
         self.status = status
-        self.length = UNDECLARED
+        self.length = LENGTH_UNKNOWN
         self.fields: list[Field] = []
 
     def declare_length(self, length: int) -> None:
@@ -69,26 +69,27 @@ class FieldMaker:
     `default` are date and server, and the headers that are added to every response.
     """
 
-    __slots__ = ("_config_fields", "_known", "_sends_date", "default")
+    __slots__ = ("_config_fields", "_is_date_sent", "_known", "default")
 
     def __init__(self, config: Config) -> None:
         self._config_fields = [
-            as_sent(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in config_headers(config)
+            as_sent(name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in configured_headers(config)
         ]
-        self._sends_date = sends_date(config)
+        self._is_date_sent = is_date_sent(config)
         self._known: dict[Field, Field] = {}
         self.default: list[Field] = []
         self.renew()
 
     def renew(self) -> None:
         """Looks at the date. Called at every tick."""
-        date = [(DATE, formatdate(usegmt=True).encode())] if self._sends_date else []
+        date = [(DATE, formatdate(usegmt=True).encode())] if self._is_date_sent else []
         self.default = [*date, *self._config_fields]
 
     def prepare(self, status: Any, fields: Iterable[Any]) -> ResponseFields:
         """The head of a response. Raises as `Stream.prepare_response` does."""
         if type(status) is not int or not 200 <= status <= 999:
-            status = final_status(status)
+            status = check_final_status(status)
         head = ResponseFields(status)
         made = head.fields
         made.append((b":status", b"%d" % head.status))
@@ -100,14 +101,14 @@ class FieldMaker:
                 sent = known.get(field)
                 if sent is None and field[0] == CONTENT_LENGTH and head.length < 0:
                     digits = field[1]
-                    if digits.isdigit() and len(digits) <= LENGTH_DIGITS:
+                    if digits.isdigit() and len(digits) <= MAX_LENGTH_DIGITS:
                         head.length = int(digits)
                         sent = NeverIndexedHeaderTuple(CONTENT_LENGTH, digits)
             except (AttributeError, TypeError, ValueError):
                 # Only tuples of bytes can be looked up; other pairs, and other buffers, are as good.
                 sent = None
             if sent is None:
-                self._add(head, own_field(field))
+                self._add(head, copy_field(field))
             else:
                 made.append(sent)
         if head.status == 204 and head.length >= 0:
@@ -117,13 +118,13 @@ class FieldMaker:
 
     def _add(self, head: ResponseFields, field: Field) -> None:
         """Adds a field that is not known, or that means something to us."""
-        name, value = checked_field(field)
+        name, value = check_field(field)
         lower, value = name.lower(), value.strip(b"\t ")
         if lower not in DECIDED_HERE:
             head.fields.append(self._learn(field, as_sent(lower, value)))
         elif lower == CONTENT_LENGTH:
             is_first = head.length < 0
-            head.length = length_of(value, head.length)
+            head.length = parse_content_length(value, head.length)
             if is_first:
                 head.declare_length(head.length)
         elif lower == DATE or lower == SERVER:
@@ -149,7 +150,7 @@ def without(name: bytes, fields: list[Field]) -> list[Field]:
 
 
 def plain_fields(fields: Iterable[Any]) -> list[Field]:
-    """Fields as they are sent in trailers and informational responses. Raises as `checked_field` does."""
-    checked = [checked_field(field) for field in fields]
+    """Fields as they are sent in trailers and informational responses. Raises as `check_field` does."""
+    checked = [check_field(field) for field in fields]
     lowered = [(name.lower(), value.strip(b"\t ")) for name, value in checked]
     return [field for field in lowered if field[0] not in CONNECTION_SPECIFIC]

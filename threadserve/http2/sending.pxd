@@ -1,7 +1,7 @@
 import cython
 
 from threadserve.http.flow cimport FlowControl
-from threadserve.http.output cimport Output
+from threadserve.http.write_buffer cimport WriteBuffer
 from threadserve.http2.budgets cimport Budget
 from threadserve.http2.stream cimport H2Stream
 
@@ -12,7 +12,7 @@ cdef Py_ssize_t EARNING_BYTES, FRAME_EARNS, FLUSH_BYTES, LARGE, PART
 cdef class Sender:
     cdef Budget _control
     cdef FlowControl _flow
-    cdef Output _output
+    cdef WriteBuffer _output
     cdef list _pieces
     cdef Py_ssize_t _queued
     cdef Py_ssize_t _unsent

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from hyperframe.frame import WindowUpdateFrame
 
 from threadserve.http.flow import FlowControl
-from threadserve.http.output import Output
+from threadserve.http.write_buffer import WriteBuffer
 from threadserve.http2.budgets import Budget
 from threadserve.http2.priorities import Priority
 from threadserve.http2.state import H2State
@@ -49,7 +49,7 @@ class Sender:
         "_whole",
     )
 
-    def __init__(self, state: H2State, output: Output, flow: FlowControl, control: Budget) -> None:
+    def __init__(self, state: H2State, output: WriteBuffer, flow: FlowControl, control: Budget) -> None:
         self._state = state
         self._output = output
         self._flow = flow

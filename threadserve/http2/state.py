@@ -71,7 +71,7 @@ class H2State(H2Connection):
         self.local_settings = Settings(
             client=False,
             initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: bounds.streams,
+                SettingCodes.MAX_CONCURRENT_STREAMS: bounds.max_streams,
                 SettingCodes.INITIAL_WINDOW_SIZE: bounds.stream_window_bytes,
                 SettingCodes.MAX_FRAME_SIZE: MAX_FRAME_SIZE,
                 SettingCodes.MAX_HEADER_LIST_SIZE: head_limit,

@@ -14,7 +14,7 @@ from h2.errors import ErrorCodes
 from threadserve.http.exchange import Exchange
 from threadserve.http.files import copy_file
 from threadserve.http.flow import FlowControl
-from threadserve.http.head import MessageRules, ResponseHead
+from threadserve.http.head import MessageFraming, ResponseHead
 from threadserve.http.peer import Peer
 from threadserve.http.stream import Stream
 from threadserve.http2.errors import MalformedRequest
@@ -105,7 +105,7 @@ class H2Stream(Stream):
     )
 
     def __init__(
-        self, owner: StreamOwner, number: int, peer: Peer, rules: MessageRules, priority: Priority, *, is_head: bool
+        self, owner: StreamOwner, number: int, peer: Peer, rules: MessageFraming, priority: Priority, *, is_head: bool
     ) -> None:
         self.flow = FlowControl()
         self.peer = peer
@@ -194,7 +194,7 @@ class H2Stream(Stream):
         self._trails = False
         return head.length
 
-    def prepare_checked(self, head: ResponseHead) -> None:
+    def prepare_formatted(self, head: ResponseHead) -> None:
         """See `Stream`."""
         self.prepare_response(head.status, head.fields())
 
@@ -291,7 +291,7 @@ class H2Stream(Stream):
         """See `Stream`."""
         return self.is_closed
 
-    def find_out(self) -> None:
+    def probe_client(self) -> None:
         """See `Stream`: a client that has gone has reset its stream, or ended the connection."""
 
     def reset(self) -> None:
@@ -330,7 +330,7 @@ class H2Stream(Stream):
     def _on_taken(self) -> None:
         if self.tunnel is not None:
             self.tunnel.resume_writing()
-        self.flow.on_taken()
+        self.flow.on_writable()
 
     def on_end_sent(self) -> None:
         """The client has been told that the response is at its end."""
@@ -347,4 +347,4 @@ class H2Stream(Stream):
         self.is_closed = True
         self._queue.clear()
         self.queued = 0
-        self.flow.on_taken()
+        self.flow.on_writable()

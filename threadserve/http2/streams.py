@@ -116,7 +116,7 @@ class Streams(StreamOwner):
 
     def _has_room(self) -> bool:
         """Whether another stream may be served: one that was reset counts until its application has ended."""
-        limit = self._context.bounds.streams
+        limit = self._context.bounds.max_streams
         if len(self.open) + len(self._unended) < limit:
             return True
         calls = self._context.registry.calls
@@ -126,19 +126,19 @@ class Streams(StreamOwner):
     def _begin(self, stream_id: int, head: RequestHead, has_body: bool) -> None:
         """Begins the exchange of a request."""
         context, peer = self._context, self.peer
-        scope = context.scopes.scope(head, peer)
-        if peer.is_trusted and head.special:
-            forwarded = read_forwarded(head.special, context.trusted_proxies, context.believed_fields)
+        scope = context.scopes.build(head, peer)
+        if peer.is_trusted and head.control_fields:
+            forwarded = read_forwarded(head.control_fields, context.trusted_proxies, context.believed_fields)
             if forwarded is not None:
                 forwarded.apply(scope)
-        context.check_body_length(head.rules.content_length)
+        context.check_body_length(head.framing.content_length)
         if not context.registry.admit():
             raise HTTPError(503, "Service Unavailable: too many requests in flight")
         priority = priority_of(head.headers)
-        stream = H2Stream(self, stream_id, peer, head.rules, priority, is_head=head.method == "HEAD")
+        stream = H2Stream(self, stream_id, peer, head.framing, priority, is_head=head.method == "HEAD")
         stream.request_has_ended = not has_body
         stream.exchange = exchange = Exchange(stream, context, head, scope)
-        if head.rules.wants_websocket:
+        if head.framing.wants_websocket:
             self._begin_websocket(stream, exchange)
             return
         self.open[stream_id] = stream
@@ -391,7 +391,7 @@ class Streams(StreamOwner):
         if stream.tunnel is not None:
             stream.tunnel.connection_lost()
         elif exchange is not None:
-            exchange.break_off()
+            exchange.on_stream_closed()
 
     def end_all(self) -> None:
         """The connection is gone for all of them."""
@@ -417,7 +417,7 @@ class Streams(StreamOwner):
             self.put_off_bodies(self._context.bounds.tick_seconds)
         again_at = deadlines.body
         for stream in list(self.open.values()):
-            if stream.exchange is not None and stream.exchange.awaits_body():
+            if stream.exchange is not None and stream.exchange.is_awaiting_body():
                 if stream.body_due <= deadlines.now:
                     self._refuse_body(stream, body_too_late())
                 else:

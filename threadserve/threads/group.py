@@ -13,7 +13,7 @@ from math import inf
 from queue import Empty, SimpleQueue
 from socket import socket
 
-from threadserve.errors import StartupFailed, ThreadserveError, TooManyDeaths
+from threadserve.errors import StartupFailed, ThreadserveError, TooManyThreadDeaths
 from threadserve.logging.wording import format_count
 from threadserve.metrics.loop_metrics import LoopCounts, LoopMetrics
 from threadserve.threads.acceptor import Acceptor
@@ -250,7 +250,7 @@ class LoopGroup:
         if not self._serving:
             self.failure = StartupFailed(f"loop thread {slot.number} died while it was starting: {error!r}")
         elif len(self._deaths) == DEATHS and now - self._deaths[0] < DEATHS_WINDOW:
-            self.failure = TooManyDeaths(f"{DEATHS} loop threads died within {DEATHS_WINDOW:g} seconds")
+            self.failure = TooManyThreadDeaths(f"{DEATHS} loop threads died within {DEATHS_WINDOW:g} seconds")
         else:
             self._replace(slot)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from threadserve.config import Config
-from threadserve.http.context import LoopContext, Serves
+from threadserve.http.context import LoopContext, LoopSetup
 from threadserve.http.runner import ASGIRunner
+from threadserve.http1.codecs import H1Codecs
 from threadserve.http1.connection import H1Connection
-from threadserve.http1.lines import HeadLines
-from threadserve.http1.protocol import HTTP1
+from threadserve.http1.header_lines import HeaderLines
 from threadserve.listening.accepted import Returned
 from threadserve.proxies.protocol import Announced
 from threadserve.runtime.uncounted import exempt_from_counting
@@ -36,7 +36,7 @@ class ServingLoop:
     make_again: MakeAgain
 
 
-def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoop:
+def serving_loop(serves: LoopSetup, number: int, *, websockets: bool) -> ServingLoop:
     """What serves on the running loop, the `number`th of the server. Raises `ConfigError`."""
     context = LoopContext(serves)
     context.call_app = runner_for(serves, context).start
@@ -44,10 +44,10 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
         context.begin_websocket = websocket_beginner(serves.config, context)
     releaser = context.releaser
     if releaser is not None:
-        context.ticker.renewals.append(releaser.release_rested)
-    lines = HeadLines(serves.config)
-    context.ticker.renewals.append(lines.renew)
-    http1 = HTTP1(serves.config, number, serves.bounds, lines)
+        context.ticker.tick_callbacks.append(releaser.release_long_idle)
+    lines = HeaderLines(serves.config)
+    context.ticker.tick_callbacks.append(lines.refresh_date)
+    http1 = H1Codecs(serves.config, number, serves.bounds, lines)
 
     def make_http1(announced: Announced | None, tls: LoopTls | None) -> H1Connection:
         connection = H1Connection(context, http1, announced, tls)
@@ -63,7 +63,7 @@ def serving_loop(serves: Serves, number: int, *, websockets: bool) -> ServingLoo
             connection = H1Connection(context, http1, addresses)
             connection.has_spoken = True
             connection.busy_until = context.deadlines.now + serves.bounds.busy_seconds * returned.is_busy
-        connection.deadline = context.deadlines.of_returned(left)
+        connection.deadline = context.deadlines.for_returned(left)
         return connection
 
     make: MakeConnection = make_http1
@@ -81,7 +81,7 @@ def import_parts(config: Config) -> None:
         exempt_from_counting()
 
 
-def runner_for(serves: Serves, context: LoopContext) -> ASGIRunner | WSGIRunner:
+def runner_for(serves: LoopSetup, context: LoopContext) -> ASGIRunner | WSGIRunner:
     """What calls the application: a WSGI one past the messages of ASGI, unless those are traced."""
     if isinstance(serves.app, WSGIMiddleware):
         return WSGIRunner(serves.app.pool, context)

@@ -22,11 +22,11 @@ from threadserve.app.startups import StartupCoordinator
 from threadserve.config import Config
 from threadserve.errors import MailboxClosed, ThreadserveError
 from threadserve.http.bounds import Bounds
+from threadserve.http.call_timeout import CallTimeouts
 from threadserve.http.concurrency import ConcurrencyLimit
-from threadserve.http.context import LoopContext, Serves
-from threadserve.http.overdue import OverdueCalls
-from threadserve.http.releasing import GiveBack
-from threadserve.http.suspended import place_of
+from threadserve.http.context import LoopContext, LoopSetup
+from threadserve.http.idle_release import GiveBack
+from threadserve.http.task_stack import format_app_line
 from threadserve.logging.access_log import AccessLog, AccessLogWriter
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.message_trace import MessageTrace
@@ -149,7 +149,9 @@ class LoopServer:
 
     def calls_threadsafe(self) -> list[RunningCall]:
         """The first of the requests in flight, as far as other threads can see them."""
-        return [call.running() for call in first_of(self._context.registry.calls.copy())] if self._context else []
+        return (
+            [call.to_running_call() for call in first_of(self._context.registry.calls.copy())] if self._context else []
+        )
 
     def tell_calls_threadsafe(self, tell: Callable[[list[RunningCall]], object]) -> None:
         """Has the loop tell of the first of the requests in flight, and of where each of them waits."""
@@ -157,7 +159,7 @@ class LoopServer:
 
     def described_threadsafe(self) -> list[str]:
         """The requests in flight, as the log calls them."""
-        return [call.described() for call in self._context.registry.calls.copy()] if self._context else []
+        return [call.describe() for call in self._context.registry.calls.copy()] if self._context else []
 
     def ask_for_turn_threadsafe(self) -> None:
         """Has the loop show that it turns, by `handed`."""
@@ -165,7 +167,7 @@ class LoopServer:
         self.post_threadsafe(self._take_handed)
 
     def grant_threadsafe(self, credit: int, *, takes_busy: bool) -> None:
-        """Has so many connections given back, each after its next response: see `Releaser`."""
+        """Has so many connections given back, each after its next response: see `IdleReleaser`."""
         self.post_threadsafe(partial(self._grant, credit, takes_busy))
 
     def release_idle_threadsafe(self) -> None:
@@ -247,17 +249,17 @@ class LoopServer:
         post = self._mailbox.post_threadsafe
         give_back = shared.give_back_threadsafe
         limit, bounds, state = shared.limit, shared.bounds, lifespan.state
-        serves = Serves(shared.config, traced, state, log, limit, post, bounds, give_back, self.metrics, self.number)
+        serves = LoopSetup(shared.config, traced, state, log, limit, post, bounds, give_back, self.metrics, self.number)
         serving = serving_loop(serves, self.number, websockets=not is_wsgi)
         context = serving.context
         context.ticker.start()
         if shared.config.timeout_request is not None and not is_wsgi:
-            OverdueCalls(context, shared.config.timeout_request).start()
+            CallTimeouts(context, shared.config.timeout_request).start()
         make, make_again = serving.make_connection, serving.make_again
         opener = Opener(context.loop, context.registry, make, make_again, shared.config, self._tls(), self.metrics)
         self._intake = intake = Intake(context.loop, opener, self.handed)
         if context.releaser is not None:
-            context.releaser.take_back = intake.take_back
+            context.releaser.serve_again = intake.take_back
         self._context = context
         self.pulse = Pulse(context.loop, pulse_interval(shared.config.timeout_loop_stall))
         self.pulse.start()
@@ -316,16 +318,16 @@ class LoopServer:
 
     async def _cut_off(self, context: LoopContext, timeout: float) -> None:
         self._tell_cut_off(context, f"still running after {format_count(timeout, 'second')}")
-        context.registry.give_up_opening()
+        context.registry.cancel_opening()
         for exchange in list(context.registry.calls):
             exchange.disconnect(gone=False)
         if not await within(CUT_OFF_GRACE, context.registry.drained):
-            context.registry.cut_off()
+            context.registry.terminate()
             await within(CUT_OFF_GRACE, context.registry.drained)
 
     def _tell_cut_off(self, context: LoopContext, when: str) -> None:
         """Names the requests that do not come to their end, once."""
-        described = [exchange.described() for exchange in context.registry.calls]
+        described = [exchange.describe() for exchange in context.registry.calls]
         if described and not self._has_told:
             self._has_told = True
             logger.error("Cut off %s %s: %s", format_count(len(described), "request"), when, join_names(described))
@@ -349,12 +351,12 @@ class LoopServer:
             self.pulse.stop()
         if context.releaser is not None:
             context.releaser.abandon()
-        context.crossing.close()
+        context.cross_thread.close()
         if self._intake is not None:
             self._intake.close()
-        context.registry.give_up_opening()
+        context.registry.cancel_opening()
         self._tell_cut_off(context, "at once")
-        context.registry.cut_off()
+        context.registry.terminate()
         if context.access_log is not None:
             context.access_log.flush()
 
@@ -389,7 +391,7 @@ class LoopServer:
 
     def _tell_calls(self, tell: Callable[[list[RunningCall]], object]) -> None:
         calls = first_of(self._context.registry.calls) if self._context is not None else []
-        tell([call.running()._replace(place=place_of(call.task)) for call in calls])
+        tell([call.to_running_call()._replace(place=format_app_line(call.task)) for call in calls])
 
     def _listen(self, listeners: list[socket]) -> None:
         if self._intake is not None:
@@ -398,7 +400,7 @@ class LoopServer:
 
 def first_of(calls: Iterable[Any]) -> list[Any]:
     """The calls that have gone on for longest, as many as are told of; WebSockets last, which are meant to go on."""
-    return nsmallest(MOST_TOLD, calls, key=lambda call: (call.scope["type"] == "websocket", call.began))
+    return nsmallest(MOST_TOLD, calls, key=lambda call: (call.scope["type"] == "websocket", call.started_at))
 
 
 def lifespan_grace(grace: float, elapsed: float) -> float:

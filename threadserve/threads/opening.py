@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from threadserve.config import Config
-from threadserve.http.peer import address_of, label_of, local_address_of
+from threadserve.http.peer import format_client, parse_address, parse_local_address
 from threadserve.listening.accepted import Accepted, Returned
 from threadserve.logging.wording import format_count
 from threadserve.metrics.loop_metrics import LoopMetrics
@@ -220,8 +220,8 @@ class Opener:
             return None
         if sockname not in self._servers:
             # The loop's own copy: the listener's name belongs to the thread that accepts.
-            self._servers[sockname] = unshared(local_address_of(sockname))
-        return Announced(address_of(accepted.peername), self._servers[sockname])
+            self._servers[sockname] = unshared(parse_local_address(sockname))
+        return Announced(parse_address(accepted.peername), self._servers[sockname])
 
     # With a PROXY header, or encrypted.
 
@@ -338,13 +338,13 @@ def log_failed_handshake(client: str, error: OSError) -> None:
 
 def peer_host(accepted: Accepted) -> str | None:
     """The client of a connection, as `TrustedHosts` knows it: by its address, or by the Unix socket that it came to."""
-    address = address_of(accepted.peername) or local_address_of(accepted.sockname)
+    address = parse_address(accepted.peername) or parse_local_address(accepted.sockname)
     return address[0] if address else None
 
 
 def client_of(accepted: Accepted) -> str:
     """The client of a connection, as a line about it names it."""
-    return label_of(address_of(accepted.peername)) or "a Unix socket"
+    return format_client(parse_address(accepted.peername)) or "a Unix socket"
 
 
 def unshared(address: LocalAddress | None) -> LocalAddress | None:

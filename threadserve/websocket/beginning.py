@@ -24,7 +24,7 @@ def websocket_beginner(config: Config, context: LoopContext) -> BeginWebSocket |
         exchange.listener = session
         exchange.is_logged = False
         # It hears of its client by a message.
-        exchange.listening += 1
+        exchange.disconnect_listeners += 1
         context.call_app(session)
 
     return begin

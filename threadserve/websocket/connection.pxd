@@ -22,7 +22,7 @@ cdef class WebSocketConnection:
     cdef public object deflate
     cdef public FlowControl flow
     cdef public bint is_stalled
-    cdef public double rest_at
+    cdef public double release_at
     cdef public object transport
     cdef public object write
 

@@ -59,7 +59,7 @@ class WebSocketConnection:
         "deflate",
         "flow",
         "is_stalled",
-        "rest_at",
+        "release_at",
         "transport",
         "write",
     )
@@ -81,7 +81,7 @@ class WebSocketConnection:
         self._ping = b""
         self._pong_due: bytes | None = None
         self.is_stalled = False
-        self.deadline = self.rest_at = inf
+        self.deadline = self.release_at = inf
 
     def take_over(self, transport: asyncio.Transport, flow: FlowControl) -> None:
         """Gets what carries the bytes, and what is known of how the client takes them."""
@@ -164,7 +164,7 @@ class WebSocketConnection:
         self.deadline = inf
         self._phase = ENDED
         self._dismiss(ABNORMAL, "")
-        self.flow.on_taken()
+        self.flow.on_writable()
         # Else what counts refers to the connection, which refers to it.
         self.write = self.transport.write
         if self._context.metrics is not None:
@@ -177,7 +177,7 @@ class WebSocketConnection:
 
     def resume_writing(self) -> None:
         """The client has taken enough."""
-        self.flow.on_taken()
+        self.flow.on_writable()
         if self._pong_due is not None and self._phase != ENDED:
             self.write(server_frame(FINAL | PONG, self._pong_due))
             self._pong_due = None
@@ -244,7 +244,7 @@ class WebSocketConnection:
         self._write_close(code, reason)
         self._phase = CLOSING
         self._session = None
-        self.flow.begin_taking()
+        self.flow.watch_progress()
         self.deadline = self._context.deadlines.close
         self._go_on()
 
@@ -276,13 +276,13 @@ class WebSocketConnection:
     def on_deadline(self) -> None:
         """A ping is due, or the client took too long: to answer one, to close, or to take the last bytes."""
         deadlines = self._context.deadlines
-        if self._phase == CLOSING and self.flow.takes_more():
+        if self._phase == CLOSING and self.flow.has_progressed():
             self.deadline = deadlines.close
         elif self._phase != OPEN:
             self.transport.abort()
         elif not self._ping:
             self._send_ping()
-        elif self.flow.reading_paused or self._reader.is_amid_frame or self.flow.takes_more():
+        elif self.flow.reading_paused or self._reader.is_amid_frame or self.flow.has_progressed():
             # The pong may be waiting behind what is not taken up, or the ping behind what the client still takes.
             self.deadline = deadlines.pong
         else:
@@ -293,7 +293,7 @@ class WebSocketConnection:
     def _send_ping(self) -> None:
         payload = os.urandom(PING_SIZE)
         self.write(server_frame(FINAL | PING, payload))
-        self.flow.begin_taking()
+        self.flow.watch_progress()
         self.deadline = self._context.deadlines.pong
         if self.deadline == inf:
             self.deadline = self._context.deadlines.ping

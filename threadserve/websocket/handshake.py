@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from threadserve.http.errors import HTTPError, bad_request
-from threadserve.http.fields import checked_field
+from threadserve.http.fields import check_field
 from threadserve.types import Field, Headers
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -100,7 +100,7 @@ def accept_fields(
         fields.append((b"sec-websocket-extensions", extensions.encode("latin-1")))
     chosen = [subprotocol] if subprotocol else []
     for field in headers:
-        name, value = own = checked_field(field)
+        name, value = own = check_field(field)
         if name.lower() == SUBPROTOCOL:
             chosen.append(value.strip(b"\t ").decode("latin-1"))
             continue

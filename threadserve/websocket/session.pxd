@@ -22,8 +22,8 @@ cdef class WebSocketSession:
     cdef object _loop
     cdef object _settings
     cdef list _waiters
-    cdef readonly double began
-    cdef public bint is_cut_off
+    cdef readonly double started_at
+    cdef public bint is_cancelled
     cdef public int phase
     cdef public dict scope
     cdef public object task

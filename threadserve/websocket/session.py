@@ -14,13 +14,13 @@ from time import perf_counter
 from typing import Any, cast
 
 from threadserve.errors import ClientDisconnected
+from threadserve.http.completed_send import ASYNCIO_COROUTINE_MARKER, INSPECT_COROUTINE_MARKER
 from threadserve.http.context import LoopContext
 from threadserve.http.exchange import Exchange
-from threadserve.http.fields import own_bytes
+from threadserve.http.fields import copy_bytes
 from threadserve.http.head import HTTP_2
-from threadserve.http.peer import label_of
-from threadserve.http.scope import path_of, target_of
-from threadserve.http.sent import COROUTINE_OF_ASYNCIO, COROUTINE_OF_INSPECT
+from threadserve.http.peer import format_client
+from threadserve.http.scope import format_path, format_target
 from threadserve.http.states import COMPLETE
 from threadserve.metrics.states import RunningCall
 from threadserve.types import Message, Send
@@ -66,24 +66,24 @@ class WebSocketSession:
         "_loop",
         "_settings",
         "_waiters",
-        "began",
-        "is_cut_off",
+        "is_cancelled",
         "phase",
         "scope",
+        "started_at",
         "task",
     )
 
-    _is_coroutine = COROUTINE_OF_ASYNCIO
-    _is_coroutine_marker = COROUTINE_OF_INSPECT
+    _is_coroutine = ASYNCIO_COROUTINE_MARKER
+    _is_coroutine_marker = INSPECT_COROUTINE_MARKER
 
     def __init__(
         self, exchange: Exchange, context: LoopContext, handshake: Handshake, settings: WebSocketSettings
     ) -> None:
         self.scope = websocket_scope(exchange.scope, handshake)
         self.task: asyncio.Task[None] | None = None
-        self.is_cut_off = False
+        self.is_cancelled = False
         self.phase = CONNECTING
-        self.began = perf_counter()
+        self.started_at = perf_counter()
         self._loop = context.loop
         self._context = context
         self._exchange = exchange
@@ -116,17 +116,17 @@ class WebSocketSession:
 
     def cancel(self) -> None:
         """Cuts the application off."""
-        self.is_cut_off = True
+        self.is_cancelled = True
         if self.task is not None:
             self.task.cancel()
 
-    def running(self) -> RunningCall:
+    def to_running_call(self) -> RunningCall:
         """What it is, and for how long it has gone on. May be called on any thread."""
-        return RunningCall(f"WebSocket {path_of(self.scope)}", perf_counter() - self.began)
+        return RunningCall(f"WebSocket {format_path(self.scope)}", perf_counter() - self.started_at)
 
-    def described(self) -> str:
+    def describe(self) -> str:
         """What the log calls it: by its target, and for how long it has gone on."""
-        return f"WebSocket {target_of(self.scope)} ({perf_counter() - self.began:.0f} s)"
+        return f"WebSocket {format_target(self.scope)} ({perf_counter() - self.started_at:.0f} s)"
 
     def send_late_head(self) -> bool:
         """Sends the head of a denial whose body is late; returns whether one is held."""
@@ -136,14 +136,14 @@ class WebSocketSession:
         """The server waits no longer: the application is told, whatever it is doing."""
         self._part(SERVICE_RESTART, "")
 
-    # Called by the exchange of the handshake: see its `Listener`.
+    # Called by the exchange of the handshake: see its `ExchangeListener`.
 
     def on_client_gone(self) -> None:
         """The client has gone before its handshake was answered."""
         self.on_gone(ABNORMAL, "")
 
-    def on_cut_off(self) -> None:
-        """See `Listener`: the exchange of a handshake is no call of its own."""
+    def on_cancelled(self) -> None:
+        """See `ExchangeListener`: the exchange of a handshake is no call of its own."""
 
     # From the client to the application.
 
@@ -218,14 +218,14 @@ class WebSocketSession:
         then; `RuntimeError` for a message out of turn, `ValueError` and `TypeError` for one that cannot be sent.
         """
         if _get_running_loop() is not self._loop:
-            return self._context.crossing.on_loop(self._send, message)
+            return self._context.cross_thread.on_loop(self._send, message)
         connection = self._connection
         if connection is None:
-            return self._context.crossing.on_loop(self._answer_handshake, message)
+            return self._context.cross_thread.on_loop(self._answer_handshake, message)
         if connection.flow.write_paused:
-            return self._context.crossing.on_loop(self._send_when_taken, message)
+            return self._context.cross_thread.on_loop(self._send_when_taken, message)
         self._send_now(connection, message)
-        return self._context.sent
+        return self._context.completed_send
 
     async def _send(self, message: Message) -> None:
         await self(message)
@@ -320,13 +320,13 @@ class WebSocketSession:
 
     def _log(self, outcome: str | int) -> None:
         scope = self.scope
-        logger.info('%s - "WebSocket %s" %s', label_of(scope["client"]), target_of(scope), outcome)
+        logger.info('%s - "WebSocket %s" %s', format_client(scope["client"]), format_target(scope), outcome)
 
 
 def bytes_of(message: Message) -> bytes:
     """The bytes that a message is to send. Raises `TypeError` where it has neither those nor a text."""
     try:
-        return own_bytes(message.get("bytes"))
+        return copy_bytes(message.get("bytes"))
     except TypeError:
         given = {key: reprlib.repr(message[key]) for key in ("text", "bytes") if key in message}
         raise TypeError(f"'websocket.send' needs a str as its text, or bytes, and has {given or 'neither'}") from None

@@ -6,7 +6,7 @@ from threadserve.wsgi.parcel cimport Parcel
 from threadserve.wsgi.response cimport KnownLines
 from threadserve.wsgi.sink cimport ResponseSink
 
-cdef long long UNDECLARED, FINISHED_LIMIT
+cdef long long LENGTH_UNKNOWN, FINISHED_LIMIT
 cdef double inf
 
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
-from threadserve.http.fields import UNDECLARED
+from threadserve.http.fields import LENGTH_UNKNOWN
 from threadserve.http.head import ResponseHead
 from threadserve.wsgi.body import Collected, input_stream
 from threadserve.wsgi.environ import EnvironMaker, values_of
@@ -88,7 +88,7 @@ class Call(Parcel):
         self._is_head = scope["method"] == "HEAD"
         self._head: ResponseHead | None = None
         self._environ: dict[str, Any] | None = None
-        self._length = UNDECLARED
+        self._length = LENGTH_UNKNOWN
         self._channel: Channel | None = None
         self._is_begun = False
         self._is_finished = False
@@ -313,8 +313,8 @@ class Call(Parcel):
         self.pack(head.text, body)
         self._status = head.status
         self._length = head.length
-        self._closes = head.closes
-        self._replaces = head.replaces
+        self._closes = head.closes_connection
+        self._replaces = head.replaced_fields
         self._told = told
 
     def _stream(self, piece: bytes) -> None:
@@ -374,7 +374,9 @@ class Call(Parcel):
         if self._is_begun:
             self._open_channel().end_threadsafe(failed=True)
             return
-        self._take_head(ResponseHead(FAILED.status, FAILED.text, FAILED.length, FAILED.closes, FAILED.replaces))
+        self._take_head(
+            ResponseHead(FAILED.status, FAILED.text, FAILED.length, FAILED.closes_connection, FAILED.replaced_fields)
+        )
         try:
             self._finish(FAILED_TEXT)
         except ClientDisconnected:

@@ -137,7 +137,7 @@ class MessageSink(ResponseSink):
 
 def fields_of(head: ResponseHead) -> Headers:
     """The fields of a response as messages have them."""
-    return [*head.fields(), *([(b"connection", b"close")] if head.closes else [])]
+    return [*head.fields(), *([(b"connection", b"close")] if head.closes_connection else [])]
 
 
 def expects_continue(scope: dict[str, Any]) -> bool:

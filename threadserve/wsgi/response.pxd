@@ -2,7 +2,7 @@ import cython
 
 from threadserve.http.head cimport ResponseHead
 
-cdef long long UNDECLARED
+cdef long long LENGTH_UNKNOWN
 
 
 @cython.final

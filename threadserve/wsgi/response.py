@@ -12,10 +12,10 @@ from threadserve.http.fields import (
     CONNECTION,
     CONTENT_LENGTH,
     DATE,
-    LENGTH_DIGITS,
+    LENGTH_UNKNOWN,
+    MAX_LENGTH_DIGITS,
     SERVER,
-    UNDECLARED,
-    usual_phrase,
+    reason_phrase,
 )
 from threadserve.http.head import ResponseHead
 
@@ -25,7 +25,7 @@ KNOWN_LENGTH = 256
 _status = re.compile(r"([2-9][0-9][0-9])(?: [^\x00-\x1f\x7f]*)?")
 _name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_digits = re.compile(rf"[0-9]{{1,{LENGTH_DIGITS}}}")
+_digits = re.compile(rf"[0-9]{{1,{MAX_LENGTH_DIGITS}}}")
 
 
 class Special:
@@ -33,7 +33,7 @@ class Special:
 
     __slots__ = ("closes", "length", "line", "replaces")
 
-    def __init__(self, line: bytes, length: int = UNDECLARED, closes: bool = False, replaces: bytes = b"") -> None:
+    def __init__(self, line: bytes, length: int = LENGTH_UNKNOWN, closes: bool = False, replaces: bytes = b"") -> None:
         self.line = line
         self.length = length
         self.closes = closes
@@ -59,7 +59,7 @@ class KnownLines:
         Raises `ValueError` or `TypeError` for a status or headers that cannot be sent.
         """
         lines = [b""]
-        length = UNDECLARED
+        length = LENGTH_UNKNOWN
         length_at = 0
         closes = False
         replaces: tuple[bytes, ...] = ()
@@ -74,10 +74,10 @@ class KnownLines:
             if line is None:
                 special = self._look_up(pair)
                 line = special.line
-                if special.length != UNDECLARED:
+                if special.length != LENGTH_UNKNOWN:
                     if special.length == length:
                         continue
-                    if length != UNDECLARED:
+                    if length != LENGTH_UNKNOWN:
                         raise ValueError(f"different values of Content-Length: {length} and {special.length}")
                     length = special.length
                     length_at = len(lines)
@@ -112,7 +112,7 @@ class KnownLines:
             raise ValueError(f"invalid status given to start_response: {text!r}")
         code, _, phrase = text.partition(" ")
         try:
-            line = f"{code} {phrase.strip(' ') or usual_phrase(int(code))}\r\n".encode("latin-1")
+            line = f"{code} {phrase.strip(' ') or reason_phrase(int(code))}\r\n".encode("latin-1")
         except UnicodeEncodeError:
             raise ValueError(f"a character beyond Latin-1 in the status given to start_response: {text!r}") from None
         if len(line) <= KNOWN_LENGTH:

@@ -9,10 +9,10 @@ from io import BytesIO
 
 from threadserve.errors import MailboxClosed
 from threadserve.http.context import LoopContext
-from threadserve.http.crossing import gone
+from threadserve.http.cross_thread import loop_ended_error
+from threadserve.http.error_log import log_app_error
 from threadserve.http.exchange import Exchange
 from threadserve.http.head import ResponseHead
-from threadserve.http.reporting import report_app_error
 from threadserve.http.states import ABORTED, NOT_STARTED
 from threadserve.types import Message
 from threadserve.wsgi.body import Collected, collect, not_asked_for
@@ -66,9 +66,9 @@ class ExchangeSink(ResponseSink):
         exchange = self._exchange
         if exchange.body is None:
             self._submit(None)
-        elif (whole := exchange.take_whole_body()) is not None:
+        elif (whole := exchange.take_complete_body()) is not None:
             self._submit(Collected(BytesIO(whole), len(whole), False))
-        elif exchange.head.rules.expects_continue and not exchange.head.rules.chunked:
+        elif exchange.head.framing.expects_continue and not exchange.head.framing.chunked:
             self._submit(not_asked_for())
         else:
             task = self._context.start_task(self._collect())
@@ -78,7 +78,7 @@ class ExchangeSink(ResponseSink):
     async def _collect(self) -> None:
         exchange = self._exchange
         try:
-            body = await collect(exchange.receive, is_sized=not exchange.head.rules.chunked)
+            body = await collect(exchange.receive, is_sized=not exchange.head.framing.chunked)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -92,14 +92,14 @@ class ExchangeSink(ResponseSink):
     def _submit(self, body: Collected | None) -> None:
         self._handover.submit(Call(self, self._exchange.scope, body))
 
-    # Called by the exchange: see its `Listener`.
+    # Called by the exchange: see its `ExchangeListener`.
 
     def on_client_gone(self) -> None:
         """The client has gone. A call that waits between two pieces learns of it at the next."""
         if self._channel is not None:
             self._channel.on_client_gone()
 
-    def on_cut_off(self) -> None:
+    def on_cancelled(self) -> None:
         """What comes of the call is nobody's."""
         if self._exchange.task is None:
             self._end_once()
@@ -111,7 +111,7 @@ class ExchangeSink(ResponseSink):
         try:
             return self._handover if self._handover.respond_threadsafe(response) else None
         except (MailboxClosed, RuntimeError):
-            raise gone() from None
+            raise loop_ended_error() from None
 
     def respond(self, head: ResponseHead, body: bytes, environ: Environ) -> None:
         """See `ResponseSink`."""
@@ -121,7 +121,7 @@ class ExchangeSink(ResponseSink):
         if exchange.response_state == NOT_STARTED:
             try:
                 exchange.environ = environ
-                exchange.start_checked(head)
+                exchange.start_formatted(head)
                 exchange.send_part(body, more=False)
             except Exception as error:
                 self._on_error(error)
@@ -157,7 +157,7 @@ class ExchangeSink(ResponseSink):
         """See `ResponseSink`. Nothing is begun for a client that has gone."""
         if self._exchange.response_state == NOT_STARTED:
             self._exchange.environ = environ
-            self._exchange.start_checked(head)
+            self._exchange.start_formatted(head)
 
     async def send(self, body: bytes, more: bool) -> None:
         """See `ResponseSink`."""
@@ -190,7 +190,7 @@ class ExchangeSink(ResponseSink):
 
     def _on_error(self, error: BaseException) -> None:
         exchange = self._exchange
-        report_app_error(error, "WSGI", is_cut_off=exchange.is_cut_off)
+        log_app_error(error, "WSGI", is_cancelled=exchange.is_cancelled)
         exchange.fail()
 
     def _end_once(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
-from threadserve.http.crossing import gone
+from threadserve.http.cross_thread import loop_ended_error
 from threadserve.http.head import ResponseHead
 from threadserve.types import Message
 from threadserve.wsgi.file_wrapper import OpenFile
@@ -70,7 +70,7 @@ class ResponseSink:
         try:
             self.post(call, *args)
         except (MailboxClosed, RuntimeError):
-            raise gone() from None
+            raise loop_ended_error() from None
 
     # On the loop's thread.
 

@@ -36,7 +36,7 @@ class Parser(Protocol):
         ...
 
 
-def parser_maker(name: str) -> Callable[[], Parser] | None:
+def find_parser(name: str) -> Callable[[], Parser] | None:
     """What makes the parser of this name; None where `auto` leaves the reading to us.
 
     Raises `ImportError` where the library that it rests on is not installed.

@@ -1,8 +1,8 @@
 """`send` awaited on another thread than the connection's own.
 
-A `Crossing` belongs to a loop, and other threads call only what is named `*_threadsafe`: a message goes to the loop
-through its mailbox, is sent there, and the outcome comes back to the loop that waits for it. It owns the messages that
-are under way, and takes no lock but the mailbox's.
+A `CrossThreadSender` belongs to a loop, and other threads call only what is named `*_threadsafe`: a message goes to the
+loop through its mailbox, is sent there, and the outcome comes back to the loop that waits for it. It owns the messages
+that are under way, and takes no lock but the mailbox's.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ SendMessage = Callable[[Message], Coroutine[Any, Any, None]]
 StartTask = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
-class Errand:
+class PendingSend:
     """One message on its way. The loop that it goes to owns `task`, the loop that waits owns `future`."""
 
     __slots__ = ("future", "loop", "message", "send", "task")
@@ -32,12 +32,12 @@ class Errand:
     def report_threadsafe(self, error: BaseException | None) -> None:
         """Says how it went."""
         try:
-            self.loop.call_soon_threadsafe(self._settle, error)
+            self.loop.call_soon_threadsafe(self._resolve, error)
         except RuntimeError:
             # The loop that waited is closed.
             return
 
-    def _settle(self, error: BaseException | None) -> None:
+    def _resolve(self, error: BaseException | None) -> None:
         if self.future.done():
             return
         if error is None:
@@ -46,14 +46,14 @@ class Errand:
             self.future.set_exception(error)
 
 
-class Crossing:
+class CrossThreadSender:
     """The way of messages into one loop."""
 
     def __init__(self, post_threadsafe: Post, start_task: StartTask) -> None:
         self._loop = asyncio.get_running_loop()
         self._post = post_threadsafe
         self._start_task = start_task
-        self._errands: set[Errand] = set()
+        self._pending: set[PendingSend] = set()
 
     async def on_loop(self, work: SendMessage, message: Message) -> None:
         """Does what has to be awaited for a message on the loop's own thread, whichever thread awaits this."""
@@ -67,52 +67,52 @@ class Crossing:
 
         Messages of one sender keep their order. Raises `ClientDisconnected` when the loop has ended, or ends before.
         """
-        errand = Errand(send, message)
+        pending = PendingSend(send, message)
         try:
-            self._post(self._begin, errand)
+            self._post(self._begin, pending)
         except MailboxClosed:
-            raise gone() from None
+            raise loop_ended_error() from None
         try:
-            await errand.future
+            await pending.future
         except asyncio.CancelledError:
-            self._cancel_threadsafe(errand)
+            self._cancel_threadsafe(pending)
             raise
 
-    def _cancel_threadsafe(self, errand: Errand) -> None:
+    def _cancel_threadsafe(self, pending: PendingSend) -> None:
         try:
-            self._post(self._cancel, errand)
+            self._post(self._cancel, pending)
         except MailboxClosed:
             return
 
     # On the loop's own thread.
 
-    def _begin(self, errand: Errand) -> None:
-        self._errands.add(errand)
+    def _begin(self, pending: PendingSend) -> None:
+        self._pending.add(pending)
         # A copy of this thread's own: the first `get` on a dict of another thread waits for its lock in free-threaded
         # 3.13, which begins with giving up the CPU forty times. On a busy system that takes a quarter of a second.
-        errand.task = task = self._start_task(errand.send({**errand.message}))
+        pending.task = task = self._start_task(pending.send({**pending.message}))
         if task.done():
-            self._finish(errand, task)
+            self._finish(pending, task)
         else:
-            task.add_done_callback(lambda task: self._finish(errand, task))
+            task.add_done_callback(lambda task: self._finish(pending, task))
 
-    def _finish(self, errand: Errand, task: "asyncio.Task[None]") -> None:
-        error = gone() if task.cancelled() else task.exception()
-        if errand in self._errands:
-            self._errands.discard(errand)
-            errand.report_threadsafe(error)
+    def _finish(self, pending: PendingSend, task: "asyncio.Task[None]") -> None:
+        error = loop_ended_error() if task.cancelled() else task.exception()
+        if pending in self._pending:
+            self._pending.discard(pending)
+            pending.report_threadsafe(error)
 
-    def _cancel(self, errand: Errand) -> None:
-        if errand.task is not None:
-            errand.task.cancel()
+    def _cancel(self, pending: PendingSend) -> None:
+        if pending.task is not None:
+            pending.task.cancel()
 
     def close(self) -> None:
         """The loop ends: whoever still waits is told that the client has gone."""
-        errands, self._errands = self._errands, set()
-        for errand in errands:
-            errand.report_threadsafe(gone())
+        sends, self._pending = self._pending, set()
+        for pending in sends:
+            pending.report_threadsafe(loop_ended_error())
 
 
-def gone() -> ClientDisconnected:
+def loop_ended_error() -> ClientDisconnected:
     """What a sender gets that can no longer reach the connection."""
     return ClientDisconnected("the connection's thread has ended")

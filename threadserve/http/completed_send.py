@@ -1,6 +1,6 @@
 """What an application awaits when its message has been taken and there is nothing to wait for.
 
-Each loop has one `Sent`, and uses it on its own thread alone.
+Each loop has one `CompletedSend`, and uses it on its own thread alone.
 """
 
 import asyncio.coroutines
@@ -19,11 +19,11 @@ def coroutine_marker() -> object:
 
 
 # The same for `asyncio`, and this.
-COROUTINE_OF_ASYNCIO = getattr(asyncio.coroutines, "_is_coroutine", None)
-COROUTINE_OF_INSPECT = coroutine_marker()
+ASYNCIO_COROUTINE_MARKER = getattr(asyncio.coroutines, "_is_coroutine", None)
+INSPECT_COROUTINE_MARKER = coroutine_marker()
 
 
-class Sent:
+class CompletedSend:
     """A coroutine that is over, for all of a loop: making one for every message costs more than most messages do."""
 
     __slots__ = ("_nothing",)

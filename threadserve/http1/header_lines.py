@@ -14,54 +14,54 @@ from threadserve.http.fields import (
     DATE,
     SERVER,
     TRANSFER_ENCODING,
-    checked_field,
-    config_headers,
-    final_status,
-    sends_date,
-    usual_phrase,
+    check_field,
+    check_final_status,
+    configured_headers,
+    is_date_sent,
+    reason_phrase,
 )
 from threadserve.types import Field
 
 CRLF = b"\r\n"
-DECIDED_HERE = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, DATE, SERVER})
+MANAGED_FIELDS = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, DATE, SERVER})
 
-KNOWN_LIMIT = 1024
-KNOWN_LENGTH = 256
+MAX_CACHED_LINES = 1024
+MAX_CACHED_LINE_BYTES = 256
 
 
-class HeadLines:
+class HeaderLines:
     """Status lines, the lines of every response, and those of the fields that applications send again and again.
 
-    `known` maps such a field to its line; its keys are tuples of bytes, made here. The names that `DECIDED_HERE` lists
-    are never in it, for what becomes of those depends on the response. `default` are the lines of date and server, and
+    `known` maps such a field to its line; its keys are tuples of bytes, made here. The names in `MANAGED_FIELDS` are
+    never in it, because what becomes of those depends on the response. `default` are the lines of date and server, and
     of the headers that are added to every response.
     """
 
-    __slots__ = ("_config_lines", "_sends_date", "default", "known", "statuses")
+    __slots__ = ("_config_lines", "_is_date_sent", "default", "known", "statuses")
 
     def __init__(self, config: Config) -> None:
         self._config_lines = config_lines(config)
-        self._sends_date = sends_date(config)
+        self._is_date_sent = is_date_sent(config)
         self.known: dict[Field, bytes] = {}
         self.statuses: dict[int, bytes] = {}
         self.default = b""
-        self.renew()
+        self.refresh_date()
 
-    def renew(self) -> None:
+    def refresh_date(self) -> None:
         """Looks at the date. Called at every tick."""
-        date = f"date: {formatdate(usegmt=True)}\r\n".encode() if self._sends_date else b""
+        date = f"date: {formatdate(usegmt=True)}\r\n".encode() if self._is_date_sent else b""
         self.default = date + self._config_lines
 
     def status(self, status: int) -> bytes:
         """The line of a status that is not in `statuses` yet. Raises `ValueError` where it is none to end with."""
-        line = self.statuses[status] = status_line(final_status(status))
+        line = self.statuses[status] = status_line(check_final_status(status))
         return line
 
     def learn(self, field: Field) -> bytes:
-        """Returns the line of a field that `own_field` returned and that is not known yet. Raises `ValueError`."""
+        """Returns the line of a field that `copy_field` returned and that is not known yet. Raises `ValueError`."""
         line = field_line(field)
-        if len(line) <= KNOWN_LENGTH:
-            if len(self.known) >= KNOWN_LIMIT:
+        if len(line) <= MAX_CACHED_LINE_BYTES:
+            if len(self.known) >= MAX_CACHED_LINES:
                 self.known.clear()
             self.known[field] = line
         return line
@@ -69,16 +69,16 @@ class HeadLines:
 
 def status_line(status: int) -> bytes:
     """The status line of a response, with its CRLF (RFC 9112 section 4)."""
-    return b"HTTP/1.1 %d %s\r\n" % (status, usual_phrase(status).encode())
+    return b"HTTP/1.1 %d %s\r\n" % (status, reason_phrase(status).encode())
 
 
 def field_line(field: Iterable[Any]) -> bytes:
-    """The line of a field, CRLF included. Raises as `checked_field` does."""
-    return b"%b: %b\r\n" % checked_field(field)
+    """The line of a field, CRLF included. Raises as `check_field` does."""
+    return b"%b: %b\r\n" % check_field(field)
 
 
 def field_lines(fields: Iterable[Iterable[Any]]) -> bytes:
-    """The lines of several fields, CRLFs included. Raises as `checked_field` does."""
+    """The lines of several fields, CRLFs included. Raises as `check_field` does."""
     return b"".join([field_line(field) for field in fields])
 
 
@@ -89,4 +89,4 @@ def without_field(name: bytes, lines: bytes) -> bytes:
 
 def config_lines(config: Config) -> bytes:
     """The lines of the server header and of the headers that are added to every response."""
-    return "".join([f"{name}: {value}\r\n" for name, value in config_headers(config)]).encode("latin-1")
+    return "".join([f"{name}: {value}\r\n" for name, value in configured_headers(config)]).encode("latin-1")

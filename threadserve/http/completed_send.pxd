@@ -2,5 +2,5 @@ import cython
 
 
 @cython.final
-cdef class Sent:
+cdef class CompletedSend:
     cdef object _nothing

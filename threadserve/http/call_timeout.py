@@ -9,7 +9,7 @@ from time import perf_counter
 
 from threadserve.http.context import LoopContext
 from threadserve.http.exchange import Exchange
-from threadserve.http.suspended import stack_of
+from threadserve.http.task_stack import format_task_stack
 from threadserve.logging.wording import format_count
 
 logger = logging.getLogger("threadserve.error")
@@ -21,7 +21,7 @@ SHORTEST_LOOK = 0.01
 STALL = 0.1
 
 
-class OverdueCalls:
+class CallTimeouts:
     """Looks for the calls of a loop that have gone on for `timeout` seconds, since the heads of their requests came."""
 
     def __init__(self, context: LoopContext, timeout: float) -> None:
@@ -44,17 +44,17 @@ class OverdueCalls:
             self._give_up([call for call in self._calls if self._is_overdue(call)])
 
     def _is_overdue(self, call: object) -> bool:
-        if not isinstance(call, Exchange) or call.is_cut_off or not call.owes_response():
+        if not isinstance(call, Exchange) or call.is_cancelled or not call.is_response_pending():
             return False
-        return perf_counter() - call.began >= self._timeout
+        return perf_counter() - call.started_at >= self._timeout
 
     def _give_up(self, overdue: list[Exchange]) -> None:
         for call in overdue:
-            outcome, stack = outcome_of(call), stack_of(call.task)
+            outcome, stack = outcome_of(call), format_task_stack(call.task)
             call.time_out()
             logger.error(
                 "An ASGI call has not come back for %s: %s. %s, and is cancelled %s",
-                format_count(self._timeout, "second"), call.described(), outcome, stack,
+                format_count(self._timeout, "second"), call.describe(), outcome, stack,
             )  # fmt: skip
 
 

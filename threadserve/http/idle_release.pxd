@@ -2,23 +2,23 @@ import cython
 
 from threadserve.http.deadlines cimport Deadlines
 from threadserve.http.peer cimport Peer
-from threadserve.http.registry cimport Registry
+from threadserve.http.registry cimport ConnectionRegistry
 
 
 @cython.final
-cdef class Releaser:
+cdef class IdleReleaser:
     cdef Deadlines _deadlines
     cdef list _due
     cdef object _completed_at
     cdef object _give_back_threadsafe
     cdef bint _is_closed
-    cdef set _leaving
+    cdef set _released
     cdef object _loop
     cdef list _newcomers
-    cdef Registry _registry
+    cdef ConnectionRegistry _registry
     cdef bint _takes_busy
     cdef public Py_ssize_t credit
-    cdef public object take_back
+    cdef public object serve_again
 
     cpdef grant(self, Py_ssize_t credit, bint takes_busy)
     cpdef close(self)

@@ -7,32 +7,32 @@ so it is the same over every parser.
 import re
 
 from threadserve.http.errors import HTTPError, bad_request
-from threadserve.http.grammar import TOKEN, check_host, check_length, readable
-from threadserve.http.head import MessageRules
+from threadserve.http.grammar import TOKEN, check_host, check_length, quote_bytes
+from threadserve.http.head import MessageFraming
 from threadserve.proxies.forwarded import FIELDS as FORWARDED_FIELDS
 from threadserve.types import Headers
 
-DECISIVE = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
-SPECIAL = DECISIVE | FORWARDED_FIELDS
+FRAMING_FIELDS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
+CONTROL_FIELDS = FRAMING_FIELDS | FORWARDED_FIELDS
 
 _tokens = re.compile(TOKEN + rb"++(?:[\t ]*,[\t ]*" + TOKEN + rb"++)*+")
 
 
-def read_rules(special: Headers, is_http11: bool) -> MessageRules:
+def parse_framing(control_fields: Headers, is_http11: bool) -> MessageFraming:
     """What these fields of a request of HTTP/1.1 or 1.0 mean; raises `HTTPError` where they are dangerous."""
-    check_host([value for name, value in special if name == b"host"], is_http11)
-    lengths = [value for name, value in special if name == b"content-length"]
-    codings = [value for name, value in special if name == b"transfer-encoding"]
+    check_host([value for name, value in control_fields if name == b"host"], is_http11)
+    lengths = [value for name, value in control_fields if name == b"content-length"]
+    codings = [value for name, value in control_fields if name == b"transfer-encoding"]
     chunked = bool(codings) and check_codings(codings, is_http11)
     if chunked and lengths:
         raise bad_request("both Content-Length and Transfer-Encoding")
-    expects = [value for name, value in special if name == b"expect" and value.lower() == b"100-continue"]
-    return MessageRules(
+    expects = [value for name, value in control_fields if name == b"expect" and value.lower() == b"100-continue"]
+    return MessageFraming(
         check_length(lengths),
         chunked,
-        wants_keep_alive(special, is_http11),
+        wants_keep_alive(control_fields, is_http11),
         is_http11 and bool(expects),
-        is_http11 and wants_websocket(special),
+        is_http11 and wants_websocket(control_fields),
     )
 
 
@@ -45,21 +45,25 @@ def check_codings(codings: list[bytes], is_http11: bool) -> bool:
         return True
     tokens = [token.strip(b"\t ") for token in value.split(b",")]
     if not _tokens.fullmatch(value) or tokens.count(b"chunked") > 1 or b"chunked" in tokens[:-1]:
-        raise bad_request(f"malformed Transfer-Encoding: {readable(value)}")
-    raise HTTPError(501, f"transfer coding not implemented: {readable(value)}")
+        raise bad_request(f"malformed Transfer-Encoding: {quote_bytes(value)}")
+    raise HTTPError(501, f"transfer coding not implemented: {quote_bytes(value)}")
 
 
-def wants_keep_alive(special: Headers, is_http11: bool) -> bool:
+def wants_keep_alive(control_fields: Headers, is_http11: bool) -> bool:
     """Whether the client means to keep the connection (RFC 9112 section 9.3)."""
-    tokens = tokens_of(special, b"connection")
+    tokens = tokens_of(control_fields, b"connection")
     return b"close" not in tokens and (is_http11 or b"keep-alive" in tokens)
 
 
-def wants_websocket(special: Headers) -> bool:
+def wants_websocket(control_fields: Headers) -> bool:
     """Whether the client means to go on with the WebSocket protocol (RFC 6455 section 4.2.1)."""
-    return b"websocket" in tokens_of(special, b"upgrade") and b"upgrade" in tokens_of(special, b"connection")
+    return b"websocket" in tokens_of(control_fields, b"upgrade") and b"upgrade" in tokens_of(
+        control_fields, b"connection"
+    )
 
 
-def tokens_of(special: Headers, name: bytes) -> set[bytes]:
+def tokens_of(control_fields: Headers, name: bytes) -> set[bytes]:
     """The elements of a field that is a list, in lower case."""
-    return {token.strip(b"\t ") for field, value in special if field == name for token in value.lower().split(b",")}
+    return {
+        token.strip(b"\t ") for field, value in control_fields if field == name for token in value.lower().split(b",")
+    }

@@ -6,34 +6,39 @@ writers from it, when they first need them.
 
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
-from threadserve.http1.lines import HeadLines
-from threadserve.http1.parsers import parser_maker
-from threadserve.http1.reader import Reader
-from threadserve.http1.scan import Scanner
-from threadserve.http1.writer import Writer
+from threadserve.http1.header_lines import HeaderLines
+from threadserve.http1.parsers import find_parser
+from threadserve.http1.reader import RequestReader
+from threadserve.http1.scan import HeadScanner
+from threadserve.http1.writer import ResponseWriter
 
 
-class HTTP1:
+class H1Codecs:
     """Makes readers and writers, as the configuration has them."""
 
     __slots__ = ("_bounds", "_field_limit", "_head_limit", "_lines", "_make_parser", "_scanner")
 
-    def __init__(self, config: Config, number: int, bounds: Bounds, lines: HeadLines) -> None:
+    def __init__(self, config: Config, number: int, bounds: Bounds, lines: HeaderLines) -> None:
         self._bounds = bounds
         self._lines = lines
         self._head_limit = config.head_limit
         self._field_limit = config.limit_request_header_fields
-        self._make_parser = parser_maker(config.http)
-        self._scanner = Scanner(number)
+        self._make_parser = find_parser(config.http)
+        self._scanner = HeadScanner(number)
 
-    def reader(self) -> Reader:
+    def make_reader(self) -> RequestReader:
         """A reader for one connection."""
         parser = self._make_parser() if self._make_parser is not None else None
         bounds = self._bounds
-        return Reader(
-            self._head_limit, self._field_limit, bounds.chunk_line_bytes, bounds.trailers_bytes, self._scanner, parser
+        return RequestReader(
+            self._head_limit,
+            self._field_limit,
+            bounds.max_chunk_line_bytes,
+            bounds.max_trailers_bytes,
+            self._scanner,
+            parser,
         )
 
-    def writer(self) -> Writer:
+    def make_writer(self) -> ResponseWriter:
         """A writer for one connection."""
-        return Writer(self._lines)
+        return ResponseWriter(self._lines)

@@ -12,17 +12,17 @@ from threadserve.errors import ClientDisconnected
 logger = logging.getLogger("threadserve.error")
 
 
-def report_app_error(error: BaseException, interface: str, *, is_cut_off: bool) -> None:
+def log_app_error(error: BaseException, interface: str, *, is_cancelled: bool) -> None:
     """Logs what an application raised, unless that follows from its client's leaving, or from being cut off."""
-    if is_cut_off and isinstance(error, asyncio.CancelledError):
+    if is_cancelled and isinstance(error, asyncio.CancelledError):
         return
-    if comes_of_leaving(error):
+    if is_disconnect(error):
         logger.debug("The client of the %s application has gone: %r", interface, error)
         return
     logger.error("Exception in %s application", interface, exc_info=add_hint(error))
 
 
-def comes_of_leaving(error: BaseException | None, seen: frozenset[int] = frozenset()) -> bool:
+def is_disconnect(error: BaseException | None, seen: frozenset[int] = frozenset()) -> bool:
     """Whether an exception is `ClientDisconnected`, or was raised from one or beside it, or is a group of only such.
 
     `seen` are those that led here: one that was taken out of a group and raised again has that group as its context.
@@ -31,7 +31,7 @@ def comes_of_leaving(error: BaseException | None, seen: frozenset[int] = frozens
         if isinstance(error, ClientDisconnected):
             return True
         seen |= {id(error)}
-        if isinstance(error, BaseExceptionGroup) and all(comes_of_leaving(each, seen) for each in error.exceptions):
+        if isinstance(error, BaseExceptionGroup) and all(is_disconnect(each, seen) for each in error.exceptions):
             return True
         error = error.__cause__ or error.__context__
     return False

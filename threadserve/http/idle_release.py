@@ -12,39 +12,39 @@ from collections.abc import Callable, Sequence
 from threadserve.errors import MailboxClosed
 from threadserve.http.deadlines import Deadlines
 from threadserve.http.peer import Peer
-from threadserve.http.registry import Connection, Registry
+from threadserve.http.registry import Connection, ConnectionRegistry
 from threadserve.listening.accepted import Returned
 
 # How many connections are looked at in one turn of the loop when many are to go.
-BATCH = 64
+RELEASED_PER_TURN = 64
 # How many that have rested go at a tick: where thousands of clients ask every other second, the way to the acceptor and
 # back would be most of the work.
-RESTED_AT_ONCE = 500
-# Where a loop has more connections than this, new ones that are idle go after `SETTLE_SECONDS`: most of a crowd only
-# waits, and for each the loop has several objects, whose memory would not be of use again.
-CROWD = 256
-SETTLE_SECONDS = 0.1
+MAX_RELEASED_PER_TICK = 500
+# Where a loop has more connections than this, new ones that are idle go after `NEW_CONNECTION_SECONDS`: most of a crowd
+# only waits, and for each the loop has several objects, whose memory would not be of use again.
+CROWDED_CONNECTIONS = 256
+NEW_CONNECTION_SECONDS = 0.1
 
 # Takes a connection, on any thread. Raises `MailboxClosed` when the acceptor takes none.
 GiveBack = Callable[[Returned], None]
 
 
-class Leaving(asyncio.Protocol):
+class ReleasedProtocol(asyncio.Protocol):
     """The last protocol of a transport whose connection goes on elsewhere, when this transport is closed."""
 
-    def __init__(self, releaser: "Releaser", returned: Returned) -> None:
+    def __init__(self, releaser: "IdleReleaser", returned: Returned) -> None:
         self.returned = returned
         self._releaser = releaser
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is closed, and with it its descriptor."""
-        self._releaser.on_left(self)
+        self._releaser.on_closed(self)
 
     def cancel(self) -> None:
         """Does nothing: it does not wait for the client."""
 
 
-class Releaser:
+class IdleReleaser:
     """Gives idle connections back.
 
     While there is `credit`, a connection goes as soon as a response is complete; else only when it has rested.
@@ -56,23 +56,23 @@ class Releaser:
         "_due",
         "_give_back_threadsafe",
         "_is_closed",
-        "_leaving",
         "_loop",
         "_newcomers",
         "_registry",
+        "_released",
         "_takes_busy",
         "credit",
-        "take_back",
+        "serve_again",
     )
 
     # Has the loop serve a connection again that the acceptor does not take.
-    take_back: Callable[[Returned], None]
+    serve_again: Callable[[Returned], None]
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         deadlines: Deadlines,
-        registry: Registry,
+        registry: ConnectionRegistry,
         give_back_threadsafe: GiveBack,
     ) -> None:
         self._loop = loop
@@ -83,7 +83,7 @@ class Releaser:
         # When, in the seconds of `time.monotonic`, the connections were in use that go now, unless it was long ago.
         self._completed_at: float | None = None
         self._is_closed = False
-        self._leaving: set[Leaving] = set()
+        self._released: set[ReleasedProtocol] = set()
         self._newcomers: list[Connection] = []
         self._takes_busy = False
         self.credit = 0
@@ -101,12 +101,12 @@ class Releaser:
     def abandon(self) -> None:
         """The loop ends, perhaps without another turn: what has left goes now."""
         self.close()
-        for leaving in list(self._leaving):
-            self._leaving.discard(leaving)
+        for released in list(self._released):
+            self._released.discard(released)
             try:
-                self._give_back_threadsafe(leaving.returned)
+                self._give_back_threadsafe(released.returned)
             except MailboxClosed:
-                leaving.returned.close()
+                released.returned.close()
 
     def on_complete(self, connection: Connection, busy_until: float) -> None:
         """A response is complete, while there is credit: its connection goes if nothing comes in two turns.
@@ -130,19 +130,19 @@ class Releaser:
 
     def on_new(self, connection: Connection) -> None:
         """A new connection is about to be open."""
-        if len(self._registry.connections) >= CROWD:
+        if len(self._registry.connections) >= CROWDED_CONNECTIONS:
             if not self._newcomers:
-                self._loop.call_later(SETTLE_SECONDS, self._release_newcomers)
+                self._loop.call_later(NEW_CONNECTION_SECONDS, self._release_newcomers)
             self._newcomers.append(connection)
 
     def _release_newcomers(self) -> None:
         newcomers, self._newcomers = self._newcomers, []
         self.release_all(newcomers)
 
-    def release_rested(self) -> None:
+    def release_long_idle(self) -> None:
         """Has connections go that have been idle for long. Called at every tick."""
         deadlines = self._deadlines
-        self.release_all(self._registry.take_rested(deadlines.now, deadlines.rest, RESTED_AT_ONCE))
+        self.release_all(self._registry.take_idle(deadlines.now, deadlines.release, MAX_RELEASED_PER_TICK))
 
     def release_idle(self) -> None:
         """Has all connections go that are idle."""
@@ -150,12 +150,12 @@ class Releaser:
 
     def release_all(self, connections: Sequence[Connection]) -> None:
         """Has those of the connections go that are idle, a few in each turn of the loop."""
-        for connection in connections[:BATCH]:
+        for connection in connections[:RELEASED_PER_TURN]:
             # It may have gone, or become one of another protocol.
             if connection in self._registry.connections:
                 connection.release()
-        if len(connections) > BATCH:
-            self._loop.call_soon(self.release_all, connections[BATCH:])
+        if len(connections) > RELEASED_PER_TURN:
+            self._loop.call_soon(self.release_all, connections[RELEASED_PER_TURN:])
 
     def release(self, transport: asyncio.Transport, peer: Peer, deadline: float, speaks_http1: bool) -> bool:
         """Gives the connection of a transport back that is idle; returns whether that has begun.
@@ -173,24 +173,24 @@ class Releaser:
         returned.since = self._completed_at
         returned.speaks_http1 = speaks_http1
         returned.deadline = time.monotonic() + deadline - self._deadlines.now
-        leaving = Leaving(self, returned)
-        self._leaving.add(leaving)
-        self._registry.opening.add(leaving)
+        released = ReleasedProtocol(self, returned)
+        self._released.add(released)
+        self._registry.opening.add(released)
         transport.pause_reading()
-        transport.set_protocol(leaving)
+        transport.set_protocol(released)
         # There is nothing to write: this only closes.
         transport.abort()
         return True
 
-    def on_left(self, leaving: Leaving) -> None:
+    def on_closed(self, released: ReleasedProtocol) -> None:
         """A transport is closed whose connection the acceptor is to have now."""
-        if leaving in self._leaving:
-            self._leaving.discard(leaving)
+        if released in self._released:
+            self._released.discard(released)
             try:
-                self._give_back_threadsafe(leaving.returned)
+                self._give_back_threadsafe(released.returned)
             except MailboxClosed:
-                self.take_back(leaving.returned)
-        self._registry.on_opened(leaving)
+                self.serve_again(released.returned)
+        self._registry.on_opened(released)
 
 
 def returned_from(transport: asyncio.Transport, peer: Peer) -> Returned:

@@ -26,23 +26,23 @@ PACKAGE = Path(__file__).parents[1]
 NOT_THEIRS = str(Path(asyncio.__file__).parent), str(PACKAGE), f"{PACKAGE.name}/"
 
 
-def stack_of(task: "asyncio.Task[Any] | None") -> str:
+def format_task_stack(task: "asyncio.Task[Any] | None") -> str:
     """Ends a sentence about a task that waits with where that is, as a traceback shows it; its first frame is ours."""
-    frames = list(frames_of(task))[1:]
+    frames = list(walk_frames(task))[1:]
     if not frames:
         return "where it cannot be told."
     told = traceback.StackSummary.from_list(frames[-SHOWN:]).format()
     return f"at:\n{''.join(told).rstrip()}"
 
 
-def frames_of(task: "asyncio.Task[Any] | None") -> Iterator[tuple[str, int, str, None]]:
+def walk_frames(task: "asyncio.Task[Any] | None") -> Iterator[tuple[str, int, str, None]]:
     """File, line and function of each coroutine that waits for the next, the outermost first.
 
     `Task.get_stack` knows of no other than that.
     """
     at: Any = task
     for _ in range(DEEPEST):
-        at = awaited_by(at)
+        at = next_awaited(at)
         if at is None:
             return
         frame = first_attribute(at, FRAMES)
@@ -50,7 +50,7 @@ def frames_of(task: "asyncio.Task[Any] | None") -> Iterator[tuple[str, int, str,
             yield frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name, None
 
 
-def awaited_by(at: Any) -> Any:
+def next_awaited(at: Any) -> Any:
     """What a task, a coroutine, or what stands for one waits for, or None where that cannot be told."""
     if isinstance(at, asyncio.Task):
         return at.get_coro()
@@ -66,7 +66,7 @@ def first_attribute(at: Any, names: tuple[str, ...]) -> Any:
     return next((value for name in names if (value := getattr(at, name, None)) is not None), None)
 
 
-def place_of(task: "asyncio.Task[Any] | None") -> str:
+def format_app_line(task: "asyncio.Task[Any] | None") -> str:
     """The innermost line of the application's at which a task waits, or "" where there is none."""
-    theirs = [frame for frame in frames_of(task) if not frame[0].startswith(NOT_THEIRS)]
+    theirs = [frame for frame in walk_frames(task) if not frame[0].startswith(NOT_THEIRS)]
     return 'File "{}", line {}, in {}'.format(*theirs[-1]) if theirs else ""

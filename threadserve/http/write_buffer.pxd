@@ -8,11 +8,11 @@ cdef Py_ssize_t HOLD_BYTES, PIECE
 
 
 @cython.final
-cdef class Outbox:
-    cdef double _blocked_rest_seconds
+cdef class WriteBatcher:
+    cdef double _unbatched_seconds
     cdef double _blocked_seconds
     cdef bint _is_due
-    cdef double hold_seconds
+    cdef double batch_seconds
     cdef double _left_at
     cdef object _loop
     cdef list _outputs
@@ -25,22 +25,22 @@ cdef class Outbox:
     cdef object clock
     cdef readonly LoopMetrics metrics
 
-    cdef post(self, Output output)
-    cdef _hold_for_others(self, Output output)
-    cdef keep(self, Output output)
+    cdef post(self, WriteBuffer output)
+    cdef _hold_for_others(self, WriteBuffer output)
+    cdef keep(self, WriteBuffer output)
     cdef _look(self)
     cdef bint _finds_blocked(self, double now) except -1
     cdef Py_ssize_t _share(self)
-    @cython.locals(output=Output)
+    @cython.locals(output=WriteBuffer)
     cdef _flush_all(self)
 
 
 @cython.final
-cdef class Output:
+cdef class WriteBuffer:
     cdef list _held
     cdef Py_ssize_t _held_bytes
     cdef bint _in_pieces
-    cdef Outbox _outbox
+    cdef WriteBatcher _batcher
     cdef double _part_at
     cdef object _send
     cdef object _transport

@@ -1,7 +1,7 @@
 """What leaves for the clients, and when.
 
-Runs on the loop's thread. An `Output` belongs to its connection and owns what is held of it; the `Outbox` belongs to
-the loop and knows which outputs hold something. Neither looks at the bytes.
+Runs on the loop's thread. A `WriteBuffer` belongs to its connection and owns its unwritten bytes; the `WriteBatcher`
+belongs to the loop and knows which buffers hold any. Neither looks at the bytes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ LOOK_EVERY = 8
 PIECE = 65536
 
 
-class Outbox:
+class WriteBatcher:
     """Has what many connections of a loop are sent leave together: as many answers as its last turn sent, or half.
 
     A write wakes its client up. Where many small answers are written one by one, clients and server take turns on the
@@ -31,7 +31,6 @@ class Outbox:
     """
 
     __slots__ = (
-        "_blocked_rest_seconds",
         "_blocked_seconds",
         "_is_due",
         "_left_at",
@@ -41,10 +40,11 @@ class Outbox:
         "_rests_until",
         "_seen_at",
         "_together",
+        "_unbatched_seconds",
         "_until_look",
         "_watches",
+        "batch_seconds",
         "clock",
-        "hold_seconds",
         "metrics",
     )
 
@@ -52,10 +52,10 @@ class Outbox:
         self._loop = loop
         self.metrics = metrics
         self.clock = bounds.clock
-        self.hold_seconds = bounds.hold_seconds
+        self.batch_seconds = bounds.batch_seconds
         self._blocked_seconds = bounds.blocked_seconds
-        self._blocked_rest_seconds = bounds.blocked_rest_seconds
-        self._outputs: list[Output] = []
+        self._unbatched_seconds = bounds.unbatched_seconds
+        self._outputs: list[WriteBuffer] = []
         # How many outputs leave together; one alone does at once.
         self._together = 1
         self._is_due = False
@@ -66,7 +66,7 @@ class Outbox:
         self._seen_at = 0.0
         self._rests_until = -inf
 
-    def post(self, output: "Output") -> None:
+    def post(self, output: "WriteBuffer") -> None:
         """Has an output flushed: at once where little is sent in a turn of the loop, else with others."""
         if self._together > 1:
             self._hold_for_others(output)
@@ -83,9 +83,9 @@ class Outbox:
         """From its first answer on, the next turn is looked at: part of one would tell too little."""
         self._watches = True
 
-    def _hold_for_others(self, output: "Output") -> None:
+    def _hold_for_others(self, output: "WriteBuffer") -> None:
         now = self.clock()
-        is_late = now - self._left_at >= self.hold_seconds
+        is_late = now - self._left_at >= self.batch_seconds
         is_blocked = self._is_due and self._finds_blocked(now)
         self.keep(output)
         self._seen_at = now
@@ -93,7 +93,7 @@ class Outbox:
             self._left_at = now
             self._flush_all()
 
-    def keep(self, output: "Output") -> None:
+    def keep(self, output: "WriteBuffer") -> None:
         """Has an output flushed at the end of the turn."""
         self._look()
         self._posted += 1
@@ -113,7 +113,7 @@ class Outbox:
         """Whether the loop has been blocked since it was last seen in this turn; it then holds nothing for a while."""
         if now - self._seen_at <= self._blocked_seconds:
             return False
-        self._rests_until = now + self._blocked_rest_seconds
+        self._rests_until = now + self._unbatched_seconds
         self._together = 1
         return True
 
@@ -143,18 +143,18 @@ class Outbox:
                 output.abort()
 
 
-class Output:
+class WriteBuffer:
     """The bytes of one connection on their way to its transport, in order."""
 
-    __slots__ = ("_held", "_held_bytes", "_in_pieces", "_outbox", "_part_at", "_send", "_transport", "is_kept")
+    __slots__ = ("_batcher", "_held", "_held_bytes", "_in_pieces", "_part_at", "_send", "_transport", "is_kept")
 
-    def __init__(self, outbox: Outbox, *, in_pieces: bool) -> None:
-        self._outbox = outbox
+    def __init__(self, write_batcher: WriteBatcher, *, in_pieces: bool) -> None:
+        self._batcher = write_batcher
         self._in_pieces = in_pieces
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._part_at = -inf
-        # Whether the outbox has it among those to flush.
+        # Whether the write_batcher has it among those to flush.
         self.is_kept = False
 
     def open(self, transport: asyncio.Transport) -> None:
@@ -163,7 +163,7 @@ class Output:
         self._send = transport.write
 
     def hold(self, pieces: list[bytes], size: int, more: bool) -> None:
-        """Takes a list of bytes, `size` of them of a body, that may leave together with others: see `Outbox`.
+        """Takes a list of bytes, `size` of them of a body, that may leave together with others: see `WriteBatcher`.
 
         `more` says that they are a part which others follow: those that come in quick succession leave together on any
         loop. The list is the output's own from then on.
@@ -173,14 +173,14 @@ class Output:
         if self._held_bytes >= HOLD_BYTES:
             self.flush()
         elif is_quick:
-            self._outbox.keep(self)
+            self._batcher.keep(self)
         else:
-            self._outbox.post(self)
+            self._batcher.post(self)
 
     def _comes_quickly(self) -> bool:
-        """Whether this part comes within `hold_seconds` of the last one."""
-        before, self._part_at = self._part_at, self._outbox.clock()
-        return self._part_at - before < self._outbox.hold_seconds
+        """Whether this part comes within `batch_seconds` of the last one."""
+        before, self._part_at = self._part_at, self._batcher.clock()
+        return self._part_at - before < self._batcher.batch_seconds
 
     def write(self, pieces: list[bytes], size: int) -> None:
         """Writes bytes, `size` of them of a body, behind what is held."""
@@ -226,7 +226,7 @@ class Output:
 
     def count(self, size: int) -> None:
         """So many bytes have been given to the transport."""
-        metrics = self._outbox.metrics
+        metrics = self._batcher.metrics
         if metrics is not None:
             metrics.sent += size
 
