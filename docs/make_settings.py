@@ -28,12 +28,12 @@ arguments of `threadserve.run` and `threadserve.Config` are made from these decl
 
 ## Where a setting is read
 
-| Place | How it is written there |
-| --- | --- |
-| Command line | `--timeout-keep-alive 10`. An option that may be repeated is given once for each value. |
-| Environment | `THREADSERVE_TIMEOUT_KEEP_ALIVE=10`. A flag is `=true` or `=false`. A repeatable option has one line for each value. `APP` is `THREADSERVE_APP`. |
-| TOML file | `timeout_keep_alive = 10`. A repeatable option is a list. `APP` is the key `app`. |
-| Python | `timeout_keep_alive=10`, by the name of the TOML key. [In a program](programs.md) has the settings that only programs have. |
+* **Command line**: `--timeout-keep-alive 10`. An option that may be repeated is given once for each value.
+* **Environment**: `THREADSERVE_TIMEOUT_KEEP_ALIVE=10`. A flag is `=true` or `=false`. An option that may be repeated
+  has one line for each value. `APP` is `THREADSERVE_APP`.
+* **TOML file**: `timeout_keep_alive = 10`. An option that may be repeated is a list. `APP` is the key `app`.
+* **Python**: `timeout_keep_alive=10`, by the name of the TOML key. Some settings are [for programs
+  alone](programs.md#settings-for-programs-alone).
 
 The command line is used before the environment, and the environment before the file.
 
