@@ -59,9 +59,10 @@ The server refuses a wrong value with one line that names the option, and exit c
 # What belongs to a group as a whole and to none of its declarations.
 NOTES = {
     "Serving": "[Where to listen](deployment.md#where-to-listen) explains the addresses, and [applications on "
-    "free-threaded Python](free-threading.md) the threads. In a program `host` may also be a list.",
-    "Application": "See [app instances](free-threading.md#app-instances), [threads for blocking calls](app-threads.md) "
-    "and [ASGI applications](asgi.md).",
+    "free-threaded Python](free-threading.md) the threads. `--loop auto` is uvloop where it is installed. In a program "
+    "`host` may also be a list.",
+    "Application": "See [loading](asgi.md#loading), [lifespan](asgi.md#lifespan), [extensions](asgi.md#extensions), [app "
+    "instances](free-threading.md#app-instances) and [threads for blocking calls](app-threads.md).",
     "Processes": "See [worker processes](deployment.md#worker-processes) and [automatic "
     "reload](deployment.md#automatic-reload).",
     "WSGI": "See [WSGI sites](wsgi.md).",

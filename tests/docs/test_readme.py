@@ -1,10 +1,12 @@
 """What the README promises that can be checked word for word: its two commands, its length and its table of options."""
 
 import re
+from pathlib import Path
 
 from support.command_line import option_of
 from support.pages import README, blocks, rows, section
 
+import threadserve
 from threadserve.config import settings
 
 
@@ -19,6 +21,13 @@ def test_the_commands_need_nothing_but_a_clone() -> None:
 
 def test_it_can_be_read_in_one_go() -> None:
     assert len(README.read_text().splitlines()) <= 150
+
+
+def test_it_has_the_sections_that_the_log_names() -> None:
+    sources = "".join(file.read_text() for file in Path(threadserve.__file__).parent.rglob("*.py"))
+    named = re.findall(r"""\"([A-Z][\w ]+)\" in ['"\s]*the README""", sources)
+    assert len(named) >= 2
+    assert all(section(README, heading) for heading in named)
 
 
 def test_the_options_are_ten_with_their_defaults() -> None:
