@@ -61,8 +61,8 @@ NOTES = {
     "Serving": "[Where to listen](deployment.md#where-to-listen) explains the addresses, and [applications on "
     "free-threaded Python](free-threading.md) the threads. `--loop auto` is uvloop where it is installed. In a program "
     "`host` may also be a list.",
-    "Application": "See [loading](asgi.md#loading), [lifespan](asgi.md#lifespan), [extensions](asgi.md#extensions), [app "
-    "instances](free-threading.md#app-instances) and [threads for blocking calls](app-threads.md).",
+    "Application": "See [loading](asgi.md#loading), [lifespan](asgi.md#lifespan), [extensions](asgi.md#extensions), "
+    "[app instances](free-threading.md#app-instances) and [threads for blocking calls](app-threads.md).",
     "Processes": "See [worker processes](deployment.md#worker-processes) and [automatic "
     "reload](deployment.md#automatic-reload).",
     "WSGI": "See [WSGI sites](wsgi.md).",
