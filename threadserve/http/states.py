@@ -1,6 +1,6 @@
 """The states of an exchange: those of its request and those of its response.
 
-Names only; docs/request-path.md draws how they follow each other. The constants are plain integers, of which there is
+Names only; docs/architecture.md draws how they follow each other. The constants are plain integers, of which there is
 one each for all threads: the references of an enum's members would be counted by every thread for every request.
 """
 

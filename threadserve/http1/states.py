@@ -1,6 +1,6 @@
 """The states of an HTTP/1.1 connection: how far it has read, and how far it is on its way to its end.
 
-Names only; docs/request-path.md draws how they follow each other. See `threadserve.http.states` for why the constants
+Names only; docs/architecture.md draws how they follow each other. See `threadserve.http.states` for why the constants
 are plain integers.
 """
 

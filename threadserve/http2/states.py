@@ -1,7 +1,7 @@
 """The states of an HTTP/2 connection on its way to its end.
 
-Names only; docs/http2.md draws how they follow each other. See `threadserve.http.states` for why the constants are
-plain integers.
+Names only; docs/architecture.md draws how they follow each other. See `threadserve.http.states` for why the constants
+are plain integers.
 """
 
 from enum import IntEnum
