@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.core import ParameterSource
 from gunicorn.config import Config as GunicornConfig
+from support.command_line import run_module
 from support.pages import DOCS, PAGES, Block, blocks, inline_code, prose
 from support.server_process import PACKAGE_ROOT
 
@@ -159,3 +160,16 @@ def test_options_in_the_text_are_taken(page: Path) -> None:
 def test_options_are_found_in_the_text() -> None:
     assert sum(len(options_in(page)) for page in PAGES) > 300
     assert len(options_in(DOCS / "migrating.md")) > 100
+
+
+def test_the_check_reports_what_its_page_shows(tmp_path: Path) -> None:
+    """The last lines are left out: they tell the machine's CPUs and the interpreter."""
+    [block] = [block for block in blocks("console") if block.page.name == "check.md"]
+    command, finding, remedy, *_ = block.text.splitlines()
+    (tmp_path / "models.py").write_text("import asyncio\n\nlock = asyncio.Lock()\n")
+    (tmp_path / "main.py").write_text(
+        "import models\n\n\nasync def app(scope, receive, send):\n    assert models.lock\n"
+    )
+    found = run_module(*program_and_arguments(command.removeprefix("$ "))[1], cwd=tmp_path)
+    assert found.stdout.splitlines()[:2] == [finding, remedy]
+    assert found.returncode == 1
