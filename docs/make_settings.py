@@ -78,7 +78,10 @@ NOTES = {
     "Other": "These are options of the command alone.",
 }
 
-HEAD = "| Option | Environment variable | TOML key | Default | Value | |\n| --- | --- | --- | --- | --- | --- |\n"
+HEAD = (
+    "| Option | Environment variable | TOML key | Default | Unit or values | Meaning |\n"
+    "| --- | --- | --- | --- | --- | --- |\n"
+)
 UNITS = {"SECONDS": "seconds", "BYTES": "bytes", "N": "number", "TEXT": "text", "LIST": "text"}
 
 
