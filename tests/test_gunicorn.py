@@ -362,7 +362,7 @@ def test_a_worker_whose_wsgi_threads_are_all_stuck_is_replaced(start: Start, tmp
     server = start(app="wsgi_app", worker="workers.Impatient")
     with clients() as connect:
         # As many threads as there may be of one.
-        stuck = [connect(server) for _ in range(1 + pool.REPLACEMENTS)]
+        stuck = [connect(server) for _ in range(1 + pool.MIN_REPLACEMENTS)]
         for client in stuck:
             client.send(request("GET", "/stuck"))
         assert [client.read_response().status for client in stuck] == [504] * len(stuck)

@@ -16,7 +16,7 @@ from support.sites import at_once, new_client
 from support.waiting import DEADLINE
 from support.wsgi_apps import upload
 
-from threadserve.wsgi.body import CALL_AFTER
+from threadserve.wsgi.body import CALL_AFTER_BYTES
 
 pytest.importorskip("django")
 pytest.importorskip("whitenoise")
@@ -74,7 +74,7 @@ def test_chunked_body(client: httpx.Client) -> None:
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
 def test_bodies_of_any_size(site: ServerProcess, connect: Connect, is_chunked: bool, expects: bool) -> None:
     raw = connect(site)
-    for size in (1000, 100_000, CALL_AFTER + 1, 20_000_000):
+    for size in (1000, 100_000, CALL_AFTER_BYTES + 1, 20_000_000):
         response = upload(raw, "/body", size, is_chunked=is_chunked, expects=expects)
         assert json.loads(response.body) == {"size": size}
 

@@ -13,7 +13,7 @@ from support.raw_client import Connect, post, post_chunked, request
 from support.waiting import DEADLINE
 from support.wsgi_apps import Environ, StartResponse, echo, hello, tell_environ
 
-from threadserve.wsgi.environ import values_of
+from threadserve.wsgi.environ import environ_values_of
 
 
 def ask(serve: Serve, connect: Connect, data: bytes, **settings: Any) -> dict[str, Any]:
@@ -186,4 +186,4 @@ def test_a_value_without_a_text_is_none_for_the_log() -> None:
         def __str__(self) -> str:
             raise RuntimeError("outside of its request")
 
-    assert values_of(["PROXY", "number", "nothing"], {"PROXY": Proxy(), "NUMBER": 7}) == (None, b"7", None)
+    assert environ_values_of(["PROXY", "number", "nothing"], {"PROXY": Proxy(), "NUMBER": 7}) == (None, b"7", None)

@@ -13,9 +13,9 @@ from support.raw_client import Connect, chunked, post, post_chunked, request
 from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, StartResponse, echo, hello
 
-from threadserve.wsgi.body import CALL_AFTER, IN_MEMORY
+from threadserve.wsgi.body import CALL_AFTER_BYTES, MAX_MEMORY_BYTES
 
-SIZES = [0, 1, IN_MEMORY, IN_MEMORY + 1, 3 * IN_MEMORY, CALL_AFTER + 2_000_001]
+SIZES = [0, 1, MAX_MEMORY_BYTES, MAX_MEMORY_BYTES + 1, 3 * MAX_MEMORY_BYTES, CALL_AFTER_BYTES + 2_000_001]
 
 
 def digest(data: bytes) -> bytes:
@@ -82,7 +82,7 @@ def test_lines_are_lines(serve: Serve, connect: Connect) -> None:
 
 def test_body_that_nobody_reads(serve: Serve, connect: Connect) -> None:
     client = connect(serve(hello))
-    for size in (10, CALL_AFTER // 4):
+    for size in (10, CALL_AFTER_BYTES // 4):
         client.send(post("/unread", content(size)))
         assert client.read_response().body == b"/unread"
     assert client.get("/next").body == b"/next"
@@ -137,10 +137,10 @@ def test_large_upload_waits_with_the_client_until_it_is_read(serve: Serve, conne
     client = connect(serve(app))
     total = 64_000_000
     client.send(request("POST", "/", f"Content-Length: {total}"))
-    sent = client.send_while_taken(b"x" * 65536, CALL_AFTER, patience=DEADLINE)
-    assert sent == CALL_AFTER
+    sent = client.send_while_taken(b"x" * 65536, CALL_AFTER_BYTES, patience=DEADLINE)
+    assert sent == CALL_AFTER_BYTES
     sent += client.send_while_taken(b"x" * 65536, total - sent, patience=0.5)
-    assert sent < CALL_AFTER + 24_000_000
+    assert sent < CALL_AFTER_BYTES + 24_000_000
     go_on.set()
     assert sent + client.send_while_taken(b"x" * 65536, total - sent, patience=DEADLINE) == total
     assert client.read_response().body == b"%d" % total
@@ -176,7 +176,7 @@ def test_client_that_goes_while_its_body_is_read(serve: Serve, connect: Connect)
 
     server = serve(app)
     client = connect(server)
-    client.send(request("POST", "/", "Content-Length: 100000000") + b"x" * (CALL_AFTER + 1))
+    client.send(request("POST", "/", "Content-Length: 100000000") + b"x" * (CALL_AFTER_BYTES + 1))
     assert begun.wait(DEADLINE)
     client.reset()
     wait_until(lambda: errors, "the application to be told")
@@ -188,7 +188,7 @@ def test_answer_while_the_body_still_comes(serve: Serve, connect: Connect) -> No
         start_response("200 OK", PLAIN)
         return iter(lambda: environ["wsgi.input"].read(1_000_000), b"")
 
-    data = content(CALL_AFTER + 3_000_000)
+    data = content(CALL_AFTER_BYTES + 3_000_000)
     client = connect(serve(app))
     client.send(request("POST", "/", "Transfer-Encoding: chunked"))
     sender = threading.Thread(target=client.send, args=(chunked(data[:5_000_000], data[5_000_000:]),))
@@ -214,7 +214,9 @@ def test_answer_does_not_wait_for_the_end_of_the_body(serve: Serve, connect: Con
         body.read()
 
     client = connect(serve(app))
-    client.send(request("POST", kind, f"Content-Length: {CALL_AFTER + 1_000_000}") + b"x" * (CALL_AFTER + 1))
+    client.send(
+        request("POST", kind, f"Content-Length: {CALL_AFTER_BYTES + 1_000_000}") + b"x" * (CALL_AFTER_BYTES + 1)
+    )
     received = b""
     while b"begun" not in received:
         received += client.socket.recv(1000)
@@ -225,10 +227,10 @@ def test_answer_does_not_wait_for_the_end_of_the_body(serve: Serve, connect: Con
 
 def test_error_after_the_body_was_read_in_part(serve: Serve, connect: Connect, error_log: ErrorLog) -> None:
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
-        environ["wsgi.input"].read(CALL_AFTER + 100_000)
+        environ["wsgi.input"].read(CALL_AFTER_BYTES + 100_000)
         raise ValueError("after reading")
 
     client = connect(serve(app))
-    client.send(post("/", content(CALL_AFTER + 200_000)))
+    client.send(post("/", content(CALL_AFTER_BYTES + 200_000)))
     assert client.read_response().status == 500
     error_log.expect(ValueError, "after reading")

@@ -218,7 +218,7 @@ def test_stopping_waits_for_all_threads() -> None:
 
 
 def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.MonkeyPatch, error_log: ErrorLog) -> None:
-    given_up, going, go_on = threading.Event(), threading.Event(), threading.Event()
+    abandoned, going, go_on = threading.Event(), threading.Event(), threading.Event()
 
     def linger(*line: object) -> None:
         going.set()
@@ -226,10 +226,10 @@ def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.Monk
 
     class Stuck(Call):
         def run(self, cache: ThreadCache) -> None:
-            assert given_up.wait(DEADLINE)
+            assert abandoned.wait(DEADLINE)
 
-        def give_up_threadsafe(self) -> None:
-            given_up.set()
+        def abandon_threadsafe(self) -> None:
+            abandoned.set()
 
     monkeypatch.setattr(pool.logger, "warning", linger)
     before = set(threading.enumerate())

@@ -50,7 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(pool, "time", clock)
     monkeypatch.setattr(call, "monotonic", clock.monotonic)
-    monkeypatch.setattr(pool, "LONGEST_LOOK", 0.01)
+    monkeypatch.setattr(pool, "MAX_CHECK_INTERVAL_SECONDS", 0.01)
     return clock
 
 
@@ -100,7 +100,7 @@ def test_stuck_call_is_answered_where_no_thread_can_be_had(
     app = Held()
     server = serve(app, wsgi_threads=2, timeout_request=TIMEOUT)
     assert connect(server).get("/first").body == b"/first"
-    monkeypatch.setattr(pool, "run_thread", no_thread)
+    monkeypatch.setattr(pool, "start_thread", no_thread)
     hold(app, clock, [connect(server)])
     assert "is not replaced" in error_log.expect(text="as 1 now is").getMessage()
     assert connect(server).get("/second").body == b"/second"
@@ -188,7 +188,7 @@ def test_more_calls_are_stuck_than_there_are_threads(
 def test_thread_that_comes_back_is_taken_where_one_is_missing(
     serve: Serve, connect: Connect, error_log: ErrorLog, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "REPLACEMENTS", 1)
+    monkeypatch.setattr(pool, "MIN_REPLACEMENTS", 1)
     app = Held()
     server = serve(app, wsgi_threads=1, timeout_request=TIMEOUT)
     hold(app, clock, [connect(server)])
@@ -225,7 +225,7 @@ def site(tmp_path: Path) -> Path:
 
 
 # As many as there may be of `--wsgi-threads 1`.
-MOST = 1 + pool.REPLACEMENTS
+MOST = 1 + pool.MIN_REPLACEMENTS
 STUCK = ("stuck_site:app", "--wsgi-threads", "1", "--timeout-request", "0.3")
 
 

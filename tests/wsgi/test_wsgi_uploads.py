@@ -12,9 +12,9 @@ from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, StartResponse, hello, upload
 
 from threadserve.wsgi import body
-from threadserve.wsgi.body import CALL_AFTER, IN_MEMORY
+from threadserve.wsgi.body import CALL_AFTER_BYTES, MAX_MEMORY_BYTES
 
-SIZES = [1000, IN_MEMORY + 1, CALL_AFTER + 1, 20_000_000]
+SIZES = [1000, MAX_MEMORY_BYTES + 1, CALL_AFTER_BYTES + 1, 20_000_000]
 
 
 def by_length(environ: Environ, start_response: StartResponse) -> list[bytes]:

@@ -81,7 +81,7 @@ class AppLoader:
 
     def check(self) -> None:
         """Raises `ThreadsStuck` when the threads that call a WSGI application do not come back."""
-        if self.wsgi is not None and self.wsgi.pool.is_worn_out:
+        if self.wsgi is not None and self.wsgi.pool.is_exhausted:
             raise ThreadsStuck("every thread that calls the WSGI application is stuck: terminating process")
 
     def stop(self, timeout: float) -> bool:

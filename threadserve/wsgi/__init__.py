@@ -1,4 +1,4 @@
-"""WSGI applications: called on a pool of threads, for our own connections or as an ASGI application."""
+"""WSGI applications, called on a pool of threads: for this server's connections, or as an ASGI application."""
 
 from threadserve.wsgi.middleware import WSGIMiddleware
 

@@ -1,9 +1,11 @@
-"""The body of a request: collected on the loop, read by the application.
+"""The body of a WSGI request: collected on the loop, read by the application.
 
-`collect` runs on the request's loop thread, and has what goes to a file written by the loop's executor, so that a slow
-disk stalls nobody else. What it returns goes over to the pool thread that makes the call, and with it the file. A slow
-client keeps no pool thread waiting before as much as `CALL_AFTER` has arrived; from then on the application reads while
-the rest comes, and the rest waits with the client. A body that does not say how long it is is collected as a whole, for
+`collect_body` runs on the request's loop thread. Large bodies go to a temporary file, written by the loop's executor so
+that a slow disk does not block the loop. The result is passed to the pool thread that makes the call, which then owns
+the file.
+
+A slow client occupies no pool thread until `CALL_AFTER_BYTES` of its body have arrived; from then on the application
+reads while the rest arrives, with flow control. A body without a content-length is collected as a whole, for
 applications that read by CONTENT_LENGTH.
 """
 
@@ -18,35 +20,35 @@ from typing import Any, BinaryIO, NamedTuple
 from threadserve.errors import ClientDisconnected
 from threadserve.types import Receive
 
-IN_MEMORY = 65536
-CALL_AFTER = 8 * 1024 * 1024
-BLOCK = 65536
+MAX_MEMORY_BYTES = 65536
+CALL_AFTER_BYTES = 8 * 1024 * 1024
+BUFFER_BYTES = 65536
 
 ReadMore = Callable[[], bytes]
 
 
-class Collected(NamedTuple):
-    """What has arrived of a body, how many bytes that is, and whether there is more."""
+class CollectedBody(NamedTuple):
+    """The part of a body that has arrived, its size in bytes, and whether more follows."""
 
     file: BinaryIO
     size: int
     more: bool
 
 
-def not_asked_for() -> Collected:
-    """A body that the client sends once it is asked for."""
-    return Collected(io.BytesIO(), 0, True)
+def unrequested_body() -> CollectedBody:
+    """Return an empty part of a body that the client sends only after a 100 (Continue)."""
+    return CollectedBody(io.BytesIO(), 0, True)
 
 
-async def collect(receive: Receive, *, is_sized: bool) -> Collected:
-    """Receives a body until it is complete, or where it says how long it is, until `CALL_AFTER` bytes of it are there.
+async def collect_body(receive: Receive, *, is_sized: bool) -> CollectedBody:
+    """Receive a body until it is complete, or until `CALL_AFTER_BYTES` bytes of one with a content-length have arrived.
 
-    Raises `ClientDisconnected` when the client goes before that, `OSError` when there is no room for it.
+    Raises `ClientDisconnected` when the client goes before that, and `OSError` when there is no room for the body.
     """
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         body = message.get("body", b"")
-        return Collected(io.BytesIO(body), len(body), False)
+        return CollectedBody(io.BytesIO(body), len(body), False)
     spool = Spool()
     try:
         while True:
@@ -54,8 +56,8 @@ async def collect(receive: Receive, *, is_sized: bool) -> Collected:
                 raise ClientDisconnected("the client has disconnected")
             await spool.append(message.get("body", b""))
             more = message.get("more_body", False)
-            if not more or spool.size >= (CALL_AFTER if is_sized else inf):
-                return Collected(await spool.finish(), spool.size, more)
+            if not more or spool.size >= (CALL_AFTER_BYTES if is_sized else inf):
+                return CollectedBody(await spool.finish(), spool.size, more)
             message = await receive()
     except BaseException:
         spool.discard()
@@ -63,95 +65,98 @@ async def collect(receive: Receive, *, is_sized: bool) -> Collected:
 
 
 class Spool:
-    """A body on its way into memory and, beyond `IN_MEMORY`, into a temporary file. It belongs to its loop's thread.
+    """A body that is kept in memory and, beyond `MAX_MEMORY_BYTES`, in a temporary file.
 
-    One step at a time is made by the executor, and the file is closed after that.
+    Belongs to its loop's thread. The executor runs one file operation at a time; the file is closed after the last.
     """
 
     def __init__(self) -> None:
         self.size = 0
         self._loop = asyncio.get_running_loop()
         self._file: BinaryIO = io.BytesIO()
-        self._step: asyncio.Future[Any] | None = None
+        self._operation: asyncio.Future[Any] | None = None
 
     async def append(self, data: bytes) -> None:
-        """Adds a part; returns when that is written."""
+        """Append a part of the body, and return when it is written."""
         self.size += len(data)
-        if self.size <= IN_MEMORY:
+        if self.size <= MAX_MEMORY_BYTES:
             self._file.write(data)
             return
         if isinstance(self._file, io.BytesIO):
-            beginning = self._file.getvalue()
-            self._file = await self._beside(TemporaryFile)
-            data = beginning + data
-        await self._beside(self._file.write, data)
+            first_part = self._file.getvalue()
+            self._file = await self._run_in_executor(TemporaryFile)
+            data = first_part + data
+        await self._run_in_executor(self._file.write, data)
 
     async def finish(self) -> BinaryIO:
-        """The whole, to be read from its beginning."""
+        """Return the file that holds the whole body, at its start."""
         if isinstance(self._file, io.BytesIO):
             self._file.seek(0)
         else:
-            await self._beside(self._file.seek, 0)
+            await self._run_in_executor(self._file.seek, 0)
         return self._file
 
     def discard(self) -> None:
-        """Closes the file, once the executor does nothing more with it."""
-        if self._step is None or self._step.done():
+        """Close the file, after the executor's last operation on it."""
+        if self._operation is None or self._operation.done():
             self._close(self._file)
         else:
-            self._step.add_done_callback(self._on_last_step)
+            self._operation.add_done_callback(self._on_last_operation)
 
-    async def _beside(self, call: Callable[..., Any], *args: Any) -> Any:
-        self._step = self._loop.run_in_executor(None, call, *args)
-        return await asyncio.shield(self._step)
+    async def _run_in_executor(self, call: Callable[..., Any], *args: Any) -> Any:
+        self._operation = self._loop.run_in_executor(None, call, *args)
+        return await asyncio.shield(self._operation)
 
-    def _on_last_step(self, step: "asyncio.Future[Any]") -> None:
-        if not step.cancelled() and step.exception() is None and isinstance(step.result(), io.IOBase):
-            # It was the one that made the file.
-            self._file = step.result()
+    def _on_last_operation(self, operation: "asyncio.Future[Any]") -> None:
+        if not operation.cancelled() and operation.exception() is None and isinstance(operation.result(), io.IOBase):
+            # This operation created the file.
+            self._file = operation.result()
         self._close(self._file)
 
     def _close(self, file: BinaryIO) -> None:
-        # What is left to be written may find no room; the descriptor is closed all the same.
+        # Flushing may find no room on the disk; the descriptor is closed all the same.
         with suppress(OSError):
             file.close()
 
 
-def input_stream(collected: Collected, read_more: ReadMore) -> BinaryIO:
-    """What the application reads as `wsgi.input`. `read_more` blocks and returns what comes next, b"" at the end."""
+def make_input_stream(collected: CollectedBody, read_more: ReadMore) -> BinaryIO:
+    """Return the file that the application reads as `wsgi.input`.
+
+    `read_more` blocks, and returns the next bytes of the body, or b"" at its end.
+    """
     if not collected.more:
         return collected.file
-    return io.BufferedReader(Continued(collected.file, read_more), BLOCK)
+    return io.BufferedReader(StreamedBody(collected.file, read_more), BUFFER_BYTES)
 
 
-class Continued(io.RawIOBase):
-    """A body of which the beginning is there. It belongs to the pool thread that makes the call."""
+class StreamedBody(io.RawIOBase):
+    """A body of which the first part has arrived. Belongs to the pool thread that makes the call."""
 
-    def __init__(self, beginning: BinaryIO, read_more: ReadMore) -> None:
-        self._beginning = beginning
+    def __init__(self, first_part: BinaryIO, read_more: ReadMore) -> None:
+        self._first_part = first_part
         self._read_more = read_more
-        self._rest = memoryview(b"")
-        self._begun = False
+        self._unread = memoryview(b"")
+        self._first_part_is_read = False
 
     def readable(self) -> bool:
-        """See `io.IOBase`."""
+        """Return True (see `io.IOBase`)."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills the buffer with what is there, or waits for more where nothing is. Raises `ClientDisconnected`."""
-        if not self._begun:
-            size = self._beginning.readinto(buffer)  # type: ignore[attr-defined]
+        """Fill the buffer with the bytes at hand, or wait for more. Raises `ClientDisconnected`."""
+        if not self._first_part_is_read:
+            size = self._first_part.readinto(buffer)  # type: ignore[attr-defined]
             if size:
                 return int(size)
-            self._begun = True
-        if not self._rest:
-            self._rest = memoryview(self._read_more())
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
+            self._first_part_is_read = True
+        if not self._unread:
+            self._unread = memoryview(self._read_more())
+        size = min(len(buffer), len(self._unread))
+        buffer[:size] = self._unread[:size]
+        self._unread = self._unread[size:]
         return size
 
     def close(self) -> None:
-        """Lets go of the beginning's file."""
-        self._beginning.close()
+        """Close the file with the first part."""
+        self._first_part.close()
         super().close()

@@ -1,18 +1,18 @@
 import cython
 
 
-cdef int KNOWN_LENGTH, KNOWN_LIMIT
+cdef int MAX_CACHED_NAME_BYTES, MAX_CACHED_KEYS
 
 
 @cython.final
-cdef class EnvironMaker:
+cdef class EnvironBuilder:
     cdef dict _base
     cdef dict _keys
-    cdef str _mount
+    cdef str _script_name
 
-    cpdef dict make(self, dict scope, object body, object length, bint adds_root_path)
+    cpdef dict build(self, dict scope, object body, object length, bint adds_root_path)
     cdef _split_path(self, dict environ, dict scope, bint adds_root_path)
     cdef _add_addresses(self, dict environ, dict scope)
     @cython.locals(name=bytes, value=bytes, key=str, text=str, keys=dict)
     cdef _add_headers(self, dict environ, list headers)
-    cdef str _learn(self, bytes name)
+    cdef str _header_key(self, bytes name)

@@ -1,7 +1,7 @@
-"""From a connection scope to the environ of WSGI (PEP 3333, "environ Variables").
+"""The environ of a WSGI call, made of a connection scope (PEP 3333, "environ Variables").
 
-Runs on the pool thread that makes the call. An `EnvironMaker` belongs to one pool thread, for what it has learnt about
-header names would otherwise be contended for; it keeps nothing of a request.
+Runs on the pool thread that makes the call. Each pool thread owns an `EnvironBuilder`, so that threads do not contend
+for its cache of header names. It keeps nothing of a request.
 """
 
 import os
@@ -13,21 +13,21 @@ from urllib.parse import unquote_to_bytes
 from threadserve.types import Headers
 from threadserve.wsgi.file_wrapper import FileWrapper
 
-KNOWN_LIMIT = 256
-KNOWN_LENGTH = 64
-# What a scope may lack (ASGI HTTP spec 2.5).
-OPTIONAL = {"scheme": "http", "root_path": "", "raw_path": None, "client": None, "server": None}
+MAX_CACHED_KEYS = 256
+MAX_CACHED_NAME_BYTES = 64
+# Keys that a scope may lack (ASGI HTTP spec 2.5).
+OPTIONAL_SCOPE = {"scheme": "http", "root_path": "", "raw_path": None, "client": None, "server": None}
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
-class EnvironMaker:
-    """Makes environs. `is_multiprocess` says whether other processes serve the same application.
+class EnvironBuilder:
+    """Builds environs. `is_multiprocess` says whether other processes serve the same application.
 
-    An application is mounted below the scope's root path, or else below `$SCRIPT_NAME`, as under Gunicorn, whether the
-    proxy before us has taken that prefix off the target or has left it on.
+    The application is mounted below the scope's root path, or else below `$SCRIPT_NAME` as under Gunicorn, whether or
+    not the proxy in front strips that prefix from the target.
     """
 
-    __slots__ = ("_base", "_keys", "_mount")
+    __slots__ = ("_base", "_keys", "_script_name")
 
     def __init__(self, is_multiprocess: bool) -> None:
         self._base: dict[str, Any] = {
@@ -40,16 +40,17 @@ class EnvironMaker:
             "wsgi.file_wrapper": FileWrapper,
         }
         self._keys: dict[bytes, str] = {}
-        self._mount = os.environ.get("SCRIPT_NAME", "")
+        self._script_name = os.environ.get("SCRIPT_NAME", "")
 
-    def make(self, scope: dict[str, Any], body: BinaryIO, length: int | None, adds_root_path: bool) -> dict[str, Any]:
-        """The environ of one request, whose scope is complete; with `adds_root_path` its path is that and the target.
+    def build(self, scope: dict[str, Any], body: BinaryIO, length: int | None, adds_root_path: bool) -> dict[str, Any]:
+        """Return the environ of one request, whose scope is complete.
 
-        Nothing of the scope is read with `get`, which takes microseconds in free-threaded 3.13 where another thread has
-        made what it reads.
+        `length` is the size of a body that has arrived as a whole, for applications that read no body without a
+        Content-Length; else it is None. With `adds_root_path` the scope's path is the root path followed by the
+        target's path.
 
-        `length` is that of a body which is there as a whole, for applications that read no other than one with a
-        Content-Length; else it is None.
+        The scope is not read with `get`, which takes microseconds in free-threaded 3.13 for a dict made by another
+        thread.
         """
         environ = self._base.copy()
         environ["REQUEST_METHOD"] = scope["method"]
@@ -64,7 +65,7 @@ class EnvironMaker:
         environ["wsgi.url_scheme"] = scheme = scope["scheme"]
         environ["wsgi.input"] = body
         environ["wsgi.errors"] = sys.stderr
-        if scope["root_path"] or self._mount or "%" in target:
+        if scope["root_path"] or self._script_name or "%" in target:
             self._split_path(environ, scope, adds_root_path)
         if scheme == "https":
             environ["HTTPS"] = "on"
@@ -75,20 +76,20 @@ class EnvironMaker:
         return environ
 
     def _split_path(self, environ: dict[str, Any], scope: dict[str, Any], adds_root_path: bool) -> None:
-        """SCRIPT_NAME and PATH_INFO: bytes as latin-1 text (PEP 3333, "Unicode Issues")."""
+        """Set SCRIPT_NAME and PATH_INFO: bytes as Latin-1 text (PEP 3333, "Unicode Issues")."""
         root = scope["root_path"]
         raw_path = scope["raw_path"]
         path = (scope["path"].encode() if raw_path is None else unquote_to_bytes(raw_path)).decode("latin-1")
-        mount = (root or self._mount).rstrip("/").encode().decode("latin-1")
-        path = below(mount, path)
+        script_name = (root or self._script_name).rstrip("/").encode().decode("latin-1")
+        path = strip_prefix(script_name, path)
         if root.endswith("/") and path.startswith("//"):
             path = path[1:]
-        if root and adds_root_path and (rest := below(mount, path)) != path:
+        if root and adds_root_path and (rest := strip_prefix(script_name, path)) != path:
             # The target has the prefix as well.
             path = rest
             target = environ["REQUEST_URI"][len(root.encode()) :]
             environ["REQUEST_URI"] = environ["RAW_URI"] = target
-        environ["SCRIPT_NAME"] = mount
+        environ["SCRIPT_NAME"] = script_name
         environ["PATH_INFO"] = path
 
     def _add_addresses(self, environ: dict[str, Any], scope: dict[str, Any]) -> None:
@@ -97,7 +98,7 @@ class EnvironMaker:
             environ["SERVER_NAME"] = server[0]
             environ["SERVER_PORT"] = str(server[1])
         else:
-            # A Unix socket has neither, and both must be there.
+            # A Unix socket has neither, and WSGI requires both.
             environ["SERVER_NAME"] = "localhost"
             environ["SERVER_PORT"] = DEFAULT_PORTS.get(scope["scheme"], "")
         if client is not None:
@@ -111,7 +112,7 @@ class EnvironMaker:
         for name, value in headers:
             key = keys.get(name)
             if key is None:
-                key = self._learn(name)
+                key = self._header_key(name)
             if not key:
                 continue
             text = value.decode("latin-1")
@@ -119,34 +120,34 @@ class EnvironMaker:
                 text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
             environ[key] = text
 
-    def _learn(self, name: bytes) -> str:
-        """The key of a header; none where its name has an underscore, which would forge the one with a hyphen."""
+    def _header_key(self, name: bytes) -> str:
+        """Return the environ key of a header; "" for a name with an underscore, which would forge one with a hyphen."""
         key = "" if b"_" in name else name.decode("latin-1").upper().replace("-", "_")
         if key and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = "HTTP_" + key
-        if len(self._keys) >= KNOWN_LIMIT:
+        if len(self._keys) >= MAX_CACHED_KEYS:
             self._keys.clear()
-        # Bytes of this thread's own: on free-threaded builds, looking up those of another thread takes a lock. And no
-        # interned text, which is never freed there, whatever names clients think of.
-        if len(name) <= KNOWN_LENGTH:
+        # A copy that this thread owns: on free-threaded builds, looking up another thread's bytes takes a lock. The key
+        # is not interned, for interned text is never freed there, and clients choose the names.
+        if len(name) <= MAX_CACHED_NAME_BYTES:
             self._keys[bytes(bytearray(name))] = key
         return key
 
 
-def below(mount: str, path: str) -> str:
-    """What is left of a path below this one, or all of it."""
-    return path[len(mount) :] if path == mount or path.startswith(mount + "/") else path
+def strip_prefix(prefix: str, path: str) -> str:
+    """Return the part of `path` below `prefix`, or all of it where it is not below."""
+    return path[len(prefix) :] if path == prefix or path.startswith(prefix + "/") else path
 
 
-def values_of(names: Sequence[str], environ: dict[str, Any]) -> tuple[bytes | None, ...]:
-    """The values of variables by these names, in any case; None for one that is not there."""
+def environ_values_of(names: Sequence[str], environ: dict[str, Any]) -> tuple[bytes | None, ...]:
+    """Return the values of the named variables, in any case; None for one that is missing."""
     spellings = [(name, name.upper(), name.lower()) for name in names]
     keys = [next((each for each in spelling if each in environ), None) for spelling in spellings]
-    return tuple([None if key is None else text_of(environ[key]) for key in keys])
+    return tuple([None if key is None else encode_variable(environ[key]) for key in keys])
 
 
-def text_of(value: Any) -> bytes | None:
-    """A value of the application's as text; None where it has none, as a proxy of Werkzeug's outside its request."""
+def encode_variable(value: Any) -> bytes | None:
+    """Return a value of the application's as text, or None where it has none, like a Werkzeug proxy without request."""
     try:
         return str(value).encode("latin-1", "backslashreplace")
     except Exception:

@@ -1,7 +1,7 @@
 """`wsgi.file_wrapper`: a file as a result (PEP 3333, "Optional Platform-Specific File Handling").
 
-Runs on the pool thread that makes the call. A wrapper belongs to the application that made it; nothing here reads more
-of a file than one block.
+Runs on the pool thread that makes the call. A wrapper belongs to the application that made it, and never reads more
+than one block at a time.
 """
 
 import io
@@ -10,11 +10,11 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-BLOCK = 65536
+BLOCK_BYTES = 65536
 
 
 class OpenFile(NamedTuple):
-    """A regular file, open for reading: `size` bytes of it from `offset` on."""
+    """A regular file that is open for reading: `size` bytes of it, from `offset` on."""
 
     file: BinaryIO
     offset: int
@@ -22,13 +22,13 @@ class OpenFile(NamedTuple):
 
 
 class FileWrapper:
-    """The blocks of something that can be read. `close` closes that, where it can be closed.
+    """An iterator over the blocks of a readable object. `close` closes that object, where it can be closed.
 
-    It is its own iterator, so that middleware that keeps only that can close it, and what can be sought in can be
-    sought in through it, so that middleware for ranges need not read up to them.
+    It is its own iterator, so that middleware that keeps only the iterator can close it. It passes seeks on, so that
+    middleware for ranges need not read up to them.
     """
 
-    def __init__(self, filelike: Any, block_size: int = BLOCK) -> None:
+    def __init__(self, filelike: Any, block_size: int = BLOCK_BYTES) -> None:
         self.filelike = filelike
         self.block_size = block_size
 
@@ -42,38 +42,38 @@ class FileWrapper:
         return block
 
     def seekable(self) -> bool:
-        """Whether `seek` and `tell` work."""
+        """Return whether `seek` and `tell` work."""
         seekable = getattr(self.filelike, "seekable", None)
         return bool(seekable is not None and seekable())
 
     def seek(self, *args: int) -> int:
-        """Seeks in the wrapped file."""
+        """Seek in the wrapped file, and return the new position."""
         position: int = self.filelike.seek(*args)
         return position
 
     def tell(self) -> int:
-        """Where the wrapped file is read next."""
+        """Return the position of the wrapped file."""
         position: int = self.filelike.tell()
         return position
 
-    def beginning(self, size: int) -> Iterator[bytes]:
-        """The blocks of the first `size` bytes."""
+    def read_first(self, size: int) -> Iterator[bytes]:
+        """Iterate over the blocks of the next `size` bytes."""
         while size > 0 and (block := self.filelike.read(min(size, self.block_size))):
             size -= len(block)
             yield block
 
     def close(self) -> None:
-        """Closes the wrapped file."""
+        """Close the wrapped file."""
         close = getattr(self.filelike, "close", None)
         if close is not None:
             close()
 
-    def open_again(self) -> OpenFile | None:
-        """What is left to read of a regular file, open on a descriptor of its own; None where it is no such file.
+    def duplicate_file(self) -> OpenFile | None:
+        """Return the rest of a regular file on a descriptor of its own, or None for any other file.
 
         So the application may close its file while the server still sends.
         """
-        if not is_plain_file(self.filelike):
+        if not is_uncompressed_file(self.filelike):
             return None
         try:
             status = os.fstat(self.filelike.fileno())
@@ -86,8 +86,8 @@ class FileWrapper:
         return OpenFile(file, offset, max(0, status.st_size - offset))
 
 
-def is_plain_file(filelike: Any) -> bool:
-    """Whether what can be read here is what the descriptor has, unlike with compressed files, which have one too."""
+def is_uncompressed_file(filelike: Any) -> bool:
+    """Return whether reading yields the descriptor's own bytes; compressed files have a descriptor too."""
     if type(filelike) in (io.BufferedReader, io.BufferedRandom):
         filelike = filelike.raw
     return type(filelike) is io.FileIO

@@ -1,10 +1,10 @@
 import cython
 
 from threadserve.wsgi.call cimport Call, ThreadCache
-from threadserve.wsgi.parking cimport Mutex, Parking
-from threadserve.wsgi.waking cimport WakingPolicy
+from threadserve.wsgi.locks cimport Mutex, Semaphore
+from threadserve.wsgi.wakeup_policy cimport WakeupPolicy
 
-cdef int GATHERED
+cdef int MAX_PENDING_RESPONSES
 
 
 @cython.final
@@ -13,8 +13,8 @@ cdef class PoolThread:
     cdef public double began
     cdef public ThreadCache cache
     cdef public bint has_ended
-    cdef public bint is_set_aside
-    cdef public Parking parking
+    cdef public bint is_timed_out
+    cdef public Semaphore semaphore
     cdef public double stuck_since
     cdef public object thread
 
@@ -22,39 +22,39 @@ cdef class PoolThread:
 @cython.final
 cdef class Pool:
     cdef object _calls
-    cdef Py_ssize_t _count
-    cdef object _has_stopped
+    cdef Py_ssize_t _size
+    cdef object _stop_event
     cdef bint _is_started
     cdef bint _is_stopped
-    cdef bint _is_unwatched
-    cdef list _leaving
+    cdef bint _has_unchecked_calls
+    cdef list _ending
     cdef object _make_cache
-    cdef Py_ssize_t _most
-    cdef double _next_report
+    cdef Py_ssize_t _max_threads
+    cdef double _next_report_at
     cdef Mutex _pool_mutex
     cdef Py_ssize_t _queue_limit
-    cdef long long _refused
-    cdef long long _refused_so_far
-    cdef list _set_aside
-    cdef list _sleeping
-    cdef long long _taken
+    cdef long long _unreported_refusals
+    cdef long long _refusals
+    cdef list _timed_out
+    cdef list _idle
+    cdef long long _started
     cdef list _threads
     cdef object _timeout
     cdef long long _timeouts
-    cdef WakingPolicy _waking
-    cdef object _watcher
-    cdef public bint is_worn_out
+    cdef WakeupPolicy _wakeup_policy
+    cdef object _watchdog
+    cdef public bint is_exhausted
     cdef readonly long long submitted
 
-    cdef bint is_quick(self) except -1
-    cdef bint is_idle(self) except -1
-    cdef Py_ssize_t _room(self) except -1
-    cdef PoolThread _next_sleeper(self)
+    cdef bint has_short_calls(self) except -1
+    cdef bint has_only_idle_threads(self) except -1
+    cdef Py_ssize_t _free_slots(self) except -1
+    cdef PoolThread _thread_to_wake(self)
     @cython.locals(cache=ThreadCache, call=Call)
-    cpdef _serve(self, PoolThread one)
-    @cython.locals(call=Call, done=Call, sleeper=PoolThread)
-    cdef Call _take(self, PoolThread one)
-    @cython.locals(sleeper=PoolThread)
-    cpdef list submit_threadsafe(self, list calls, bint looks_back=*)
-    @cython.locals(sleeper=PoolThread)
-    cpdef bint look_threadsafe(self, long long target) except -1
+    cpdef _run_calls(self, PoolThread pool_thread)
+    @cython.locals(call=Call, ended_call=Call, woken=PoolThread)
+    cdef Call _next_call(self, PoolThread pool_thread)
+    @cython.locals(woken=PoolThread)
+    cpdef list submit_threadsafe(self, list calls, bint will_recheck=*)
+    @cython.locals(woken=PoolThread)
+    cpdef bint recheck_threadsafe(self, long long target) except -1

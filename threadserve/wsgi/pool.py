@@ -1,9 +1,9 @@
 """The threads that call WSGI applications.
 
-Any thread submits calls; each pool thread takes them one after the other. The pool owns its threads and the queue of
-calls, guarded by its own lock, which is held for a few lines and never while a call runs. It never touches a loop.
+Any thread submits calls; each pool thread takes one after the other. The pool owns its threads and the queue of calls,
+guarded by its own mutex, which is held for a few lines and never while a call runs. It never touches a loop.
 
-When a thread that sleeps is woken is the `WakingPolicy`'s to say.
+The `WakeupPolicy` decides when an idle thread is woken. A watchdog thread replaces threads whose calls time out.
 """
 
 import contextvars
@@ -18,110 +18,130 @@ from threadserve.logging.wording import format_count
 from threadserve.metrics.states import PoolState, RunningCall
 from threadserve.threads.stacks import told_of
 from threadserve.wsgi.call import Call, ThreadCache
-from threadserve.wsgi.parking import Mutex, Parking
-from threadserve.wsgi.thread_end import close_kept_open
-from threadserve.wsgi.waking import WakingPolicy
+from threadserve.wsgi.locks import Mutex, Semaphore
+from threadserve.wsgi.thread_cleanup import close_database_connections
+from threadserve.wsgi.wakeup_policy import WakeupPolicy
 
 logger = logging.getLogger("threadserve.error")
 
-# For how many responses to quick calls a loop need not be woken yet.
-GATHERED = 8
-# How many threads may take the place of stuck ones, if the pool has no more itself, and for how many times the limit
-# the last thread there may be is stuck when the pool is given up.
-REPLACEMENTS = 16
-GIVEN_UP_AFTER = 3
-REPORT_INTERVAL = 5.0
-LONGEST_LOOK = 1.0
-# For how long a thread that has nothing left to do is waited for.
-SCHEDULED = 10.0
+# Responses to short calls that may wait before their loop is woken.
+MAX_PENDING_RESPONSES = 8
+# The least number of threads that may replace timed out ones, and the number of timeouts after which a pool without any
+# other thread is exhausted.
+MIN_REPLACEMENTS = 16
+EXHAUSTED_AFTER_TIMEOUTS = 3
+REPORT_INTERVAL_SECONDS = 5.0
+MAX_CHECK_INTERVAL_SECONDS = 1.0
+# The time in which an idle thread should end, even on a busy machine.
+SCHEDULING_SECONDS = 10.0
 
 
 class PoolThread:
-    """One thread: the call it makes at the moment, and where it sleeps. Its fields are guarded by the pool's lock."""
+    """One thread, its current call, and the semaphore on which it waits. The pool's mutex guards the fields."""
 
-    __slots__ = ("began", "cache", "call", "has_ended", "is_set_aside", "parking", "stuck_since", "thread")
+    __slots__ = ("began", "cache", "call", "has_ended", "is_timed_out", "semaphore", "stuck_since", "thread")
 
     def __init__(self, cache: ThreadCache) -> None:
         self.call: Call | None = None
         self.began = 0.0
         self.cache = cache
-        self.is_set_aside = False
+        self.is_timed_out = False
         self.stuck_since = 0.0
         self.has_ended = False
-        self.parking = Parking()
+        self.semaphore = Semaphore()
         self.thread: threading.Thread | None = None
 
     def join(self, deadline: float) -> None:
-        """Waits for the thread's end, until that time."""
+        """Wait until the thread ends, or until `deadline` in the seconds of `time.monotonic`."""
         if self.thread is not None:
             self.thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class Pool:
-    """A number of threads and a queue of at most `queue_limit` calls that wait for one.
+    """A number of threads, and a queue of at most `queue_limit` calls that wait for one.
 
-    `timeout` is for how many seconds a call may run before its thread is set aside and replaced, or None for ever. A
-    thread's `ThreadCache.since` is the time from which that counts. As many threads again, and `REPLACEMENTS` at least,
-    may take the place of others. `make_cache` makes what each thread keeps to itself.
+    `timeout` is the number of seconds that a call may run before its thread is replaced, or None; it counts from the
+    thread's `ThreadCache.counting_since`. As many threads again, and at least `MIN_REPLACEMENTS`, may replace others.
+    `make_cache` makes the cache of each thread.
     """
 
     __slots__ = (
-        "_calls", "_count", "_has_stopped", "_is_started", "_is_stopped", "_is_unwatched", "_leaving", "_make_cache",
-        "_most", "_next_report", "_pool_mutex", "_queue_limit", "_refused", "_refused_so_far",
-        "_set_aside", "_sleeping", "_taken",
-        "_threads", "_timeout", "_timeouts", "_waking", "_watcher", "is_worn_out", "submitted",
-    )  # fmt: skip
+        "_calls",
+        "_ending",
+        "_has_unchecked_calls",
+        "_idle",
+        "_is_started",
+        "_is_stopped",
+        "_make_cache",
+        "_max_threads",
+        "_next_report_at",
+        "_pool_mutex",
+        "_queue_limit",
+        "_refusals",
+        "_size",
+        "_started",
+        "_stop_event",
+        "_threads",
+        "_timed_out",
+        "_timeout",
+        "_timeouts",
+        "_unreported_refusals",
+        "_wakeup_policy",
+        "_watchdog",
+        "is_exhausted",
+        "submitted",
+    )
 
     def __init__(
         self, threads: int, queue_limit: int, timeout: float | None, make_cache: Callable[[], ThreadCache]
     ) -> None:
-        self._count = threads
-        self._most = threads + max(threads, REPLACEMENTS)
+        self._size = threads
+        self._max_threads = threads + max(threads, MIN_REPLACEMENTS)
         self._queue_limit = queue_limit
         self._timeout = timeout
         self._make_cache = make_cache
         self._pool_mutex = Mutex()
         self._calls: deque[Call] = deque()
         self._threads: list[PoolThread] = []
-        self._sleeping: list[PoolThread] = []
-        self._waking = WakingPolicy()
-        self._taken = 0
-        # How many calls have been taken into the queue so far.
+        self._idle: list[PoolThread] = []
+        self._wakeup_policy = WakeupPolicy()
+        self._started = 0
+        # The number of calls queued so far.
         self.submitted = 0
-        self._set_aside: list[PoolThread] = []
-        # Threads that had been set aside, have come back, and are about to end.
-        self._leaving: list[PoolThread] = []
-        # Whether the queue has calls for which nobody looks back.
-        self._is_unwatched = False
+        self._timed_out: list[PoolThread] = []
+        # Threads that had timed out, have returned, and are about to end.
+        self._ending: list[PoolThread] = []
+        # True while the queue has calls whose submitter does not recheck.
+        self._has_unchecked_calls = False
         self._is_stopped = False
-        # Whether there is no thread left that is not stuck, and none is expected to come back.
-        self.is_worn_out = False
-        # That the pool is stopped, for the watching thread to wait for.
-        self._has_stopped = threading.Event()
-        self._watcher: threading.Thread | None = None
+        # True when all threads are stuck, and none is expected to return.
+        self.is_exhausted = False
+        # Set when the pool stops, for the watchdog.
+        self._stop_event = threading.Event()
+        self._watchdog: threading.Thread | None = None
         self._is_started = False
-        self._refused = 0
-        self._refused_so_far = 0
+        self._unreported_refusals = 0
+        self._refusals = 0
         self._timeouts = 0
-        self._next_report = 0.0
+        self._next_report_at = 0.0
 
     # From any thread.
 
     def start(self) -> None:
-        """Starts the threads, unless they are."""
+        """Start the threads, unless they have been started."""
         with self._pool_mutex:
             if self._is_started:
                 return
             self._is_started = True
-            for _ in range(self._count):
+            for _ in range(self._size):
                 self._start_thread()
             if self._timeout is not None:
-                self._watcher = run_thread("threadserve-wsgi-watch", self._watch, self._timeout)
+                self._watchdog = start_thread("threadserve-wsgi-watch", self._run_watchdog, self._timeout)
 
-    def submit_threadsafe(self, calls: list[Call], looks_back: bool = False) -> list[Call]:
-        """Has threads run the calls; returns those for which too many are waiting already, or all when the threads end.
+    def submit_threadsafe(self, calls: list[Call], will_recheck: bool = False) -> list[Call]:
+        """Queue the calls; return those for which the queue has no room: all of them once the pool stops.
 
-        With `looks_back` the caller calls `look_threadsafe` a moment later.
+        With `will_recheck` the caller calls `recheck_threadsafe` a moment later.
         """
         if not self._is_started:
             self.start()
@@ -129,127 +149,131 @@ class Pool:
         now = time.monotonic()
         self._pool_mutex.lock()
         try:
-            room = self._room()
-            if room < len(calls):
-                refused = calls[room:]
-                calls = calls[:room]
+            slots = self._free_slots()
+            if slots < len(calls):
+                refused = calls[slots:]
+                calls = calls[:slots]
             self._calls += calls
-            self._is_unwatched = self._is_unwatched or not looks_back
+            self._has_unchecked_calls = self._has_unchecked_calls or not will_recheck
             self.submitted += len(calls)
-            sleeper = None if looks_back and self._waking.is_taken_soon(now) else self._next_sleeper()
+            woken = None if will_recheck and self._wakeup_policy.expects_return(now) else self._thread_to_wake()
         finally:
             self._pool_mutex.unlock()
-        if sleeper is not None:
-            sleeper.parking.wake_threadsafe()
+        if woken is not None:
+            woken.semaphore.release_threadsafe()
         return refused
 
-    def look_threadsafe(self, target: int) -> bool:
-        """Wakes another thread where some of the first `target` calls still wait; returns whether any call does."""
+    def recheck_threadsafe(self, target: int) -> bool:
+        """Wake another thread if some of the first `target` calls still wait; return whether any call waits."""
         now = time.monotonic()
         with self._pool_mutex:
             if not self._calls:
                 return False
-            if self._taken >= target:
+            if self._started >= target:
                 return True
-            if not self._waking.is_taken_soon(now):
-                self._waking.on_held_up()
-            sleeper = self._next_sleeper()
-        if sleeper is not None:
-            sleeper.parking.wake_threadsafe()
+            if not self._wakeup_policy.expects_return(now):
+                self._wakeup_policy.on_delay()
+            woken = self._thread_to_wake()
+        if woken is not None:
+            woken.semaphore.release_threadsafe()
         return True
 
     def report_refusals_threadsafe(self, count: int) -> None:
-        """Logs that so many requests were refused, and others since the last time; at intervals."""
+        """Count refused requests, and log their number at intervals."""
         with self._pool_mutex:
-            self._refused += count
-            self._refused_so_far += count
+            self._unreported_refusals += count
+            self._refusals += count
             now = time.monotonic()
-            if now < self._next_report:
+            if now < self._next_report_at:
                 return
-            refused, self._refused = self._refused, 0
-            self._next_report = now + REPORT_INTERVAL
+            refused, self._unreported_refusals = self._unreported_refusals, 0
+            self._next_report_at = now + REPORT_INTERVAL_SECONDS
         logger.warning(
             "%s refused: all %s busy, with %s waiting for them.",
             format_count(refused, "request was", "requests were"),
-            format_count(self._count, "WSGI thread is", "WSGI threads are"), format_count(self._queue_limit, "call"),
+            format_count(self._size, "WSGI thread is", "WSGI threads are"), format_count(self._queue_limit, "call"),
         )  # fmt: skip
 
     def state_threadsafe(self) -> tuple[PoolState, list[threading.Thread | None]]:
-        """How the threads are, and for each call that runs, in their order, the thread that makes it."""
+        """Return the pool's state, and for each call in it the thread that runs it."""
         now = time.monotonic()
         with self._pool_mutex:
-            working = [(one, one.call) for one in (*self._threads, *self._set_aside) if one.call is not None]
-            stuck, queue = len(self._set_aside), len(self._calls)
-            threads, refused, timeouts = len(self._threads), self._refused_so_far, self._timeouts
-        calls = tuple(RunningCall(str(call), now - one.began) for one, call in working)
-        busy = len(working) - stuck
+            busy_threads = [
+                (pool_thread, pool_thread.call)
+                for pool_thread in (*self._threads, *self._timed_out)
+                if pool_thread.call is not None
+            ]
+            stuck, queue = len(self._timed_out), len(self._calls)
+            threads, refused, timeouts = len(self._threads), self._refusals, self._timeouts
+        calls = tuple(RunningCall(str(call), now - pool_thread.began) for pool_thread, call in busy_threads)
+        busy = len(busy_threads) - stuck
         state = PoolState(threads, busy, stuck, queue, self._queue_limit, timeouts, refused, calls)
-        return state, [one.thread for one, _ in working]
+        return state, [pool_thread.thread for pool_thread, _ in busy_threads]
 
-    def is_quick(self) -> bool:
-        """Whether calls have been quick of late (see `WakingPolicy`)."""
-        return self._waking.is_quick
+    def has_short_calls(self) -> bool:
+        """Return whether recent calls were short (see `WakeupPolicy`)."""
+        return self._wakeup_policy.has_short_calls
 
-    def is_idle(self) -> bool:
-        """Whether all threads sleep, or did a moment ago."""
-        return len(self._sleeping) >= self._count
+    def has_only_idle_threads(self) -> bool:
+        """Return whether all threads are idle, or were a moment ago."""
+        return len(self._idle) >= self._size
 
     def stop(self, timeout: float) -> bool:
-        """Ends the threads as they become idle, and waits for them; returns whether all have ended in time.
+        """Stop the threads as they become idle, and wait for them; return whether all have ended in time.
 
-        `timeout` is for those that are at a call: the others only have to be scheduled, be it on a busy machine.
+        `timeout` is for threads that run a call, in seconds; idle threads get `SCHEDULING_SECONDS` more.
         """
-        self._has_stopped.set()
+        self._stop_event.set()
         with self._pool_mutex:
             self._is_stopped = True
-            sleeping, self._sleeping = self._sleeping, []
-            threads = self._threads + self._set_aside + self._leaving
-        for sleeper in sleeping:
-            sleeper.parking.wake_threadsafe()
-        self._give_up_queue()
+            sleeping, self._idle = self._idle, []
+            threads = self._threads + self._timed_out + self._ending
+        for woken in sleeping:
+            woken.semaphore.release_threadsafe()
+        self._abandon_queue()
         deadline = time.monotonic() + timeout
-        if self._watcher is not None:
-            self._watcher.join(timeout + SCHEDULED)
+        if self._watchdog is not None:
+            self._watchdog.join(timeout + SCHEDULING_SECONDS)
         for each in threads:
             each.join(deadline)
         with self._pool_mutex:
             idle = [each for each in threads if each.call is None]
         for each in idle:
-            each.join(deadline + SCHEDULED)
-        left = sum(not each.has_ended for each in threads)
-        if left:
-            logger.error("Left behind: %s still busy with a call.", format_count(left, "WSGI thread"))
-        return not left
+            each.join(deadline + SCHEDULING_SECONDS)
+        running_count = sum(not each.has_ended for each in threads)
+        if running_count:
+            logger.error("Left behind: %s still busy with a call.", format_count(running_count, "WSGI thread"))
+        return not running_count
 
-    def _give_up_queue(self) -> None:
-        """Answers in place of the calls that no thread will run; no other may come."""
+    def _abandon_queue(self) -> None:
+        """Answer the queued calls, which no thread will run; no other call is accepted any more."""
         with self._pool_mutex:
-            left_over = list(self._calls)
+            abandoned = list(self._calls)
             self._calls.clear()
-        for call in left_over:
-            call.give_up_threadsafe()
-            call.drop_body()
+        for call in abandoned:
+            call.abandon_threadsafe()
+            call.close_body()
 
-    def _room(self) -> int:
-        """How many more calls may come, under the lock."""
-        if self._is_stopped or self.is_worn_out:
+    def _free_slots(self) -> int:
+        """Return how many more calls may be queued. The caller holds the mutex."""
+        if self._is_stopped or self.is_exhausted:
             return 0
-        return max(0, self._queue_limit + len(self._sleeping) + self._waking.is_waking - len(self._calls))
+        return max(0, self._queue_limit + len(self._idle) + self._wakeup_policy.is_wakeup_pending - len(self._calls))
 
-    def _next_sleeper(self) -> PoolThread | None:
-        """Whom to wake for what is in the queue, under the lock: one thread at a time."""
-        if self._waking.is_waking or not self._sleeping or not self._calls:
+    def _thread_to_wake(self) -> PoolThread | None:
+        """Return the thread to wake for the queue, if any: one at a time. The caller holds the mutex."""
+        if self._wakeup_policy.is_wakeup_pending or not self._idle or not self._calls:
             return None
-        self._waking.is_waking = True
-        return self._sleeping.pop()
+        self._wakeup_policy.is_wakeup_pending = True
+        return self._idle.pop()
 
     def _start_thread(self) -> None:
-        one = PoolThread(self._make_cache())
-        one.thread = run_thread(f"threadserve-wsgi-{len(self._threads) + 1}", self._serve, one)
-        self._threads.append(one)
+        pool_thread = PoolThread(self._make_cache())
+        pool_thread.thread = start_thread(f"threadserve-wsgi-{len(self._threads) + 1}", self._run_calls, pool_thread)
+        self._threads.append(pool_thread)
 
-    def _start_another(self) -> bool:
-        """Starts a thread under the lock; returns whether the system has one for us."""
+    def _start_replacement(self) -> bool:
+        """Start a thread, with the mutex held; return whether the system allows one more."""
         try:
             self._start_thread()
         except RuntimeError:
@@ -258,135 +282,139 @@ class Pool:
 
     # On the pool's threads.
 
-    def _serve(self, one: PoolThread) -> None:
-        cache = one.cache
-        while (call := self._take(one)) is not None:
+    def _run_calls(self, pool_thread: PoolThread) -> None:
+        cache = pool_thread.cache
+        while (call := self._next_call(pool_thread)) is not None:
             call.run(cache)
             del call
-            if cache.owed and (not self._calls or not self._waking.is_quick or cache.owed >= GATHERED):
-                cache.settle()
-        close_kept_open()
-        one.has_ended = True
+            if cache.pending_responses and (
+                not self._calls
+                or not self._wakeup_policy.has_short_calls
+                or cache.pending_responses >= MAX_PENDING_RESPONSES
+            ):
+                cache.flush_wakeup()
+        close_database_connections()
+        pool_thread.has_ended = True
 
-    def _take(self, one: PoolThread) -> Call | None:
-        """The next call, once there is one; None when the thread is to end."""
-        was_woken = has_come_back = False
+    def _next_call(self, pool_thread: PoolThread) -> Call | None:
+        """Return the next call once there is one, or None when the thread is to end."""
+        was_woken = has_returned = False
         while True:
-            sleeper = None
+            woken = None
             now = time.monotonic()
-            done = one.call
+            ended_call = pool_thread.call
             self._pool_mutex.lock()
             try:
-                if done is not None:
-                    self._waking.on_ended(one.began, now)
-                    one.call = None
+                if ended_call is not None:
+                    self._wakeup_policy.on_call_end(pool_thread.began, now)
+                    pool_thread.call = None
                 if was_woken:
-                    self._waking.is_waking = False
-                if one.is_set_aside:
-                    has_come_back = True
-                    self._set_aside.remove(one)
-                    if len(self._threads) >= self._count:
-                        self._leaving = [*(each for each in self._leaving if not each.has_ended), one]
+                    self._wakeup_policy.is_wakeup_pending = False
+                if pool_thread.is_timed_out:
+                    has_returned = True
+                    self._timed_out.remove(pool_thread)
+                    if len(self._threads) >= self._size:
+                        self._ending = [*(each for each in self._ending if not each.has_ended), pool_thread]
                         break
-                    one.is_set_aside = False
-                    self._threads.append(one)
+                    pool_thread.is_timed_out = False
+                    self._threads.append(pool_thread)
                 if self._calls:
-                    call = one.call = self._calls.popleft()
-                    one.cache.since = one.began = now
-                    self._waking.on_began(now)
-                    self._taken += 1
+                    call = pool_thread.call = self._calls.popleft()
+                    pool_thread.cache.counting_since = pool_thread.began = now
+                    self._wakeup_policy.on_call_start(now)
+                    self._started += 1
                     if not self._calls:
-                        self._is_unwatched = False
-                    elif not self._waking.is_quick or self._is_unwatched:
-                        sleeper = self._next_sleeper()
+                        self._has_unchecked_calls = False
+                    elif not self._wakeup_policy.has_short_calls or self._has_unchecked_calls:
+                        woken = self._thread_to_wake()
                 elif self._is_stopped:
                     break
                 else:
-                    self._sleeping.append(one)
+                    self._idle.append(pool_thread)
             finally:
                 self._pool_mutex.unlock()
-            # Not under the lock: the last reference to a call takes others with it.
-            done = None
-            if has_come_back:
-                has_come_back = False
-                self._report_return()
-            if one.call is not None:
-                if sleeper is not None:
-                    sleeper.parking.wake_threadsafe()
+            # Without the mutex: freeing a call frees other objects with it.
+            ended_call = None
+            if has_returned:
+                has_returned = False
+                self._log_return()
+            if pool_thread.call is not None:
+                if woken is not None:
+                    woken.semaphore.release_threadsafe()
                 return call
-            one.parking.sleep()
+            pool_thread.semaphore.acquire()
             was_woken = True
-        if has_come_back:
-            self._report_return()
+        if has_returned:
+            self._log_return()
         return None
 
-    def _report_return(self) -> None:
+    def _log_return(self) -> None:
         logger.warning(
             "A WSGI thread that had been set aside has come back; %s not.",
-            format_count(len(self._set_aside), "has", "have"),
+            format_count(len(self._timed_out), "has", "have"),
         )
 
-    # On the watching thread.
+    # On the watchdog's thread.
 
-    def _watch(self, timeout: float) -> None:
-        while not self._has_stopped.wait(min(timeout / 4, LONGEST_LOOK)):
+    def _run_watchdog(self, timeout: float) -> None:
+        while not self._stop_event.wait(min(timeout / 4, MAX_CHECK_INTERVAL_SECONDS)):
             try:
-                self._look_at_calls(timeout)
+                self._check_calls(timeout)
             except Exception as error:
                 logger.error("The WSGI threads could not be looked after", exc_info=error)
 
-    def _look_at_calls(self, timeout: float) -> None:
+    def _check_calls(self, timeout: float) -> None:
         limit = time.monotonic() - timeout
         with self._pool_mutex:
-            running = [(one, one.call) for one in self._threads if one.call is not None]
-        for one, call in running:
-            if one.cache.since < limit:
-                self._put_aside(one, call, timeout)
-        self._look_for_hope(timeout)
+            running = [(pool_thread, pool_thread.call) for pool_thread in self._threads if pool_thread.call is not None]
+        for pool_thread, call in running:
+            if pool_thread.cache.counting_since < limit:
+                self._replace_timed_out(pool_thread, call, timeout)
+        self._check_exhausted(timeout)
 
-    def _put_aside(self, one: PoolThread, call: Call, timeout: float) -> None:
-        """Replaces a thread that is stuck. What it works for is answered; the thread itself cannot be ended."""
+    def _replace_timed_out(self, pool_thread: PoolThread, call: Call, timeout: float) -> None:
+        """Replace a thread whose call has timed out, and answer the call; the thread itself cannot be ended."""
         with self._pool_mutex:
-            if one.call is not call or self._is_stopped:
+            if pool_thread.call is not call or self._is_stopped:
                 return
             self._timeouts += 1
-            one.is_set_aside = True
-            one.stuck_since = one.cache.since
-            self._threads.remove(one)
-            self._set_aside.append(one)
-            count = len(self._set_aside)
-            is_replaced = len(self._threads) + count < self._most
+            pool_thread.is_timed_out = True
+            pool_thread.stuck_since = pool_thread.cache.counting_since
+            self._threads.remove(pool_thread)
+            self._timed_out.append(pool_thread)
+            count = len(self._timed_out)
+            is_replaced = len(self._threads) + count < self._max_threads
             if is_replaced:
-                is_replaced = self._start_another()
-            are_all = not self._threads
-        call.give_up_threadsafe()
-        stack = told_of(one.thread)
+                is_replaced = self._start_replacement()
+            is_last = not self._threads
+        call.abandon_threadsafe()
+        stack = told_of(pool_thread.thread)
         logger.error(
             "A WSGI call has not come back for %s: %s. Its thread is set aside, as %d now %s, %s, and %s",
             format_count(timeout, "second"), call, count, "is" if count == 1 else "are",
             "is replaced" if is_replaced else "is not replaced, for there are too many threads", stack,
         )  # fmt: skip
-        if are_all:
+        if is_last:
             logger.error(
                 "All %s stuck. Unless one comes back within %s the process ends.",
                 format_count(count, "WSGI thread is", "WSGI threads are"),
-                format_count((GIVEN_UP_AFTER - 1) * timeout, "second"),
-            )
+                format_count((EXHAUSTED_AFTER_TIMEOUTS - 1) * timeout, "second"),
+            )  # fmt: skip
 
-    def _look_for_hope(self, timeout: float) -> None:
-        """Gives the pool up when every thread there may be has been stuck for long."""
+    def _check_exhausted(self, timeout: float) -> None:
+        """Close the pool when every thread that it may have has been stuck for several timeouts."""
         with self._pool_mutex:
-            if self._threads or self._is_stopped or self.is_worn_out:
+            if self._threads or self._is_stopped or self.is_exhausted:
                 return
-            stuck_for = time.monotonic() - max(each.stuck_since for each in self._set_aside)
-            if stuck_for < GIVEN_UP_AFTER * timeout:
+            stuck_for = time.monotonic() - max(each.stuck_since for each in self._timed_out)
+            if stuck_for < EXHAUSTED_AFTER_TIMEOUTS * timeout:
                 return
-            self.is_worn_out = True
-        self._give_up_queue()
+            self.is_exhausted = True
+        self._abandon_queue()
 
 
-def run_thread(name: str, target: Any, *args: Any) -> threading.Thread:
-    """Starts a thread whose context is empty, and that does not keep the process from ending."""
+def start_thread(name: str, target: Any, *args: Any) -> threading.Thread:
+    """Start a daemon thread with an empty context."""
     run = contextvars.Context().run
     thread = threading.Thread(target=run, args=(target, *args), name=name, daemon=True)
     thread.start()

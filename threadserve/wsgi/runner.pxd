@@ -3,7 +3,7 @@ import cython
 from threadserve.http.context cimport LoopContext
 from threadserve.http.exchange cimport Exchange
 from threadserve.http.head cimport ResponseHead
-from threadserve.wsgi.handover cimport Handover
+from threadserve.wsgi.dispatcher cimport CallDispatcher
 from threadserve.wsgi.sink cimport ResponseSink
 
 cdef int ABORTED, NOT_STARTED
@@ -13,7 +13,7 @@ cdef int ABORTED, NOT_STARTED
 cdef class WSGIRunner:
     cdef LoopContext _context
     cdef object _environ_names
-    cdef Handover _handover
+    cdef CallDispatcher _dispatcher
 
     cpdef start(self, Exchange exchange)
 
@@ -23,10 +23,10 @@ cdef class ExchangeSink(ResponseSink):
     cdef object _channel
     cdef LoopContext _context
     cdef Exchange _exchange
-    cdef Handover _handover
+    cdef CallDispatcher _dispatcher
     cdef bint _has_ended
 
-    cdef take_body(self)
+    cdef receive_body(self)
     cdef _submit(self, object body)
     cdef _on_error(self, object error)
-    cdef _end_once(self)
+    cdef _end(self)

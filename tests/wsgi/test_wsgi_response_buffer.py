@@ -1,30 +1,30 @@
-"""What is packed by one thread is what another takes out."""
+"""The bytes that one thread packs are those that another reads, and the locks of the pool."""
 
 import threading
 
 import pytest
 from support.waiting import DEADLINE
 
-from threadserve.wsgi.parcel import Parcel
-from threadserve.wsgi.parking import Mutex, Parking
+from threadserve.wsgi.locks import Mutex, Semaphore
+from threadserve.wsgi.response_buffer import ResponseBuffer
 
 SIZES = [0, 1, 255, 256, 257, 511, 512, 513, 32767, 32768, 32769, 1_000_000]
 
 
-@pytest.mark.parametrize("first", SIZES)
-@pytest.mark.parametrize("second", SIZES)
-def test_pieces_come_out_as_they_went_in(first: int, second: int) -> None:
-    parcel = Parcel()
-    one, two = bytes(range(256)) * (first // 256 + 1), bytes(range(255, -1, -1)) * (second // 256 + 1)
-    packing = threading.Thread(target=lambda: parcel.pack(one[:first], two[:second]))
+@pytest.mark.parametrize("head", SIZES)
+@pytest.mark.parametrize("body", SIZES)
+def test_pieces_come_out_as_they_went_in(head: int, body: int) -> None:
+    buffer = ResponseBuffer()
+    one, two = bytes(range(256)) * (head // 256 + 1), bytes(range(255, -1, -1)) * (body // 256 + 1)
+    packing = threading.Thread(target=lambda: buffer.pack(one[:head], two[:body]))
     packing.start()
     packing.join(DEADLINE)
     for _ in range(2):
-        assert (parcel.first(), parcel.second()) == (one[:first], two[:second])
+        assert (buffer.packed_head(), buffer.packed_body()) == (one[:head], two[:body])
 
 
 def test_empty_at_first() -> None:
-    assert (Parcel().first(), Parcel().second()) == (b"", b"")
+    assert (ResponseBuffer().packed_head(), ResponseBuffer().packed_body()) == (b"", b"")
 
 
 def test_mutex_is_held_by_one_thread_at_a_time() -> None:
@@ -59,13 +59,13 @@ def test_mutex_is_let_go_when_what_it_guards_fails() -> None:
 
 
 def test_sleeper_is_woken_once_for_each_time() -> None:
-    parking = Parking()
+    semaphore = Semaphore()
     woken: list[int] = []
     slept = threading.Event()
 
     def sleep() -> None:
         for number in range(1000):
-            parking.sleep()
+            semaphore.acquire()
             woken.append(number)
             slept.set()
 
@@ -73,10 +73,10 @@ def test_sleeper_is_woken_once_for_each_time() -> None:
     thread.start()
     # Before it sleeps, and while it does.
     for _ in range(500):
-        parking.wake_threadsafe()
+        semaphore.release_threadsafe()
     for _ in range(500):
         slept.clear()
-        parking.wake_threadsafe()
+        semaphore.release_threadsafe()
         assert slept.wait(DEADLINE)
     thread.join(DEADLINE)
     assert woken == [*range(1000)]

@@ -5,13 +5,13 @@ cdef extern from "<pthread.h>" nogil:
         pass
 
 
-cdef class Parking:
+cdef class Semaphore:
     cdef pthread_mutex_t _mutex
-    cdef pthread_cond_t _is_woken
-    cdef int _wakes
+    cdef pthread_cond_t _released
+    cdef int _permits
 
-    cpdef sleep(self)
-    cpdef wake_threadsafe(self)
+    cpdef acquire(self)
+    cpdef release_threadsafe(self)
 
 
 cdef class Mutex:
