@@ -49,11 +49,11 @@ def parser_name(name: str) -> str:
 
 def instances(config: Config, source: AppLoader) -> str:
     """How many instances of the application there are, and with several threads why."""
-    count = format_count(source.instances, "app instance")
-    if config.thread_count > 1 and source.shared_because:
-        return f"{count} (shared: {source.shared_because})"
-    if source.copied_modules:
-        return f"{count} ({format_count(source.copied_modules, 'module')} of the project in each)"
+    count = format_count(source.instance_count, "app instance")
+    if config.thread_count > 1 and source.sharing_reason:
+        return f"{count} (shared: {source.sharing_reason})"
+    if source.copied_module_count:
+        return f"{count} ({format_count(source.copied_module_count, 'module')} of the project in each)"
     return count
 
 

@@ -33,7 +33,7 @@ from threadserve.logging.access_log import AccessLogWriter
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.logging.wording import format_count
-from threadserve.metrics.states import DRAINING, SERVING, STARTING, STOPPING
+from threadserve.metrics.states import ServerPhase
 from threadserve.runtime.exiting import exit_now
 from threadserve.runtime.gil import GilGuard
 from threadserve.runtime.process_limits import Limits
@@ -223,13 +223,13 @@ class Serving:
         else:
             self._acceptor.listen(self.listeners)
 
-    def _phase(self) -> str:
+    def _phase(self) -> ServerPhase:
         """How far the server has come; read on any thread."""
         if self._is_stopping:
-            return STOPPING
+            return ServerPhase.STOPPING
         if not self.started:
-            return STARTING
-        return DRAINING if self._flags.should_exit else SERVING
+            return ServerPhase.STARTING
+        return ServerPhase.DRAINING if self._flags.should_exit else ServerPhase.SERVING
 
     def _watch(self) -> None:
         """Accepts, and looks after the loops, until there is a reason to stop. Raises `ThreadsStuck`."""

@@ -16,7 +16,7 @@ from threadserve.admin import workers
 from threadserve.admin.process import ProcessView
 from threadserve.admin.reporter import StateReporter
 from threadserve.admin.workers import MAX_UNANSWERED, WorkersView
-from threadserve.metrics.states import SERVING, Detail, ProcessState
+from threadserve.metrics.states import Detail, ProcessState, ServerPhase
 from threadserve.runtime.loops import loop_factory
 
 PID = 4711
@@ -36,11 +36,11 @@ class Worker(ProcessView):
         self._reporter = StateReporter(its, self)
         self._reporter.start()
 
-    def look_threadsafe(self, detail: Detail) -> ProcessState:
+    def read_state_threadsafe(self, detail: Detail) -> ProcessState:
         self.asked += 1
         asked = self.asked
         self.may_answer.wait(DEADLINE)
-        return ProcessState(PID, SERVING, 0.0, 1.0, (), idle=asked)
+        return ProcessState(PID, ServerPhase.SERVING, 0.0, 1.0, (), idle_connections=asked)
 
     def leave(self) -> None:
         """Ends the connection, as a worker does that has served its last."""
@@ -67,7 +67,7 @@ def run(loop: str, story: Story, worker: Worker) -> None:
 
     async def main() -> None:
         view = WorkersView()
-        view.adopt(PID, worker.connection)
+        view.add_worker(PID, worker.connection)
         try:
             await asyncio.wait_for(story(worker, view), DEADLINE)
         finally:
@@ -83,8 +83,8 @@ def run(loop: str, story: Story, worker: Worker) -> None:
 
 async def seen(view: WorkersView, detail: Detail = HEALTH) -> tuple[list[int], tuple[int, ...]]:
     """What the workers tell as `idle`, and those that are silent."""
-    overview = await view.look(detail)
-    return [process.idle for process in overview.processes], overview.silent
+    overview = await view.read_state(detail)
+    return [process.idle_connections for process in overview.processes], overview.unresponsive
 
 
 def test_several_ask_a_new_worker_at_the_same_time(loop: str, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,9 +168,9 @@ def test_a_worker_that_has_ended_is_forgotten_while_it_is_asked(
         looking = [asyncio.ensure_future(seen(view)) for _ in range(3)]
         # One is about to open the connection, and the others wait for that.
         await asyncio.sleep(0)
-        view.forget(PID)
+        view.remove_worker(PID)
         assert await asyncio.gather(*looking) == [([], ())] * 3
-        view.forget(PID)
+        view.remove_worker(PID)
         assert await seen(view) == ([], ())
 
     run(loop, story, worker)

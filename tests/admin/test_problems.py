@@ -19,7 +19,7 @@ def keeper() -> Iterator[ProblemHandler]:
 
 def kept(keeper: ProblemHandler) -> list[str]:
     """The messages."""
-    return [problem.message for problem in keeper.last_threadsafe()]
+    return [problem.message for problem in keeper.list_threadsafe()]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_of_an_exception_its_type_and_of_several_lines_the_first(keeper: Problem
     assert kept(keeper) == ["It failed: GET /a?… ValueError"]
     logger.error("It failed again\nsecret")
     assert kept(keeper)[1] == "It failed again"
-    assert [problem.level for problem in keeper.last_threadsafe()] == ["ERROR", "ERROR"]
+    assert [problem.level for problem in keeper.list_threadsafe()] == ["ERROR", "ERROR"]
 
 
 def test_what_is_no_problem_is_not_kept_and_of_problems_the_last(keeper: ProblemHandler) -> None:

@@ -27,6 +27,7 @@ from threadserve.metrics.states import (
     PoolState,
     ProcessState,
     RunningCall,
+    ServerPhase,
     ServerState,
     Stall,
 )
@@ -85,14 +86,14 @@ class Waiting:
 
 
 class Source:
-    """Tells of a server that there is not. `look` waits at `gate`, where there is one; `looks` counts the calls."""
+    """The state of a server that does not exist. `read_state` waits at `gate`, if any; `looks` counts its calls."""
 
     def __init__(self, *processes: ProcessState, **more: Any) -> None:
-        self.overview = ServerState("serving", processes, **more)
+        self.overview = ServerState(ServerPhase.SERVING, processes, **more)
         self.gate: Gate | None = None
         self.looks = 0
 
-    async def look(self, detail: Detail) -> ServerState:
+    async def read_state(self, detail: Detail) -> ServerState:
         self.looks += 1
         if self.gate is not None:
             await self.gate.wait()
@@ -108,7 +109,9 @@ def loop_state(number: int = 1, requests: int = 0, **more: Any) -> LoopState:
 
 def process_state(*loops: LoopState, pid: int = 4711, **more: Any) -> ProcessState:
     """A process of these loops."""
-    state = ProcessState(pid, "serving", time.time() - 90061, 1.0, loops, None, 0, 0, 0, False, 50_000_000, 2.5, 20, 5)
+    state = ProcessState(
+        pid, ServerPhase.SERVING, time.time() - 90061, 1.0, loops, None, 0, 0, 0, False, 50_000_000, 2.5, 20, 5
+    )
     return replace(state, **more)
 
 
@@ -269,7 +272,7 @@ def test_several_processes(serve: Serve, page: Page) -> None:
     loops = loop_state(1, connections=2), loop_state(2, has_started=False, websockets=3)
     second = process_state(*loops, pid=12, stalls=(stall,), pool=pool, is_gil_enabled=True, threads_replaced=1)
     problem = LoggedProblem(now, "ERROR", "A worker has died")
-    source = Source(first, second, workers=3, silent=(13,), workers_replaced=4, problems=(problem,))
+    source = Source(first, second, workers=3, unresponsive=(13,), workers_replaced=4, problems=(problem,))
     visit(page, serve_source(serve, source))
     for pattern in (
         r"GIL off and on · oldest process up 1 d 1 h · 2 of 3 workers · 4 replaced", r"No answer from process 13\.",
@@ -285,10 +288,10 @@ def test_several_processes(serve: Serve, page: Page) -> None:
 class Growing(Source):
     """Tells of a loop that has answered a thousand requests more each time, and taken ten seconds of CPU for them."""
 
-    async def look(self, detail: Detail) -> ServerState:
-        process = process_state(loop_state(requests=1000 * self.looks), cpu=10.0 * self.looks)
-        self.overview = ServerState("serving", (process,))
-        return await super().look(detail)
+    async def read_state(self, detail: Detail) -> ServerState:
+        process = process_state(loop_state(requests=1000 * self.looks), cpu_seconds=10.0 * self.looks)
+        self.overview = ServerState(ServerPhase.SERVING, (process,))
+        return await super().read_state(detail)
 
 
 def test_rates_come_from_two_answers(serve: Serve, page: Page) -> None:
@@ -333,7 +336,7 @@ def test_a_selection_outlives_the_next_answer(serve: Serve, page: Page) -> None:
 def test_nothing_is_beyond_the_edge(width: int, serve: Serve, page: Page) -> None:
     path = 'File "/srv/' + "a_long_folder/" * 12 + 'views.py", line 7, in view'
     calls = (RunningCall("GET /" + "long" * 60, 1.0, path),)
-    loops = loop_state(1, stalled_for=5.0, place=path, calls=calls), loop_state(2, requests=123_456_789)
+    loops = loop_state(1, stalled_seconds=5.0, place=path, calls=calls), loop_state(2, requests=123_456_789)
     stalls = (Stall(1, time.time() - 100_000, None, path),)
     page.command("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
     visit(page, serve_source(serve, Source(process_state(*loops, stalls=stalls))))

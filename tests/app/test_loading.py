@@ -66,7 +66,7 @@ class TestPerThread:
     def test_module_is_executed_for_each_thread(self, project: Any, load_on_threads: Loads) -> None:
         source = project.source("main:app", threads=4)
         assert distinct(load_on_threads(source, 4)) == 4
-        assert source.instances == 4
+        assert source.instance_count == 4
         assert source.interface == "asgi3"
 
     def test_first_module_stays(self, project: Any, load: Loads) -> None:
@@ -90,29 +90,29 @@ class TestPerThread:
     def test_replacement_for_a_dead_thread_gets_a_new_one(self, project: Any, load: Loads) -> None:
         source = project.source("main:app", threads=2)
         assert distinct([load(source) for _ in range(3)]) == 3
-        assert source.instances == 2
+        assert source.instance_count == 2
 
     def test_one_thread_has_one_instance(self, project: Any, load: Loads) -> None:
         source = project.source("main:app", threads=1)
         assert distinct([load(source), load(source)]) == 1
-        assert source.instances == 1
+        assert source.instance_count == 1
 
     def test_factory_is_called_for_each_thread(self, project: Any, load_on_threads: Loads) -> None:
         source = project.source("main:create_app", factory=True, threads=4)
         results = load_on_threads(source, 4)
         assert distinct(results) == 4
         assert len({type(result) for result in results}) == 4, "each calls that of its own copy"
-        assert source.instances == 4
+        assert source.instance_count == 4
 
     def test_factory_is_called_for_the_successor_of_a_lone_thread(self, project: Any, load: Loads) -> None:
         source = project.source("main:create_app", factory=True, threads=1)
         assert distinct([load(source), load(source)]) == 2
-        assert source.instances == 1
+        assert source.instance_count == 1
 
     def test_object_is_shared(self, project: Any, load_on_threads: Loads) -> None:
         source = project.source(hello, threads=3)
         assert load_on_threads(source, 3) == [hello] * 3
-        assert source.instances == 1
+        assert source.instance_count == 1
 
     def test_factory_given_as_an_object(self, project: Any, load_on_threads: Loads) -> None:
         project.load("main:app")
@@ -155,7 +155,7 @@ class TestShared:
     def test_one_for_all(self, project: Any, load_on_threads: Loads, settings: dict[str, Any]) -> None:
         source = project.source(**settings, app_instance="shared", threads=4)
         assert distinct(load_on_threads(source, 4)) == 1
-        assert source.instances == 1
+        assert source.instance_count == 1
 
 
 class TestImportedAgain:
@@ -262,7 +262,7 @@ class TestImportedAgain:
             source = project.source("made_by_hand:app")
             with caplog.at_level(logging.WARNING):
                 assert [load(source), load(source), load(source)] == [hello] * 3
-            assert source.instances == 1
+            assert source.instance_count == 1
             assert caplog.messages == [
                 "made_by_hand:app is shared by all 2 threads, because "
                 "the module made_by_hand can be executed only once."
@@ -277,7 +277,7 @@ class TestImportedAgain:
         monkeypatch.setattr(sys.modules["__main__"], "an_app", hello, raising=False)
         source = project.source("__main__:an_app")
         assert [load(source), load(source)] == [hello] * 2
-        assert source.shared_because == "the module __main__ can be executed only once"
+        assert source.sharing_reason == "the module __main__ can be executed only once"
 
     def test_module_that_is_gone(self, project: Any, load: Loads) -> None:
         file = project.write("main.py", "async def app(scope, receive, send): pass")
@@ -297,7 +297,7 @@ class TestNotOnlyInItsModule:
         project.write("pkg/core.py", MODULE.replace("import helpers", "").replace("app = ", "site = "))
         source = project.source("pkg:app", threads=3)
         assert distinct([load(source) for _ in range(3)]) == 3
-        assert source.instances == 3
+        assert source.instance_count == 3
 
     def test_imported_from_a_module_in_one_copy(
         self, project: Any, load: Loads, caplog: pytest.LogCaptureFixture
@@ -307,7 +307,7 @@ class TestNotOnlyInItsModule:
         source = project.source("pkg:app", threads=3, app_shared=["pkg.core"])
         with caplog.at_level(logging.WARNING):
             assert distinct([load(source) for _ in range(3)]) == 1
-        assert source.instances == 1
+        assert source.instance_count == 1
         assert caplog.messages == [
             "pkg:app is shared by all 3 threads, because its module imports it from one that is there once."
         ]
@@ -317,7 +317,7 @@ class TestNotOnlyInItsModule:
         project.write("pkg/core.py", MODULE.replace("import helpers", ""))
         source = project.source("pkg.core:app", threads=3)
         assert distinct([load(source) for _ in range(3)]) == 3
-        assert source.instances == 3
+        assert source.instance_count == 3
 
     def test_circular_import(self, project: Any, load: Loads) -> None:
         project.write("helpers.py")
@@ -357,7 +357,7 @@ class TestNotOnlyInItsModule:
         source = project.source("main:create_app", factory=True, threads=3, app_shared=["made"])
         with caplog.at_level(logging.WARNING):
             assert distinct([load(source) for _ in range(3)]) == 1
-        assert source.instances == 1
+        assert source.instance_count == 1
         assert caplog.messages == [
             "main:create_app is shared by all 3 threads, because its factory returns the same one each time."
         ]
@@ -451,7 +451,7 @@ class TestInterface:
         assert caplog.messages == [
             "main:create_app takes no arguments, so it is used as a factory. Add --factory to say so."
         ]
-        assert source.instances == 2
+        assert source.instance_count == 2
 
     def test_asgi2_is_wrapped(self, project: Any, load: Loads) -> None:
         source = project.source(OldHello)
@@ -466,7 +466,7 @@ class TestInterface:
         source = project.source("main:app", interface=interface, wsgi_threads=2)
         assert distinct([load(source), load(source)]) == 1
         assert isinstance(load(source), WSGIMiddleware)
-        assert (source.interface, source.instances) == ("wsgi", 1)
+        assert (source.interface, source.instance_count) == ("wsgi", 1)
         assert source.stop(DEADLINE)
 
     def test_interface_that_is_named_is_believed(self, project: Any, load: Loads) -> None:

@@ -157,7 +157,7 @@ def test_fastapi_factory(project: Any, ask_on_threads: Any) -> None:
 
     source = project.source("main:create_app", factory=True, threads=THREADS)
     assert ask_on_threads(source, ask) == [{}] * THREADS
-    assert source.instances == THREADS
+    assert source.instance_count == THREADS
 
 
 def test_starlette_state_belongs_to_one_thread(project: Any, ask_on_threads: Any) -> None:

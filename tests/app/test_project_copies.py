@@ -388,7 +388,7 @@ class TestInOneCopy:
             first, second = load(source), load(source)
         assert (first is second) is not own
         reason = "its code is registered in framework.default_router, of which there is one"
-        assert source.shared_because == ("" if own else reason)
+        assert source.sharing_reason == ("" if own else reason)
         assert caplog.messages == ([] if own else [f"main:app is shared by all 2 threads, because {reason}."])
 
     def test_everything_is_undone(self, project: Any, load: Callable[..., Any]) -> None:

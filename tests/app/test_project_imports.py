@@ -333,7 +333,7 @@ def test_asked_without_any_frame_of_python(project: Any, probe_all: Probe, monke
     failures: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", failures.append)
     _thread.start_new_thread(setattr, (sys.modules["main"], "been_here", True))
-    first = registry.first.known("main")
+    first = registry.first.find_copy("main")
     wait_until(lambda: failures or hasattr(first, "been_here"), "the thread to ask")
     assert failures == []
 
@@ -449,7 +449,7 @@ def test_two_threads_of_an_instance_import_a_module_at_once(
     project.write(
         "turns.py", f"from threading import *\nbarrier, arrived, imported = Barrier({THREADS}), Event(), Event()\n"
     )
-    forget = Instance.forget
+    forget = Instance.forget_copy
 
     def forget_late(self: Instance, name: str) -> None:
         if threading.current_thread().name == "late":
@@ -457,7 +457,7 @@ def test_two_threads_of_an_instance_import_a_module_at_once(
             sys.modules["turns"].imported.wait(0.5)
         forget(self, name)
 
-    monkeypatch.setattr(Instance, "forget", forget_late)
+    monkeypatch.setattr(Instance, "forget_copy", forget_late)
     project.write("part.py", "import main\nmain.executed.append(1)\n")
     source = """
 import threading, turns

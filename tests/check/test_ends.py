@@ -61,7 +61,7 @@ def test_what_hangs_is_told_with_its_line(project: Any, source: str, line: int, 
     file = project.write("main.py", source)
     found = only("hangs")
     assert found.message == f"Instance 1 of the application has not {stage} within 3 seconds."
-    assert found.place == (str(file), line)
+    assert found.location == (str(file), line)
 
 
 def test_what_keeps_the_gil_is_ended_all_the_same(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_what_keeps_the_gil_is_ended_all_the_same(project: Any, monkeypatch: pyt
     project.write("main.py", "import ctypes\nctypes.PyDLL(None).sleep(1000)\n")
     found = only("hangs")
     assert found.message == "Instance 1 of the application has not been loaded within 3 seconds."
-    assert found.place is None
+    assert found.location is None
 
 
 @pytest.mark.parametrize(

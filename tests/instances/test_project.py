@@ -54,29 +54,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     "name", ["main", "pkg", "pkg.sub", "pkg.sub.views", "space", "space.inside", "space.inside.views"]
 )
 def test_what_nobody_installed(folder: Path, name: str) -> None:
-    assert PROJECT.has(name, spec_of(folder, name))
+    assert PROJECT.contains(name, spec_of(folder, name))
 
 
 @pytest.mark.parametrize("name", ["asyncio", "asyncio.tasks", "json", "httpx", "httpx._client", "pytest"])
 def test_libraries(name: str) -> None:
     spec = importlib.import_module(name).__spec__
-    assert not PROJECT.has(name, spec)
-    assert Project("httpx").has(name, spec) is name.startswith("httpx")
+    assert not PROJECT.contains(name, spec)
+    assert Project("httpx").contains(name, spec) is name.startswith("httpx")
 
 
 @pytest.mark.parametrize(
     "name", ["sys", "_thread", "_frozen_importlib", "threadserve", "threadserve.config", "__main__"]
 )
 def test_never(name: str) -> None:
-    assert not Project(name.partition(".")[0]).has(name, sys.modules[name].__spec__)
+    assert not Project(name.partition(".")[0]).contains(name, sys.modules[name].__spec__)
 
 
 @pytest.mark.parametrize("place", ["lib/python3.11/site-packages", "usr/lib/python3/dist-packages"])
 def test_folders_of_installers(tmp_path: Path, place: str) -> None:
     write(tmp_path / place / "pkg/__init__.py")
     spec = spec_of(tmp_path / place, "pkg")
-    assert not PROJECT.has("pkg", spec)
-    assert Project("pkg").has("pkg", spec), "the application may be installed itself"
+    assert not PROJECT.contains("pkg", spec)
+    assert Project("pkg").contains("pkg", spec), "the application may be installed itself"
 
 
 def test_installed_beside_the_project(folder: Path) -> None:
@@ -88,9 +88,9 @@ def test_installed_beside_the_project(folder: Path) -> None:
         'vendored/__init__.py,sha256=x,0\nsingle.py,,\n"vendored-1.0.dist-info/RECORD",,\n',
     )
     importlib.invalidate_caches()
-    assert not PROJECT.has("vendored", spec_of(folder, "vendored"))
-    assert not PROJECT.has("single", spec_of(folder, "single"))
-    assert PROJECT.has("pkg", spec_of(folder, "pkg"))
+    assert not PROJECT.contains("vendored", spec_of(folder, "vendored"))
+    assert not PROJECT.contains("single", spec_of(folder, "single"))
+    assert PROJECT.contains("pkg", spec_of(folder, "pkg"))
 
 
 def test_installed_in_a_zip_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +101,8 @@ def test_installed_in_a_zip_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         archive.writestr("library_in_zip-1.dist-info/METADATA", "Name: library_in_zip\nVersion: 1\n")
         archive.writestr("library_in_zip-1.dist-info/RECORD", "library_in_zip/__init__.py,,\n")
     monkeypatch.syspath_prepend(file)
-    assert PROJECT.has("inside_zip", spec_of(file, "inside_zip"))
-    assert not PROJECT.has("library_in_zip", spec_of(file, "library_in_zip"))
+    assert PROJECT.contains("inside_zip", spec_of(file, "inside_zip"))
+    assert not PROJECT.contains("library_in_zip", spec_of(file, "library_in_zip"))
 
 
 def test_namespace_with_parts_of_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +112,8 @@ def test_namespace_with_parts_of_libraries(tmp_path: Path, monkeypatch: pytest.M
     path = [str(tmp_path / folder / "parts") for folder in ("src", "site-packages")]
     specs = {name: PathFinder.find_spec(f"parts.{name}", path) for name in ("mine", "library", "app")}
     project = Project("parts.app")
-    assert [name for name, spec in specs.items() if project.has(f"parts.{name}", spec)] == ["mine", "app"]
-    assert not project.has("parts", PathFinder.find_spec("parts"))
+    assert [name for name, spec in specs.items() if project.contains(f"parts.{name}", spec)] == ["mine", "app"]
+    assert not project.contains("parts", PathFinder.find_spec("parts"))
 
 
 @pytest.mark.parametrize(
@@ -121,33 +121,33 @@ def test_namespace_with_parts_of_libraries(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_folders_with_names_like_those_of_installers(tmp_path: Path, place: str) -> None:
     write(tmp_path / place / "pkg/__init__.py")
-    assert PROJECT.has("pkg", spec_of(tmp_path / place, "pkg"))
+    assert PROJECT.contains("pkg", spec_of(tmp_path / place, "pkg"))
 
 
 def test_links(tmp_path: Path) -> None:
     """What lies where an installer has put it does so by the name that the path has for it."""
     write(tmp_path / "real/pkg/__init__.py")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    assert PROJECT.has("pkg", spec_of(tmp_path / "link", "pkg"))
+    assert PROJECT.contains("pkg", spec_of(tmp_path / "link", "pkg"))
 
 
 def test_extension_modules(folder: Path) -> None:
     file = str(folder / "pkg/quick.so")
     spec = ModuleSpec("pkg.quick", ExtensionFileLoader("pkg.quick", file), origin=file)
     spec.has_location = True
-    assert not PROJECT.has("pkg.quick", spec)
+    assert not PROJECT.contains("pkg.quick", spec)
 
 
 def test_kept_in_one_copy(folder: Path) -> None:
     project = Project("main", ("pkg.sub", "other"))
-    assert project.has("pkg", spec_of(folder, "pkg"))
-    assert not project.has("pkg.sub", spec_of(folder, "pkg.sub"))
-    assert not project.has("pkg.sub.views", spec_of(folder, "pkg.sub.views"))
+    assert project.contains("pkg", spec_of(folder, "pkg"))
+    assert not project.contains("pkg.sub", spec_of(folder, "pkg.sub"))
+    assert not project.contains("pkg.sub.views", spec_of(folder, "pkg.sub.views"))
 
 
 def test_other_names_for_a_module(folder: Path) -> None:
-    assert not PROJECT.has("another", spec_of(folder, "main"))
-    assert not PROJECT.has("made_by_hand", None)
+    assert not PROJECT.contains("another", spec_of(folder, "main"))
+    assert not PROJECT.contains("made_by_hand", None)
 
 
 def test_within() -> None:

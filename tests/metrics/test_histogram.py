@@ -94,9 +94,9 @@ def test_slow_requests_are_read_while_others_are_added() -> None:
     adding = threading.Thread(target=add)
     adding.start()
     try:
-        wait_until(lambda: len(metrics.slow_threadsafe()) == MAX_SLOW_REQUESTS, "the first ones")
+        wait_until(lambda: len(metrics.list_slow_threadsafe()) == MAX_SLOW_REQUESTS, "the first ones")
         for _ in range(5000):
-            numbers = [int(each.request) for each in metrics.slow_threadsafe()]
+            numbers = [int(each.request) for each in metrics.list_slow_threadsafe()]
             assert numbers == list(range(numbers[0], numbers[0] + MAX_SLOW_REQUESTS))
     finally:
         enough.set()
@@ -128,6 +128,6 @@ def test_the_last_slow_requests_are_kept() -> None:
     metrics = LoopMetrics(3)
     for number in range(MAX_SLOW_REQUESTS + 5):
         metrics.on_slow(f"GET /{number}?a=b", "1.1", 200, 2.0, 1.0)
-    slow = metrics.slow_threadsafe()
+    slow = metrics.list_slow_threadsafe()
     assert [each.request for each in slow] == [f"GET /{number}" for number in range(5, MAX_SLOW_REQUESTS + 5)]
     assert {(each.status, each.seconds, each.first_byte, each.thread) for each in slow} == {(200, 2.0, 1.0, 3)}

@@ -1,1 +1,1 @@
-"""What a server tells those who run it: whether it is well, what it counts, and what it does at the moment."""
+"""The admin address: health, metrics and the current state of a server, for those who run it."""

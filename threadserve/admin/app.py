@@ -1,6 +1,6 @@
-"""What the admin address answers: an ASGI application of our own.
+"""The ASGI application that answers at the admin address.
 
-Runs on the admin thread, on a loop of its own. It owns nothing but its way to what it shows, and changes nothing.
+Runs on the admin thread, on a loop of its own. It reads the server's state through its source and changes nothing.
 """
 
 import json
@@ -21,10 +21,10 @@ AdminResponse = tuple[int, bytes, str]
 
 
 class StateSource(Protocol):
-    """What tells of the server."""
+    """The source of the server's state."""
 
-    async def look(self, detail: Detail) -> ServerState:
-        """How the server is now, with so much of it."""
+    async def read_state(self, detail: Detail) -> ServerState:
+        """Return the current state of the server, in this detail."""
         ...
 
 
@@ -35,11 +35,11 @@ class AdminApp:
         self._source = source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application (ASGI HTTP spec 2.3)."""
+        """Answer one request (ASGI HTTP spec 2.3)."""
         status, content_type, text = await self._answer(scope["method"], scope["path"])
         fields = [(b"content-type", content_type), (b"cache-control", b"no-store")]
         if content_type == HTML_TYPE:
-            # Nothing from elsewhere, and nowhere else.
+            # The page loads nothing from elsewhere, and no other page may frame it.
             fields += [(b"content-security-policy", PAGE.policy.encode()), (b"x-frame-options", b"DENY")]
         fields += [(b"allow", b"GET, HEAD")] if status == 405 else []
         await send({"type": "http.response.start", "status": status, "headers": fields})
@@ -55,33 +55,33 @@ class AdminApp:
 
 
 async def respond_livez(source: StateSource) -> AdminResponse:
-    """Whether the server is to be left alone, or to be ended and started again."""
-    return respond_health((await source.look(Detail.HEALTH)).why_not_alive(), "alive")
+    """Answer whether the server is alive, or should be restarted."""
+    return respond_health((await source.read_state(Detail.HEALTH)).find_liveness_problem(), "alive")
 
 
 async def respond_readyz(source: StateSource) -> AdminResponse:
-    """Whether requests are to be sent here."""
-    return respond_health((await source.look(Detail.HEALTH)).why_not_ready(), "ready")
+    """Answer whether the server is ready for requests."""
+    return respond_health((await source.read_state(Detail.HEALTH)).find_readiness_problem(), "ready")
 
 
 def respond_health(problem: str, well: str) -> AdminResponse:
-    """The answer to whether all is well."""
+    """Return 503 with the problem if there is one, else 200 with `well`."""
     return (503, TEXT_TYPE, f"{problem}\n") if problem else (200, TEXT_TYPE, f"{well}\n")
 
 
 async def respond_metrics(source: StateSource) -> AdminResponse:
-    """Prometheus' text."""
-    return 200, CONTENT_TYPE, format_metrics(await source.look(Detail.NUMBERS))
+    """Answer in Prometheus' text format."""
+    return 200, CONTENT_TYPE, format_metrics(await source.read_state(Detail.NUMBERS))
 
 
 async def respond_status_page(source: StateSource) -> AdminResponse:
-    """The page for people, which asks for `/status.json` again and again."""
+    """Answer with the page for people, which polls `/status.json`."""
     return 200, HTML_TYPE, PAGE.text
 
 
 async def respond_status_json(source: StateSource) -> AdminResponse:
-    """What the page shows."""
-    return 200, JSON_TYPE, json.dumps(state_to_json(await source.look(Detail.CALLS)), indent=1) + "\n"
+    """Answer with the state that the page shows."""
+    return 200, JSON_TYPE, json.dumps(state_to_json(await source.read_state(Detail.CALLS)), indent=1) + "\n"
 
 
 ENDPOINTS: dict[str, Callable[[StateSource], Awaitable[AdminResponse]]] = {

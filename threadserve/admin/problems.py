@@ -1,6 +1,6 @@
-"""The last warnings and errors of the log, to be shown.
+"""A log handler that keeps the last warnings and errors, for the status page.
 
-Any thread may log and any may ask; `logging` locks the handler while it takes a record.
+Any thread may log and any may read; `logging` locks the handler while it takes a record.
 """
 
 import logging
@@ -10,9 +10,9 @@ from threadserve.metrics.states import LoggedProblem
 
 MAX_PROBLEMS = 50
 MAX_MESSAGE_LENGTH = 300
-# A query string may have secrets, and is no part of what has gone wrong. It ends at the next space: no target has one.
+# Query strings may have secrets, so they are not shown. They end at a space, which no request target contains.
 QUERY_STRING = re.compile(r"\?\S+")
-# Refusals quote what they refuse, header fields among it.
+# Lines about refused requests quote them, header fields among it.
 REFUSAL_PREFIX = "Refused"
 QUOTED_TEXT = re.compile(r"['\"].*")
 
@@ -20,31 +20,31 @@ logger = logging.getLogger("threadserve.error")
 
 
 class ProblemHandler(logging.Handler):
-    """Keeps what the server's log says, from warnings on: the first line, and of an exception its type."""
+    """Keeps the records of the server's log from warnings on: the first line, and the type of an exception."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._last: tuple[LoggedProblem, ...] = ()
+        self._problems: tuple[LoggedProblem, ...] = ()
 
     def install(self) -> None:
-        """Keeps what is logged from now on."""
+        """Keep the records that are logged from now on."""
         logger.addHandler(self)
 
     def uninstall(self) -> None:
-        """Keeps nothing more."""
+        """Keep no further records."""
         logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
+        """Keep one record; see `logging.Handler`."""
         line = record.getMessage().partition("\n")[0]
         if line.startswith(REFUSAL_PREFIX):
             line = QUOTED_TEXT.sub("…", line)
         if record.exc_info and record.exc_info[0] is not None:
             line += f": {record.exc_info[0].__qualname__}"
         problem = LoggedProblem(record.created, record.levelname, QUERY_STRING.sub("?…", line)[:MAX_MESSAGE_LENGTH])
-        # Another tuple each time: others may be reading this one.
-        self._last = (*self._last, problem)[-MAX_PROBLEMS:]
+        # A new tuple each time, because other threads may be reading this one.
+        self._problems = (*self._problems, problem)[-MAX_PROBLEMS:]
 
-    def last_threadsafe(self) -> tuple[LoggedProblem, ...]:
-        """The last problems, the oldest first."""
-        return self._last
+    def list_threadsafe(self) -> tuple[LoggedProblem, ...]:
+        """Return the last problems, the oldest first."""
+        return self._problems

@@ -1,8 +1,8 @@
-"""How this process is: gathered from its loops, its acceptor and its pool of threads, without disturbing them.
+"""The state of this process, gathered from its loops, its acceptor and its pool of threads without disturbing them.
 
-Runs on the thread that asks, which is the admin thread or the one that answers a supervisor. It reads what the others
-publish about themselves; only to tell where code stands does it ask a loop, or send a signal to a thread that does not
-turn, and it waits for that no longer than `LOOP_ANSWER_SECONDS`.
+Runs on the thread that reads: the admin thread, or the one that answers a supervisor. It reads what the others publish
+about themselves. Only to find where code is running does it ask a loop, or signal a thread that does not turn; it waits
+for the answers no longer than `LOOP_ANSWER_SECONDS`.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from threadserve.admin.problems import ProblemHandler
 from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.metrics.histogram import Histogram
-from threadserve.metrics.states import Detail, LoopState, PoolState, ProcessState, RunningCall, ServerState
+from threadserve.metrics.states import Detail, LoopState, PoolState, ProcessState, RunningCall, ServerPhase, ServerState
 from threadserve.runtime.gil import is_gil_enabled
 from threadserve.runtime.process_limits import resident_bytes
 from threadserve.threads.acceptor import Acceptor
@@ -30,9 +30,9 @@ from threadserve.threads.stacks import told_of
 from threadserve.threads.thread_times import ThreadTimes
 from threadserve.threads.watchdog import Watchdog, place_in
 
-# For how long the loops, all together, are waited for to say what they do.
+# The time that all loops together have to list their calls.
 LOOP_ANSWER_SECONDS = 0.1
-# Threads that have been at a call for so long, in seconds, are asked where they are; so many at most.
+# Threads are asked where they are if their call has taken longer than this, and only so many of them.
 LONG_CALL_SECONDS = 0.5
 MAX_THREADS_ASKED = 8
 EMPTY_LAG = Histogram(LAGS).read_threadsafe()
@@ -40,12 +40,12 @@ DESCRIPTORS_FOLDER = Path("/proc/self/fd")
 
 
 class ProcessView:
-    """What can be seen of this process's server. `phase` returns how far that has come."""
+    """Reads the state of this process's server. `phase` returns its current phase."""
 
     def __init__(
         self,
         config: Config,
-        phase: Callable[[], str],
+        phase: Callable[[], ServerPhase],
         group: LoopGroup,
         acceptor: Acceptor,
         source: AppLoader,
@@ -56,72 +56,72 @@ class ProcessView:
         self._phase = phase
         self._group = group
         self._acceptor = acceptor
-        self._source = source
+        self._loader = source
         self._watchdog = watchdog
         self._started_at = time.time()
 
-    def look_threadsafe(self, detail: Detail) -> ProcessState:
-        """How the process is now, with so much of it."""
+    def read_state_threadsafe(self, detail: Detail) -> ProcessState:
+        """Return the current state of the process, in this detail."""
         now = time.monotonic()
         servers = self._group.servers_threadsafe()
         loops = tuple([read_loop_health(server, now) for server in servers])
         state = ProcessState(os.getpid(), self._phase(), self._started_at, self._stall_limit, loops)
         if detail is Detail.HEALTH:
             return state
-        state = self._with_numbers(state, servers)
-        return self._with_calls(state, servers) if detail is Detail.CALLS else state
+        state = self._add_numbers(state, servers)
+        return self._add_calls(state, servers) if detail is Detail.CALLS else state
 
-    def _with_numbers(self, state: ProcessState, servers: list[LoopServer]) -> ProcessState:
-        pool = self._source.wsgi.pool if self._source.wsgi is not None else None
+    def _add_numbers(self, state: ProcessState, servers: list[LoopServer]) -> ProcessState:
+        pool = self._loader.wsgi.pool if self._loader.wsgi is not None else None
         pairs = zip(servers, state.loops, strict=True)
         return replace(
             state,
-            loops=tuple([self._numbers_of(server, loop) for server, loop in pairs]),
+            loops=tuple([self._add_loop_numbers(server, loop) for server, loop in pairs]),
             pool=replace(pool.state_threadsafe()[0], calls=()) if pool is not None else None,
-            idle=self._acceptor.idle_threadsafe(),
+            idle_connections=self._acceptor.idle_threadsafe(),
             exhaustions=self._acceptor.exhaustions_threadsafe(),
             threads_replaced=self._group.replaced,
             is_gil_enabled=is_gil_enabled(),
-            memory=resident_bytes(),
-            cpu=time.process_time(),
+            memory_bytes=resident_bytes(),
+            cpu_seconds=time.process_time(),
             descriptors=count_descriptors(),
             threads=threading.active_count(),
         )
 
-    def _numbers_of(self, server: LoopServer, state: LoopState) -> LoopState:
+    def _add_loop_numbers(self, server: LoopServer, state: LoopState) -> LoopState:
         in_flight, connections = server.load_threadsafe()
         pulse, metrics = server.pulse, server.metrics
         return replace(
             state,
             in_flight=in_flight,
             connections=connections,
-            cpu=read_thread_cpu_seconds(server.thread_id),
+            cpu_seconds=read_thread_cpu_seconds(server.thread_id),
             websockets=metrics.websockets_open if metrics is not None else 0,
             counts=sum(self._group.counts_of_dead_threadsafe(server.number), server.counts_threadsafe()),
             lag=pulse.lag.read_threadsafe() if pulse is not None else EMPTY_LAG,
             stalls=self._watchdog.stalls.get(server.number, 0) if self._watchdog is not None else 0,
         )
 
-    def _with_calls(self, state: ProcessState, servers: list[LoopServer]) -> ProcessState:
-        """The same with what the threads do, for which some of them are asked."""
-        wsgi = self._source.wsgi
+    def _add_calls(self, state: ProcessState, servers: list[LoopServer]) -> ProcessState:
+        """Return the state with the running calls, for which some threads are asked."""
+        wsgi = self._loader.wsgi
         return replace(
             state,
             loops=tuple(add_running_calls(servers, state.loops)),
             pool=add_call_places(*wsgi.pool.state_threadsafe()) if wsgi is not None else None,
             stalls=tuple(self._watchdog.last_threadsafe()) if self._watchdog is not None else (),
-            problems=self.problems.last_threadsafe(),
+            problems=self.problems.list_threadsafe(),
         )
 
 
 def read_loop_health(server: LoopServer, now: float) -> LoopState:
-    """Whether a loop turns."""
+    """Return a loop's state with its health alone."""
     pulse = server.pulse
     return LoopState(server.number, pulse is not None, max(0.0, now - pulse.due) if pulse is not None else 0.0)
 
 
 def add_call_places(state: PoolState, threads: list[threading.Thread | None]) -> PoolState:
-    """The state of a pool, with where the threads stand that make its calls, as far as those go on for long."""
+    """Return a pool's state with the places of its long calls."""
     asked = 0
     calls: list[RunningCall] = []
     for call, thread in zip(state.calls, threads, strict=True):
@@ -134,7 +134,7 @@ def add_call_places(state: PoolState, threads: list[threading.Thread | None]) ->
 
 
 def add_running_calls(servers: list[LoopServer], states: Sequence[LoopState]) -> list[LoopState]:
-    """The states, with the calls that the loops serve: told by those that turn, else as far as others see it."""
+    """Return the states with the calls in flight: told by the loops that turn, and read from outside for the others."""
     answers: SimpleQueue[tuple[LoopServer, list[RunningCall]]] = SimpleQueue()
     for server in servers:
         server.tell_calls_threadsafe(partial(put_answer, answers, server))
@@ -151,7 +151,7 @@ def add_running_calls(servers: list[LoopServer], states: Sequence[LoopState]) ->
             add_calls_of_blocked_loop(server, state)
             if server not in told
             else replace(state, calls=tuple(told[server])),
-            slow=tuple(server.metrics.slow_threadsafe()) if server.metrics is not None else (),
+            slow=tuple(server.metrics.list_slow_threadsafe()) if server.metrics is not None else (),
         )
         for server, state in zip(servers, states, strict=True)
     ]
@@ -160,18 +160,18 @@ def add_running_calls(servers: list[LoopServer], states: Sequence[LoopState]) ->
 def put_answer(
     answers: "SimpleQueue[tuple[LoopServer, list[RunningCall]]]", server: LoopServer, calls: list[RunningCall]
 ) -> None:
-    """Passes on what a loop says, on its thread."""
+    """Pass on a loop's answer, on its thread."""
     answers.put((server, calls))
 
 
 def add_calls_of_blocked_loop(server: LoopServer, state: LoopState) -> LoopState:
-    """A loop that does not turn: what it serves, and where its thread stands."""
+    """Return the state of a loop that does not turn, with its calls and the place where its thread is."""
     place = place_in(told_of(server.thread, server.thread_root)) if state.has_started else ""
     return replace(state, calls=tuple(server.calls_threadsafe()), place=place)
 
 
 def read_thread_cpu_seconds(thread_id: int) -> float:
-    """How long a thread has run so far, by its native id; nothing of one that is not there, or not told of."""
+    """Return how long a thread has run, by its native id; 0 if it has ended or the system does not tell."""
     times = ThreadTimes(thread_id)
     try:
         return times.look().running
@@ -180,7 +180,7 @@ def read_thread_cpu_seconds(thread_id: int) -> float:
 
 
 def count_descriptors() -> int:
-    """How many descriptors the process has open, or 0 where the system does not tell."""
+    """Return the number of open descriptors, or 0 where the system does not tell."""
     try:
         return len(os.listdir(DESCRIPTORS_FOLDER)) - 1  # noqa: PTH208 (its own is closed by then)
     except OSError:
@@ -188,15 +188,15 @@ def count_descriptors() -> int:
 
 
 class ProcessSource:
-    """A server that is one process, as the admin thread sees it: see `Source`."""
+    """The `StateSource` of a server that is one process."""
 
     def __init__(self, view: ProcessView) -> None:
         self._view = view
 
-    async def look(self, detail: Detail) -> ServerState:
-        """See `Source`."""
-        look = partial(self._view.look_threadsafe, detail)
-        # What the threads do, others wait for.
+    async def read_state(self, detail: Detail) -> ServerState:
+        """Return the current state; see `StateSource`."""
+        read = partial(self._view.read_state_threadsafe, detail)
+        # Waiting for the loops' answers would block the admin thread.
         is_slow = detail is Detail.CALLS
-        process = await asyncio.get_running_loop().run_in_executor(None, look) if is_slow else look()
+        process = await asyncio.get_running_loop().run_in_executor(None, read) if is_slow else read()
         return ServerState(process.phase, (process,))

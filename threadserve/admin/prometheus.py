@@ -1,6 +1,6 @@
-"""A server's numbers in Prometheus' text format, version 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats).
+"""The server's metrics in Prometheus' text format, version 0.0.4.
 
-Runs on the admin thread; keeps nothing.
+The format: https://prometheus.io/docs/instrumenting/exposition_formats. Runs on the admin thread; keeps nothing.
 """
 
 import platform
@@ -14,7 +14,7 @@ from threadserve.metrics.states import LoopState, ProcessState, ServerState
 from threadserve.runtime.forms import form
 from threadserve.version import __version__
 
-# To find that out takes a look at all the package's files.
+# Cached, because finding it out reads the names of all the package's files.
 read_form = cache(form)
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -33,7 +33,7 @@ class MetricFamily:
     samples: Iterable[Sample]
 
     def lines(self) -> Iterator[str]:
-        """The lines of the format."""
+        """Yield the lines of the format."""
         yield f"# HELP {self.name} {self.help}"
         yield f"# TYPE {self.name} {self.kind}"
         for labels, value in self.samples:
@@ -44,7 +44,7 @@ class MetricFamily:
 
 
 def format_histogram(name: str, labels: Labels, value: Distribution) -> Iterator[str]:
-    """The lines of one histogram, whose counts are cumulative here."""
+    """Yield the lines of one histogram, whose counts are cumulative in this format."""
     counts = list(accumulate(value.counts))
     for bound, count in zip((*value.bounds, "+Inf"), counts, strict=True):
         yield f"{name}_bucket{format_labels([*labels, ('le', bound)])} {count}"
@@ -53,32 +53,32 @@ def format_histogram(name: str, labels: Labels, value: Distribution) -> Iterator
 
 
 def format_labels(labels: Labels) -> str:
-    """Labels in braces; none of ours has a character that is to be escaped."""
+    """Return labels in braces. No label value here has a character that must be escaped."""
     return "{" + ",".join(f'{name}="{value}"' for name, value in labels) + "}" if labels else ""
 
 
 def format_number(value: float) -> str:
-    """A number, whole where it is."""
+    """Return a number as text, as an integer if it is whole."""
     return str(int(value)) if value == int(value) else repr(float(value))
 
 
-def format_metrics(overview: ServerState) -> str:
-    """All metrics of a server. With several processes those of each have its id as the label `pid`."""
-    return "".join(f"{line}\n" for family in collect_families(overview) for line in family.lines())
+def format_metrics(server: ServerState) -> str:
+    """Return all metrics of a server. With several processes each metric has the process id as its label `pid`."""
+    return "".join(f"{line}\n" for family in collect_families(server) for line in family.lines())
 
 
-def collect_families(overview: ServerState) -> Iterator[MetricFamily]:
+def collect_families(server: ServerState) -> Iterator[MetricFamily]:
     """Yield the metrics in the order in which they are shown."""
     for collect in (collect_request_metrics, collect_stall_metrics, collect_process_metrics):
-        yield from (MetricFamily(*fields) for fields in collect(overview))
+        yield from (MetricFamily(*fields) for fields in collect(server))
 
 
 FamilyFields = tuple[str, str, str, Iterable[Sample]]
 
 
-def collect_request_metrics(overview: ServerState) -> Iterator[FamilyFields]:
-    """What is counted of requests and connections, by thread."""
-    loops = [(labels, loop) for labels, loop, _ in label_loops(overview)]
+def collect_request_metrics(server: ServerState) -> Iterator[FamilyFields]:
+    """Yield the metrics of requests and connections, by thread."""
+    loops = [(labels, loop) for labels, loop, _ in label_loops(server)]
     yield (
         "threadserve_requests_total", "counter", "Requests that have ended, by the class of their status.",
         [
@@ -100,44 +100,47 @@ def collect_request_metrics(overview: ServerState) -> Iterator[FamilyFields]:
     )  # fmt: skip
 
 
-def collect_stall_metrics(overview: ServerState) -> Iterator[FamilyFields]:
-    """Whether the loops turn."""
-    stalled = [
-        (labels, float(loop.stalled_for > process.stall_limit > 0)) for labels, loop, process in label_loops(overview)
-    ]
+def collect_stall_metrics(server: ServerState) -> Iterator[FamilyFields]:
+    """Yield the metric of loops that are stalled."""
+    stalled = [(labels, float(process.is_loop_stalled(loop))) for labels, loop, process in label_loops(server)]
     yield "threadserve_loop_stalled", "gauge", "Whether the loop is blocked.", stalled
 
 
-def collect_process_metrics(overview: ServerState) -> Iterator[FamilyFields]:
-    """What is counted of processes, and of the whole server."""
-    processes = [(label_process(process, overview), process) for process in overview.processes]
+def collect_process_metrics(server: ServerState) -> Iterator[FamilyFields]:
+    """Yield the metrics of processes and of the whole server."""
+    processes = [(label_process(process, server), process) for process in server.processes]
     for name, kind, help, read in PROCESS_METRICS:
         yield name, kind, help, [(labels, read(process)) for labels, process in processes]
     pools = [(labels, process.pool) for labels, process in processes if process.pool is not None]
     if pools:
         for name, kind, help, attribute in POOL_METRICS:
             yield name, kind, help, [(labels, getattr(pool, attribute)) for labels, pool in pools]
-    yield "threadserve_ready", "gauge", "Whether the server is ready.", [((), float(not overview.why_not_ready()))]
-    if overview.workers:
-        yield "threadserve_workers", "gauge", "Worker processes that there are to be.", [((), overview.workers)]
+    yield (
+        "threadserve_ready",
+        "gauge",
+        "Whether the server is ready.",
+        [((), float(not server.find_readiness_problem()))],
+    )
+    if server.workers:
+        yield "threadserve_workers", "gauge", "Worker processes that there are to be.", [((), server.workers)]
         yield (
             "threadserve_workers_replaced_total", "counter", "Worker processes that others have replaced.",
-            [((), overview.workers_replaced)],
+            [((), server.workers_replaced)],
         )  # fmt: skip
     build = [("version", __version__), ("python", platform.python_version()), ("form", read_form())]
     yield "threadserve_build_info", "gauge", "What is running.", [(build, 1)]
 
 
-def label_loops(overview: ServerState) -> Iterator[tuple[Labels, LoopState, ProcessState]]:
+def label_loops(server: ServerState) -> Iterator[tuple[Labels, LoopState, ProcessState]]:
     """Yield every loop with its labels and its process."""
-    for process in overview.processes:
+    for process in server.processes:
         for loop in process.loops:
-            yield [*label_process(process, overview), ("thread", loop.number)], loop, process
+            yield [*label_process(process, server), ("thread", loop.number)], loop, process
 
 
-def label_process(process: ProcessState, overview: ServerState) -> Labels:
-    """The labels of one process: none where it is alone."""
-    return [("pid", process.pid)] if overview.workers else []
+def label_process(process: ProcessState, server: ServerState) -> Labels:
+    """Return the labels of one process: none if it is the only one."""
+    return [("pid", process.pid)] if server.workers else []
 
 
 LOOP_METRICS: tuple[tuple[str, str, str, Callable[[LoopState], float | Distribution]], ...] = (
@@ -165,7 +168,7 @@ LOOP_METRICS: tuple[tuple[str, str, str, Callable[[LoopState], float | Distribut
         "threadserve_connections_accepted_total", "counter", "Connections that were accepted.",
         lambda loop: loop.counts.accepted,
     ),
-    # Not without the ending: OpenMetrics has it that the counter beside it is of the same name.
+    # With the ending "_open", because OpenMetrics strips "_total" from the counter below and names must differ.
     ("threadserve_websockets_open", "gauge", "WebSockets that are open.", lambda loop: loop.websockets),
     ("threadserve_websockets_total", "counter", "WebSockets that were opened.", lambda loop: loop.counts.websockets),
     (
@@ -176,13 +179,16 @@ LOOP_METRICS: tuple[tuple[str, str, str, Callable[[LoopState], float | Distribut
         "threadserve_tls_failures_total", "counter", "TLS handshakes that came to nothing.",
         lambda loop: loop.counts.tls_failures,
     ),
-    ("threadserve_loop_cpu_seconds_total", "counter", "CPU time of the loop's thread.", lambda loop: loop.cpu),
+    ("threadserve_loop_cpu_seconds_total", "counter", "CPU time of the loop's thread.", lambda loop: loop.cpu_seconds),
     ("threadserve_loop_lag_seconds", "histogram", "How late the loop is with what is due.", lambda loop: loop.lag),
     ("threadserve_loop_stalls_total", "counter", "How often something has blocked the loop.", lambda loop: loop.stalls),
 )  # fmt: skip
 
 PROCESS_METRICS: tuple[tuple[str, str, str, Callable[[ProcessState], float]], ...] = (
-    ("threadserve_connections_idle", "gauge", "Idle connections that belong to no loop.", lambda process: process.idle),
+    (
+        "threadserve_connections_idle", "gauge", "Idle connections that belong to no loop.",
+        lambda process: process.idle_connections,
+    ),
     (
         "threadserve_exhaustions_total", "counter", "How often descriptors were missing to accept with.",
         lambda process: process.exhaustions + sum(loop.counts.exhaustions for loop in process.loops),
@@ -192,8 +198,8 @@ PROCESS_METRICS: tuple[tuple[str, str, str, Callable[[ProcessState], float]], ..
         lambda process: process.threads_replaced,
     ),
     ("threadserve_gil_enabled", "gauge", "Whether the GIL is on.", lambda process: float(process.is_gil_enabled)),
-    ("process_resident_memory_bytes", "gauge", "Resident memory.", lambda process: process.memory),
-    ("process_cpu_seconds_total", "counter", "CPU time, user and system.", lambda process: process.cpu),
+    ("process_resident_memory_bytes", "gauge", "Resident memory.", lambda process: process.memory_bytes),
+    ("process_cpu_seconds_total", "counter", "CPU time, user and system.", lambda process: process.cpu_seconds),
     ("process_open_fds", "gauge", "Open file descriptors.", lambda process: process.descriptors),
     ("process_threads", "gauge", "Threads.", lambda process: process.threads),
     ("process_start_time_seconds", "gauge", "Start, in seconds of the epoch.", lambda process: process.started_at),

@@ -1,7 +1,7 @@
-"""The admin thread: a loop of its own that answers at the admin address, whatever the other loops do.
+"""The admin thread: it answers at the admin address on a loop of its own, whatever the other loops do.
 
-Runs on its own thread, but for `start` and `stop`, which are the server's thread's. It owns its listeners, its loop and
-its connections, and shares no lock with a loop that serves; it never runs application code.
+Everything runs on the admin thread but `start` and `stop`, which the server's thread calls. It owns its listeners, its
+loop and its connections, shares no lock with a loop that serves, and never runs application code.
 """
 
 import ipaddress
@@ -25,17 +25,17 @@ logger = logging.getLogger("threadserve.error")
 
 ADMIN_OPTION = "admin_bind"
 BACKLOG = 128
-# Of a Unix socket, where nobody says: its owner's alone.
-UDS_PERMISSIONS = 0o600
-# Who asks here again in the moment of the end has no claim to an answer.
+# A Unix socket is for its owner alone unless a setting says otherwise.
+DEFAULT_UDS_PERMISSIONS = 0o600
+# Shorter than for the application: at the end no client of the admin address is worth waiting for.
 ADMIN_BOUNDS = Bounds(idle_grace_seconds=0.0, shutdown_tick_seconds=0.02, linger_seconds=0.5)
-# How long, in seconds, clients may take for their answers in the end, and then the thread for its own.
+# At the end clients have this time to take their answers, and then the thread has this time to end.
 DRAIN_SECONDS = 0.5
 ABANDON_SECONDS = 2.0
 
 
 class AdminServer:
-    """Answers for a source, on these listeners."""
+    """The admin thread, which answers on these listeners from a source."""
 
     def __init__(self, listeners: Listeners, source: StateSource) -> None:
         self.listeners = listeners
@@ -58,7 +58,7 @@ class AdminServer:
         self._thread = LoopThread(self._server, loop_factory("auto"), self._on_end, name="threadserve-admin")
 
     def start(self) -> None:
-        """Starts the thread. Says where it listens, and warns where others than this machine may ask."""
+        """Start the thread. Log where it listens, with a warning if other machines can reach it."""
         for place in places_of(self.listeners, "http"):
             logger.info("Health, metrics and status on %s: /livez, /readyz, /metrics, /status", place)
         if exposed := find_exposed_host(self.listeners):
@@ -68,7 +68,7 @@ class AdminServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, and closes the listeners."""
+        """End the thread and close the listeners."""
         self._server.stop_threadsafe()
         if not self._thread.join(DRAIN_SECONDS):
             self._server.abandon_threadsafe()
@@ -77,7 +77,7 @@ class AdminServer:
             listener.close()
 
     def post_threadsafe(self, call: Callable[[], object]) -> None:
-        """Has a call made on the admin thread, in order."""
+        """Make a call on the admin thread, after those that were posted before."""
         self._server.post_threadsafe(call)
 
     def _on_report(self, server: LoopServer, phase: Phase, error: BaseException | None) -> None:
@@ -90,14 +90,14 @@ class AdminServer:
 
 
 def listen_for_admin(config: Config, others: Listeners) -> Listeners:
-    """Sockets that listen at the admin address, if there is one.
+    """Return sockets that listen at the admin address; none if it is not set.
 
-    Raises `BindError` or `ConfigError` when it cannot be used, and leaves none open then, nor any of the `others`.
+    Raises `BindError` or `ConfigError` when the address cannot be used, after closing these sockets and the `others`.
     """
     if config.admin_bind is None:
         return []
     try:
-        permissions = config.uds_permissions if config.uds_permissions is not None else UDS_PERMISSIONS
+        permissions = config.uds_permissions if config.uds_permissions is not None else DEFAULT_UDS_PERMISSIONS
         return open_listeners(config.admin_bind, permissions)
     except ThreadserveError:
         close_all(others)
@@ -105,7 +105,7 @@ def listen_for_admin(config: Config, others: Listeners) -> Listeners:
 
 
 def open_listeners(address: str, permissions: str | int | None) -> Listeners:
-    """Sockets that listen at the address. Raises `BindError` or `ConfigError`, and leaves none open."""
+    """Return sockets that listen at an address. Raises `BindError` or `ConfigError`, and leaves none open then."""
     listeners = bind_each_of([address], permissions, ADMIN_OPTION)
     for listener in listeners:
         try:
@@ -118,6 +118,6 @@ def open_listeners(address: str, permissions: str | int | None) -> Listeners:
 
 
 def find_exposed_host(listeners: Sequence[socket]) -> str:
-    """The first address that is reached from other machines, or ""."""
+    """Return the first host that other machines can reach, or ""."""
     hosts = [listener.getsockname()[0] for listener in listeners if has_port(listener)]
     return next((host for host in hosts if not ipaddress.ip_address(host).is_loopback), "")

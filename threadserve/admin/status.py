@@ -1,4 +1,4 @@
-"""What `/status.json` tells: the server's state as plain JSON, without the secrets that requests may carry.
+"""The server's state as plain JSON, for `/status.json`, without the secrets that requests may carry.
 
 Runs on the admin thread; keeps nothing.
 """
@@ -12,35 +12,35 @@ from threadserve.metrics.states import LoopState, PoolState, ProcessState, Runni
 from threadserve.version import __version__
 
 
-def state_to_json(overview: ServerState) -> dict[str, Any]:
-    """The state of a server. Times are in seconds, moments in seconds of the epoch, sizes in bytes."""
+def state_to_json(server: ServerState) -> dict[str, Any]:
+    """Return the state of a server. Durations are in seconds, moments in seconds of the epoch, sizes in bytes."""
     return {
         "at": time.time(),
         "version": __version__,
         "python": platform.python_version(),
         "form": read_form(),
-        "phase": overview.phase,
-        "live": overview.why_not_alive() or True,
-        "ready": overview.why_not_ready() or True,
-        "workers": overview.workers,
-        "workers_replaced": overview.workers_replaced,
-        "silent": list(overview.silent),
-        "problems": [problem._asdict() for problem in overview.problems],
-        "processes": [process_to_json(process) for process in overview.processes],
+        "phase": server.phase,
+        "live": server.find_liveness_problem() or True,
+        "ready": server.find_readiness_problem() or True,
+        "workers": server.workers,
+        "workers_replaced": server.workers_replaced,
+        "silent": list(server.unresponsive),
+        "problems": [problem._asdict() for problem in server.problems],
+        "processes": [process_to_json(process) for process in server.processes],
     }
 
 
 def process_to_json(process: ProcessState) -> dict[str, Any]:
-    """One process."""
+    """Return the state of one process."""
     return {
         "pid": process.pid,
         "phase": process.phase,
         "started_at": process.started_at,
         "gil_enabled": process.is_gil_enabled,
-        "memory": process.memory,
-        "cpu": process.cpu,
+        "memory": process.memory_bytes,
+        "cpu": process.cpu_seconds,
         "descriptors": process.descriptors,
-        "idle_connections": process.idle,
+        "idle_connections": process.idle_connections,
         "threads_replaced": process.threads_replaced,
         "loops": [loop_to_json(loop, process) for loop in process.loops],
         "wsgi": pool_to_json(process.pool) if process.pool is not None else None,
@@ -53,16 +53,16 @@ def process_to_json(process: ProcessState) -> dict[str, Any]:
 
 
 def loop_to_json(loop: LoopState, process: ProcessState) -> dict[str, Any]:
-    """One loop, and what it does now."""
+    """Return the state of one loop and its running calls."""
     counts = loop.counts
     return {
         "thread": loop.number,
         "started": loop.has_started,
-        "stalled": loop.stalled_for if loop.stalled_for > process.stall_limit > 0 else 0,
+        "stalled": loop.stalled_seconds if process.is_loop_stalled(loop) else 0,
         "place": loop.place,
         "requests": sum(counts.requests),
         "errors": counts.requests[5],
-        "cpu": loop.cpu,
+        "cpu": loop.cpu_seconds,
         "in_flight": loop.in_flight,
         "connections": loop.connections,
         "websockets": loop.websockets,
@@ -75,7 +75,7 @@ def loop_to_json(loop: LoopState, process: ProcessState) -> dict[str, Any]:
 
 
 def pool_to_json(pool: PoolState) -> dict[str, Any]:
-    """The threads that call a WSGI application."""
+    """Return the state of the threads that call a WSGI application."""
     return {
         "threads": pool.threads,
         "busy": pool.busy,
@@ -89,10 +89,10 @@ def pool_to_json(pool: PoolState) -> dict[str, Any]:
 
 
 def calls_to_json(calls: tuple[RunningCall, ...]) -> list[dict[str, Any]]:
-    """What is in flight, the oldest first."""
+    """Return the running calls, the oldest first."""
     return [call._asdict() for call in sorted(calls, key=lambda call: -call.seconds)]
 
 
 def divide_or_zero(total: float, count: int) -> float:
-    """The mean of so many values with this sum, or 0."""
+    """Return the mean of `count` values with this sum, or 0 without values."""
     return total / count if count else 0.0

@@ -1,7 +1,7 @@
-"""A server of several processes, as its supervisor's admin thread sees it.
+"""The state of a server of several processes, as read by the supervisor's admin thread.
 
-Runs on the admin thread, which owns the connections to the workers; the supervisor's thread posts there who has come
-and gone, and what it knows itself.
+Runs on the admin thread, which owns the connections to the workers. The supervisor's thread posts there which workers
+have started and ended, and its own state.
 """
 
 import asyncio
@@ -18,161 +18,161 @@ from threadserve.admin.problems import ProblemHandler
 from threadserve.admin.reporter import ANSWER_HEAD, QUESTION
 from threadserve.admin.server import AdminServer
 from threadserve.listening.tcp import Listeners
-from threadserve.metrics.states import STARTING, Detail, ProcessState, ServerState
+from threadserve.metrics.states import Detail, ProcessState, ServerPhase, ServerState
 
-# How long, in seconds, workers may take to answer, all together: a probe is to have its answer in twice that. What is
-# counted takes longer where they are busy, and what their threads do longest.
+# The time that all workers together have to answer. A probe must have its answer within twice the first one; reading
+# counters takes longer in busy workers, and reading their running calls takes longest.
 ANSWER_TIMEOUT_SECONDS = {Detail.HEALTH: 0.025, Detail.NUMBERS: 0.25, Detail.CALLS: 3.0}
-# For how long, in seconds, an answer counts for a worker that does not give another in time.
+# The last answer of a worker that does not answer in time is used for this long.
 STATE_MAX_AGE_SECONDS = 5.0
-# A worker that does not come to answer so many questions is asked no more until it does.
+# A worker with this many unanswered questions is asked no more until it answers.
 MAX_UNANSWERED = 8
 
 
 class WorkerConnection:
-    """The connection to one worker. To be made on a running loop, and closed in the end.
+    """The connection to one worker. Must be made on a running loop, and closed at the end.
 
-    What it has answered last counts for `STATE_MAX_AGE_SECONDS`: a worker that is busy may take long to answer, and one
-    that hangs is the supervisor's to notice. It `has_left` when it has ended the connection, as it does when it has
-    served its last, though its process may take a while to end.
+    A worker's last answer is used for `STATE_MAX_AGE_SECONDS`: a busy worker may be slow to answer, and one that hangs
+    is the supervisor's to notice. `has_left` is true once the worker has ended the connection, as it does when it stops
+    serving, though its process may take a while to end.
     """
 
     def __init__(self, pid: int, connection: socket) -> None:
         self.pid = pid
         self.has_left = False
         self._connection = connection
-        self._numbers = count()
-        # What has been asked and not been answered, by the number of the question.
-        self._asked: dict[int, tuple[Detail, asyncio.Future[ProcessState]]] = {}
-        self._last: dict[Detail, tuple[float, ProcessState]] = {}
-        # Opened once, for all who ask at the same time, whichever of them waits no longer.
+        self._question_numbers = count()
+        # The questions without an answer so far, by number.
+        self._unanswered: dict[int, tuple[Detail, asyncio.Future[ProcessState]]] = {}
+        self._last_states: dict[Detail, tuple[float, ProcessState]] = {}
+        # Opened in a task of its own, so that a question that is given up does not cancel it for the others.
         self._opening = asyncio.ensure_future(asyncio.open_unix_connection(sock=connection))
         self._reading = asyncio.ensure_future(self._read())
 
-    async def state(self, detail: Detail) -> ProcessState | None:
-        """How the worker is, or was a moment ago; None where it has not said so for long, or has left."""
+    async def read_state(self, detail: Detail) -> ProcessState | None:
+        """Return the worker's state, or its last answer if that is recent; None if there is neither, or it has left."""
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS[detail]):
                 return await self._ask(detail)
         except (OSError, TimeoutError):
             oldest = time.monotonic() - STATE_MAX_AGE_SECONDS
-            remembered = [] if self.has_left else self._remembered(detail)
+            remembered = [] if self.has_left else self._list_last_states(detail)
             return next((state for at, state in remembered if at >= oldest), None)
 
-    def _remembered(self, detail: Detail) -> list[tuple[float, ProcessState]]:
-        """The last answers with at least so much in them, the newest first."""
-        found = [answer for told, answer in self._last.items() if told >= detail]
+    def _list_last_states(self, detail: Detail) -> list[tuple[float, ProcessState]]:
+        """Return the last answers that have at least this detail, the newest first."""
+        found = [answer for told, answer in self._last_states.items() if told >= detail]
         return sorted(found, key=itemgetter(0), reverse=True)
 
     async def _ask(self, detail: Detail) -> ProcessState:
-        """Raises `OSError` when the connection has ended, or the worker answers nothing."""
+        """Return the worker's answer. Raises `OSError` when the connection has ended or the worker answers nothing."""
         _, writer = await asyncio.shield(self._opening)
-        if self.has_left or len(self._asked) >= MAX_UNANSWERED:
+        if self.has_left or len(self._unanswered) >= MAX_UNANSWERED:
             raise OSError("the worker does not answer")
-        number = next(self._numbers)
+        number = next(self._question_numbers)
         answer: asyncio.Future[ProcessState] = asyncio.get_running_loop().create_future()
-        self._asked[number] = detail, answer
+        self._unanswered[number] = detail, answer
         writer.write(QUESTION.pack(number, detail))
         return await answer
 
     async def _read(self) -> None:
-        """Takes in each answer, be it late, to the end of the connection."""
+        """Take in the answers, late ones too, to the end of the connection."""
         try:
             reader, writer = await asyncio.shield(self._opening)
             with closing(writer):
                 while True:
                     number, size = ANSWER_HEAD.unpack(await reader.readexactly(ANSWER_HEAD.size))
-                    self._take(number, pickle.loads(await reader.readexactly(size)))
+                    self._on_answer(number, pickle.loads(await reader.readexactly(size)))
         except (OSError, EOFError):
             return
         finally:
             self.has_left = True
-            for _, answer in self._asked.values():
+            for _, answer in self._unanswered.values():
                 if not answer.done():
                     answer.set_exception(OSError("the worker has gone"))
 
-    def _take(self, number: int, state: ProcessState) -> None:
-        detail, answer = self._asked.pop(number)
-        self._last[detail] = time.monotonic(), state
+    def _on_answer(self, number: int, state: ProcessState) -> None:
+        detail, answer = self._unanswered.pop(number)
+        self._last_states[detail] = time.monotonic(), state
         if not answer.done():
             answer.set_result(state)
 
     def close(self) -> None:
-        """Ends the connection, which is closed by who reads from it."""
+        """End the connection. The reading task closes the socket."""
         with suppress(OSError):
             self._connection.shutdown(SHUT_RDWR)
 
 
 class WorkersView:
-    """What can be seen of the workers: see `Source`."""
+    """The `StateSource` of a server of several processes."""
 
     def __init__(self) -> None:
         self.problems = ProblemHandler()
-        self._links: dict[int, WorkerConnection] = {}
-        self._overview = ServerState(STARTING, ())
+        self._connections: dict[int, WorkerConnection] = {}
+        self._state = ServerState(ServerPhase.STARTING, ())
 
-    async def look(self, detail: Detail) -> ServerState:
-        """See `Source`. A worker that has not answered for long is told of as silent, and of one that left nothing."""
-        links = list(self._links.values())
-        answers = await asyncio.gather(*(link.state(detail) for link in links))
+    async def read_state(self, detail: Detail) -> ServerState:
+        """Return the server's state; see `StateSource`. A worker without a recent answer is listed as unresponsive."""
+        links = list(self._connections.values())
+        answers = await asyncio.gather(*(link.read_state(detail) for link in links))
         told = list(zip(links, answers, strict=True))
         return replace(
-            self._overview,
+            self._state,
             processes=tuple(answer for _, answer in told if answer is not None),
-            silent=tuple(link.pid for link, answer in told if answer is None and not link.has_left),
-            problems=self.problems.last_threadsafe() if detail is Detail.CALLS else (),
+            unresponsive=tuple(link.pid for link, answer in told if answer is None and not link.has_left),
+            problems=self.problems.list_threadsafe() if detail is Detail.CALLS else (),
         )
 
-    def adopt(self, pid: int, connection: socket) -> None:
-        """A worker has been started."""
-        self._links[pid] = WorkerConnection(pid, connection)
+    def add_worker(self, pid: int, connection: socket) -> None:
+        """Ask a started worker from now on."""
+        self._connections[pid] = WorkerConnection(pid, connection)
 
-    def forget(self, pid: int) -> None:
-        """A worker has ended."""
-        link = self._links.pop(pid, None)
+    def remove_worker(self, pid: int) -> None:
+        """Close the connection to a worker that has ended."""
+        link = self._connections.pop(pid, None)
         if link is not None:
             link.close()
 
-    def tell(self, phase: str, workers: int, replaced: int) -> None:
-        """How far the supervisor is, how many workers there are to be, and how many others have taken the place of."""
-        self._overview = ServerState(phase, (), workers=workers, workers_replaced=replaced)
+    def update(self, phase: ServerPhase, workers: int, replaced: int) -> None:
+        """Set the supervisor's phase, the configured number of workers and the number of workers replaced so far."""
+        self._state = ServerState(phase, (), workers=workers, workers_replaced=replaced)
 
     def close(self) -> None:
-        """Ends all connections."""
-        for pid in list(self._links):
-            self.forget(pid)
+        """Close all connections."""
+        for pid in list(self._connections):
+            self.remove_worker(pid)
 
 
 class WorkersAdmin:
-    """The supervisor's way to its admin thread, and that one's listeners. Belongs to the supervisor's thread."""
+    """The supervisor's admin thread and its listeners. Belongs to the supervisor's thread."""
 
     def __init__(self, listeners: Listeners) -> None:
         self._view = WorkersView()
         self._server = AdminServer(listeners, self._view)
-        self._told: tuple[str, int, int] | None = None
+        self._last_update: tuple[ServerPhase, int, int] | None = None
 
     def start(self) -> None:
-        """See `AdminServer`."""
+        """Start the admin thread; see `AdminServer`."""
         self._view.problems.install()
         self._server.start()
 
     def stop(self) -> None:
-        """See `AdminServer`."""
+        """End the admin thread; see `AdminServer`."""
         self._server.post_threadsafe(self._view.close)
         self._server.stop()
         self._view.problems.uninstall()
 
     def on_started(self, pid: int, connection: socket) -> None:
-        """A worker has been started, to which this is the connection, the admin thread's from now on."""
-        self._server.post_threadsafe(partial(self._view.adopt, pid, connection))
+        """Pass on the connection to a started worker, which belongs to the admin thread from now on."""
+        self._server.post_threadsafe(partial(self._view.add_worker, pid, connection))
 
     def on_ended(self, pid: int) -> None:
-        """A worker has ended."""
-        self._server.post_threadsafe(partial(self._view.forget, pid))
+        """Pass on that a worker has ended."""
+        self._server.post_threadsafe(partial(self._view.remove_worker, pid))
 
-    def tell(self, phase: str, workers: int, replaced: int) -> None:
-        """See `WorkersView.tell`; what is no news is not passed on."""
+    def update(self, phase: ServerPhase, workers: int, replaced: int) -> None:
+        """Pass on the supervisor's state if it has changed; see `WorkersView.update`."""
         told = phase, workers, replaced
-        if told != self._told:
-            self._told = told
-            self._server.post_threadsafe(partial(self._view.tell, *told))
+        if told != self._last_update:
+            self._last_update = told
+            self._server.post_threadsafe(partial(self._view.update, *told))

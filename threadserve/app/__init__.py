@@ -1,1 +1,1 @@
-"""The application's side of the server: loading it, its lifespan, and the interfaces that it may have."""
+"""The application: finding, importing and instancing it, its lifespan, and the interfaces that it may have."""

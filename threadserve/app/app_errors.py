@@ -1,6 +1,6 @@
-"""What an application's code raises, put into one line, or shown without the server's part of it.
+"""Errors raised by an application's code: put into one line, or shown without the server's frames.
 
-Runs on whichever loop thread the application raised on. It owns nothing; it never logs.
+Runs on the loop thread where the application raised. It owns nothing and never logs.
 """
 
 import asyncio
@@ -18,15 +18,16 @@ from threadserve.runtime.signals import comes_of_signal
 
 PACKAGE_FOLDER = Path(__file__).parents[1]
 
-# Where the code that imports an application lives, which its traceback need not show.
+# The files of the code that imports an application, which are left out of its traceback.
 LOADER_PATHS = (f"{PACKAGE_FOLDER}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib")
 
 
 @contextmanager
 def wrap_app_errors(sentence: str, hint: Callable[[BaseException], str] = lambda error: "") -> Iterator[None]:
-    """Around code of the application: turns what it raises into `AppImportFailed`, "sentence: the error in one line".
+    """Turn what the application's code raises within the block into `AppImportFailed`.
 
-    `hint` returns what that line ends with. The KeyboardInterrupt of a handler of a signal goes through.
+    Its message is "`sentence`: the error in one line", followed by what `hint` returns. `AppLoadError` passes, and so
+    does the KeyboardInterrupt of a signal handler.
     """
     try:
         yield
@@ -40,9 +41,9 @@ def wrap_app_errors(sentence: str, hint: Callable[[BaseException], str] = lambda
 
 
 def is_coroutine_closing(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
-    """Whether an error is that a coroutine is closed, which its task, None in its first step, will not go on with.
+    """Return whether an error only says that a coroutine is being closed, not raised by the application itself.
 
-    An application that raises GeneratorExit does so while its task runs.
+    An application raises GeneratorExit itself only while its task runs; `task` is None in the task's first step.
     """
     if not isinstance(error, GeneratorExit) or task is None:
         return False
@@ -50,14 +51,14 @@ def is_coroutine_closing(error: BaseException, task: asyncio.Task[Any] | None) -
 
 
 def format_error(error: BaseException) -> str:
-    """An exception's type and the first line of its text, even if its text cannot be had."""
+    """Return an exception's type and the first line of its text, even if its text cannot be read."""
     text = str(TracebackException.from_exception(error, limit=0, lookup_lines=False)).strip()
     kind = type(error).__qualname__
     return f"{kind}: {text.splitlines()[0]}" if text else kind
 
 
 def format_app_traceback(error: BaseException) -> str:
-    """The traceback of an application's error, without the frames that loaded the application."""
+    """Return the traceback of an application's error without the frames that loaded the application."""
     report = TracebackException.from_exception(error)
     report.stack = StackSummary.from_list(
         [frame for frame in report.stack if not frame.filename.startswith(LOADER_PATHS)]

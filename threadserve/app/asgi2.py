@@ -1,6 +1,6 @@
-"""ASGI 2 applications, which are called once with the scope and then with receive and send.
+"""An adapter for ASGI 2 applications, which are called with the scope and then with receive and send.
 
-Runs on the loop thread whose application it wraps; it owns nothing and never looks at a message.
+Runs on the loop thread whose application it wraps. It owns nothing and never looks at a message.
 """
 
 from threadserve.types import ASGI2App, Receive, Scope, Send
@@ -13,6 +13,6 @@ class ASGI2Adapter:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one connection; the scope says that it is ASGI 2 that is spoken (ASGI 2.0, "Connection Scope")."""
+        """Serve one connection. The scope says that the version is ASGI 2 (ASGI 2.0, "Connection Scope")."""
         instance = self.app({**scope, "asgi": {**scope["asgi"], "version": "2.0"}})
         await instance(receive, send)

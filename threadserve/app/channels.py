@@ -1,7 +1,7 @@
-"""Applications of the first interface, of 2018: `async def app(message, channels)`, as Uvicorn 0.0.15 called them.
+"""An adapter for the interface of 2018: `async def app(message, channels)`, as Uvicorn 0.0.15 called it.
 
-Runs on the loop thread whose application it wraps; it owns the calls for the messages of a WebSocket. A message is a
-dict whose `channel` says what it is about, and channels are what can be sent to or received from while it is handled.
+Runs on the loop thread whose application it wraps. It owns the tasks that call the application for the messages of a
+WebSocket. A message is a dict whose `channel` says its kind; channels send and receive while it is handled.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ Channels = dict[str, Any]
 ChannelsApp = Callable[[dict[str, Any], Channels], Awaitable[None]]
 
 SCOPE_KEYS = ("server", "client", "scheme", "http_version", "path", "query_string", "root_path")
-# Calls for messages of one WebSocket at a time; whoever has more at work has no further message read.
+# So many calls for one WebSocket run at a time; no further message is read while they do.
 MAX_CALLS = 32
 CLOSE_NORMAL = 1000
 CLOSE_INTERNAL_ERROR = 1011
 
 
 class ChannelsAdapter:
-    """An ASGI 3 application made of one of the first interface, which knows HTTP and WebSockets and no lifespan."""
+    """An ASGI 3 application made of one of this interface, which has HTTP and WebSockets but no lifespan."""
 
     def __init__(self, app: ChannelsApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a request, or a WebSocket, for each of whose messages the application is called anew."""
+        """Serve a request, or a WebSocket with one call of the application for each message."""
         if scope["type"] == "http":
             await self._serve_request(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -49,16 +49,16 @@ class ChannelsAdapter:
 
 
 class ReplyChannel:
-    """The response: its status and headers with the first message, and then as much content as there is."""
+    """The response: its status and headers with the first message, then any amount of content."""
 
     def __init__(self, send: Send) -> None:
         self.name = f"reply:{id(self)}"
         self._send = send
 
     async def send(self, message: Message) -> None:
-        """Takes `status` and `headers`, or `content`, or all; `more_content` says that more of the latter will come.
+        """Send `status` and `headers`, or `content`, or all of them; `more_content` announces further content.
 
-        Raises what `send` of ASGI raises.
+        Raises what ASGI's `send` raises.
         """
         if message.get("status") is not None:
             start = {"status": message["status"], "headers": [tuple(pair) for pair in message.get("headers", ())]}
@@ -68,16 +68,16 @@ class ReplyChannel:
 
 
 class BodyChannel:
-    """The body of a request, which only a request that announces one has."""
+    """The body of a request. Requests without one have no such channel."""
 
     def __init__(self, receive: Receive) -> None:
         self.name = f"body:{id(self)}"
         self._receive = receive
 
     async def receive(self) -> Message:
-        """Returns the next `content` and whether there is `more_content`.
+        """Return the next `content`, and `more_content` if there will be more.
 
-        Raises `ClientDisconnected` when the client has gone, or the response is complete.
+        Raises `ClientDisconnected` when the client has gone or the response is complete.
         """
         message = await self._receive()
         if message["type"] == "http.disconnect":
@@ -86,7 +86,7 @@ class BodyChannel:
 
 
 class WebSocketReplyChannel:
-    """The way back to the client of a WebSocket. `send` may be awaited on any thread once it is accepted."""
+    """Sends to the client of a WebSocket. `send` may be awaited on any thread once the WebSocket is accepted."""
 
     def __init__(self, send: Send) -> None:
         self.name = f"reply:{id(self)}"
@@ -94,9 +94,9 @@ class WebSocketReplyChannel:
         self._is_accepted = False
 
     async def send(self, message: Message) -> None:
-        """Takes `accept`, which `text` or `bytes` imply, then those, then `close`: True, or the code to close with.
+        """Send `accept`, which `text` and `bytes` imply, then these, then `close`: True, or a close code.
 
-        Raises what `send` of ASGI raises.
+        Raises what ASGI's `send` raises.
         """
         accept, close = message.get("accept"), message.get("close")
         data = {key: message[key] for key in ("text", "bytes") if message.get(key)}
@@ -113,7 +113,7 @@ class WebSocketReplyChannel:
 
 
 class WebSocketCalls:
-    """The calls of an application for one WebSocket, which run side by side as Uvicorn had them run."""
+    """The calls of an application for one WebSocket, which run concurrently as they did in Uvicorn."""
 
     def __init__(self, app: ChannelsApp, scope: Scope, send: Send) -> None:
         self._app = app
@@ -122,10 +122,10 @@ class WebSocketCalls:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def serve(self, receive: Receive) -> None:
-        """Has the application called for every message, and returns when the last of these calls has."""
+        """Call the application for every message; return when the last of these calls has ended."""
         order = 0
         try:
-            while not self._begin(await receive(), order):
+            while not self._start_call(await receive(), order):
                 order += 1
                 while len(self._calls) >= MAX_CALLS:
                     await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
@@ -135,8 +135,8 @@ class WebSocketCalls:
             for call in self._calls:
                 call.cancel()
 
-    def _begin(self, event: Message, order: int) -> bool:
-        """Begins the call for a message; returns whether it is the last."""
+    def _start_call(self, event: Message, order: int) -> bool:
+        """Start the call for a message; return whether it is the last."""
         kind: str = event["type"]
         path = self._scope["path"]
         if kind == "websocket.connect":
@@ -151,7 +151,7 @@ class WebSocketCalls:
         return kind == "websocket.disconnect"
 
     async def _call(self, message: dict[str, Any]) -> None:
-        """Calls the application. What it raises ends the WebSocket, of which it is still told."""
+        """Call the application. An error closes the WebSocket, and the application still gets the disconnect."""
         try:
             await self._app(message, {"reply": self._reply})
         except ClientDisconnected:
@@ -159,19 +159,19 @@ class WebSocketCalls:
         except Exception as error:
             logger.error("Exception in ASGI application", exc_info=add_hint(error))
             with suppress(ClientDisconnected, RuntimeError):
-                # It may be closed already.
+                # The WebSocket may be closed already.
                 await self._reply.send({"close": CLOSE_INTERNAL_ERROR})
 
 
 def build_message(scope: Scope, channel: str, method: str) -> dict[str, Any]:
-    """The message with which a request or a WebSocket begins."""
+    """Return the message that begins a request or a WebSocket."""
     message: dict[str, Any] = {key: scope[key] for key in SCOPE_KEYS}
     headers = [[name, value] for name, value in scope["headers"]]
     return {"channel": channel, "method": method, **message, "headers": headers}
 
 
 def has_body(scope: Scope) -> bool:
-    """Whether a request announces a body (RFC 9112 section 6.3)."""
+    """Return whether a request announces a body (RFC 9112 section 6.3)."""
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and int(value) > 0)
         for name, value in scope["headers"]

@@ -1,7 +1,7 @@
-"""Which interface an application has, told from what it can be called with.
+"""Detection of an application's interface from its signature.
 
-Runs on the loop thread that loads the application. It owns nothing and never calls what it looks at. Where it cannot
-be sure it says ASGI 3, because a wrapper may accept anything.
+Runs on the loop thread that loads the application. It owns nothing and never calls what it looks at. In doubt it says
+ASGI 3, because a wrapper may accept any arguments.
 """
 
 import inspect
@@ -13,11 +13,11 @@ ASGI_SIGNATURE = "async def app(scope, receive, send)"
 ASYNC_FACTORY = "is async; a factory is a plain function, and what it would await belongs in the lifespan"
 
 
-def is_factory(target: Any) -> bool:
-    """Whether this is called without arguments to get the application, which no application can be.
+def is_factory(target: object) -> bool:
+    """Return whether this is called without arguments to get the application; no application can be called so.
 
     A class counts if its instances are made without arguments and are not awaited (`main:App` in place of
-    `main:App()`), and a decorated function as the function that it wraps.
+    `main:App()`), and a decorated function counts as the function that it wraps.
     """
     signature = _read_signature(target, follow_wrapped=True)
     if signature is None or _is_async(target):
@@ -27,7 +27,7 @@ def is_factory(target: Any) -> bool:
 
 
 def detect_interface(app: Callable[..., Any]) -> Literal["asgi3", "asgi2", "wsgi"]:
-    """The interface of an application: ASGI 2 if it is not async and takes the scope alone, WSGI if it takes two."""
+    """Return an application's interface: ASGI 2 if it takes the scope alone and is not async, WSGI if it takes two."""
     signature = _read_signature(app)
     if signature is None or _is_async(app):
         return "asgi3"
@@ -36,8 +36,8 @@ def detect_interface(app: Callable[..., Any]) -> Literal["asgi3", "asgi2", "wsgi
     return "asgi2" if inspect.isclass(app) or not _can_bind(signature, 3) else "asgi3"
 
 
-def find_factory_mistake(target: Any) -> str | None:
-    """What is wrong with a factory, as the end of a sentence that begins with its name, or None."""
+def find_factory_mistake(target: object) -> str | None:
+    """Return the mistake in a factory, as the end of a sentence that begins with its name, or None."""
     if not callable(target):
         return _describe_not_callable(target)
     if inspect.iscoroutinefunction(target) and _accepts(target, 0):
@@ -47,10 +47,10 @@ def find_factory_mistake(target: Any) -> str | None:
     return None
 
 
-def find_app_mistake(app: Any, interface: str) -> str | None:
-    """What is wrong with an application, as the end of a sentence that begins with its name, or None.
+def find_app_mistake(app: object, interface: str) -> str | None:
+    """Return the mistake in an application, as the end of a sentence that begins with its name, or None.
 
-    `interface` is the setting: whoever names an interface is believed that the object has it.
+    `interface` is the setting; an interface that somebody has named is not checked.
     """
     if not callable(app):
         return _describe_not_callable(app)
@@ -76,32 +76,34 @@ def _describe_not_callable(target: object) -> str:
     return f"is {kind}, which cannot be called; an ASGI application is {ASGI_SIGNATURE}"
 
 
-def _is_async(target: Any) -> bool:
-    """Whether calling this gives something to await, by Uvicorn's rules and with partials seen through."""
+def _is_async(target: object) -> bool:
+    """Return whether calling this returns an awaitable, by Uvicorn's rules, with partials unwrapped."""
     if inspect.isclass(target):
         return hasattr(target, "__await__")
     return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__)
 
 
-def _is_plain_function(app: Any) -> bool:
-    """Whether this is a function that takes exactly three arguments, and neither is async nor wraps what is."""
+def _is_plain_function(app: object) -> bool:
+    """Return whether this is a function of exactly three arguments that is not async and wraps no async function."""
     signature = _read_signature(app)
     exact = signature is not None and not _can_bind(signature, 4)
     return exact and inspect.isfunction(app) and not _is_async(inspect.unwrap(app))
 
 
-def _accepts(target: Any, count: int) -> bool:
-    """Whether something may be called with so many arguments, as far as can be told."""
+def _accepts(target: object, count: int) -> bool:
+    """Return whether this can be called with so many arguments, True if that cannot be told."""
     signature = _read_signature(target)
     return signature is None or _can_bind(signature, count)
 
 
-def _read_signature(target: Any, *, follow_wrapped: bool = False) -> inspect.Signature | None:
-    """The signature of a callable itself, even if it says that it wraps another; None where it cannot be told.
+def _read_signature(target: object, *, follow_wrapped: bool = False) -> inspect.Signature | None:
+    """Return the signature of a callable itself, even if it wraps another; None if it has none.
 
-    `inspect` may raise anything here, as it runs what the application's classes define and, from Python 3.14 on, the
+    `inspect` may raise anything here, because it runs code of the application's classes and, from Python 3.14 on, its
     annotations.
     """
+    if not callable(target):
+        return None
     try:
         return inspect.signature(target, follow_wrapped=follow_wrapped)
     except Exception:

@@ -1,6 +1,6 @@
-"""Which module of a project was being executed when something was raised, where it had been executed before.
+"""The module of a project that failed when it was executed once more, found from the error.
 
-Runs on whichever thread reports an error, and only then. It owns nothing, and loads nothing.
+Runs on the thread that reports an error, and only then. It owns nothing and loads nothing.
 """
 
 import re
@@ -12,7 +12,7 @@ MODULE_FRAME = re.compile(r'^ *File "(.+)", line \d+, in <module>$', re.MULTILIN
 
 
 def find_failed_module(error: BaseException) -> str | None:
-    """The innermost module of which there are copies and which was being executed when this was raised, or None."""
+    """Return the innermost module with copies whose execution raised this error, or None."""
     found = None
     traceback = error.__traceback__
     while traceback is not None:
@@ -25,7 +25,7 @@ def find_failed_module(error: BaseException) -> str | None:
 
 
 def find_failed_module_in_text(text: str) -> str | None:
-    """The same for an error of which only the traceback's text is left."""
+    """Return the same from the text of a traceback."""
     files = MODULE_FRAME.findall(text)
     if not files:
         return None

@@ -1,4 +1,4 @@
-"""What a framework keeps of an application in one place for the process, as BlackSheep does by its default router.
+"""Objects of a framework that hold an application's code once per process, such as BlackSheep's default router.
 
 Runs on the loop thread that has imported the application. It owns nothing and changes nothing.
 """
@@ -6,23 +6,22 @@ Runs on the loop thread that has imported the application. It owns nothing and c
 import gc
 import sys
 from types import FunctionType, ModuleType
-from typing import Any
 
 from threadserve.app.app_attributes import get_or_none, list_wrapped_apps
 from threadserve.instances.project import Project, is_library_module
 
-# Beyond that it is no list of routes.
+# An object that holds more than this is no list of routes.
 MAX_OBJECTS = 20_000
 
 
-def find_framework_registry(app: Any, project: Project) -> str | None:
-    """The name of a module-level object of the framework that an application uses for code of its own, or None.
+def find_framework_registry(app: object, project: Project) -> str | None:
+    """Return the name of a module-level object of the framework that holds an application's code, or None.
 
-    A copy of the application would use the same one, and its code would replace another's, or stand beside it.
+    A copy of the application would register in the same object, and its code would replace or join that of the other.
     """
     for link in list_wrapped_apps(app):
         packages = {get_top_level_package(cls) for cls in type(link).__mro__ if is_library_module(cls.__module__)}
-        # As long as nobody has asked for it, an object with attributes has no dict that would hold them.
+        # An object's dict does not exist before it is first asked for, so the attributes are listed both ways.
         held = (*gc.get_referents(link), *(get_or_none(link, "__dict__") or {}).values())
         for value in held:
             if get_top_level_package(type(value)) not in packages:
@@ -33,12 +32,12 @@ def find_framework_registry(app: Any, project: Project) -> str | None:
 
 
 def get_top_level_package(cls: type) -> str:
-    """The package that a class comes from."""
+    """Return the name of the package that a class comes from."""
     return cls.__module__.partition(".")[0]
 
 
-def find_global_name(value: Any, packages: set[str]) -> str | None:
-    """By what name an object is there in a module of these packages, in that of its class before others."""
+def find_global_name(value: object, packages: set[str]) -> str | None:
+    """Return the name of an object in a module of these packages, in the module of its class first, or None."""
     loaded = [(name, module) for name, module in list(sys.modules.items()) if name.partition(".")[0] in packages]
     for name, module in sorted(loaded, key=lambda item: item[0] != type(value).__module__):
         for attribute, there in list(vars(module).items()):
@@ -47,15 +46,15 @@ def find_global_name(value: Any, packages: set[str]) -> str | None:
     return None
 
 
-def holds_project_code(project: Project, holder: Any) -> bool:
-    """Whether functions of the project are among what an object holds."""
+def holds_project_code(project: Project, holder: object) -> bool:
+    """Return whether an object holds functions of the project, directly or through other objects."""
     seen = {id(holder)}
     waiting = [holder]
     while waiting and len(seen) < MAX_OBJECTS:
         current = waiting.pop()
         if isinstance(current, FunctionType):
             module = current.__module__ or ""
-            if project.has(module, getattr(sys.modules.get(module), "__spec__", None)):
+            if project.contains(module, getattr(sys.modules.get(module), "__spec__", None)):
                 return True
         for held in list_references(current):
             if id(held) not in seen:
@@ -64,8 +63,8 @@ def holds_project_code(project: Project, holder: Any) -> bool:
     return False
 
 
-def list_references(holder: Any) -> list[Any]:
-    """What an object holds itself: neither what its class or module has, nor a function's globals."""
+def list_references(holder: object) -> list[object]:
+    """Return the objects that one holds itself, but not its class, its module or a function's globals."""
     if isinstance(holder, FunctionType):
         return [*(holder.__closure__ or ())]
     return [] if isinstance(holder, (ModuleType, type)) else gc.get_referents(holder)

@@ -1,6 +1,6 @@
-"""What to do about an object of another thread's loop, what only the main thread may do, and modules executed twice.
+"""Hints for errors about another thread's loop, about the main thread, and about modules executed twice.
 
-Runs on whichever thread logs an application's error, and only then. It owns nothing; of an error it changes the notes.
+Runs on the thread that logs an application's error, and only then. It owns nothing; it only adds notes to errors.
 """
 
 from contextlib import suppress
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from threadserve.app.failed_module import find_failed_module, find_failed_module_in_text
 
-# How asyncio words it, in order: tasks, its locks and queues, gather() and ensure_future(), and its debug mode.
+# The words of asyncio, in order: for tasks, for its locks and queues, for gather(), and in its debug mode.
 OTHER_LOOP_PHRASES = (
     "attached to a different loop",
     "bound to a different event loop",
@@ -19,7 +19,7 @@ OTHER_LOOP_HINT = (
     "Hint: an object that belongs to the event loop of one thread was used on another. Make it in the lifespan (yield "
     "{...}, request.state), leave out --app-instance shared and --app-shared if they are there, or use --threads 1."
 )
-# How Python words it, asyncio with it, and uvloop.
+# The words of Python and asyncio, and those of uvloop.
 MAIN_THREAD_PHRASES = ("only works in main thread", "can only be called from the main thread")
 MAIN_THREAD_HINT = (
     "Hint: Python lets the main thread alone handle signals. The application runs there with --threads 1, and "
@@ -35,9 +35,9 @@ Error = TypeVar("Error", bound=BaseException)
 
 
 def add_hint(error: Error) -> Error:
-    """The error, whose traceback ends with a hint if one is known that helps."""
+    """Add a hint to an error as a note, if there is one that helps, and return the error."""
     hint = find_hint(error)
-    # Some errors refuse attributes, those that are frozen dataclasses for one.
+    # Some errors refuse attributes, such as those that are frozen dataclasses.
     with suppress(AttributeError, TypeError):
         if hint is not None and hint not in getattr(error, "__notes__", ()):
             error.add_note(hint)
@@ -45,9 +45,9 @@ def add_hint(error: Error) -> Error:
 
 
 def find_hint(error: BaseException) -> str | None:
-    """Returns one line with the remedies if an object or a module of another thread is behind an error, else None.
+    """Return a line with remedies if an object or a module of another thread is behind an error, else None.
 
-    Looks at causes, contexts and the members of exception groups too, because frameworks wrap what they catch.
+    Searches causes, contexts and exception groups too, because frameworks wrap what they catch.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
@@ -68,7 +68,7 @@ def find_hint(error: BaseException) -> str | None:
 
 
 def find_hint_in_text(text: str) -> str | None:
-    """The same for an error of which only the text is left, such as the message of a failed lifespan."""
+    """Return the same for the text of an error, such as the message of a failed lifespan."""
     for phrases, hint in HINTS:
         if any(phrase in text for phrase in phrases):
             return hint

@@ -1,7 +1,7 @@
-"""What a program does that calls `run` where it is imported, with no `if __name__ == "__main__":` around it.
+"""A guard against programs that call `run` while they are imported, outside `if __name__ == "__main__":`.
 
-The module of the application is imported by the server, and may then ask for a server itself: the one that is there.
-What says so is kept for each thread that imports. `is_import_running` is asked on the thread that calls `run`.
+The server imports the application's module, which may then ask for a server itself; the server is already there. The
+guard is kept for each importing thread; `is_import_running` is called on the thread that calls `run`.
 """
 
 import logging
@@ -16,25 +16,25 @@ _thread = threading.local()
 
 
 class ImportGuard:
-    """An application that is imported, perhaps once per thread, but by one thread at a time. Its owner guards it."""
+    """An application that is being imported, by one thread at a time. `AppLoader` owns and locks it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._has_told = False
+        self._is_reported = False
 
     @contextmanager
-    def by_this_thread(self) -> Iterator[None]:
-        """The calling thread imports or builds it."""
-        _thread.imported = self
+    def hold(self) -> Iterator[None]:
+        """Mark the calling thread as importing or building the application."""
+        _thread.import_copy = self
         try:
             yield
         finally:
-            _thread.imported = None
+            _thread.import_copy = None
 
-    def tell(self) -> None:
-        """Warns, once, that the application asks for a server."""
-        if not self._has_told:
-            self._has_told = True
+    def warn_once(self) -> None:
+        """Log a warning, once, that the application asks for a server."""
+        if not self._is_reported:
+            self._is_reported = True
             logger.warning(
                 "%s asks for a server while it is imported to be served, which is ignored. Put what runs the server "
                 'under if __name__ == "__main__": in its module.',
@@ -43,13 +43,13 @@ class ImportGuard:
 
 
 def is_import_running() -> bool:
-    """Whether the calling thread imports an application that is to be served, or the main module for a new process.
+    """Return whether the calling thread imports an application to serve, or the main module of a new process.
 
-    A server that is asked for then would wait for the import, which would wait for that server.
+    A server started now would wait for the import, and the import for that server.
     """
     imported: ImportGuard | None = getattr(_thread, "imported", None)
     if imported is not None:
-        imported.tell()
+        imported.warn_once()
         return True
-    # By which multiprocessing itself knows that it executes a program's main module again, in a process it has started.
+    # The mark of multiprocessing while it executes the program's main module again in a process that it started.
     return bool(getattr(multiprocessing.current_process(), "_inheriting", False))

@@ -1,6 +1,6 @@
-"""From module:attribute to the object, and a line for everything that can be wrong on the way.
+"""Import strings, module:attribute: parsing and importing them, with a suggestion for every mistake.
 
-Runs on the loop thread that loads the application, under the lock of `loading`. It never calls the application.
+Runs on the loop thread that loads the application, under the lock of `AppLoader`. It never calls the application.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from threadserve.errors import AppLoadError
 
 
 class ImportString(NamedTuple):
-    """Where an application is: a module's full name, and an attribute in it, with dots for attributes of that."""
+    """The place of an application: the full name of a module, and an attribute in it, perhaps with dots."""
 
     module: str
     attribute: str
@@ -24,7 +24,7 @@ class ImportString(NamedTuple):
 
 
 def parse_import_string(text: str) -> ImportString:
-    """Reads module:attribute; raises `AppLoadError` with what to type instead."""
+    """Parse module:attribute. Raises `AppLoadError` with the string that was probably meant."""
     module, _, attribute = text.partition(":")
     if module.endswith(".py") or "/" in module or "\\" in module:
         raise AppLoadError(f"{text!r} names a file, not a module; did you mean {_suggest_for_file(module, attribute)}?")
@@ -35,7 +35,7 @@ def parse_import_string(text: str) -> ImportString:
 
 
 def _suggest_for_file(path: str, attribute: str) -> str:
-    """What to type for the path of a file; one that is not below the working directory needs --app-dir."""
+    """Return the import string for a file's path, with --app-dir if it is not below the working directory."""
     pure = PurePosixPath(path.replace("\\", "/"))
     file = pure.parent if pure.name == "__init__.py" else pure.with_name(pure.name.removesuffix(".py"))
     if file.is_absolute() or ".." in file.parts:
@@ -49,9 +49,9 @@ def _suggest_app(module: str, attribute: str) -> str:
 
 
 def import_object(string: ImportString, folder: Path) -> Any:
-    """Imports the module, which should be in `folder`, and returns the object.
+    """Import the module, which should be in `folder`, and return the attribute.
 
-    Raises `AppLoadError` if either is not there and `AppImportFailed` if the application's code raises.
+    Raises `AppLoadError` if one of them does not exist, and `AppImportFailed` if the application's code raises.
     """
     with wrap_app_errors(f"{string} cannot be imported", lambda error: suggest_package(error, *string, folder)):
         try:
@@ -73,7 +73,7 @@ def _get_attribute(module: ModuleType, string: ImportString, folder: Path) -> An
 
 
 def resolve_attribute(module: ModuleType, attribute: str) -> Any:
-    """Returns an attribute of a module, or with dots an attribute of that. Raises AttributeError."""
+    """Return an attribute of a module, following dots. Raises AttributeError."""
     found: Any = module
     for name in attribute.split("."):
         found = getattr(found, name)
@@ -81,8 +81,11 @@ def resolve_attribute(module: ModuleType, attribute: str) -> Any:
 
 
 def _describe_missing_attribute(module: ModuleType, string: ImportString, folder: Path) -> str:
-    """The line for an attribute that is not there. A module from elsewhere may hide the one meant, so say its file."""
-    owner: Any = module
+    """Return the error for a missing attribute.
+
+    It names the module's file if that is not in `folder`, because such a module may hide the one that was meant.
+    """
+    owner: object = module
     found: list[str] = []
     names = string.attribute.split(".")
     while hasattr(owner, names[0]):
@@ -95,7 +98,7 @@ def _describe_missing_attribute(module: ModuleType, string: ImportString, folder
     return f"{subject}{where} has no attribute {names[0]!r}{f'; did you mean {meant}?' if meant else ''}"
 
 
-def _suggest_attribute(module: ModuleType, found: list[str], owner: Any, wanted: str) -> str:
+def _suggest_attribute(module: ModuleType, found: list[str], owner: object, wanted: str) -> str:
     if match := suggest_attribute(owner, wanted):
         return f"{module.__name__}:{'.'.join([*found, match])}"
     if owner is module and (submodule := suggest_submodule(module, wanted)):

@@ -16,10 +16,9 @@ from threadserve.types import ASGIApp, Message
 
 logger = logging.getLogger("threadserve.error")
 
-# By what name an application finds, in the state of its lifespan and of each scope, an `asyncio.Event` of its loop that
-# is set when the server begins to stop.
+# The key of an `asyncio.Event` in the state of the lifespan and of each scope, set when the server begins to stop.
 STOPPING_KEY = "threadserve_stopping"
-TASK_END_SECONDS = 1.0  # seconds
+TASK_END_SECONDS = 1.0
 ANSWER_TYPES = (
     "lifespan.startup.complete",
     "lifespan.startup.failed",
@@ -29,12 +28,12 @@ ANSWER_TYPES = (
 
 
 class Lifespan:
-    """Takes one application through start-up and shutdown.
+    """Takes one application through start-up and shutdown. Owned by its loop's thread.
 
-    `mode` is Uvicorn's: "on" demands the protocol, "auto" takes an exception before the answer to start-up as a sign
-    that the application does not know it, "off" does nothing. `state` is what the application fills and each request
-    on this loop sees as `scope["state"]`. `quiet` logs the steps as debug messages, for all loops but one would only
-    repeat them; errors are logged for each.
+    `mode` is Uvicorn's: "on" requires the protocol, "auto" takes an exception during start-up as a sign that the
+    application does not support it, "off" does nothing. `state` is filled by the application; each request on this loop
+    sees it as `scope["state"]`. `quiet` logs the steps at the level debug, so that only one loop logs them; errors are
+    always logged.
     """
 
     def __init__(
@@ -45,57 +44,57 @@ class Lifespan:
         self._mode = mode
         self._step_level = logging.DEBUG if quiet else logging.INFO
         self._task: asyncio.Task[None] | None = None
-        self._messages: asyncio.Queue[Message] = asyncio.Queue()
-        self._startup_over = asyncio.Event()
-        self._shutdown_over = asyncio.Event()
+        self._outgoing: asyncio.Queue[Message] = asyncio.Queue()
+        self._startup_done = asyncio.Event()
+        self._shutdown_done = asyncio.Event()
         self._startup_failure: str | None = None
-        self._shutdown_failed = False
-        self._started = False
-        self._raised = False
-        self._nothing_more = False
+        self._is_shutdown_failed = False
+        self._is_started = False
+        self._has_raised = False
+        self._is_last_message_sent = False
         self._is_abandoned = False
 
     async def startup(self) -> None:
-        """Starts the lifespan and waits, as long as it takes, until the application is ready or does without.
+        """Start the lifespan and wait, without a limit, until the application is ready or does without a lifespan.
 
-        Raises `LifespanFailed` if it is not. If it is cancelled, the application's task is ended first.
+        Raises `LifespanFailed` if start-up failed. On cancellation, the application's task is ended first.
         """
         if self._mode == "off":
             return
         self._log_step("Waiting for application startup.")
-        self._messages.put_nowait({"type": "lifespan.startup"})
+        self._outgoing.put_nowait({"type": "lifespan.startup"})
         self._task = asyncio.create_task(self._run(), name="lifespan")
-        await self._wait_for(self._startup_over, self._task)
+        await self._wait_for(self._startup_done, self._task)
         if self._startup_failure is not None:
             logger.error("Application startup failed. Exiting.")
-            await self._end(self._task, TASK_END_SECONDS)
+            await self._end_task(self._task, TASK_END_SECONDS)
             raise LifespanFailed(f"the application's startup failed: {self._startup_failure}")
-        self._started = True
+        self._is_started = True
         self._log_step("Application startup complete.")
 
     async def shutdown(self, timeout: float | None = None) -> None:
-        """Tells the application to shut down and waits until it has, `timeout` seconds at most; its failure is logged.
+        """Ask the application to shut down and wait for that, at most `timeout` seconds; failures are logged.
 
-        Does nothing where the lifespan did not start or has raised. If that takes too long or is cancelled, the
-        application's task is ended first.
+        Does nothing if the lifespan has not started or has raised. On a timeout or cancellation, the application's task
+        is ended first.
         """
-        if self._task is None or not self._started or self._raised:
+        if self._task is None or not self._is_started or self._has_raised:
             return
         self._log_step("Waiting for application shutdown.")
-        self._messages.put_nowait({"type": "lifespan.shutdown"})
-        if not await self._wait_for(self._shutdown_over, self._task, timeout):
+        self._outgoing.put_nowait({"type": "lifespan.shutdown"})
+        if not await self._wait_for(self._shutdown_done, self._task, timeout):
             logger.error("Application shutdown did not end within %.3g seconds. Exiting.", timeout)
-            # Frameworks answer with the place where it was.
-            await self._end(self._task, 0)
+            # Without waiting: frameworks answer the cancellation with the traceback of where they were.
+            await self._end_task(self._task, 0)
             return
-        await self._end(self._task, TASK_END_SECONDS)
-        if self._shutdown_failed:
+        await self._end_task(self._task, TASK_END_SECONDS)
+        if self._is_shutdown_failed:
             logger.error("Application shutdown failed. Exiting.")
         else:
             self._log_step("Application shutdown complete.")
 
     def abandon(self) -> None:
-        """Ends the application's task without a shutdown, where the loop is left at once."""
+        """Cancel the application's task without a shutdown, for a loop that ends at once."""
         self._is_abandoned = True
         if self._task is not None:
             self._task.cancel()
@@ -104,21 +103,21 @@ class Lifespan:
         logger.log(self._step_level, line)
 
     async def _wait_for(self, answer: asyncio.Event, task: asyncio.Task[None], timeout: float | None = None) -> bool:
-        """Returns whether the answer has come in time."""
+        """Return whether the answer has come in time."""
         try:
             async with asyncio.timeout(timeout):
                 await answer.wait()
         except TimeoutError:
             return answer.is_set()
         except asyncio.CancelledError:
-            await self._end(task, 0)
+            await self._end_task(task, 0)
             raise
         return True
 
-    async def _end(self, task: asyncio.Task[None], patience: float) -> None:
-        """Lets the task run to its end for `patience` seconds, then cancels it, and does not wait for it forever."""
-        self._nothing_more = True
-        await asyncio.wait([task], timeout=patience)
+    async def _end_task(self, task: asyncio.Task[None], grace_seconds: float) -> None:
+        """Wait `grace_seconds` for the task to end, then cancel it, and wait only `TASK_END_SECONDS` for that."""
+        self._is_last_message_sent = True
+        await asyncio.wait([task], timeout=grace_seconds)
         task.cancel()
         await asyncio.wait([task], timeout=TASK_END_SECONDS)
 
@@ -136,15 +135,18 @@ class Lifespan:
                 raise
             self._on_app_error(error)
         finally:
-            self._startup_over.set()
-            self._shutdown_over.set()
+            self._startup_done.set()
+            self._shutdown_done.set()
 
     def _on_app_error(self, error: BaseException) -> None:
-        """The application raised. After an answer of failure that is expected: frameworks raise what they reported."""
-        if self._startup_failure is not None or self._shutdown_failed:
+        """Take note of an error of the application.
+
+        After a message of failure it is not logged, because frameworks raise again what they reported.
+        """
+        if self._startup_failure is not None or self._is_shutdown_failed:
             return
-        self._raised = True
-        started = self._startup_over.is_set()
+        self._has_raised = True
+        started = self._startup_done.is_set()
         if self._mode == "auto" and not started and find_hint(error) is None:
             self._log_step(
                 f"ASGI 'lifespan' protocol appears unsupported. The application raised {format_error(error)}"
@@ -153,31 +155,31 @@ class Lifespan:
             return
         logger.error("Exception in 'lifespan' protocol", exc_info=add_hint(error))
         if started:
-            self._shutdown_failed = True
+            self._is_shutdown_failed = True
         else:
             self._startup_failure = format_error(error)
 
     async def _receive(self) -> Message:
-        """The next message. After the last one the task ends here, where the application would wait for ever."""
-        if self._nothing_more and self._task is not None:
+        """Return the next message. After the last one, cancel the task, which would wait forever."""
+        if self._is_last_message_sent and self._task is not None:
             self._task.cancel()
-        return await self._messages.get()
+        return await self._outgoing.get()
 
     async def _send(self, message: Message) -> None:
-        """Takes the application's answer; raises RuntimeError if there is no such answer or it is not its time."""
+        """Take a message of the application. Raises RuntimeError if it is unknown or comes at the wrong time."""
         kind = message["type"]
-        starting = not self._startup_over.is_set()
-        if kind not in ANSWER_TYPES or self._shutdown_over.is_set() or starting != kind.startswith("lifespan.startup."):
+        starting = not self._startup_done.is_set()
+        if kind not in ANSWER_TYPES or self._shutdown_done.is_set() or starting != kind.startswith("lifespan.startup."):
             raise RuntimeError(f"Unexpected ASGI message {kind!r} in the lifespan protocol.")
         failed = kind.endswith(".failed")
         if failed:
             self._on_failed(message.get("message", ""), starting)
-        self._nothing_more = failed or not starting
-        (self._startup_over if starting else self._shutdown_over).set()
+        self._is_last_message_sent = failed or not starting
+        (self._startup_done if starting else self._shutdown_done).set()
 
     def _on_failed(self, text: str, starting: bool) -> None:
         if self._is_abandoned:
-            # What it reports is that it was cancelled; an error of its own it raises as well.
+            # The message only reports the cancellation; an error of the application is raised as well.
             return
         if text:
             hint = find_hint_in_text(text)
@@ -185,4 +187,4 @@ class Lifespan:
         if starting:
             self._startup_failure = (text.splitlines() or ["it gave no reason"])[-1]
         else:
-            self._shutdown_failed = True
+            self._is_shutdown_failed = True

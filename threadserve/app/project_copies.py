@@ -1,6 +1,6 @@
-"""Loading the application's project once more for each further thread, and what to say where that fails.
+"""Copies of the application's project for further threads, and the error where a copy cannot be made.
 
-Runs on the loop thread that loads, under the lock of `loading`. It owns the instances; it never calls an application.
+Runs on the loop thread that loads, under the lock of `AppLoader`. It owns the instances and never calls an application.
 """
 
 import sys
@@ -26,22 +26,22 @@ SHARED_INSTANCE_REMEDY = (
 
 
 def is_module_copyable(module: str) -> bool:
-    """Whether a module that has been imported can be executed once more."""
-    stands = sys.modules[module]
-    return type(stands) is ModuleProxy or make_project(module, ()).has(module, getattr(stands, "__spec__", None))
+    """Return whether an imported module can be executed once more."""
+    current = sys.modules[module]
+    return type(current) is ModuleProxy or make_project(module, ()).contains(module, getattr(current, "__spec__", None))
 
 
 def make_project(module: str, shared: Sequence[str]) -> Project:
-    """The project of the application in a module that has been imported."""
+    """Return the project of the application in an imported module."""
     packages = accumulate(module.split("."), "{}.{}".format)
     with_code = (name for name in packages if getattr(sys.modules.get(name), "__file__", None))
     return Project(next(with_code, module), tuple(shared))
 
 
 def find_sharing_reason(module: str, shared: Sequence[str]) -> str:
-    """Why the application in a module that has been imported is to be one for all threads, or nothing.
+    """Return why the application in an imported module must be shared by all threads, or "".
 
-    `shared` are the modules that are to be kept in one copy.
+    `shared` are the modules to keep in one copy.
     """
     django = sys.modules.get("django.apps")
     if django is not None and django.apps.ready:
@@ -52,7 +52,7 @@ def find_sharing_reason(module: str, shared: Sequence[str]) -> str:
 
 
 def find_unknown_module(shared: Sequence[str]) -> str | None:
-    """What is wrong with the modules that are to be kept in one copy, once the application is imported, or None."""
+    """Return the error for the first of the modules to keep in one copy that does not exist, or None."""
     for name in shared:
         if name not in sys.modules and not module_exists(name):
             return f"--app-shared: there is no module {name!r}{suggest_imported_module(name)}"
@@ -60,7 +60,7 @@ def find_unknown_module(shared: Sequence[str]) -> str | None:
 
 
 def module_exists(module: str) -> bool:
-    """Whether a module could be imported; the packages around it are for that."""
+    """Return whether a module could be imported. The packages around it are imported to find out."""
     try:
         return find_spec(module) is not None
     except (ModuleNotFoundError, ValueError):
@@ -68,9 +68,9 @@ def module_exists(module: str) -> bool:
 
 
 class ProjectCopies:
-    """The project of an application, with a copy for each thread beside the first, which has been imported.
+    """The project of an application: the copy imported first, and one more for each further thread.
 
-    `modules` is how many modules the last copy has that was loaded.
+    `module_count` is the number of modules in the copy loaded last. Guarded by the lock of `AppLoader`.
     """
 
     def __init__(self, app: str, module: str, project: Project) -> None:
@@ -78,37 +78,38 @@ class ProjectCopies:
         self._module = module
         self._project = project
         self._instances: dict[int, Instance] = {}
-        self.modules = 0
+        self.module_count = 0
         registry.install(self._project)
         set_current_instance(registry.first)
 
     def load(self, number: int, attribute: str, make: Callable[[Any], Any]) -> Any:
-        """Returns what `make` makes of the attribute in the copy for a loop thread, whose predecessor's is given up.
+        """Return what `make` makes of the attribute in a new copy for a loop thread.
 
-        Raises `AppNotRepeatable` where the project cannot be loaded once more. There is no traceback then, for the
-        application works; it is just not made for this.
+        The copy of a thread's predecessor is released. Raises `AppNotRepeatable` if the project cannot be loaded once
+        more.
         """
         if (predecessor := self._instances.pop(number, None)) is not None:
             predecessor.release()
         instance = self._instances[number] = Instance()
         set_current_instance(instance)
         try:
-            app = make(resolve_attribute(instance.imported(self._module), attribute))
+            app = make(resolve_attribute(instance.import_copy(self._module), attribute))
         except BaseException as error:
-            # KeyboardInterrupt as well: the user's is raised on the main thread, which loads the first copy if any.
-            wrapped = isinstance(error, (CopyError, AppImportFailed)) and error.__cause__ is not None
-            cause = error.__cause__ if wrapped else error
-            raise self._complaint(cause) from cause
-        self.modules = instance.modules
+            # KeyboardInterrupt too: the user's is raised on the main thread, which only ever loads the first copy.
+            cause: BaseException = error
+            if isinstance(error, (CopyError, AppImportFailed)) and error.__cause__ is not None:
+                cause = error.__cause__
+            raise self._make_error(cause) from cause
+        self.module_count = instance.module_count
         return app
 
-    def end(self) -> None:
-        """Leaves the first copy alone, as it was imported."""
+    def close(self) -> None:
+        """Release all copies but the first, which stays as it was imported."""
         for instance in self._instances.values():
             instance.release()
         registry.uninstall(self._project)
 
-    def _complaint(self, error: Any) -> AppNotRepeatable:
+    def _make_error(self, error: BaseException) -> AppNotRepeatable:
         cannot = f"{self._app} cannot be loaded once per thread"
         if is_changed_file(error):
             changed = f"its files have changed since it was imported first ({format_error(error)})"
@@ -128,6 +129,6 @@ class ProjectCopies:
 
 
 def is_changed_file(error: BaseException) -> bool:
-    """Whether an error shows that a file of the project is no longer what it was when the first copy was imported."""
-    is_gone = isinstance(error, ModuleNotFoundError) and registry.first.known(error.name or "") is not None
+    """Return whether an error shows that a file of the project has changed since the first copy was imported."""
+    is_gone = isinstance(error, ModuleNotFoundError) and registry.first.find_copy(error.name or "") is not None
     return is_gone or isinstance(error, SyntaxError)

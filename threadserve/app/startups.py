@@ -1,15 +1,14 @@
-"""The start-ups of an application that several loops share: the first by itself, then the others at once.
+"""The order of an application's start-ups where several loops share it: first one alone, then the others at once.
 
-Every loop thread calls it before and after its application starts up. It owns, guarded by locks that are held for a few
-lines, which loop has which application, who waits for the first, and what the start-ups have set on the application. It
-never calls an application.
+Every loop thread calls it before and after its application's start-up. It owns which loop has which application, the
+pending start-ups, and the attributes that start-ups have set; its locks are held for a few lines. It never calls an
+application.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from threadserve.app.app_attributes import collect_attributes, find_changes, is_set_by_framework, unwrap_app
 from threadserve.config import Config
@@ -22,61 +21,61 @@ OWN_INSTANCE_REMEDY = 'let each thread have an app of its own (see "App instance
 
 
 class StartupCoordinator:
-    """All start-ups of a process."""
+    """The start-ups of all applications of a process. Any loop thread may call it; a lock guards its state."""
 
     def __init__(self, config: Config) -> None:
-        self._is_shared_on_demand = config.app_instance == "shared"
+        self._is_shared_by_setting = config.app_instance == "shared"
         self._lock = threading.Lock()
-        self._of_loops: dict[int, AppStartups] = {}
+        self._by_loop: dict[int, AppStartups] = {}
 
-    def of_threadsafe(self, number: int, app: ASGIApp) -> "AppStartups":
-        """The start-ups of the application that a loop has loaded, which it may share whatever wraps it there."""
-        heart = unwrap_app(app)
+    def register_threadsafe(self, number: int, app: ASGIApp) -> "AppStartups":
+        """Return the start-ups of the application that a loop has loaded, which several loops may share in wrappers."""
+        inner_app = unwrap_app(app)
         with self._lock:
-            known = next((known for known in self._of_loops.values() if known.heart is heart), None)
-            self._of_loops[number] = known or AppStartups(heart, is_shared_on_demand=self._is_shared_on_demand)
-            return self._of_loops[number]
+            known = next((known for known in self._by_loop.values() if known.inner_app is inner_app), None)
+            self._by_loop[number] = known or AppStartups(inner_app, is_shared_by_setting=self._is_shared_by_setting)
+            return self._by_loop[number]
 
 
 class AppStartups:
-    """The start-ups of one application, of which frameworks expect that they do not overlap.
+    """The start-ups of one application. The first runs alone, because frameworks expect no overlap.
 
-    Starlette would build its middleware twice, and BlackSheep wait for ever on an event of another loop. Where the
-    first start-up fails the others never begin; the server stops then.
+    Starlette would build its middleware twice, and BlackSheep would wait forever on an event of another loop. If the
+    first start-up fails the others never begin, because the server stops.
     """
 
-    def __init__(self, heart: Any, *, is_shared_on_demand: bool) -> None:
-        self.heart = heart
-        self._remedy = "leave out --app-instance shared" if is_shared_on_demand else OWN_INSTANCE_REMEDY
+    def __init__(self, inner_app: object, *, is_shared_by_setting: bool) -> None:
+        self.inner_app = inner_app
+        self._remedy = "leave out --app-instance shared" if is_shared_by_setting else OWN_INSTANCE_REMEDY
         self._lock = threading.Lock()
-        self._has_begun = False
+        self._is_begun = False
         self._is_up = False
-        self._waiting: list[Callable[[], object]] = []
-        # By which loop each attribute was set last.
-        self._set_by: dict[tuple[int, str], int] = {}
-        self._told: set[tuple[int, str]] = set()
+        self._pending: list[Callable[[], object]] = []
+        # The number of the loop that set an attribute last.
+        self._last_setter: dict[tuple[int, str], int] = {}
+        self._reported: set[tuple[int, str]] = set()
 
-    def enter_threadsafe(self, begin: Callable[[], object]) -> None:
-        """Has `begin` called, at once or by another thread, when a start-up may begin."""
+    def schedule_threadsafe(self, begin: Callable[[], object]) -> None:
+        """Call `begin` when a start-up may begin: at once, or later on the thread that completes the first one."""
         with self._lock:
-            if self._has_begun and not self._is_up:
-                self._waiting.append(begin)
+            if self._is_begun and not self._is_up:
+                self._pending.append(begin)
                 return
-            self._has_begun = True
+            self._is_begun = True
         begin()
 
     @contextmanager
-    def watched_threadsafe(self, number: int, app: ASGIApp) -> Iterator[None]:
-        """Watches the start-up of a loop, to warn where it overwrites what that of another has set on the app."""
+    def watch_threadsafe(self, number: int, app: ASGIApp) -> Iterator[None]:
+        """Watch the start-up of a loop, to warn about attributes of the shared app that another loop has set."""
         before = collect_attributes(app)
         yield
         new = find_changes(before, collect_attributes(app))
         with self._lock:
-            overwritten = {key for key in new if self._set_by.get(key, number) != number} - self._told
-            self._told |= overwritten
-            self._set_by.update(dict.fromkeys(new, number))
+            overwritten = {key for key in new if self._last_setter.get(key, number) != number} - self._reported
+            self._reported |= overwritten
+            self._last_setter.update(dict.fromkeys(new, number))
             self._is_up = True
-            waiting, self._waiting = self._waiting, []
+            waiting, self._pending = self._pending, []
         for begin in waiting:
             begin()
         labels = sorted(new[key].label for key in overwritten if not is_set_by_framework(new[key]))

@@ -1,4 +1,4 @@
-"""What someone probably meant who named a module or an attribute that is not there.
+"""Suggestions for the module or attribute that was meant by a name that does not exist.
 
 Runs on the loop thread that loads the application, only after that failed. It reads folders and namespaces; it never
 imports a module and never runs code of the application.
@@ -18,9 +18,9 @@ MAX_PARENT_FOLDERS = 2
 
 
 def suggest_module(name: str, missing: str, attribute: str, folder: Path) -> str:
-    """Returns "; did you mean …?" or a remedy for a module that was not found, or "".
+    """Return "; did you mean …?" or a remedy for a module that was not found, or "".
 
-    `missing` is the module of which Python said so, `name` itself or a package around it; `folder` is where the
+    `missing` is the module that Python did not find, `name` itself or a package around it; `folder` is where the
     application should be.
     """
     parent, _, wanted = missing.rpartition(".")
@@ -40,15 +40,15 @@ def suggest_module(name: str, missing: str, attribute: str, folder: Path) -> str
 
 
 def suggest_imported_module(missing: str) -> str:
-    """Returns "; did you mean …?" for a name that is not that of a module, by those that have been imported."""
+    """Return "; did you mean …?" for a misspelt module, by the names of imported ones, or ""."""
     match = _find_closest(missing, sys.modules)
     return f"; did you mean {match}?" if match else ""
 
 
 def suggest_package(error: BaseException, name: str, attribute: str, folder: Path) -> str:
-    """Returns what to type for a module in `folder` that imports from the package it is in, or "".
+    """Return the import string for a module in `folder` that imports from its own package, or "".
 
-    `error` is what importing it raised, as a module of no package or of one that begins further down.
+    `error` was raised when the module was imported from no package, or from one that begins further down.
     """
     top = _find_package_root(error, folder)
     if top is None:
@@ -58,7 +58,7 @@ def suggest_package(error: BaseException, name: str, attribute: str, folder: Pat
 
 
 def _find_package_root(error: BaseException, folder: Path) -> Path | None:
-    """The folder that has the package which an application wanted in vain and which `folder` is in, or None."""
+    """Return the folder with the package that an application could not import and that contains `folder`, or None."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         wanted = error.name.partition(".")[0]
         return next(
@@ -73,14 +73,14 @@ def _find_package_root(error: BaseException, folder: Path) -> Path | None:
 
 
 def suggest_attribute(owner: object, wanted: str) -> str:
-    """Returns what probably was meant by an attribute that `owner` does not have, or ""."""
+    """Return the attribute of `owner` that was probably meant by one that does not exist, or ""."""
     public = [name for name in dir(owner) if not name.startswith("_")]
     names = [name for name in public if callable(inspect.getattr_static(owner, name, None))]
     return _find_closest(wanted, names) or next((name for name in COMMON_ATTRIBUTES if name in names), "")
 
 
 def suggest_submodule(package: ModuleType, wanted: str) -> str:
-    """Returns the full name of the module of a package in which the application probably is, or ""."""
+    """Return the full name of the module of a package where the application probably is, or ""."""
     names = {name for entry in getattr(package, "__path__", ()) for name in _list_module_names(Path(entry))}
     name = next((name for name in (wanted, *COMMON_MODULES) if name in names), "")
     return f"{package.__name__}.{name}" if name else ""
@@ -95,7 +95,7 @@ def _format_suggestion(module: str, attribute: str) -> str:
 
 
 def _suggest_folder(name: str, attribute: str, folder: Path) -> str:
-    """The remedy for starting in the wrong folder: the module is one folder below, or one or two above."""
+    """Return the remedy for starting in the wrong folder: the module is one folder below, or up to two above."""
     for below in _list_subfolders(folder):
         if _has_module(below, name):
             if (below / "__init__.py").exists():
@@ -113,7 +113,7 @@ def _has_module(folder: Path, name: str) -> bool:
 
 
 def _list_module_names(folder: Path) -> Iterator[str]:
-    """The names of the modules and packages in a folder; a package may lack its `__init__.py` (PEP 420)."""
+    """Yield the names of the modules and packages in a folder; a package may lack `__init__.py` (PEP 420)."""
     for entry in _list_entries(folder):
         if entry.suffix == ".py" and not entry.stem.startswith("__"):
             yield entry.stem
@@ -123,7 +123,7 @@ def _list_module_names(folder: Path) -> Iterator[str]:
 
 
 def _list_subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder that could hold an application: not hidden, and no virtual environment."""
+    """Return the folders in a folder that could hold an application: not hidden, and no virtual environment."""
     folders = [entry for entry in _list_entries(folder) if not entry.name.startswith((".", "__"))]
     return [entry for entry in folders if entry.is_dir() and not (entry / "pyvenv.cfg").exists()]
 

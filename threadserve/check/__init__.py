@@ -1,1 +1,1 @@
-"""`threadserve --check`: says what of an application will not survive threads, without serving it."""
+"""`threadserve --check`: finds what in an application will not work on several threads, without serving it."""

@@ -1,6 +1,6 @@
-"""Where a module's source gives a value to a name at module level, or to an attribute of one.
+"""The lines of a module's source that assign to a module-level name or to an attribute of one.
 
-Runs on whichever thread asks. It owns nothing but the sources that it remembers having read, and executes none.
+Runs on any thread. It owns nothing but a cache of the sources it has parsed, and executes none.
 """
 
 import ast
@@ -15,8 +15,10 @@ from threadserve.check.findings import SourceLocation
 
 @dataclass(frozen=True)
 class Assignment:
-    """What is assigned to, as it is written (`lock`, `app.state.lock`), and the line. `is_empty` tells of a constant
-    in its place, such as None, which something else is to replace."""
+    """An assignment: its target as written (`lock`, `app.state.lock`), and the line.
+
+    `is_empty` is true for a constant such as None, a placeholder for something else.
+    """
 
     target: str
     line: int
@@ -24,9 +26,9 @@ class Assignment:
 
 
 def find_assignment(module: ModuleType, path: str) -> SourceLocation | None:
-    """Where a module assigns to a path such as `lock` or `Shared.lock`, or to what that is an attribute of.
+    """Return the line where a module assigns to a path such as `lock` or `Shared.lock`, or to what holds it.
 
-    None where it does not, as where it has imported the name.
+    None if there is none, as for an imported name.
     """
     file = getattr(module, "__file__", None)
     if not file or not str(file).endswith(".py"):
@@ -42,13 +44,13 @@ def find_assignment(module: ModuleType, path: str) -> SourceLocation | None:
 
 
 def get_parent_path(path: str) -> str:
-    """What a path is an attribute or an entry of, or "" if it is a name."""
+    """Return the path of which a path is an attribute or an entry, or "" for a name."""
     return path[: max(path.rfind("."), path.rfind("["), 0)]
 
 
 @cache
 def read_assignments(file: str) -> tuple[Assignment, ...]:
-    """All assignments of a file that reach a module's names; none where it cannot be read."""
+    """Return all assignments of a file that reach a module's names; none if it cannot be read."""
     try:
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -57,7 +59,10 @@ def read_assignments(file: str) -> tuple[Assignment, ...]:
 
 
 def iterate_assignments(body: list[ast.stmt], prefix: str, names: frozenset[str] | None) -> Iterator[Assignment]:
-    """The assignments of some statements; within a function only `names` count, and attributes of whatever it is."""
+    """Yield the assignments of statements.
+
+    Within a function only `names` count, and attributes of any object.
+    """
     for statement in body:
         if isinstance(statement, ast.ClassDef):
             yield Assignment(prefix + statement.name, statement.lineno, is_empty=True)
@@ -74,13 +79,13 @@ def iterate_assignments(body: list[ast.stmt], prefix: str, names: frozenset[str]
 
 
 def find_global_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
-    """The names that a function declares to be the module's."""
+    """Return the names that a function declares as global."""
     declared = (each for each in ast.walk(function) if isinstance(each, ast.Global))
     return frozenset(name for each in declared for name in each.names)
 
 
 def iterate_targets(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr | None]]:
-    """What a statement assigns to, with the value if that is for this target alone."""
+    """Yield the targets of a statement's assignments, with the value if it is for that target alone."""
     if isinstance(statement, ast.Assign):
         for target in statement.targets:
             yield from ((each, statement.value) for each in flatten_target(target))
@@ -93,14 +98,14 @@ def iterate_targets(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr | 
 
 
 def flatten_target(target: ast.expr) -> list[ast.expr]:
-    """The targets that one is made of, as of `a, b = ...`."""
+    """Return the single targets of a target such as `a, b`."""
     if isinstance(target, (ast.Tuple, ast.List)):
         return [member for each in target.elts for member in flatten_target(each)]
     return [target.value] if isinstance(target, ast.Starred) else [target]
 
 
 def iterate_blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
-    """The statements within a statement, as under an `if` or a `try`."""
+    """Yield the blocks of a compound statement, such as those of an `if` or a `try`."""
     for field in ("body", "orelse", "finalbody"):
         block = getattr(statement, field, None)
         if isinstance(block, list):

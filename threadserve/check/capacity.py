@@ -1,6 +1,6 @@
-"""How many processes and threads there would be, and what the machine leaves them.
+"""The processes and threads that the server would have, and the CPUs that the machine gives them.
 
-Runs on whichever thread asks. It owns nothing and starts nothing.
+Runs on any thread. It owns nothing and starts nothing.
 """
 
 import math
@@ -14,9 +14,10 @@ from threadserve.runtime.gil import is_free_threaded_build
 
 
 def plan_capacity(config: Config, interface: str) -> dict[str, Any]:
-    """The numbers, by their names in the report. `interface` is the application's, "auto" where it is not known.
+    """Return the numbers by their names in the report.
 
-    `cpu_quota` is None where no control group has one; the access log's writer is there without an access log as well.
+    `interface` is the application's, "auto" if it is not known. `cpu_quota` is None without a quota of a control group.
+    The access log's writer counts without an access log too.
     """
     quota = read_cpu_quota()
     return {
@@ -34,14 +35,14 @@ def plan_capacity(config: Config, interface: str) -> dict[str, Any]:
 
 
 def list_helper_threads(config: Config) -> list[str]:
-    """What the server has threads for beside its loops and the application's."""
+    """Return the purposes of the server's threads other than loops and the application's threads."""
     watches = config.timeout_loop_stall or config.timeout_loop_exit
-    named = ("acceptor", True), ("access log", True), ("watchdog", watches), ("admin address", config.admin_bind)
-    return [name for name, is_there in named if is_there]
+    purposes = ("acceptor", True), ("access log", True), ("watchdog", watches), ("admin address", config.admin_bind)
+    return [name for name, is_started in purposes if is_started]
 
 
 def describe_capacity(numbers: dict[str, Any]) -> Finding:
-    """The same in a sentence."""
+    """Return the numbers in a sentence."""
     threads = [format_count(numbers["threads"], "event loop")]
     if numbers["wsgi_threads"]:
         threads.append(format_count(numbers["wsgi_threads"], "thread") + " for WSGI")

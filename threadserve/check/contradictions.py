@@ -1,6 +1,6 @@
-"""Settings that contradict each other, or do nothing where they are: a table.
+"""A table of settings that contradict each other or have no effect.
 
-Runs on whichever thread asks, when the application's interface is known if it ever is. It owns nothing.
+Runs on any thread, once the application's interface is known if it ever is. It owns nothing.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,10 +14,10 @@ from threadserve.logging.wording import join_names
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules look at.
+    """The facts that the rules test.
 
-    `given` are the names of the settings that somebody has set, `interface` is the application's, "auto" where that is
-    not known, and `has_gil` tells whether the interpreter started with the GIL on.
+    `given` are the names of the settings that were given, `interface` is the application's, "auto" if it is not known,
+    and `has_gil` is true if the interpreter started with the GIL on.
     """
 
     config: Config
@@ -28,27 +28,27 @@ class Facts:
 
     @property
     def threads(self) -> int:
-        """How many threads were asked for, or are the default."""
+        """The number of threads, asked for or by default."""
         return self.config.thread_count
 
     @property
     def is_one_thread(self) -> bool:
-        """Whether somebody wants one thread only."""
+        """True if one thread was asked for."""
         return self.config.threads == 1
 
     @property
     def is_not_wsgi(self) -> bool:
-        """Whether the application is known to be none of WSGI's."""
+        """True if the application is known not to be a WSGI application."""
         return self.interface not in ("wsgi", "auto")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A setting, or several, of which those that are given do nothing, or one that cannot be: because of `why`."""
+    """Options that have no effect or cannot be used, for the reason `why`, where `applies` returns True."""
 
     code: str
     options: tuple[str, ...]
-    holds: Callable[[Facts], bool]
+    applies: Callable[[Facts], bool]
     why: str
     remedy: str
     level: Level = Level.WARN
@@ -196,16 +196,16 @@ RULES = (
 
 
 def find_contradictions(facts: Facts) -> list[Finding]:
-    """A finding for each rule that holds for settings that are given."""
+    """Return a finding for each rule that applies to settings that are given."""
     found = []
     for rule in RULES:
-        if (options := list_given_flags(rule.options, facts.given)) and rule.holds(facts):
+        if (options := list_given_flags(rule.options, facts.given)) and rule.applies(facts):
             message = f"{join_names(options)}: {rule.why}."
             found.append(Finding(rule.level, rule.code, message, rule.remedy))
     return found
 
 
 def list_given_flags(options: Iterable[str], given: frozenset[str]) -> list[str]:
-    """Those options that are given, as they are written on the command line."""
+    """Return those of the options that are given, as on the command line."""
     declared = {each.name: each.metadata["flag"] or f"--{each.name.replace('_', '-')}" for each in settings()}
     return [declared[name] for name in options if name in given]

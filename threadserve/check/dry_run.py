@@ -1,8 +1,8 @@
-"""Starting and stopping the application as the server's loops would, without anything to serve.
+"""A dry run: the application starts and stops as on the server's loops, but serves nothing.
 
-Runs on the main thread of the process that checks, which makes and joins the loops' threads; with one thread the loop
-is on the main thread itself, as the server's. Each performance is its loop's thread's, and read by the others. It
-listens nowhere.
+Runs on the main thread of the inspected process, which starts and joins the loops' threads; with one thread the loop
+runs on the main thread itself, as the server's does. Each instance run belongs to its loop's thread, and other threads
+read it. It listens nowhere.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from threadserve.runtime.loops import LoopFactory
 from threadserve.threads.stacks import root_of_this_thread
 from threadserve.types import ASGIApp
 
-# More of them would only do the same again.
+# Further instances would only repeat what the second one does.
 MAX_INSTANCES = 2
 
 
 class Stage(StrEnum):
-    """What an instance has not done before its end: how far it has come."""
+    """The stages of an instance, in words that end "has not ..."."""
 
     LOADING = "been loaded"
     STARTING = "started up"
@@ -33,13 +33,13 @@ class Stage(StrEnum):
 
 
 class InstanceRun:
-    """One loop's part. `failure` is what has ended it before its time, at the stage `stage`."""
+    """One instance's start and stop on its loop. `failure` is the error that ended it, at the stage `stage`."""
 
     def __init__(
         self,
         config: Config,
-        source: AppLoader,
-        start_ups: StartupCoordinator,
+        loader: AppLoader,
+        startups: StartupCoordinator,
         number: int,
         on_stage: Callable[["InstanceRun"], object],
     ) -> None:
@@ -51,136 +51,136 @@ class InstanceRun:
         self.thread: threading.Thread | None = None
         self.thread_root = ""
         self._config = config
-        self._source = source
-        self._start_ups = start_ups
+        self._loader = loader
+        self._startups = startups
         self._on_stage = on_stage
 
-    def enter(self, stage: Stage) -> None:
-        """Tells that the calling thread begins with a stage."""
+    def begin_stage(self, stage: Stage) -> None:
+        """Begin a stage on the calling thread and report it."""
         self.stage = stage
         self.thread = threading.current_thread()
         self.thread_root = root_of_this_thread()
         self._on_stage(self)
 
     def import_first(self) -> None:
-        """Imports the application before there is a loop. What is wrong with it is raised by `perform`."""
-        self.enter(Stage.LOADING)
-        self._source.import_threadsafe()
+        """Import the application before there is a loop. An error is raised later, by `run`."""
+        self.begin_stage(Stage.LOADING)
+        self._loader.import_threadsafe()
 
-    async def perform(self, when_up: Callable[[], Awaitable[None]]) -> None:
-        """Loads the application on the running loop, has it start up, awaits `when_up()`, and has it shut down."""
+    async def run(self, when_up: Callable[[], Awaitable[None]]) -> None:
+        """Load the application on the running loop, start it up, await `when_up()`, and shut it down."""
         self.loop = asyncio.get_running_loop()
-        self.enter(Stage.LOADING)
-        app = self.app = self._source.load_threadsafe(self.number)
-        self.enter(Stage.STARTING)
-        mode = "off" if self._source.interface == "wsgi" else self._config.lifespan
+        self.begin_stage(Stage.LOADING)
+        app = self.app = self._loader.load_threadsafe(self.number)
+        self.begin_stage(Stage.STARTING)
+        mode = "off" if self._loader.interface == "wsgi" else self._config.lifespan
         lifespan = Lifespan(app, mode, {STOPPING_KEY: asyncio.Event()}, quiet=self.number > 1)
-        with self._start_ups.of_threadsafe(self.number, app).watched_threadsafe(self.number, app):
+        with self._startups.register_threadsafe(self.number, app).watch_threadsafe(self.number, app):
             await lifespan.startup()
         await when_up()
-        self.enter(Stage.STOPPING)
+        self.begin_stage(Stage.STOPPING)
         await lifespan.shutdown(self._config.timeout_graceful_shutdown)
 
 
 class InstanceThread:
-    """A thread with a loop for one performance. Every method is for the thread that has made it."""
+    """A thread with a loop for one instance run. Only the thread that made it may call its methods."""
 
-    def __init__(self, performance: InstanceRun, factory: LoopFactory) -> None:
-        self._performance = performance
+    def __init__(self, instance_run: InstanceRun, factory: LoopFactory) -> None:
+        self._instance_run = instance_run
         self._factory = factory
         self._may_end = asyncio.Event()
-        self._is_settled = threading.Event()
+        self._is_up_or_failed = threading.Event()
         run = contextvars.copy_context().run
-        # A daemon, and in the context of the program, as the server's.
+        # A daemon, in the program's context, as the server's threads are.
         self._thread = threading.Thread(
-            target=run, args=(self._run,), name=f"threadserve-{performance.number}", daemon=True
+            target=run, args=(self._run,), name=f"threadserve-{instance_run.number}", daemon=True
         )
 
     def start(self) -> None:
-        """Returns when the application is up on this loop, or has failed."""
+        """Start the thread; return when the application is up or has failed."""
         self._thread.start()
-        self._is_settled.wait()
+        self._is_up_or_failed.wait()
 
     def end(self) -> None:
-        """Has the application shut down if it is up; returns when the loop is closed."""
-        if self._performance.loop is not None:
-            # Closed where the performance has failed.
+        """Let the application shut down if it is up, and return when the loop is closed."""
+        if self._instance_run.loop is not None:
+            # A RuntimeError says that the loop is closed, as it is after a failure.
             with suppress(RuntimeError):
-                self._performance.loop.call_soon_threadsafe(self._may_end.set)
+                self._instance_run.loop.call_soon_threadsafe(self._may_end.set)
         self._thread.join()
 
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=self._factory) as runner:
-                self._perform(runner)
+                self._run_instance(runner)
         finally:
-            self._is_settled.set()
+            self._is_up_or_failed.set()
 
-    def _perform(self, runner: asyncio.Runner) -> None:
+    def _run_instance(self, runner: asyncio.Runner) -> None:
         try:
-            runner.run(self._performance.perform(self._when_up))
+            runner.run(self._instance_run.run(self._wait_to_end))
         except BaseException as error:
-            self._performance.failure = error
+            self._instance_run.failure = error
         finally:
-            self._is_settled.set()
+            self._is_up_or_failed.set()
 
-    async def _when_up(self) -> None:
-        self._is_settled.set()
+    async def _wait_to_end(self) -> None:
+        self._is_up_or_failed.set()
         await self._may_end.wait()
 
 
 class DryRun:
-    """All performances: one after another until one fails, and shut down in the same order.
+    """The runs of all instances: started one after another until one fails, and shut down in the same order.
 
-    `on_up` is called when all are up or one has failed, with those that are up still up. `on_stage` is called on each
-    loop's thread as it begins with a stage.
+    `on_up` is called when all are up or one has failed, before any is shut down. `on_stage` is called on each loop's
+    thread when a stage begins.
     """
 
     def __init__(
         self,
         config: Config,
-        source: AppLoader,
+        loader: AppLoader,
         on_stage: Callable[[InstanceRun], object],
         on_up: Callable[[], object],
     ) -> None:
-        start_ups = StartupCoordinator(config)
+        startups = StartupCoordinator(config)
         count = min(MAX_INSTANCES, config.thread_count)
-        self._all = [InstanceRun(config, source, start_ups, number, on_stage) for number in range(1, count + 1)]
+        self._runs = [InstanceRun(config, loader, startups, number, on_stage) for number in range(1, count + 1)]
         self._config = config
         self._on_up = on_up
-        self.begun: list[InstanceRun] = []
+        self.started_runs: list[InstanceRun] = []
 
     @property
     def failed(self) -> InstanceRun | None:
-        """The performance that has failed."""
-        return next((each for each in self.begun if each.failure is not None), None)
+        """The run that has failed, or None."""
+        return next((each for each in self.started_runs if each.failure is not None), None)
 
     def run(self, factory: LoopFactory) -> None:
-        """Goes through all of it, on loops that `factory` makes."""
-        if len(self._all) == 1:
-            self._run_here(self._all[0], factory)
+        """Run all instances, on loops made by `factory`."""
+        if len(self._runs) == 1:
+            self._run_on_this_thread(self._runs[0], factory)
             return
         threads: list[InstanceThread] = []
-        for performance in self._all:
-            self.begun.append(performance)
-            threads.append(InstanceThread(performance, factory))
+        for instance_run in self._runs:
+            self.started_runs.append(instance_run)
+            threads.append(InstanceThread(instance_run, factory))
             threads[-1].start()
-            if performance.failure is not None:
+            if instance_run.failure is not None:
                 break
         self._on_up()
         for thread in threads:
             thread.end()
 
-    def _run_here(self, performance: InstanceRun, factory: LoopFactory) -> None:
+    def _run_on_this_thread(self, instance_run: InstanceRun, factory: LoopFactory) -> None:
         async def when_up() -> None:
             self._on_up()
 
-        self.begun.append(performance)
+        self.started_runs.append(instance_run)
         try:
-            # Where the server is to be the only process; in others the loop runs during the import.
+            # As the server does in a single process. In worker processes the import happens on the running loop.
             if self._config.workers is None and not self._config.use_subprocess:
-                performance.import_first()
+                instance_run.import_first()
             with asyncio.Runner(loop_factory=factory) as runner:
-                runner.run(performance.perform(when_up))
+                runner.run(instance_run.run(when_up))
         except BaseException as error:
-            performance.failure = error
+            instance_run.failure = error

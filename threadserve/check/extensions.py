@@ -1,6 +1,7 @@
-"""Extension modules, and whether they are made for threads that run at once.
+"""Findings about extension modules that are not made for threads that run in parallel.
 
-Runs in the process that checks, once the application is loaded. It owns nothing and imports nothing of it.
+Runs in the process that checks, once the application is loaded. It owns nothing, and imports no module of the
+application.
 """
 
 import re
@@ -12,18 +13,18 @@ from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.runtime.gil import GilGuard, extension_modules, forced_by, is_free_threaded_build, is_gil_enabled
 
 PACKAGE = __name__.partition(".")[0]
-# A line of a wheel's metadata: Python, ABI and platform, each perhaps several with dots between (PEP 425).
+# A line of a wheel's metadata: Python, ABI and platform, each one or several joined by dots (PEP 425).
 WHEEL_TAG = re.compile(r"^Tag: *([^-\s]+)-([^-\s]+)-(\S+) *$", re.MULTILINE)
 FREE_THREADED_ABI = re.compile(r"(cp\d+|abi\d+)t[a-z]*")
 
 
 def check_extensions(guard: GilGuard, threads: int) -> list[Finding]:
-    """What is to be said of the extension modules that are loaded; `guard` has watched while they were."""
+    """Return the findings about loaded extension modules; `guard` has watched the imports."""
     return [*check_gil(guard, Level.BREAK if threads > 1 else Level.WARN), *check_builds()]
 
 
 def check_gil(guard: GilGuard, level: Level) -> list[Finding]:
-    """A finding for each module that turned the GIL on, where it should be off."""
+    """Return a finding for each module that turned on the GIL of an interpreter without it."""
     if not is_free_threaded_build() or not is_gil_enabled() or forced_by():
         return []
     if not guard.culprits:
@@ -47,13 +48,13 @@ EXTENSION_REMEDY = (
 
 
 def locate_module(module: str) -> SourceLocation | None:
-    """The file of a loaded module."""
+    """Return the file of a loaded module."""
     file = getattr(sys.modules.get(module), "__file__", None)
     return SourceLocation(str(file), None) if file else None
 
 
 def check_builds() -> list[Finding]:
-    """A finding for the distributions that are in use and were not built for free-threaded Python."""
+    """Return a finding about distributions in use that were not built for free-threaded Python."""
     names = [
         f"{each.name} {each.version}" for each in iterate_loaded_distributions() if lacks_free_threaded_build(each)
     ]
@@ -68,18 +69,18 @@ def check_builds() -> list[Finding]:
 
 
 def iterate_loaded_distributions() -> Iterator[Distribution]:
-    """The installed distributions of which an extension module is loaded, but for the server itself."""
+    """Yield the installed distributions with a loaded extension module, except the server itself."""
     by_package = packages_distributions()
     packages = {name.partition(".")[0] for name in extension_modules()} - {PACKAGE}
     for name in sorted({name for package in packages for name in by_package.get(package, ())}, key=str.lower):
         try:
             yield distribution(name)
         except PackageNotFoundError:
-            # Its metadata has gone since.
+            # Its metadata has been removed since.
             continue
 
 
 def lacks_free_threaded_build(installed: Distribution) -> bool:
-    """Whether what an installer has noted of a distribution says that it was built for Python with the GIL alone."""
+    """Return whether a distribution was built only for Python with the GIL, by what its installer recorded."""
     abis = {abi for _, joined, _ in WHEEL_TAG.findall(installed.read_text("WHEEL") or "") for abi in joined.split(".")}
     return bool(abis) and not any(abi == "none" or FREE_THREADED_ABI.fullmatch(abi) for abi in abis)

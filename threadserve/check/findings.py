@@ -1,6 +1,6 @@
-"""What a check has found, as it is passed from the process that looked to the one that reports it.
+"""The findings of a check, passed from the inspected process to the one that reports.
 
-Made on whichever thread finds something. Values only: they own nothing, and never change.
+Values that any thread may create, and that never change.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Level(StrEnum):
-    """How bad a finding is: it breaks, it may or it costs something, or it is good to know."""
+    """The severity of a finding: it breaks the application, it may or it costs something, or it is good to know."""
 
     BREAK = "break"
     WARN = "warn"
@@ -17,7 +17,7 @@ class Level(StrEnum):
 
 
 class SourceLocation(NamedTuple):
-    """A line of a file, or None where no line is known."""
+    """A line of a file, or None if no line is known."""
 
     file: str
     line: int | None
@@ -25,10 +25,10 @@ class SourceLocation(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know. `code` is its kind's name for programs, and `remedy` what to do about it, if anything."""
+    """A finding. `code` names its kind for programs; `remedy` says what to do about it, if anything."""
 
     level: Level
     code: str
     message: str
     remedy: str = ""
-    place: SourceLocation | None = None
+    location: SourceLocation | None = None

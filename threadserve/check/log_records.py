@@ -1,6 +1,6 @@
-"""What the server's log says while the application starts and stops, as findings.
+"""Findings from the server's log, collected while the application starts and stops.
 
-Any thread may log. It owns the records it has taken, and changes none; they go to the log all the same.
+Any thread may log. It owns the records that it has collected and changes none; they are logged all the same.
 """
 
 import logging
@@ -11,7 +11,7 @@ from threadserve.check.source_locations import locate_error, locate_in_text
 
 logger = logging.getLogger("threadserve.error")
 
-# By which part of the server has logged a warning, the kind of finding that it is.
+# The code of a warning's finding, by the module that has logged it.
 CODES = {
     "foreign_places": "foreign-call",
     "import_guard": "serves-itself",
@@ -26,27 +26,27 @@ SHARED_STATE_REMEDY = (
 
 
 class LogCollector:
-    """The warnings and errors of `threadserve.error` since `start`."""
+    """Collects the warnings and errors of `threadserve.error` after `start`."""
 
     def __init__(self) -> None:
         self._records: list[logging.LogRecord] = []
 
     def start(self) -> None:
-        """Takes records from now on, whatever level and handlers the logger has been given."""
-        logger.addFilter(self._take)
+        """Collect records from now on, whatever the logger's level and handlers."""
+        logger.addFilter(self._on_record)
         logger.setLevel(min(logger.getEffectiveLevel(), logging.WARNING))
 
     def stop(self) -> None:
-        """Takes no more."""
-        logger.removeFilter(self._take)
+        """Collect no further records."""
+        logger.removeFilter(self._on_record)
 
-    def _take(self, record: logging.LogRecord) -> bool:
+    def _on_record(self, record: logging.LogRecord) -> bool:
         if record.levelno >= logging.WARNING:
             self._records.append(record)
         return True
 
     def findings(self) -> Iterator[Finding]:
-        """A finding for each warning, and for a lifespan that has failed to shut down."""
+        """Yield a finding for each warning, and for a lifespan that failed to shut down."""
         for record in self._records:
             text = record.getMessage()
             if record.levelno == logging.WARNING:
@@ -57,22 +57,22 @@ class LogCollector:
             elif record.module == "lifespan" and "shutdown" in text and text.endswith("Exiting."):
                 problem = text.removesuffix(" Exiting.")
                 remedy = "The server ends all the same, but what was to be closed may not be."
-                yield Finding(Level.WARN, "shutdown-fails", problem, remedy, self.place_on(record.thread))
+                yield Finding(Level.WARN, "shutdown-fails", problem, remedy, self.locate_on_thread(record.thread))
 
-    def place_on(self, thread: int | None) -> SourceLocation | None:
-        """The line of the project where the last error was raised that was logged on a thread."""
+    def locate_on_thread(self, thread: int | None) -> SourceLocation | None:
+        """Return the line of the project where the last error logged on a thread was raised."""
         places = (locate_record(record) for record in reversed(self._records) if record.thread == thread)
         return next((place for place in places if place is not None), None)
 
 
 def choose_code(record: logging.LogRecord) -> str:
-    """The kind of finding that a warning is."""
+    """Return the code of a warning's finding."""
     if record.module == "loading" and "shared" in str(record.msg):
         return SHARED_CODE
     return CODES.get(record.module, "logged")
 
 
 def locate_record(record: logging.LogRecord) -> SourceLocation | None:
-    """Where an error was raised, of which the record has the traceback or its text."""
+    """Return the line of the project from a record's traceback, or from its text."""
     error = record.exc_info[1] if record.exc_info else None
     return locate_error(error) if error is not None else locate_in_text(record.getMessage())

@@ -1,13 +1,15 @@
-"""Which objects belong to one event loop: a table of their classes' names, so that no library needs to be installed.
+"""A table of the classes whose objects belong to one event loop, by name, so that no library need be installed.
 
-Runs on whichever thread asks. It owns nothing, imports nothing, and calls nothing of the objects.
+Runs on any thread. It owns nothing, imports nothing, and calls nothing of the objects.
 """
 
-from typing import Any
+from typing import TypeGuard, TypeVar
 
 from threadserve.instances.project import is_within
 
-# The package, and its classes, which their subclasses go with.
+T = TypeVar("T")
+
+# The classes by package; their subclasses count as well.
 LOOP_BOUND_CLASSES: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "asyncio",
@@ -32,8 +34,8 @@ LOOP_BOUND_CLASSES: tuple[tuple[str, frozenset[str]], ...] = (
 )
 
 
-def find_loop_bound_type(value: Any) -> str | None:
-    """What belongs to one loop, by the name that it is known by, or None if the object does not."""
+def find_loop_bound_type(value: object) -> str | None:
+    """Return the name of the loop-bound class that an object is an instance of, or None."""
     for cls in type(value).__mro__:
         module, name = cls.__module__, cls.__qualname__
         for package, names in LOOP_BOUND_CLASSES:
@@ -42,6 +44,6 @@ def find_loop_bound_type(value: Any) -> str | None:
     return None
 
 
-def is_instance(value: Any, *kinds: type) -> bool:
-    """Whether an object is of one of these types itself: a proxy that is asked may set up what it stands for."""
+def is_instance(value: object, *kinds: type[T]) -> TypeGuard[T]:
+    """Return whether an object's own type is one of these. Asking a proxy by `isinstance` could set up its target."""
     return issubclass(type(value), kinds)

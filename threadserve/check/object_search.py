@@ -1,7 +1,7 @@
-"""Looking for objects that belong to one event loop, in modules and on the application.
+"""The search for objects that belong to one event loop, in modules and on the application.
 
-Runs in the process that checks, on one thread, while the application is up and nothing serves. It owns nothing, imports
-nothing and changes nothing.
+Runs in the inspected process, on one thread, while the application is up and nothing is served. It owns nothing,
+imports nothing and changes nothing.
 """
 
 import sys
@@ -31,10 +31,10 @@ CONTAINERS = (list, tuple, set, frozenset, dict)
 
 @dataclass(frozen=True)
 class Sharing:
-    """How the loops have the application's modules: `reason` says why they share them, if they do.
+    """The way the loops have the application's modules: `reason` says why they share them, "" if they do not.
 
-    `is_asked_for` tells that the settings say so, `is_wsgi` that no loop but those that the application makes itself
-    will run its code, and `is_complete` that several instances have been loaded.
+    `is_asked_for` is true if the settings ask for sharing, `is_wsgi` if only loops of the application's own run its
+    code, and `is_complete` if several instances have been loaded.
     """
 
     project: Project
@@ -46,9 +46,9 @@ class Sharing:
 
 @dataclass(frozen=True)
 class HeldObject:
-    """An object that belongs to one loop, and where it was found. `module` is None where that is on the application."""
+    """An object that belongs to one loop, and its place. `module` is None for an object on the application."""
 
-    value: Any
+    value: object
     label: str
     kind: str
     module: ModuleType | None
@@ -56,13 +56,13 @@ class HeldObject:
     is_library: bool = False
 
     @property
-    def place(self) -> SourceLocation | None:
-        """The line that has put it there, if one shows."""
+    def location(self) -> SourceLocation | None:
+        """The line that has assigned it, if there is one."""
         return find_assignment(self.module, self.label) if self.module is not None else None
 
 
 def search_modules(sharing: Sharing) -> Iterator[HeldObject]:
-    """What the loaded modules hold: the project's first, each in one of its copies, and then those of libraries."""
+    """Yield the objects in the loaded modules: first the project's, from one of the copies, then those of libraries."""
     project = sharing.project
     found = [(name, module, get_first_copy(name, module)) for name, module in list(sys.modules.items())]
     own = [
@@ -83,64 +83,64 @@ def search_modules(sharing: Sharing) -> Iterator[HeldObject]:
                 yield HeldObject(value, label, kind, module, is_library=True)
 
 
-def get_first_copy(name: str, module: Any) -> ModuleType | None:
-    """A module, or what the first instance has in the place of what stands for one."""
-    copy = registry.first.known(name) if type(module) is ModuleProxy else module
+def get_first_copy(name: str, module: object) -> ModuleType | None:
+    """Return a module, or the first instance's copy for a proxy."""
+    copy = registry.first.find_copy(name) if type(module) is ModuleProxy else module
     return copy if is_instance(copy, ModuleType) else None
 
 
-def is_project_module(name: str, module: Any, project: Project) -> bool:
-    """Whether a module is the project's, one of which there is one included."""
+def is_project_module(name: str, module: object, project: Project) -> bool:
+    """Return whether a module is the project's, including those that exist once."""
     if type(module) is ModuleProxy:
         return True
     spec = get_module_spec(module)
-    return spec is not None and Project(project.package).has(name, spec)
+    return spec is not None and Project(project.package).contains(name, spec)
 
 
-def is_module_copied(name: str, module: Any, sharing: Sharing) -> bool:
-    """Whether each instance has a copy of a module: not so of what only modules import of which there is one."""
+def is_module_copied(name: str, module: object, sharing: Sharing) -> bool:
+    """Return whether each instance has a copy of a module; False if only modules that exist once import it."""
     if type(module) is not ModuleProxy:
         return False
     if not (sharing.project.shared and sharing.is_complete):
         return True
-    instances = {id(copies): copies for copies in list(instances_by_globals.values())}
-    return sum(copies.known(name) is not None for copies in instances.values()) > 1
+    instances = {id(instance): instance for instance in list(instances_by_globals.values())}
+    return sum(instance.find_copy(name) is not None for instance in instances.values()) > 1
 
 
-def is_third_party_module(name: str, module: Any, project: Project) -> bool:
-    """Whether a module is of a library, and not Python's or the server's own."""
+def is_third_party_module(name: str, module: object, project: Project) -> bool:
+    """Return whether a module belongs to a library other than Python's own and the server."""
     spec = None if type(module) is ModuleProxy else get_module_spec(module)
     if spec is None or is_within(name, (*NEVER_COPIED, *sys.stdlib_module_names)):
         return False
     return is_library(name, spec) and not is_within(name, [project.package])
 
 
-def search_app(app: Any, sharing: Sharing) -> Iterator[HeldObject]:
-    """What is on the application and on what is mounted on it, but for what frameworks note there themselves."""
+def search_app(app: object, sharing: Sharing) -> Iterator[HeldObject]:
+    """Yield the objects on the application and its mounted applications, except those that frameworks set there."""
     for attribute in collect_attributes(app).values():
         kind = find_loop_bound_type(attribute.value)
         if kind is not None and not is_set_by_framework(attribute):
             yield HeldObject(attribute.value, attribute.label, kind, None, is_copied=not sharing.reason)
 
 
-def iterate_module_values(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """The module's globals, and what these hold themselves, each with what the author calls it."""
+def iterate_module_values(module: ModuleType) -> Iterator[tuple[str, object]]:
+    """Yield a module's globals and their members, each with its name in the source."""
     for name, value in iterate_globals(module):
         yield name, value
         if find_loop_bound_type(value) is None:
             yield from ((f"{name}{suffix}", inner) for suffix, inner in iterate_members(value))
 
 
-def iterate_globals(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """The module's globals, and the attributes of the classes that are the module's own."""
+def iterate_globals(module: ModuleType) -> Iterator[tuple[str, object]]:
+    """Yield a module's globals, and the attributes of its own classes."""
     for name, value in list(vars(module).items()):
         yield name, value
         if is_instance(value, type) and value.__module__ == module.__name__:
             yield from ((f"{name}.{attribute}", inner) for attribute, inner in list(vars(value).items()))
 
 
-def iterate_members(value: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds: a list's and a dict's members, and an object's attributes with what those are made for."""
+def iterate_members(value: Any) -> Iterator[tuple[str, object]]:
+    """Yield the members of an object: the entries of containers, and attributes with their entries."""
     if is_instance(value, ModuleType, type) or (
         type(value).__module__ == "builtins" and not is_instance(value, *CONTAINERS)
     ):
@@ -151,15 +151,15 @@ def iterate_members(value: Any) -> Iterator[tuple[str, Any]]:
         yield from list(get_entries_or_none("", value).items())[:MAX_MEMBERS]
     else:
         for name, inner in get_members(value).items():
-            # What an application's framework keeps on it, as Quart does an event, is the framework's to deal with.
+            # An object that a framework sets on its application, as Quart does an event, is the framework's concern.
             if not (callable(value) and is_set_by_framework(Attribute("", inner, name, type(value)))):
                 yield f".{name}", inner
             if find_loop_bound_type(inner) is None:
                 yield from ((f".{name}{key}", entry) for key, entry in get_entries_or_none(name, inner).items())
 
 
-def get_entries_or_none(name: str, value: Any) -> dict[str, Any]:
-    """The same as `get_entries`; nothing where a key cannot be shown."""
+def get_entries_or_none(name: str, value: Any) -> dict[str, object]:
+    """Return the entries of an attribute; none if a key cannot be shown."""
     try:
         return get_entries(name, value)
     except Exception:

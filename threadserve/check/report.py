@@ -1,6 +1,6 @@
-"""What a check has found, written for people or for programs.
+"""The report of a check, formatted for people or for programs.
 
-Runs on whichever thread reports. It owns nothing and prints nothing itself.
+Runs on the thread that reports. It owns nothing and prints nothing itself.
 """
 
 import json
@@ -15,13 +15,14 @@ from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.logging.wording import format_count
 from threadserve.runtime.gil import is_free_threaded_build
 
-JSON_VERSION = 1  # Of the JSON: another one where a program that reads it would have to change.
+# Raised when the JSON changes so that programs that read it must change too.
+JSON_VERSION = 1
 INDENT = "    "
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The findings on an application, and in `would_run` how many threads and processes there would be."""
+    """The findings on an application, and in `would_run` the numbers of processes and threads."""
 
     app: str
     findings: list[Finding]
@@ -29,17 +30,19 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing breaks."""
+        """True if nothing breaks."""
         return not any(finding.level is Level.BREAK for finding in self.findings)
 
     def as_text(self) -> str:
-        """A paragraph for each finding, the worst first, and a last line that counts them."""
+        """Return a paragraph for each finding, the worst first, and a last line with their counts."""
         order = list(Level)
         findings = sorted(self.findings, key=lambda finding: order.index(finding.level))
-        return "\n".join([*map(format_finding, findings), f"{self.app} on {describe_interpreter()}: {self._counted()}"])
+        return "\n".join(
+            [*map(format_finding, findings), f"{self.app} on {describe_interpreter()}: {self._format_counts()}"]
+        )
 
     def as_json(self) -> str:
-        """The same for programs, as an object on one line."""
+        """Return the report as a JSON object on one line."""
         return json.dumps(
             {
                 "version": JSON_VERSION,
@@ -50,8 +53,8 @@ class CheckReport:
                         "level": finding.level.value,
                         "code": finding.code,
                         "message": finding.message,
-                        "file": finding.place.file if finding.place else None,
-                        "line": finding.place.line if finding.place else None,
+                        "file": finding.location.file if finding.location else None,
+                        "line": finding.location.line if finding.location else None,
                         "remedy": finding.remedy,
                     }
                     for finding in self.findings
@@ -61,7 +64,7 @@ class CheckReport:
             }
         )
 
-    def _counted(self) -> str:
+    def _format_counts(self) -> str:
         counts = Counter(finding.level for finding in self.findings)
         breaks, warnings, notes = (counts[level] for level in Level)
         verdict = (
@@ -71,8 +74,8 @@ class CheckReport:
 
 
 def format_finding(finding: Finding) -> str:
-    """A finding in a line, its file first if it has one, and its remedy below that."""
-    where = f"{format_location(finding.place)}: " if finding.place else ""
+    """Return a finding in a line, after its location if it has one, with the remedy below."""
+    where = f"{format_location(finding.location)}: " if finding.location else ""
     first, *others = finding.message.splitlines()
     lines = [f"{where}{finding.level.value}: {first} [{finding.code}]"]
     lines += [f"{INDENT}{line}" for line in (*others, *filter(None, [finding.remedy]))]
@@ -80,13 +83,13 @@ def format_finding(finding: Finding) -> str:
 
 
 def format_location(place: SourceLocation) -> str:
-    """A place as editors read it, from the working directory on where it lies below that."""
+    """Return a location as editors read it, relative to the working directory if it is below that."""
     path = Path(place.file)
     file = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else place.file
     return file if place.line is None else f"{file}:{place.line}"
 
 
 def describe_interpreter() -> str:
-    """The interpreter, its version and its build."""
+    """Return the interpreter's name, version and build."""
     build = "free-threaded" if is_free_threaded_build() else "with the GIL"
     return f"{platform.python_implementation()} {platform.python_version()} ({build})"

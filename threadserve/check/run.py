@@ -1,13 +1,14 @@
-"""The story of a check: another process looks at the application, and this one reports what it has found.
+"""A check: another process inspects the application, and this one reports the findings.
 
-Runs on the main thread of the process that the command starts. It owns that process and this end of the connection; it
-imports nothing of the application, binds no address, and outlives whatever the application does.
+Runs on the main thread of the command's process. It owns the inspected process and its end of the connection. It
+imports nothing of the application, binds no address, and survives whatever the application does.
 """
 
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from threadserve.check.capacity import describe_capacity, plan_capacity
@@ -24,17 +25,16 @@ from threadserve.runtime.exiting import GRACE
 from threadserve.runtime.gil import is_gil_enabled
 from threadserve.workers.child import SPAWN
 
-# How long, in seconds, each stage of the application may take.
+# The time that each stage of the application may take.
 STAGE_LIMIT_SECONDS = 60.0
-# How much longer the process that looks may need to say so.
+# The further time that the inspected process may take to report a late stage.
 ANSWER_GRACE_SECONDS = 10.0
 
 
 def check(app: str, settings: Mapping[str, Any], limit: float = STAGE_LIMIT_SECONDS) -> CheckReport:
-    """Looks at an application with the settings of `Config` that are given.
+    """Check an application with the settings of `Config` that are given, and return the report.
 
-    No stage of it may take longer than `limit` seconds. Raises `ConfigError` for a setting that the server would
-    refuse.
+    No stage may take longer than `limit` seconds. Raises `ConfigError` for a setting that the server would refuse.
     """
     config = Config(app, **settings)
     load_environment(config)
@@ -54,7 +54,7 @@ def check(app: str, settings: Mapping[str, Any], limit: float = STAGE_LIMIT_SECO
 
 
 def receive_messages(config: Config, limit: float) -> Iterator[CheckMessage]:
-    """What a process tells that looks at the application, and how it has ended if it could not tell that itself."""
+    """Yield the messages of the inspected process, and a finding about its end if it could not report that itself."""
     with run_inspection(config, limit) as (process, connection):
         last: CheckMessage | None = None
         while last != DONE:
@@ -94,8 +94,8 @@ EXIT_REMEDY = "Something in it ends the process, which would be the server's."
 
 
 @contextmanager
-def run_inspection(config: Config, limit: float) -> Iterator[tuple[Any, Connection]]:
-    """A process that looks at the application, and the connection that it tells through. Ends it in the end."""
+def run_inspection(config: Config, limit: float) -> Iterator[tuple[BaseProcess, Connection]]:
+    """Run a process that inspects the application; yield it and the connection to it, and end it after the block."""
     connection, far_end = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=inspect, args=(config, limit, far_end), name="threadserve-check")
     process.start()
@@ -111,14 +111,14 @@ def run_inspection(config: Config, limit: float) -> Iterator[tuple[Any, Connecti
 
 
 def describe_progress(last: CheckMessage | None) -> str:
-    """How far the application had come when nothing more was told."""
+    """Return how far the application had come by the last message."""
     if isinstance(last, Progress):
         return f"Instance {last.number} of the application has not {last.stage}"
     return "The process that looks at the application has not come to an end"
 
 
 def describe_exit(exit_code: int) -> str:
-    """How a process has ended."""
+    """Return how a process has ended."""
     if exit_code < 0:
         return f"the process was ended by {signal.Signals(-exit_code).name}"
     return f"the process ended with exit code {exit_code}"

@@ -1,1 +1,1 @@
-"""Several copies of a project's modules in one process, one for each thread that serves."""
+"""Several copies of a project's modules in one process: one instance for each thread that serves."""

@@ -1,7 +1,7 @@
-"""Whose copy of a module is meant where one is asked for by its name.
+"""The current instance: the one whose copy is meant where code asks for a module by its name.
 
-Asked on every thread. A thread that is to serve enters its instance, and threads that it starts follow it. Lookups take
-no lock: what they read is written before anybody can ask for it.
+Asked on every thread. A thread that serves sets its instance, and threads that it starts inherit it. Lookups take no
+lock, because what they read is written before any code can ask for it.
 """
 
 import sys
@@ -15,37 +15,41 @@ from typing import Protocol
 THREAD_ATTRIBUTE = "threadserve_instance"
 
 
-class ModuleCopies(Protocol):
+class ProjectInstance(Protocol):
     """One instance's copies of the project's modules."""
 
-    def imported(self, name: str) -> ModuleType:
-        """The copy of a module, for who imports it: loaded if it has not been. Raises what that raises."""
+    def import_copy(self, name: str) -> ModuleType:
+        """Return the copy of a module for an import, loading it if necessary. Raises what the module's code raises."""
         ...
 
-    def copy_of(self, name: str) -> ModuleType:
-        """The same, for who asks a module for an attribute. Raises no AttributeError, but that as a `CopyError`."""
+    def get_copy(self, name: str) -> ModuleType:
+        """Return the same for attribute access. An AttributeError of the module's code is raised as a `CopyError`."""
         ...
 
-    def known(self, name: str) -> ModuleType | None:
-        """The copy of a module where there is one."""
+    def forget_copy(self, name: str) -> None:
+        """Forget the copy of a module that was removed from `sys.modules`, so that the next import loads it again."""
+        ...
+
+    def find_copy(self, name: str) -> ModuleType | None:
+        """Return the copy of a module if it is loaded."""
         ...
 
 
-# By the identity of a copy's globals, whose it is. The copies live as long as they are in here.
-instances_by_globals: dict[int, ModuleCopies] = {}
-_context_instance: ContextVar[ModuleCopies | None] = ContextVar("threadserve_instance", default=None)
+# The instance of a copy, by the identity of the copy's globals, which an instance keeps alive as long as it is in here.
+instances_by_globals: dict[int, ProjectInstance] = {}
+_context_instance: ContextVar[ProjectInstance | None] = ContextVar("threadserve_instance", default=None)
 
 
-def set_current_instance(copies: ModuleCopies) -> None:
-    """Makes an instance that of the current context, and of the thread, whose callbacks may have another context."""
-    _context_instance.set(copies)
-    setattr(threading.current_thread(), THREAD_ATTRIBUTE, copies)
+def set_current_instance(instance: ProjectInstance) -> None:
+    """Set the instance of the current context and thread; the thread's callbacks may have another context."""
+    _context_instance.set(instance)
+    setattr(threading.current_thread(), THREAD_ATTRIBUTE, instance)
 
 
 @contextmanager
-def use_in_context(copies: ModuleCopies) -> Iterator[None]:
-    """Has libraries that are called within this ask on behalf of an instance."""
-    token = _context_instance.set(copies)
+def use_in_context(instance: ProjectInstance) -> Iterator[None]:
+    """Use an instance within the block, so that libraries called there ask for its copies."""
+    token = _context_instance.set(instance)
     try:
         yield
     finally:
@@ -53,13 +57,13 @@ def use_in_context(copies: ModuleCopies) -> Iterator[None]:
 
 
 @contextmanager
-def use_in_thread(copies: ModuleCopies) -> Iterator[None]:
-    """Makes an instance that of the current thread for a while, as `set_current_instance` does."""
+def use_in_thread(instance: ProjectInstance) -> Iterator[None]:
+    """Use an instance within the block, in the context and on the thread."""
     thread = vars(threading.current_thread())
     before = thread.get(THREAD_ATTRIBUTE)
-    thread[THREAD_ATTRIBUTE] = copies
+    thread[THREAD_ATTRIBUTE] = instance
     try:
-        with use_in_context(copies):
+        with use_in_context(instance):
             yield
     finally:
         if before is None:
@@ -68,40 +72,40 @@ def use_in_thread(copies: ModuleCopies) -> Iterator[None]:
             thread[THREAD_ATTRIBUTE] = before
 
 
-def inherit_instance(started: threading.Thread, copies: ModuleCopies | None) -> None:
-    """Makes the instance of whoever starts a thread that of the thread: contexts are not inherited on every build."""
-    if copies is not None:
-        setattr(started, THREAD_ATTRIBUTE, copies)
+def inherit_instance(started: threading.Thread, instance: ProjectInstance | None) -> None:
+    """Give a thread the instance of the code that starts it: contexts are not inherited on every build."""
+    if instance is not None:
+        setattr(started, THREAD_ATTRIBUTE, instance)
 
 
-def find_calling_instance(depth: int) -> ModuleCopies | None:
-    """The instance of the code that asks, or None if it belongs to none: so many calls above whoever calls this.
+def find_calling_instance(depth: int) -> ProjectInstance | None:
+    """Return the instance of the code `depth` calls above the caller, or None.
 
-    If that is the project's own code, the copy that it was executed in is meant; a library asks on behalf of the
-    instance of its context or thread. Where these have none, as on a thread of C, that of the project's code is meant
-    which has called it.
+    For the project's own code that is the instance of the copy it was executed in. For a library it is the instance of
+    the context or the thread. Where these have none, as on a thread made by C code, it is that of the nearest calling
+    code of the project.
     """
     frame = _get_frame(depth + 3)
-    if frame is not None and (copies := instances_by_globals.get(id(frame.f_globals))) is not None:
-        return copies
-    copies = _context_instance.get()
-    if copies is None:
-        copies = getattr(threading.current_thread(), THREAD_ATTRIBUTE, None)
-    while copies is None and frame is not None:
-        copies = instances_by_globals.get(id(frame.f_globals))
+    if frame is not None and (instance := instances_by_globals.get(id(frame.f_globals))) is not None:
+        return instance
+    instance = _context_instance.get()
+    if instance is None:
+        instance = getattr(threading.current_thread(), THREAD_ATTRIBUTE, None)
+    while instance is None and frame is not None:
+        instance = instances_by_globals.get(id(frame.f_globals))
         frame = frame.f_back
-    return copies
+    return instance
 
 
 def _get_frame(depth: int) -> FrameType | None:
     try:
         return sys._getframe(depth)
     except ValueError:
-        # A thread that was not started by Python code may ask.
+        # A thread that was not started by Python code has fewer frames.
         return None
 
 
 def clear_thread_instances() -> None:
-    """Has no thread belong to an instance any longer."""
+    """Remove the instance of every thread."""
     for thread in threading.enumerate():
         vars(thread).pop(THREAD_ATTRIBUTE, None)

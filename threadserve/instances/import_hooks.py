@@ -1,11 +1,11 @@
-"""What the import system, `threading` and executors do otherwise while there are copies of modules.
+"""Replacements for functions of the import system, `threading` and executors while there are copies of modules.
 
-Imports are made on every thread, changes by the registry of copies alone, under its lock. It owns the finder and the
-functions that it puts in place of some of the standard library's.
+Imports happen on every thread; the registry alone installs the hooks, under its lock. This module owns the finder and
+the replacements.
 
-A stand-in is all that the import system itself loads. The copy of whoever imports is loaded when that has ended: the
-import system's lock for a module is one for all instances, and those that import modules at the same time which import
-each other would wait for each other.
+The import system itself only loads a proxy. The copy for the importing instance is loaded after that: the import
+system's lock for a module is shared by all instances, so threads that import modules which import each other would wait
+for each other.
 """
 
 import contextlib
@@ -18,82 +18,89 @@ from importlib import _bootstrap
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from threadserve.instances.current_instance import ModuleCopies, find_calling_instance, inherit_instance, use_in_thread
+from threadserve.instances.current_instance import (
+    ProjectInstance,
+    find_calling_instance,
+    inherit_instance,
+    use_in_thread,
+)
 from threadserve.instances.instance import Instance, ServerFinder, search_path
 from threadserve.instances.module_proxy import ModuleProxy, ModuleProxySpec
 
+P = ParamSpec("P")
+T = TypeVar("T")
 IsProjectModule = Callable[[str, ModuleSpec], bool]
-# Where the frames are that stand between an import and the code of the module.
+# The files of the frames between an import and the code of the module.
 IMPORT_PATHS = (str(Path(__file__).parent), importlib.__file__, "<frozen importlib", contextlib.__file__)
 
 
 class ImportHooks:
-    """Has new modules of a project, by `has`, get a stand-in, threads follow who starts them, and copies be reloaded.
+    """Patches by which imports of project modules load proxies, and threads inherit their starter's instance.
 
-    `first` is the instance of who belongs to none.
+    `first` is the instance of code that belongs to none.
     """
 
     def __init__(self, first: Instance, has: IsProjectModule) -> None:
         self._first = first
         self._finder = ProjectFinder(first, has)
-        self._changed: list[tuple[Any, str, Any, Any]] = []
+        self._patched: list[tuple[object, str, object, object]] = []
 
-    def change(self) -> None:
-        """Begins with it."""
+    def install(self) -> None:
+        """Put the hooks in place."""
         sys.meta_path.insert(0, self._finder)
-        self._put(_bootstrap, "_find_and_load", self._finding_and_loading)
-        self._put(_bootstrap, "_lock_unlock_module", self._waiting)
-        self._put(importlib, "reload", make_reload)
-        self._put(threading.Thread, "start", make_thread_start)
-        self._put(ThreadPoolExecutor, "submit", make_submit)
+        self._patch(_bootstrap, "_find_and_load", self._make_find_and_load)
+        self._patch(_bootstrap, "_lock_unlock_module", self._make_lock_unlock_module)
+        self._patch(importlib, "reload", make_reload)
+        self._patch(threading.Thread, "start", make_thread_start)
+        self._patch(ThreadPoolExecutor, "submit", make_submit)
 
-    def _put(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-        """Puts what `make` makes of a function in its place."""
+    def _patch(self, owner: object, name: str, make: Callable[[Any], object]) -> None:
+        """Replace a function by what `make` makes of it."""
         before = getattr(owner, name)
         ours = make(before)
-        self._changed.append((owner, name, before, ours))
+        self._patched.append((owner, name, before, ours))
         setattr(owner, name, ours)
 
-    def restore(self) -> None:
-        """Ends it, except for what somebody else has wrapped meanwhile."""
+    def uninstall(self) -> None:
+        """Restore the functions, except those that other code has wrapped meanwhile."""
         sys.meta_path.remove(self._finder)
-        for owner, name, before, ours in self._changed:
+        for owner, name, before, ours in self._patched:
             if getattr(owner, name) is ours:
                 setattr(owner, name, before)
-        self._changed.clear()
+        self._patched.clear()
 
-    def _finding_and_loading(self, before: Callable[..., ModuleType]) -> Callable[..., ModuleType]:
-        """What imports a module that is not in `sys.modules`, and whatever `importlib` is asked for."""
+    def _make_find_and_load(self, before: Callable[..., ModuleType]) -> Callable[..., ModuleType]:
+        """Return the function that imports modules not in `sys.modules`, and everything that `importlib` imports."""
 
-        def find_and_load(name: str, import_: Any) -> ModuleType:
-            copies: Any = find_calling_instance(0) or self._first
+        def find_and_load(name: str, import_: object) -> ModuleType:
+            instance = find_calling_instance(0) or self._first
             package = name.rpartition(".")[0]
             if package and (package not in sys.modules or type(sys.modules[package]) is ModuleProxy):
-                # Or it would be executed under the lock for the module.
-                find_and_load_as(copies, package, import_)
-            return find_and_load_as(copies, name, import_)
+                # First, because otherwise the package would be executed under the module's lock.
+                find_and_load_as(instance, package, import_)
+            return find_and_load_as(instance, name, import_)
 
-        def find_and_load_as(copies: Any, name: str, import_: Any) -> ModuleType:
+        def find_and_load_as(instance: ProjectInstance, name: str, import_: object) -> ModuleType:
             if name not in sys.modules:
                 with _bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
-                    # Nor has another thread imported it meanwhile.
+                    # Checked again under the lock: another thread may have imported it meanwhile.
                     if name not in sys.modules:
-                        copies.forget(name)
+                        instance.forget_copy(name)
             module = before(name, import_)
             if type(module) is ModuleProxy:
-                load_copy(copies, name)
+                load_copy(instance, name)
             return module
 
         return find_and_load
 
-    def _waiting(self, before: Callable[[str], None]) -> Callable[[str], None]:
-        """What waits for a module that is in `sys.modules` and says that it is being imported."""
+    def _make_lock_unlock_module(self, before: Callable[[str], None]) -> Callable[[str], None]:
+        """Return the function that waits for a module in `sys.modules` that is still being imported."""
 
         def lock_unlock_module(name: str) -> None:
             module = sys.modules.get(name)
-            # Where somebody else's import has failed meanwhile, this one is to fail as well.
+            # If another import has failed meanwhile, this one must fail as well.
             if type(module) is ModuleProxy or (module is None and name in self._finder.found):
                 load_copy(find_calling_instance(0) or self._first, name)
             else:
@@ -102,17 +109,17 @@ class ImportHooks:
         return lock_unlock_module
 
 
-def load_copy(copies: ModuleCopies, name: str) -> None:
-    """Loads a copy. What is raised has no frames of what loads, as the import system leaves out its own."""
+def load_copy(instance: ProjectInstance, name: str) -> None:
+    """Load a copy. The traceback of an error has no frames of the loading, as with the import system's own."""
     try:
-        copies.imported(name)
+        instance.import_copy(name)
     except BaseException as error:
         error.__traceback__ = strip_import_frames(error.__traceback__)
         raise
 
 
 def strip_import_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """The frames of a traceback that are not those of imports."""
+    """Return a traceback without the frames of imports."""
     if traceback is None:
         return None
     rest = strip_import_frames(traceback.tb_next)
@@ -122,19 +129,19 @@ def strip_import_frames(traceback: TracebackType | None) -> TracebackType | None
 
 
 def make_reload(before: Callable[[ModuleType], ModuleType]) -> Callable[[ModuleType], ModuleType]:
-    """What reloads a module: it must be what stands in `sys.modules`, and on one thread at a time."""
+    """Return the function that reloads a module: the entry of `sys.modules`, and on one thread at a time."""
 
     def reload(module: ModuleType) -> ModuleType:
         name = module.__name__
-        stand_in = sys.modules.get(name)
+        proxy = sys.modules.get(name)
         with _bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
-            return before(stand_in if type(stand_in) is ModuleProxy else module)
+            return before(proxy if type(proxy) is ModuleProxy else module)
 
     return reload
 
 
 def make_thread_start(before: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
-    """What starts a thread."""
+    """Return the function that starts a thread."""
 
     def start(self: threading.Thread) -> None:
         inherit_instance(self, find_calling_instance(0))
@@ -144,57 +151,57 @@ def make_thread_start(before: Callable[[threading.Thread], None]) -> Callable[[t
 
 
 def make_submit(before: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
-    """What gives a call to an executor, whose threads were perhaps started by another instance."""
+    """Return the function that submits a call to an executor, whose threads another instance may have started."""
 
-    def submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        copies = find_calling_instance(0)
-        if copies is None:
+    def submit(self: ThreadPoolExecutor, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        instance = find_calling_instance(0)
+        if instance is None:
             return before(self, fn, *args, **kwargs)
-        return before(self, call_as_instance, copies, fn, *args, **kwargs)
+        return before(self, call_as_instance, instance, fn, *args, **kwargs)
 
     return submit
 
 
-def call_as_instance(copies: ModuleCopies, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Makes a call on behalf of an instance."""
-    with use_in_thread(copies):
+def call_as_instance(instance: ProjectInstance, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Make a call that uses an instance."""
+    with use_in_thread(instance):
         return fn(*args, **kwargs)
 
 
 class ProjectFinder(ServerFinder):
-    """Finds, before the other finders, modules that nobody has imported so far. `found` are those of a project."""
+    """Finds modules before the other finders do. `found` are those of a project."""
 
-    def __init__(self, first: ModuleCopies, has: IsProjectModule) -> None:
+    def __init__(self, first: ProjectInstance, has: IsProjectModule) -> None:
         self.found: set[str] = set()
         self._first = first
-        self._has = has
+        self._is_project_module = has
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """What the other finders find, or for a module of a project what has it loaded with a stand-in.
+        """Return the spec that the other finders find, or for a module of a project one that loads a proxy.
 
-        None for a module that is reloaded: a copy stays a copy.
+        None for a module that is being reloaded, because a copy stays a copy.
         """
         spec = search_path(name, path) if target is None else None
-        if spec is None or not self._has(name, spec):
+        if spec is None or not self._is_project_module(name, spec):
             return spec
         self.found.add(name)
         return ModuleProxySpec(spec, ModuleProxyLoader(spec.loader, self._first))
 
 
 class ModuleProxyLoader:
-    """Loads a stand-in, and answers what the module's own loader is asked for: its source, its files."""
+    """Loads a proxy, and passes every other question, such as for the source, to the module's own loader."""
 
-    def __init__(self, loader: Any, first: ModuleCopies) -> None:
+    def __init__(self, loader: Any, first: ProjectInstance) -> None:
         self._loader = loader
         self._first = first
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Returns the stand-in."""
+        """Return the proxy."""
         assert isinstance(spec, ModuleProxySpec)
         return ModuleProxy(spec, self._first)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Does nothing: a copy is executed for whoever imports the module."""
+        """Do nothing: a copy is executed for each instance that imports the module."""
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._loader, attribute)

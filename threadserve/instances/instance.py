@@ -1,29 +1,43 @@
-"""One instance's copies of the project's modules, each loaded when it is first imported.
+"""One instance's copies of the project's modules, each loaded on its first import.
 
-Whichever thread asks first loads a copy, under a lock of the instance for that module, so that others of that instance
-wait for it as for any import. An instance owns its copies; it changes `sys.modules` in nothing that others see.
+The first thread to ask loads a copy, under the instance's lock for that module, so that other threads of the instance
+wait as for any import. An instance owns its copies; it makes no change to `sys.modules` that others see.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import _bootstrap, import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from threadserve.instances.current_instance import instances_by_globals, use_in_context
 from threadserve.instances.module_proxy import ModuleProxy, get_proxied_name
 
 
 class CopyError(ImportError):
-    """A module's code has raised an AttributeError where the module was asked for an attribute, by which it would be
-    taken for one without that attribute. `__cause__` is that error."""
+    """An AttributeError of a module's code, its `__cause__`, raised where an attribute of the module was asked for.
+
+    As an AttributeError it would mean that the module has no such attribute.
+    """
+
+
+class ModuleLock(Protocol):
+    """A lock of the import system for one module."""
+
+    def acquire(self) -> object:
+        """Take the lock. Raises `_DeadlockError` if that would wait forever."""
+        ...
+
+    def release(self) -> None:
+        """Give the lock back."""
+        ...
 
 
 class ServerFinder:
-    """What finds modules for the import system on our behalf, and is to be passed over in a search of our own."""
+    """A finder of the server's own, which is skipped where the server itself searches for a module."""
 
 
 class Instance:
@@ -31,44 +45,47 @@ class Instance:
 
     def __init__(self) -> None:
         self._copies: dict[str, ModuleType] = {}
-        self._loading: set[str] = set()
-        self._locks: dict[str, Any] = {}
-        # Of all copies, also of those that have been replaced: their code asks as this instance.
+        self._loading_names: set[str] = set()
+        self._locks: dict[str, ModuleLock] = {}
+        # The globals of replaced copies too, because their code still asks as this instance.
         self._globals: dict[int, dict[str, Any]] = {}
         self._is_released = False
 
     @property
-    def modules(self) -> int:
-        """How many modules it has copies of."""
+    def module_count(self) -> int:
+        """The number of modules that the instance has copies of."""
         return len(self._copies)
 
-    def known(self, name: str) -> ModuleType | None:
-        """See `Copies.known`."""
+    def find_copy(self, name: str) -> ModuleType | None:
+        """Return a loaded copy; see `ProjectInstance.find_copy`."""
         return self._copies.get(name)
 
-    def copy_of(self, name: str) -> ModuleType:
-        """See `Copies.copy_of`."""
+    def get_copy(self, name: str) -> ModuleType:
+        """Return a copy for attribute access; see `ProjectInstance.get_copy`."""
         copy = self._copies.get(name)
         if copy is not None:
             return copy
         try:
-            return self.imported(name)
+            return self.import_copy(name)
         except AttributeError as error:
             raise CopyError(f"{name}: {error}", name=name) from error
 
-    def imported(self, name: str) -> ModuleType:
-        """See `Copies.imported`. As in any import: a module's package first, and one thread for all that want it."""
+    def import_copy(self, name: str) -> ModuleType:
+        """Return a copy for an import; see `ProjectInstance.import_copy`.
+
+        As in any import, the module's package comes first, and one thread loads for all that wait.
+        """
         copy = self._copies.get(name)
-        if copy is not None and name not in self._loading:
+        if copy is not None and name not in self._loading_names:
             return copy
         package = name.rpartition(".")[0]
-        holder = self._in_use(package) if package else None
-        with use_in_context(self), self._alone_with(name):
+        holder = self._get_module(package) if package else None
+        with use_in_context(self), self._lock_module(name):
             copy = self._copies.get(name)
             return self._load(name, holder) if copy is None else copy
 
-    def adopt(self, name: str, module: ModuleType) -> None:
-        """Takes a module for its copy."""
+    def add_copy(self, name: str, module: ModuleType) -> None:
+        """Add a module as the instance's copy."""
         self._copies[name] = module
         own = getattr(module, "__dict__", None)
         if isinstance(own, dict):
@@ -77,26 +94,26 @@ class Instance:
             if self._is_released:
                 self.release()
 
-    def forget(self, name: str) -> None:
-        """Has a module that somebody has taken out of `sys.modules` loaded anew for who imports it again."""
+    def forget_copy(self, name: str) -> None:
+        """Forget a copy; see `ProjectInstance.forget_copy`."""
         self._copies.pop(name, None)
 
     def release(self) -> None:
-        """Has code of the copies, which may still run, ask as the thread's instance and no longer as this one."""
+        """Let the copies' code, which may still run, ask as its thread's instance and no longer as this one."""
         self._is_released = True
         for identity in list(self._globals):
             instances_by_globals.pop(identity, None)
 
     @contextmanager
-    def _alone_with(self, name: str) -> Iterator[None]:
-        """One thread at a time, by the import system's kind of lock: it detects threads that wait for each other."""
-        lock: Any = self._locks.setdefault(name, _bootstrap._ModuleLock(name))  # type: ignore[attr-defined]
+    def _lock_module(self, name: str) -> Iterator[None]:
+        """Hold the lock of a module, of the import system's kind, which detects threads that wait for each other."""
+        lock: ModuleLock = self._locks.setdefault(name, _bootstrap._ModuleLock(name))  # type: ignore[attr-defined]
         try:
             lock.acquire()
         except _bootstrap._DeadlockError:  # type: ignore[attr-defined]
             if name not in self._copies:
                 raise
-            # It is being loaded by a thread that waits for this one. As in any import, what there is of it has to do.
+            # The thread that loads it waits for this one. As in any import, the partly loaded copy must do.
             yield
             return
         try:
@@ -104,36 +121,36 @@ class Instance:
         finally:
             lock.release()
 
-    def _in_use(self, name: str) -> ModuleType:
-        """The module that code of this instance gets by a name."""
+    def _get_module(self, name: str) -> ModuleType:
+        """Return the module that this instance's code gets by a name."""
         module = sys.modules.get(name) or import_module(name)
-        return self.imported(name) if type(module) is ModuleProxy else module
+        return self.import_copy(name) if type(module) is ModuleProxy else module
 
     def _load(self, name: str, holder: ModuleType | None) -> ModuleType:
-        stand_in = sys.modules.get(name)
-        if type(stand_in) is not ModuleProxy:
-            # Nobody's import has succeeded, or somebody has put something else there, while this thread waited.
+        proxy = sys.modules.get(name)
+        if type(proxy) is not ModuleProxy:
+            # While this thread waited, every import failed, or the entry was replaced.
             return self._copies.setdefault(name, import_module(name))
-        self._loading.add(name)
+        self._loading_names.add(name)
         try:
-            copy = self._execute(name, stand_in, holder)
+            copy = self._execute(name, proxy, holder)
         finally:
-            self._loading.discard(name)
+            self._loading_names.discard(name)
         if holder is not None:
             is_copied = type(sys.modules.get(holder.__name__)) is ModuleProxy
-            setattr(holder, name.rpartition(".")[2], copy if is_copied else stand_in)
+            setattr(holder, name.rpartition(".")[2], copy if is_copied else proxy)
         return copy
 
-    def _execute(self, name: str, stand_in: ModuleProxy, holder: ModuleType | None) -> ModuleType:
+    def _execute(self, name: str, proxy: ModuleProxy, holder: ModuleType | None) -> ModuleType:
         spec: Any = find_spec(name, holder)
         if spec is None:
             discard_failed_import(name)
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         copy = module_from_spec(spec)
         add_shared_submodules(copy)
-        # Who imports the module meanwhile waits for it, except on this thread.
+        # Other threads that import the module meanwhile wait for it.
         spec._initializing = True
-        self.adopt(name, copy)
+        self.add_copy(name, copy)
         try:
             spec.loader.exec_module(copy)
         except BaseException:
@@ -145,46 +162,46 @@ class Instance:
         finally:
             spec._initializing = False
         self._bind(copy)
-        return self._put_in_its_place(name, copy, stand_in)
+        return self._take_replacement(name, copy, proxy)
 
-    def _put_in_its_place(self, name: str, copy: ModuleType, stand_in: ModuleProxy) -> ModuleType:
-        """Takes for the copy what a module has put in its own place, if it has."""
-        put = sys.modules.get(name)
-        if type(put) is not ModuleProxy:
-            sys.modules[name] = stand_in
-            if put is not None:
-                self.adopt(name, put)
-                return put
+    def _take_replacement(self, name: str, copy: ModuleType, proxy: ModuleProxy) -> ModuleType:
+        """Return the object that a module has put in its own place in `sys.modules`, or else the copy."""
+        replacement = sys.modules.get(name)
+        if type(replacement) is not ModuleProxy:
+            sys.modules[name] = proxy
+            if replacement is not None:
+                self.add_copy(name, replacement)
+                return replacement
         return copy
 
     def _bind(self, copy: ModuleType) -> None:
-        """Gives a copy the copies of what it has imported, in place of what stands for them: attributes are quicker."""
+        """Replace the proxies among a copy's globals by this instance's copies, because attribute access is quicker."""
         for attribute, value in list(vars(copy).items()):
-            if type(value) is ModuleProxy and (meant := self.known(get_proxied_name(value))) is not None:
+            if type(value) is ModuleProxy and (meant := self.find_copy(get_proxied_name(value))) is not None:
                 setattr(copy, attribute, meant)
 
 
 def discard_failed_import(name: str) -> None:
-    """Has a module imported as if it never had been, after a failure, unless some instance has a copy.
+    """Remove a module's proxy after a failed import, unless an instance has a copy.
 
-    Whatever stands for it goes, or what an import has put there anew would stay when the last of those fails that began
-    before. Under the import system's lock for the module: that import asks for what it has put there once more.
+    Otherwise a proxy put there by a later import would stay after the last of the failing imports. Takes the import
+    system's lock for the module, because that later import asks once more for the proxy.
     """
-    # Where such an import waits for this thread the stand-in stays, and is asked for a copy again.
+    # If such an import waits for this thread, the proxy stays and is asked for a copy again.
     with suppress(_bootstrap._DeadlockError), _bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
-        # A set could not be made of values that change on another thread; a list of a dictionary's is made at once.
+        # A list, because it is made of a dict's values in one step while other threads change the dict; a set is not.
         instances = list(instances_by_globals.values())
-        if type(sys.modules.get(name)) is ModuleProxy and not any(copies.known(name) for copies in instances):
+        if type(sys.modules.get(name)) is ModuleProxy and not any(instance.find_copy(name) for instance in instances):
             sys.modules.pop(name, None)
 
 
 def find_spec(name: str, holder: ModuleType | None) -> ModuleSpec | None:
-    """Finds a module, in its package if that is given, as the import system would without us."""
+    """Return the spec of a module, found in its package if that is given, as if the server had no finder."""
     return search_path(name, holder.__path__ if holder is not None else None)
 
 
-def search_path(name: str, path: Any) -> ModuleSpec | None:
-    """The same, in the folders of a path."""
+def search_path(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    """Return the spec of a module in the folders of a path, as if the server had no finder."""
     for finder in list(sys.meta_path):
         if not isinstance(finder, ServerFinder):
             spec = finder.find_spec(name, path, None)
@@ -194,7 +211,7 @@ def search_path(name: str, path: Any) -> ModuleSpec | None:
 
 
 def add_shared_submodules(package: ModuleType) -> None:
-    """Gives a package those of its modules of which there is one, and which will not be imported again."""
+    """Set on a package its submodules that exist once, because they will not be imported again."""
     prefix = f"{package.__name__}."
     for name, module in list(sys.modules.items()):
         if name.startswith(prefix) and "." not in name.removeprefix(prefix) and type(module) is not ModuleProxy:

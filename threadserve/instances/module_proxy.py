@@ -1,6 +1,6 @@
-"""What `sys.modules` has for a module of which each instance has a copy.
+"""The proxy in `sys.modules` for a module of which each instance has a copy.
 
-Used on every thread. It owns no module: whatever is asked of it, the copy of the instance that asks answers.
+Used on every thread. It owns no module: the copy of the calling instance answers every access.
 """
 
 import sys
@@ -9,11 +9,11 @@ from importlib.util import _LazyModule  # type: ignore[attr-defined]
 from types import ModuleType
 from typing import Any
 
-from threadserve.instances.current_instance import ModuleCopies, find_calling_instance, instances_by_globals
+from threadserve.instances.current_instance import ProjectInstance, find_calling_instance, instances_by_globals
 
 
 class ModuleProxySpec(ModuleSpec):
-    """What is known of a module of which the instance that asks has no copy so far."""
+    """The spec of a module of which the calling instance has no copy so far."""
 
     def __init__(self, spec: ModuleSpec, loader: Any) -> None:
         super().__init__(spec.name, loader, origin=spec.origin, loader_state=spec.loader_state)
@@ -23,7 +23,7 @@ class ModuleProxySpec(ModuleSpec):
 
     @property
     def _initializing(self) -> bool:
-        """Has whoever imports the module wait for it, which is when its copy is loaded."""
+        """Always True: an import waits for the module then, and that is when its copy is loaded."""
         return True
 
     @_initializing.setter
@@ -32,9 +32,9 @@ class ModuleProxySpec(ModuleSpec):
 
 
 class ModuleProxy(ModuleType):
-    """Stands for a module's copies. `first` answers whoever belongs to no instance."""
+    """Forwards to the copy of the calling instance, or of `first` for code that belongs to none."""
 
-    def __init__(self, spec: ModuleProxySpec, first: ModuleCopies) -> None:
+    def __init__(self, spec: ModuleProxySpec, first: ProjectInstance) -> None:
         super().__init__(spec.name)
         own: dict[str, Any] = {"__spec__": spec, "__loader__": spec.loader, "__package__": spec.parent}
         own["_threadserve"] = first
@@ -46,13 +46,13 @@ class ModuleProxy(ModuleType):
 
     def __getattribute__(self, attribute: str) -> Any:
         if attribute[:2] == "__" and attribute != "__dict__":
-            # Whoever goes through sys.modules and looks at these has nothing loaded by that.
+            # Code that looks at these for every entry of sys.modules must not load a copy by that.
             copy = find_copy_for_caller(self)
             return getattr(copy, attribute) if copy is not None else object.__getattribute__(self, attribute)
         try:
             return getattr(get_copy_for_caller(self), attribute)
         except AttributeError:
-            # One that is there once may have been imported just now, on another thread, which is about to set it.
+            # Another thread may just have imported a submodule that exists once, and be about to set it.
             module = sys.modules.get(f"{get_proxied_name(self)}.{attribute}")
             if module is None or type(module) is ModuleProxy:
                 raise
@@ -60,18 +60,18 @@ class ModuleProxy(ModuleType):
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         if type(value) is ModuleProxySpec or value is _LazyModule:
-            # By the import system, which has found a module for us. The copy has its own, and is no lazier.
+            # Set by the import system. The copy has a spec of its own, and is not loaded lazily.
             return
         if type(value) is ModuleProxy:
             value = find_copy_for_caller(value)
             if value is None:
-                # By the import system too, which gives it to its package. Whoever loads a copy gives that.
+                # Set by the import system on the package. Loading a copy sets the copy there.
                 return
         setattr(get_copy_for_caller(self), attribute, value)
         if isinstance(value, ModuleType) and sys.modules.get(f"{get_proxied_name(self)}.{attribute}") is value:
-            # A module within this one of which there is one: the import system gives it to a package only once.
-            for copies in list(instances_by_globals.values()):
-                if (copy := copies.known(get_proxied_name(self))) is not None:
+            # A submodule that exists once: the import system sets it on a package only once.
+            for instance in list(instances_by_globals.values()):
+                if (copy := instance.find_copy(get_proxied_name(self))) is not None:
                     setattr(copy, attribute, value)
 
     def __delattr__(self, attribute: str) -> None:
@@ -91,22 +91,22 @@ class ModuleProxy(ModuleType):
         return f"<module {get_proxied_name(self)!r}, a copy for each thread>"
 
 
-def get_proxied_name(stand_in: ModuleProxy) -> str:
-    """The name of the module that it stands for."""
-    name: str = object.__getattribute__(stand_in, "__name__")
+def get_proxied_name(proxy: ModuleProxy) -> str:
+    """Return the name of the module behind a proxy."""
+    name: str = object.__getattribute__(proxy, "__name__")
     return name
 
 
-def get_copy_for_caller(stand_in: ModuleProxy) -> ModuleType:
-    """The copy that is meant by the code that has called the caller, loaded if need be."""
-    return (find_calling_instance(1) or _get_first_instance(stand_in)).copy_of(get_proxied_name(stand_in))
+def get_copy_for_caller(proxy: ModuleProxy) -> ModuleType:
+    """Return the copy for the code that has called the caller, loading it if necessary."""
+    return (find_calling_instance(1) or _get_first_instance(proxy)).get_copy(get_proxied_name(proxy))
 
 
-def find_copy_for_caller(stand_in: ModuleProxy) -> ModuleType | None:
-    """The copy that is meant by the code that has called the caller, if it is loaded."""
-    return (find_calling_instance(1) or _get_first_instance(stand_in)).known(get_proxied_name(stand_in))
+def find_copy_for_caller(proxy: ModuleProxy) -> ModuleType | None:
+    """Return the copy for the code that has called the caller if it is loaded."""
+    return (find_calling_instance(1) or _get_first_instance(proxy)).find_copy(get_proxied_name(proxy))
 
 
-def _get_first_instance(stand_in: ModuleProxy) -> ModuleCopies:
-    first: ModuleCopies = object.__getattribute__(stand_in, "_threadserve")
+def _get_first_instance(proxy: ModuleProxy) -> ProjectInstance:
+    first: ProjectInstance = object.__getattribute__(proxy, "_threadserve")
     return first

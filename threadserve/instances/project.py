@@ -1,6 +1,6 @@
-"""Which modules are the project's, and so are there once for each instance of the application, and which a library's.
+"""The modules of the project, of which each instance has a copy, as opposed to those of libraries.
 
-Runs on whichever thread imports. It owns nothing but what it remembers of folders, and imports nothing of the project.
+Runs on any thread that imports. It owns nothing but a cache about folders, and imports nothing of the project.
 """
 
 import csv
@@ -14,35 +14,35 @@ from pathlib import Path
 
 INTERPRETER_FOLDERS = tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")})
 PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
-# The server has one copy for all, and so has the program's main module, which has run and cannot be imported.
+# The server itself, and the program's main module, which has run already and cannot be imported.
 NEVER_COPIED = frozenset({__name__.partition(".")[0], "__main__", "__mp_main__"})
 
 
 @dataclass(frozen=True)
 class Project:
-    """The modules of an application: its own package, wherever that lies, and all that lies in no library's place.
+    """The modules of an application: its own package wherever that is, and all modules outside libraries' folders.
 
-    `package` is the outermost package or module of the application, except for namespaces, in which libraries may have
-    parts as well. Modules in `shared`, and those within them, are there once.
+    `package` is the outermost package or module of the application, without namespace packages, in which libraries may
+    have parts as well. The modules in `shared`, and those within them, exist once.
     """
 
     package: str
     shared: Sequence[str] = ()
 
-    def has(self, name: str, spec: ModuleSpec | None) -> bool:
-        """Whether a module is to be there for each instance; `spec` is what it was or is to be loaded by."""
+    def contains(self, name: str, spec: ModuleSpec | None) -> bool:
+        """Return whether each instance has its own copy of a module; `spec` is the module's."""
         if spec is None or spec.name != name or is_within(name, (*NEVER_COPIED, *self.shared)):
             return False
         return is_copyable(spec) and (is_within(name, [self.package]) or not is_library(name, spec))
 
 
 def is_within(name: str, packages: Sequence[str]) -> bool:
-    """Whether a module is one of these, or within one of them."""
+    """Return whether a module is one of these, or within one of them."""
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
 def is_copyable(spec: ModuleSpec) -> bool:
-    """Whether executing a module again gives another: not so what is compiled into the process once."""
+    """Return whether executing a module once more makes a copy, which is not so for extension modules."""
     if spec.submodule_search_locations is not None and not spec.has_location:
         return True
     return (
@@ -51,19 +51,19 @@ def is_copyable(spec: ModuleSpec) -> bool:
 
 
 def is_library(name: str, spec: ModuleSpec) -> bool:
-    """Whether a module lies where the interpreter or an installer has put it."""
+    """Return whether a module is where the interpreter or an installer has put it."""
     folders = list_path_folders(name, spec)
     return not folders or any(is_library_folder(folder, name.partition(".")[0]) for folder in folders)
 
 
 def is_library_module(name: str) -> bool:
-    """The same of a module by its name, as classes and frames know it; one that is not loaded is none."""
+    """Return the same for the name of a module; False for a module that is not loaded."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
     return spec is not None and is_library(name, spec)
 
 
 def list_path_folders(name: str, spec: ModuleSpec) -> list[Path]:
-    """The folders on the path in which a module's top-level package was found: of a namespace package several."""
+    """Return the folders on the path where a module's top-level package is; a namespace package has several."""
     locations = spec.submodule_search_locations
     depth = name.count(".")
     if spec.has_location and spec.origin:
@@ -75,7 +75,7 @@ def list_path_folders(name: str, spec: ModuleSpec) -> list[Path]:
 
 @cache
 def is_library_folder(folder: Path, package: str) -> bool:
-    """Whether a folder on the path has been given this package by the interpreter's makers or an installer."""
+    """Return whether a folder on the path got this package from the interpreter or an installer."""
     if PACKAGE_FOLDERS.intersection(folder.parts) or any(folder.is_relative_to(place) for place in INTERPRETER_FOLDERS):
         return True
     return package in read_installed_packages(folder)
@@ -83,8 +83,8 @@ def is_library_folder(folder: Path, package: str) -> bool:
 
 @cache
 def read_installed_packages(folder: Path) -> frozenset[str]:
-    """The top-level names that installers have recorded in a folder or a zip file, as `pip install --target` does."""
-    # Here, because it takes longer to import than all of the server's rooms do that one thread is served without.
+    """Return the top-level names that installers recorded in a folder or a zip file, as `pip install --target` does."""
+    # Imported here, because it takes long and a server of one thread does without it.
     from importlib.metadata import distributions
 
     names: set[str] = set()

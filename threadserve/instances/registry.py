@@ -1,7 +1,7 @@
-"""The copies of the projects that are served in this process: put into the import system, and taken out of it.
+"""The registry of the projects that have copies, installed into the import system while they are served.
 
-Any thread may install and uninstall, under the registry's lock. It owns the first copies, which are the modules as they
-were imported, and the stand-ins in `sys.modules`, for as long as somebody serves copies.
+Any thread may install and uninstall a project, under the registry's lock. It owns the first copies, which are the
+modules as they were imported, and the proxies in `sys.modules`.
 """
 
 import sys
@@ -17,44 +17,44 @@ from threadserve.instances.project import NEVER_COPIED, Project
 
 
 class InstanceRegistry:
-    """What stands in `sys.modules` for the modules of the installed projects."""
+    """The installed projects, their first copies and their proxies."""
 
     def __init__(self) -> None:
         self.first = Instance()
         self._registry_lock = threading.RLock()
         self._projects: list[Project] = []
-        self._import_system = ImportHooks(self.first, self._has)
+        self._import_hooks = ImportHooks(self.first, self._is_project_module)
 
     def install(self, project: Project) -> None:
-        """Lets each instance have copies of a project's modules, those that are imported later included.
+        """Let each instance have copies of a project's modules, including those imported later.
 
-        What has been imported is the first instance's, and that of all who belong to none.
+        Modules imported so far belong to the first instance, which code that belongs to no instance uses too.
         """
         with self._registry_lock:
             if not self._projects:
                 self.first = Instance()
-                self._import_system = ImportHooks(self.first, self._has)
-                self._import_system.change()
+                self._import_hooks = ImportHooks(self.first, self._is_project_module)
+                self._import_hooks.install()
             self._projects.append(project)
-            self._adopt()
+            self._install_proxies()
 
-    def _adopt(self) -> None:
-        """Puts stand-ins in the places of the modules that have been imported, other names for them included."""
-        stand_ins: dict[int, ModuleProxy] = {}
+    def _install_proxies(self) -> None:
+        """Replace the imported modules by proxies, under all the names that they have."""
+        proxies: dict[int, ModuleProxy] = {}
         for name, module in list(sys.modules.items()):
             spec = get_module_spec(module)
-            if spec is not None and self._has(name, spec):
-                self.first.adopt(name, module)
-                stand_ins[id(module)] = ModuleProxy(
+            if spec is not None and self._is_project_module(name, spec):
+                self.first.add_copy(name, module)
+                proxies[id(module)] = ModuleProxy(
                     ModuleProxySpec(spec, ModuleProxyLoader(spec.loader, self.first)), self.first
                 )
         for name, module in list(sys.modules.items()):
-            if name not in NEVER_COPIED and (stand_in := stand_ins.get(id(module))) is not None:
-                sys.modules[name] = stand_in
-        self._put_into_packages()
+            if name not in NEVER_COPIED and (proxy := proxies.get(id(module))) is not None:
+                sys.modules[name] = proxy
+        self._set_on_packages()
 
-    def _put_into_packages(self) -> None:
-        """Gives a package that is there once, in which the project has a part, what stands for that."""
+    def _set_on_packages(self) -> None:
+        """Set the proxies on packages that exist once but contain a part of the project."""
         for name, module in list(sys.modules.items()):
             package, _, child = name.rpartition(".")
             holder = sys.modules.get(package)
@@ -62,39 +62,39 @@ class InstanceRegistry:
                 setattr(holder, child, module)
 
     def uninstall(self, project: Project) -> None:
-        """Leaves one copy of a project's modules, the first, once nobody has any project installed."""
+        """Leave the first copies of a project's modules, once no project is installed any more."""
         with self._registry_lock:
             self._projects.remove(project)
             if self._projects:
                 return
-            self._import_system.restore()
+            self._import_hooks.uninstall()
             for name, module in list(sys.modules.items()):
                 if type(module) is ModuleProxy:
                     self._restore(name, module)
             self.first.release()
             clear_thread_instances()
 
-    def _restore(self, name: str, stand_in: ModuleProxy) -> None:
-        """Leaves the first copy of a module, or nothing where another instance alone has imported it."""
-        module = self.first.known(get_proxied_name(stand_in))
+    def _restore(self, name: str, proxy: ModuleProxy) -> None:
+        """Put back the first copy of a module, or nothing if only another instance has imported it."""
+        module = self.first.find_copy(get_proxied_name(proxy))
         package, _, child = name.rpartition(".")
         holder = sys.modules.get(package)
         if module is None:
             del sys.modules[name]
             return
         sys.modules[name] = module
-        if type(holder) is ModuleType and vars(holder).get(child) is stand_in:
+        if type(holder) is ModuleType and vars(holder).get(child) is proxy:
             setattr(holder, child, module)
 
-    def _has(self, name: str, spec: ModuleSpec) -> bool:
-        """Whether a module is to be there for each instance."""
-        return any(project.has(name, spec) for project in list(self._projects))
+    def _is_project_module(self, name: str, spec: ModuleSpec) -> bool:
+        """Return whether each instance has its own copy of a module."""
+        return any(project.contains(name, spec) for project in list(self._projects))
 
 
-def get_module_spec(module: ModuleType) -> ModuleSpec | None:
-    """What a module was loaded by; nothing for a stand-in, and for what objects else there may be in its place."""
+def get_module_spec(module: object) -> ModuleSpec | None:
+    """Return the spec of a module; None for a proxy, and for other objects in the place of a module."""
     try:
-        spec = None if type(module) is ModuleProxy else module.__spec__
+        spec = None if type(module) is ModuleProxy else getattr(module, "__spec__", None)
     except Exception:
         return None
     return spec if isinstance(spec, ModuleSpec) else None

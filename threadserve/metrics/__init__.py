@@ -1,1 +1,1 @@
-"""What a server counts and measures of itself. Loops count for themselves; whoever shows it adds up what it reads."""
+"""Counters and measurements of a server. Each loop counts for itself; readers add up what they read."""

@@ -1,22 +1,23 @@
-"""How often a value was how large.
+"""A histogram of measured values.
 
-A histogram belongs to the thread that adds to it; any other may read it at the same time. Numbers of the machine's, in
-an array: no object passes from one thread to another, and nothing is locked.
+A histogram belongs to the thread that adds to it; any other thread may read it at the same time. It holds machine
+numbers in an array, so no object passes between threads and no lock is taken.
 """
 
 from array import array
 from dataclasses import dataclass
 
-# Seconds, from a request that is answered at once to one that nobody waits for any more.
+# From a request that is answered at once to one that no client waits for any more.
 DURATION_BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 COUNT_BYTES = 8
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """What a histogram held when it was read: of each bound how many values were no larger, beyond those below it.
+    """The contents of a histogram when it was read.
 
-    The last of `counts` is of the values above all `bounds`; `total` is the sum of all values.
+    `counts` has one number for each of `bounds`: the values no larger than it and larger than the bound before. The
+    last one counts the values above all `bounds`. `total` is the sum of all values.
     """
 
     bounds: tuple[float, ...]
@@ -29,7 +30,7 @@ class Distribution:
 
 
 class Histogram:
-    """Counts values by the first of its bounds that is not below them."""
+    """Counts values by the first of its bounds that is not below them. Owned by the thread that adds."""
 
     __slots__ = ("_bounds", "_counts", "_size", "_total")
 
@@ -40,14 +41,14 @@ class Histogram:
         self._total = 0.0
 
     def add(self, value: float) -> None:
-        """Counts one value."""
+        """Count one value."""
         index = 0
-        # Nearly all that is counted here belongs to the first few.
+        # A linear search: nearly all values belong to the first few bounds.
         while index < self._size and value > self._bounds[index]:
             index += 1
         self._counts[index] += 1
         self._total += value
 
     def read_threadsafe(self) -> Distribution:
-        """What has been counted so far. What is added meanwhile may be in the counts and not yet in the total."""
+        """Return the contents. A value that is added meanwhile may be in the counts but not yet in the total."""
         return Distribution(tuple(self._bounds), tuple(self._counts), self._total)

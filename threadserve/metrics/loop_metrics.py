@@ -1,7 +1,7 @@
-"""What one loop counts and measures: its requests, connections and bytes.
+"""The counters of one loop: its requests, connections and bytes.
 
-Belongs to the loop's thread, which alone writes it. Any other thread may read it at any time and costs the loop nothing
-by that: these are numbers of the machine's, and containers that are copied in one step.
+The loop's thread owns them and is the only one to write. Any thread may read at any time, without cost to the loop:
+they are machine numbers, and containers that are copied in one step.
 """
 
 import logging
@@ -14,16 +14,16 @@ from threadserve.metrics.histogram import COUNT_BYTES, Distribution, Histogram
 
 logger = logging.getLogger("threadserve.error")
 
-# Of requests, by the first digit of the status.
+# Requests are counted by the first digit of their status.
 STATUS_CLASSES = 10
-# What takes longer, in seconds, is shown as slow where no setting says what is.
-SLOW_SECONDS = 1.0
+# Requests that take longer are shown as slow unless a setting gives another limit.
+DEFAULT_SLOW_SECONDS = 1.0
 MAX_SLOW_REQUESTS = 20
 EMPTY_DISTRIBUTION = Histogram().read_threadsafe()
 
 
 class SlowRequest(NamedTuple):
-    """A request that took long, which ended at `ended`, in seconds of the epoch. `request` has no query string."""
+    """A slow request without its query string. `ended` is in seconds of the epoch, the other times in seconds."""
 
     ended: float
     request: str
@@ -35,7 +35,7 @@ class SlowRequest(NamedTuple):
 
 @dataclass(frozen=True)
 class LoopCounts:
-    """What a loop, and those before it in its place, have counted by the time of reading."""
+    """The counts of a loop, and of the dead loops that it replaces, when they were read."""
 
     requests: tuple[int, ...] = (0,) * STATUS_CLASSES
     duration: Distribution = EMPTY_DISTRIBUTION
@@ -74,10 +74,10 @@ NO_COUNTS = LoopCounts()
 
 
 class LoopMetrics:
-    """Counts for one loop, the `thread`th of its process. The public attributes are for the loop's thread to add to.
+    """The counters of one loop, the `thread`th of its process. Only that thread may add to the public attributes.
 
-    `slow_seconds` is how long a request may take without being noted, and logged where somebody has set it; `received`
-    and `sent` are bytes, and `websockets_open` are those of all `websockets` that have not ended.
+    A request that takes longer than `slow_seconds` is kept, and logged if a setting gave that limit. `received` and
+    `sent` are in bytes; `websockets_open` counts those of all `websockets` that have not ended.
     """
 
     __slots__ = (
@@ -103,12 +103,12 @@ class LoopMetrics:
 
     def __init__(self, thread: int = 1, slow_seconds: float | None = None) -> None:
         self.thread = thread
-        self.slow_seconds = SLOW_SECONDS if slow_seconds is None else slow_seconds
+        self.slow_seconds = DEFAULT_SLOW_SECONDS if slow_seconds is None else slow_seconds
         self._logs_slow = slow_seconds is not None
         self._requests = array("Q", bytes(COUNT_BYTES * STATUS_CLASSES))
         self._duration = Histogram()
         self._first_byte = Histogram()
-        # Its copy is made in one step also without the GIL, which that of a deque is not.
+        # A list, because copying one is a single step without the GIL too; copying a deque is not.
         self._slow: list[SlowRequest] = []
         self.queue_time = Histogram()
         self.accept_to_app = Histogram()
@@ -123,16 +123,16 @@ class LoopMetrics:
         self.refusals: dict[int, int] = {}
 
     def on_response(self, status: int, seconds: float, first_byte: float) -> None:
-        """Counts a request that is at its end, from its head on, and the time to the first byte of its response."""
+        """Count a finished request. Both times are in seconds from its head; `first_byte` is the response's."""
         self._requests[status // 100] += 1
         self._duration.add(seconds)
         self._first_byte.add(first_byte)
 
     def on_slow(self, request: str, version: str, status: int, seconds: float, first_byte: float) -> None:
-        """Notes a request that took longer than `slow_seconds`, and logs it if that is wanted."""
-        # Without the query string, which may have secrets: this is shown.
-        shown = request.partition("?")[0]
-        self._slow.append(SlowRequest(time(), shown, status, seconds, first_byte, self.thread))
+        """Keep a request that took longer than `slow_seconds`, and log it if a setting gave that limit."""
+        # The query string may have secrets, and the status page shows this.
+        without_query = request.partition("?")[0]
+        self._slow.append(SlowRequest(time(), without_query, status, seconds, first_byte, self.thread))
         del self._slow[:-MAX_SLOW_REQUESTS]
         if self._logs_slow:
             logger.warning(
@@ -141,15 +141,15 @@ class LoopMetrics:
             )  # fmt: skip
 
     def on_refusal(self, status: int) -> None:
-        """Counts a request that the server has refused itself."""
+        """Count a request that the server itself refused."""
         self.refusals[status] = self.refusals.get(status, 0) + 1
 
-    def slow_threadsafe(self) -> list[SlowRequest]:
-        """The last requests that took long."""
+    def list_slow_threadsafe(self) -> list[SlowRequest]:
+        """Return the last slow requests, the oldest first."""
         return self._slow.copy()[-MAX_SLOW_REQUESTS:]
 
     def read_threadsafe(self) -> LoopCounts:
-        """What has been counted so far."""
+        """Return the current counts."""
         return LoopCounts(
             tuple(self._requests),
             self._duration.read_threadsafe(),

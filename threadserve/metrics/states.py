@@ -1,24 +1,30 @@
-"""What a process tells of itself at a moment: plain values, that may be shown, added up, and passed to another process.
+"""Snapshots of loops, processes and the whole server: plain values to show, add up and pass to another process.
 
-Made on the thread that asks, and never written afterwards.
+A snapshot is made on the thread that reads, and never written afterwards.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from threadserve.metrics.histogram import Distribution
 from threadserve.metrics.loop_metrics import EMPTY_DISTRIBUTION, NO_COUNTS, LoopCounts, SlowRequest
 
-# How far a server has come.
-STARTING = "starting"
-SERVING = "serving"
-DRAINING = "draining"
-STOPPING = "stopping"
+
+class ServerPhase(StrEnum):
+    """The phases of a server or a process, in order."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    STOPPING = "stopping"
 
 
 class Detail(IntEnum):
-    """How much is told: whether all is well, what is counted as well, and what the threads do, which takes a moment."""
+    """The amount of detail in a snapshot: the health alone, the counters too, or the running calls too.
+
+    Reading the running calls takes a moment, because threads are asked for them.
+    """
 
     HEALTH = 0
     NUMBERS = 1
@@ -26,7 +32,7 @@ class Detail(IntEnum):
 
 
 class RunningCall(NamedTuple):
-    """A request in flight, without its query string, for how many seconds, and where its code stands, if known."""
+    """A request in flight, without its query string, its age, and the line where its code is, if known."""
 
     request: str
     seconds: float
@@ -34,9 +40,9 @@ class RunningCall(NamedTuple):
 
 
 class Stall(NamedTuple):
-    """A loop did not turn: noticed at `seen`, in seconds of the epoch, and for `seconds`, or None if it still does not.
+    """A time when a loop did not turn. `seen` is in seconds of the epoch; `seconds` is None while it goes on.
 
-    `place` is the innermost line of what blocked it.
+    `place` is the innermost line of the code that blocked the loop.
     """
 
     thread: int
@@ -46,7 +52,7 @@ class Stall(NamedTuple):
 
 
 class LoggedProblem(NamedTuple):
-    """What the log said as a warning or worse, at `at`, in seconds of the epoch."""
+    """A warning or an error from the log. `at` is in seconds of the epoch."""
 
     at: float
     level: str
@@ -55,18 +61,18 @@ class LoggedProblem(NamedTuple):
 
 @dataclass(frozen=True)
 class LoopState:
-    """One loop. It `has_started` once it serves; `stalled_for` is for how many seconds it is late with its next turn.
+    """One loop. `has_started` is true once it serves; `stalled_seconds` is how late its next turn is.
 
-    `cpu` is for how many seconds its thread has run. `place` is where that stands while the loop does not turn, and
-    `calls` are what it serves. What was not asked for is not there.
+    `cpu_seconds` is the running time of its thread. `place` is the line where the thread is while the loop does not
+    turn, and `calls` are the requests in flight. Fields beyond the requested `Detail` keep their defaults.
     """
 
     number: int
     has_started: bool
-    stalled_for: float
+    stalled_seconds: float
     in_flight: int = 0
     connections: int = 0
-    cpu: float = 0.0
+    cpu_seconds: float = 0.0
     websockets: int = 0
     counts: LoopCounts = NO_COUNTS
     lag: Distribution = EMPTY_DISTRIBUTION
@@ -92,24 +98,24 @@ class PoolState:
 
 @dataclass(frozen=True)
 class ProcessState:
-    """One process that serves. `stall_limit` is for how many seconds a loop may not turn, or 0 for ever.
+    """One process that serves.
 
-    `idle` are connections that belong to no loop, `memory` is in bytes, `cpu` in seconds, and `started_at` in seconds
-    of the epoch.
+    A loop counts as stalled after `stall_limit` seconds; 0 is no limit. `idle_connections` belong to no loop, and
+    `started_at` is in seconds of the epoch.
     """
 
     pid: int
-    phase: str
+    phase: ServerPhase
     started_at: float
     stall_limit: float
     loops: tuple[LoopState, ...]
     pool: PoolState | None = None
-    idle: int = 0
+    idle_connections: int = 0
     exhaustions: int = 0
     threads_replaced: int = 0
     is_gil_enabled: bool = True
-    memory: int = 0
-    cpu: float = 0.0
+    memory_bytes: int = 0
+    cpu_seconds: float = 0.0
     descriptors: int = 0
     threads: int = 0
     stalls: tuple[Stall, ...] = ()
@@ -117,39 +123,45 @@ class ProcessState:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether none of the loops that serve turns."""
+        """True if every loop that has started is stalled."""
         started = [loop for loop in self.loops if loop.has_started]
-        return bool(self.stall_limit and started) and all(loop.stalled_for > self.stall_limit for loop in started)
+        return bool(started) and all(map(self.is_loop_stalled, started))
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests are served, by every loop that there is to be."""
-        return self.phase == SERVING and not self.is_stalled and all(loop.has_started for loop in self.loops)
+        """True if the process serves and every one of its loops has started."""
+        if self.phase is not ServerPhase.SERVING or self.is_stalled:
+            return False
+        return all(loop.has_started for loop in self.loops)
+
+    def is_loop_stalled(self, loop: LoopState) -> bool:
+        """Return whether one of the loops is stalled."""
+        return loop.stalled_seconds > self.stall_limit > 0
 
 
 @dataclass(frozen=True)
 class ServerState:
-    """A server: its processes, those of several that do not tell how they are, and how many have been replaced.
+    """The whole server: its processes, the pids of workers that do not respond, and the number of workers replaced.
 
-    `phase` is that of the whole; `workers` is how many processes there are to be, or 0 where there is but one.
+    `workers` is the configured number of worker processes, or 0 for a server of one process.
     """
 
-    phase: str
+    phase: ServerPhase
     processes: tuple[ProcessState, ...]
     workers: int = 0
-    silent: tuple[int, ...] = ()
+    unresponsive: tuple[int, ...] = ()
     workers_replaced: int = 0
     problems: tuple[LoggedProblem, ...] = ()
 
-    def why_not_alive(self) -> str:
-        """Why the server is to be ended from outside, or nothing."""
-        is_lost = self.processes and not self.silent and all(process.is_stalled for process in self.processes)
+    def find_liveness_problem(self) -> str:
+        """Return why the server should be restarted from outside, or ""."""
+        is_lost = self.processes and not self.unresponsive and all(process.is_stalled for process in self.processes)
         return "every loop thread is blocked" if is_lost else ""
 
-    def why_not_ready(self) -> str:
-        """Why no request is to be sent here, or nothing."""
-        if self.phase != SERVING:
+    def find_readiness_problem(self) -> str:
+        """Return why the server should get no requests, or ""."""
+        if self.phase is not ServerPhase.SERVING:
             return f"the server is {self.phase}"
         if any(process.is_ready for process in self.processes):
             return ""
-        return self.why_not_alive() or "no process is ready"
+        return self.find_liveness_problem() or "no process is ready"

@@ -277,13 +277,13 @@ class LoopServer:
 
     async def _start_up(self, app: ASGIApp, lifespan: Lifespan) -> bool:
         """Has the application start up when its turn comes; returns whether it has, and not been stopped before."""
-        start_ups = self._shared.start_ups.of_threadsafe(self.number, app)
-        start_ups.enter_threadsafe(lambda: self.post_threadsafe(self._may_start_up.set))
+        start_ups = self._shared.start_ups.register_threadsafe(self.number, app)
+        start_ups.schedule_threadsafe(lambda: self.post_threadsafe(self._may_start_up.set))
         self._report(self, Phase.LOADED, None)
         await self._may_start_up.wait()
         if self._stop.is_set():
             return False
-        with start_ups.watched_threadsafe(self.number, app):
+        with start_ups.watch_threadsafe(self.number, app):
             await lifespan.startup()
         self._limit_anyio()
         return True

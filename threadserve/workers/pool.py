@@ -15,6 +15,7 @@ from threadserve.admin.workers import WorkersAdmin
 from threadserve.config import Config
 from threadserve.errors import WorkerFailed
 from threadserve.logging.wording import format_count
+from threadserve.metrics.states import ServerPhase
 from threadserve.workers.backoff import StartBackoff
 from threadserve.workers.child import ChildProcess
 
@@ -102,10 +103,10 @@ class WorkerPool:
         if not self._is_stopping and self.failure is None:
             self._adjust()
 
-    def report_to_admin(self, phase: str) -> None:
+    def report_to_admin(self, phase: ServerPhase) -> None:
         """Tell the admin thread the supervisor's phase and the numbers of workers."""
         if self._admin is not None:
-            self._admin.tell(phase, self._wanted, self._replaced)
+            self._admin.update(phase, self._wanted, self._replaced)
 
     def grow(self) -> None:
         """Serve with one worker more."""

@@ -23,7 +23,7 @@ from threadserve.logging.configuring import configure_logging
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.logging.wording import format_count
-from threadserve.metrics import states
+from threadserve.metrics.states import ServerPhase
 from threadserve.runtime.signals import STOPPING, UPKEEP, call_claimants, captured
 from threadserve.threads.accepting import HANDSHAKE, ignore_newcomers
 from threadserve.workers.child import check_picklable
@@ -141,12 +141,12 @@ class Supervisor:
                 logger.info("There is only one worker process, which stays.")
         return []
 
-    def _phase(self) -> str:
+    def _phase(self) -> ServerPhase:
         if self._is_stopping:
-            return states.STOPPING
+            return ServerPhase.STOPPING
         if self._is_draining:
-            return states.DRAINING
-        return states.SERVING if self._pool.has_started else states.STARTING
+            return ServerPhase.DRAINING
+        return ServerPhase.SERVING if self._pool.has_started else ServerPhase.STARTING
 
     def _step(self, timeout: float = TICK_SECONDS) -> None:
         """Wait for a worker's message or end, a signal, or `timeout` seconds; then check the pool."""
