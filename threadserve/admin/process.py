@@ -48,7 +48,7 @@ class ProcessView:
         phase: Callable[[], ServerPhase],
         group: LoopGroup,
         acceptor: Acceptor,
-        source: AppLoader,
+        loader: AppLoader,
         watchdog: Watchdog | None,
     ) -> None:
         self.problems = ProblemHandler()
@@ -56,7 +56,7 @@ class ProcessView:
         self._phase = phase
         self._group = group
         self._acceptor = acceptor
-        self._loader = source
+        self._loader = loader
         self._watchdog = watchdog
         self._started_at = time.time()
 
@@ -146,15 +146,7 @@ def add_running_calls(servers: list[LoopServer], states: Sequence[LoopState]) ->
         except Empty:
             break
         told[server] = calls
-    return [
-        replace(
-            add_calls_of_blocked_loop(server, state)
-            if server not in told
-            else replace(state, calls=tuple(told[server])),
-            slow=tuple(server.metrics.list_slow_threadsafe()) if server.metrics is not None else (),
-        )
-        for server, state in zip(servers, states, strict=True)
-    ]
+    return [add_loop_calls(server, state, told.get(server)) for server, state in zip(servers, states, strict=True)]
 
 
 def put_answer(
@@ -164,10 +156,14 @@ def put_answer(
     answers.put((server, calls))
 
 
-def add_calls_of_blocked_loop(server: LoopServer, state: LoopState) -> LoopState:
-    """Return the state of a loop that does not turn, with its calls and the place where its thread is."""
-    place = place_in(told_of(server.thread, server.thread_root)) if state.has_started else ""
-    return replace(state, calls=tuple(server.calls_threadsafe()), place=place)
+def add_loop_calls(server: LoopServer, state: LoopState, calls: list[RunningCall] | None) -> LoopState:
+    """Return a loop's state with its calls, and with the place of its thread if the loop has not answered (None)."""
+    place = ""
+    if calls is None:
+        calls = list(server.calls_threadsafe())
+        place = place_in(told_of(server.thread, server.thread_root)) if state.has_started else ""
+    slow = tuple(server.metrics.list_slow_threadsafe()) if server.metrics is not None else ()
+    return replace(state, calls=tuple(calls), place=place, slow=slow)
 
 
 def read_thread_cpu_seconds(thread_id: int) -> float:

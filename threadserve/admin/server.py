@@ -98,13 +98,13 @@ def listen_for_admin(config: Config, others: Listeners) -> Listeners:
         return []
     try:
         permissions = config.uds_permissions if config.uds_permissions is not None else DEFAULT_UDS_PERMISSIONS
-        return open_listeners(config.admin_bind, permissions)
+        return open_admin_listeners(config.admin_bind, permissions)
     except ThreadserveError:
         close_all(others)
         raise
 
 
-def open_listeners(address: str, permissions: str | int | None) -> Listeners:
+def open_admin_listeners(address: str, permissions: str | int | None) -> Listeners:
     """Return sockets that listen at an address. Raises `BindError` or `ConfigError`, and leaves none open then."""
     listeners = bind_each_of([address], permissions, ADMIN_OPTION)
     for listener in listeners:

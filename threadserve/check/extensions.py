@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 
 from threadserve.check.findings import Finding, Level, SourceLocation
+from threadserve.runtime.forms import PACKAGE
 from threadserve.runtime.gil import GilGuard, extension_modules, forced_by, is_free_threaded_build, is_gil_enabled
 
-PACKAGE = __name__.partition(".")[0]
 # A line of a wheel's metadata: Python, ABI and platform, each one or several joined by dots (PEP 425).
 WHEEL_TAG = re.compile(r"^Tag: *([^-\s]+)-([^-\s]+)-(\S+) *$", re.MULTILINE)
 FREE_THREADED_ABI = re.compile(r"(cp\d+|abi\d+)t[a-z]*")
 
 
-def check_extensions(guard: GilGuard, threads: int) -> list[Finding]:
+def check_extension_modules(guard: GilGuard, threads: int) -> list[Finding]:
     """Return the findings about loaded extension modules; `guard` has watched the imports."""
     return [*check_gil(guard, Level.BREAK if threads > 1 else Level.WARN), *check_builds()]
 
@@ -29,14 +29,9 @@ def check_gil(guard: GilGuard, level: Level) -> list[Finding]:
         return []
     if not guard.culprits:
         return [Finding(level, "gil-on", f"The GIL is on, so threads take turns: {guard.cause()}.", EXTENSION_REMEDY)]
+    sentence = "Importing {} turns the GIL on, so threads take turns."
     return [
-        Finding(
-            level,
-            "gil-on",
-            f"Importing {name} turns the GIL on, so threads take turns.",
-            EXTENSION_REMEDY,
-            locate_module(name),
-        )
+        Finding(level, "gil-on", sentence.format(name), EXTENSION_REMEDY, locate_module(name))
         for name in guard.culprits
     ]
 
@@ -55,9 +50,8 @@ def locate_module(module: str) -> SourceLocation | None:
 
 def check_builds() -> list[Finding]:
     """Return a finding about distributions in use that were not built for free-threaded Python."""
-    names = [
-        f"{each.name} {each.version}" for each in iterate_loaded_distributions() if lacks_free_threaded_build(each)
-    ]
+    not_built = filter(lacks_free_threaded_build, iterate_loaded_distributions())
+    names = [f"{each.name} {each.version}" for each in not_built]
     if not names:
         return []
     if is_free_threaded_build():

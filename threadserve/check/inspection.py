@@ -18,7 +18,7 @@ from threadserve.app.import_string import parse_import_string
 from threadserve.app.loading import AppLoader
 from threadserve.app.project_copies import make_project
 from threadserve.check.dry_run import DryRun, InstanceRun, Stage
-from threadserve.check.extensions import check_extensions
+from threadserve.check.extensions import check_extension_modules
 from threadserve.check.findings import Finding, Level
 from threadserve.check.log_records import SHARED_CODE, LogCollector
 from threadserve.check.loop_bound import find_loop_bound_objects
@@ -138,7 +138,7 @@ class Inspection:
         failed = self._dry_run.failed
         if failed is not None:
             self._sender.send_threadsafe(self._make_failure(failed))
-        self._send_all([*self._log.findings(), *check_extensions(self._guard, self._config.thread_count)])
+        self._send_all([*self._log.findings(), *check_extension_modules(self._guard, self._config.thread_count)])
         self._guard.uninstall()
         self._log.stop()
         self._loader.stop(POOL_STOP_SECONDS)
@@ -187,19 +187,17 @@ class Inspection:
         assert error is not None
         is_first = instance_run.number == 1
         if isinstance(error, AppNotRepeatable):
-            place = locate_error(error.__cause__)
-            return Finding(Level.BREAK, "second-instance", f"{error.complaint}.", f"{error.remedy}.", place)
+            location = locate_error(error.__cause__)
+            return Finding(Level.BREAK, "second-instance", f"{error.complaint}.", f"{error.remedy}.", location)
         thread = instance_run.thread.ident if instance_run.thread is not None else None
-        place = locate_error(error) or self._log.locate_on_thread(thread)
+        location = locate_error(error) or self._log.locate_on_thread(thread)
         if instance_run.stage is Stage.LOADING:
             code, remedy = ("load-fails", APP_REMEDY) if is_first else ("second-instance", LOADING_REMEDY)
-            return Finding(Level.BREAK, code, describe_failure(error), remedy, place)
-        message = (
-            f"Instance {instance_run.number} of the application has not {instance_run.stage}: {describe_failure(error)}"
-        )
-        message = message.replace(f" {STARTUP_FAILED}", " ")
+            return Finding(Level.BREAK, code, describe_failure(error), remedy, location)
+        reason = describe_failure(error).removeprefix(STARTUP_FAILED)
+        message = f"Instance {instance_run.number} of the application has not {instance_run.stage}: {reason}"
         code = "startup-fails" if instance_run.stage is Stage.STARTING else "shutdown-fails"
-        return Finding(Level.BREAK, code, message, APP_REMEDY if is_first else LIFESPAN_REMEDY, place)
+        return Finding(Level.BREAK, code, message, APP_REMEDY if is_first else LIFESPAN_REMEDY, location)
 
 
 # The beginning of an error that only repeats the stage.

@@ -7,7 +7,7 @@ from typing import TypeGuard, TypeVar
 
 from threadserve.instances.project import is_within
 
-T = TypeVar("T")
+Kind = TypeVar("Kind")
 
 # The classes by package; their subclasses count as well.
 LOOP_BOUND_CLASSES: tuple[tuple[str, frozenset[str]], ...] = (
@@ -44,6 +44,6 @@ def find_loop_bound_type(value: object) -> str | None:
     return None
 
 
-def is_instance(value: object, *kinds: type[T]) -> TypeGuard[T]:
+def is_instance(value: object, *kinds: type[Kind]) -> TypeGuard[Kind]:
     """Return whether an object's own type is one of these. Asking a proxy by `isinstance` could set up its target."""
     return issubclass(type(value), kinds)

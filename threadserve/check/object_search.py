@@ -141,24 +141,23 @@ def iterate_globals(module: ModuleType) -> Iterator[tuple[str, object]]:
 
 def iterate_members(value: Any) -> Iterator[tuple[str, object]]:
     """Yield the members of an object: the entries of containers, and attributes with their entries."""
-    if is_instance(value, ModuleType, type) or (
-        type(value).__module__ == "builtins" and not is_instance(value, *CONTAINERS)
-    ):
+    is_plain_builtin = type(value).__module__ == "builtins" and not is_instance(value, *CONTAINERS)
+    if is_plain_builtin or is_instance(value, ModuleType, type):
         return
     if is_instance(value, list, tuple, set, frozenset):
         yield from ((f"[{index}]", inner) for index, inner in enumerate(list(value)[:MAX_MEMBERS]))
     elif is_instance(value, dict):
-        yield from list(get_entries_or_none("", value).items())[:MAX_MEMBERS]
+        yield from list(get_entries_safely("", value).items())[:MAX_MEMBERS]
     else:
         for name, inner in get_members(value).items():
             # An object that a framework sets on its application, as Quart does an event, is the framework's concern.
             if not (callable(value) and is_set_by_framework(Attribute("", inner, name, type(value)))):
                 yield f".{name}", inner
             if find_loop_bound_type(inner) is None:
-                yield from ((f".{name}{key}", entry) for key, entry in get_entries_or_none(name, inner).items())
+                yield from ((f".{name}{key}", entry) for key, entry in get_entries_safely(name, inner).items())
 
 
-def get_entries_or_none(name: str, value: Any) -> dict[str, object]:
+def get_entries_safely(name: str, value: Any) -> dict[str, object]:
     """Return the entries of an attribute; none if a key cannot be shown."""
     try:
         return get_entries(name, value)

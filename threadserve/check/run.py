@@ -60,24 +60,16 @@ def receive_messages(config: Config, limit: float) -> Iterator[CheckMessage]:
         while last != DONE:
             if not wait([connection], limit + ANSWER_GRACE_SECONDS):
                 process.kill()
-                yield Finding(
-                    Level.BREAK,
-                    "hangs",
-                    f"{describe_progress(last)} within {format_count(limit, 'second')}.",
-                    STUCK_REMEDY,
-                )
+                message = f"{describe_progress(last)} within {format_count(limit, 'second')}."
+                yield Finding(Level.BREAK, "hangs", message, STUCK_REMEDY)
                 return
             try:
                 last = connection.recv()
             except (EOFError, OSError):
                 process.join(ANSWER_GRACE_SECONDS)
                 code = process.exitcode or 0
-                yield Finding(
-                    Level.BREAK,
-                    "crash",
-                    f"{describe_progress(last)}: {describe_exit(code)}.",
-                    CRASH_REMEDY if code < 0 else EXIT_REMEDY,
-                )
+                message = f"{describe_progress(last)}: {describe_exit(code)}."
+                yield Finding(Level.BREAK, "crash", message, CRASH_REMEDY if code < 0 else EXIT_REMEDY)
                 return
             yield last
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from traceback import walk_tb
 
+from threadserve.app.app_errors import PACKAGE_FOLDER
 from threadserve.check.findings import SourceLocation
 from threadserve.http.task_stack import walk_frames
 from threadserve.instances.project import INTERPRETER_FOLDERS, PACKAGE_FOLDERS
 
-PACKAGE_FOLDER = Path(__file__).parents[1]
 TRACEBACK_LINE = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
 
 

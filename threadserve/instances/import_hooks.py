@@ -29,8 +29,8 @@ from threadserve.instances.current_instance import (
 from threadserve.instances.instance import Instance, ServerFinder, search_path
 from threadserve.instances.module_proxy import ModuleProxy, ModuleProxySpec
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 IsProjectModule = Callable[[str, ModuleSpec], bool]
 # The files of the frames between an import and the code of the module.
 IMPORT_PATHS = (str(Path(__file__).parent), importlib.__file__, "<frozen importlib", contextlib.__file__)
@@ -153,7 +153,9 @@ def make_thread_start(before: Callable[[threading.Thread], None]) -> Callable[[t
 def make_submit(before: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
     """Return the function that submits a call to an executor, whose threads another instance may have started."""
 
-    def submit(self: ThreadPoolExecutor, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    def submit(
+        self: ThreadPoolExecutor, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Result]:
         instance = find_calling_instance(0)
         if instance is None:
             return before(self, fn, *args, **kwargs)
@@ -162,7 +164,9 @@ def make_submit(before: Callable[..., Future[Any]]) -> Callable[..., Future[Any]
     return submit
 
 
-def call_as_instance(instance: ProjectInstance, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+def call_as_instance(
+    instance: ProjectInstance, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Result:
     """Make a call that uses an instance."""
     with use_in_thread(instance):
         return fn(*args, **kwargs)
