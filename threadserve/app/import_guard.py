@@ -25,11 +25,11 @@ class ImportGuard:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Mark the calling thread as importing or building the application."""
-        _thread.import_copy = self
+        _thread.guard = self
         try:
             yield
         finally:
-            _thread.import_copy = None
+            _thread.guard = None
 
     def warn_once(self) -> None:
         """Log a warning, once, that the application asks for a server."""
@@ -47,9 +47,9 @@ def is_import_running() -> bool:
 
     A server started now would wait for the import, and the import for that server.
     """
-    imported: ImportGuard | None = getattr(_thread, "imported", None)
-    if imported is not None:
-        imported.warn_once()
+    guard: ImportGuard | None = getattr(_thread, "guard", None)
+    if guard is not None:
+        guard.warn_once()
         return True
     # The mark of multiprocessing while it executes the program's main module again in a process that it started.
     return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
