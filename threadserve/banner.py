@@ -10,9 +10,9 @@ from threadserve.listening.tcp import Listeners, places_of
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.wording import format_count
 from threadserve.runtime.cpus import count_usable_cpus, describe_cpu_limit
-from threadserve.runtime.forms import form
+from threadserve.runtime.forms import get_form
 from threadserve.runtime.gil import is_free_threaded_build, is_gil_enabled
-from threadserve.runtime.loops import loop_name
+from threadserve.runtime.loops import resolve_loop_name
 from threadserve.version import __version__
 
 logger = logging.getLogger("threadserve.error")
@@ -28,7 +28,7 @@ def log_start(config: Config, source: AppLoader, listeners: Listeners) -> None:
         gil_state(),
         format_count(config.thread_count, "thread"),
         instances(config, source),
-        loop_name(config.loop),
+        resolve_loop_name(config.loop),
         parser_name(config.http),
     )
     log_form()
@@ -78,7 +78,7 @@ def log_workers_start(config: Config, listeners: Listeners) -> None:
 def log_form() -> None:
     """Logs which form of the server runs."""
     if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("threadserve's own modules are %s.", form())
+        logger.debug("threadserve's own modules are %s.", get_form())
 
 
 def log_limited_cpus() -> None:

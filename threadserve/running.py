@@ -14,7 +14,7 @@ from threadserve.config.config import ADDRESS_SETTINGS, NOT_SET
 from threadserve.config.environment import load_environment
 from threadserve.errors import ConfigError
 from threadserve.listening.listeners import open_listeners
-from threadserve.runtime.signals import upkeep_survived
+from threadserve.runtime.signals import ignoring_upkeep_signals
 from threadserve.server import Server
 from threadserve.tls.certificates import certificates_for
 from threadserve.workers.child import check_picklable
@@ -32,7 +32,7 @@ def run(app: Any, **settings: Any) -> None:
     """
     if is_import_running():
         return
-    with upkeep_survived():
+    with ignoring_upkeep_signals():
         config = Config(app, **settings)
         load_environment(config)
         # Read once: the file may be a pipe.

@@ -28,13 +28,13 @@ from threadserve.logging.configuring import configure_logging
 from threadserve.runtime.exiting import exit_now
 from threadserve.runtime.loops import LoopFactory
 from threadserve.runtime.signals import (
-    call_claimants,
-    handled,
-    interrupts_deferred,
-    is_claimed_beside,
+    call_program_handlers,
+    deferring_interrupts,
+    filter_unclaimed,
+    handling_signals,
+    has_other_stop_handler,
     is_main_thread,
-    raise_again,
-    unclaimed,
+    reraise_signals,
 )
 from threadserve.serving import Observer, Serving, StopFlags, nothing
 from threadserve.threads.group import MakeHost
@@ -143,7 +143,7 @@ class Server:
             raise self._exit
         if self._signals and (self._is_cut_off or not ended):
             exit_now(self._exit_code, clean=ended)
-        call_claimants(self._signals)
+        call_program_handlers(self._signals)
         return None
 
     def _run_threads(self, factory: LoopFactory, sockets: Listeners | None, on_ready: Callable[[], None]) -> bool:
@@ -186,7 +186,7 @@ class Server:
         serving = self._prepare(self.config, thread.host, sockets)
         serving.on_ready = on_ready
         serving.on_loaded = self._take_signals
-        with interrupts_deferred(on_interrupt):
+        with deferring_interrupts(on_interrupt):
             outcome, acceptor = beside(serve)
             thread.run()
             acceptor.join()
@@ -202,7 +202,7 @@ class Server:
             await self.startup(sockets)
             await self.main_loop()
             await self.shutdown(sockets)
-        raise_again(self._signals)
+        reraise_signals(self._signals)
 
     async def startup(self, sockets: Listeners | None = None) -> None:
         """The first step of `serve`: returns when the server serves. Raises what keeps it from that."""
@@ -263,8 +263,8 @@ class Server:
         """Has `handle_exit` called for signals, on the main thread. Programs that handle them override it."""
         self._signals.clear()
         with (
-            handled(self.handle_exit, self._observer.stop_signals) as self._take_signals,
-            handled(self.handle_upkeep, self._upkeep_signals),
+            handling_signals(self.handle_exit, self._observer.stop_signals) as self._take_signals,
+            handling_signals(self.handle_upkeep, self._upkeep_signals),
         ):
             yield
 
@@ -293,7 +293,7 @@ class Server:
 
         What an application raises by itself only kills the loop.
         """
-        if not isinstance(error, (SystemExit, KeyboardInterrupt)) or not is_claimed_beside((self, self._observer)):
+        if not isinstance(error, (SystemExit, KeyboardInterrupt)) or not has_other_stop_handler((self, self._observer)):
             return False
         self._exit = error
         self._on_stop_request()
@@ -326,7 +326,7 @@ class Server:
     def _upkeep_signals(self) -> tuple[int, ...]:
         """What has log files and certificates opened anew, unless the program has a meaning of its own for it."""
         numbers = self._observer.upkeep_signals
-        return numbers if self._observer.is_supervised else unclaimed(numbers)
+        return numbers if self._observer.is_supervised else filter_unclaimed(numbers)
 
     def _wake(self) -> None:
         if self._serving is not None:

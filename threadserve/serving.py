@@ -36,9 +36,8 @@ from threadserve.logging.wording import format_count
 from threadserve.metrics.states import ServerPhase
 from threadserve.runtime.exiting import exit_now
 from threadserve.runtime.gil import GilGuard
-from threadserve.runtime.process_limits import Limits
-from threadserve.runtime.signals import STOPPING as STOP_SIGNALS
-from threadserve.runtime.signals import UPKEEP
+from threadserve.runtime.process_limits import ProcessLimits
+from threadserve.runtime.signals import STOP_SIGNALS, UPKEEP_SIGNALS
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.app_threads import app_threads_for
 from threadserve.threads.balancing import Balancer
@@ -70,7 +69,7 @@ class Observer:
     # The connection by which that process asks how the server is, to answer at the admin address itself.
     status_socket: socket.socket | None = None
     stop_signals: tuple[int, ...] = STOP_SIGNALS
-    upkeep_signals: tuple[int, ...] = UPKEEP
+    upkeep_signals: tuple[int, ...] = UPKEEP_SIGNALS
     # How often, in seconds, to call `on_tick` while the server serves.
     interval = TICK
 
@@ -167,7 +166,7 @@ class Serving:
         self._acceptor.wake_threadsafe()
 
     def look_after_threadsafe(self, number: int) -> None:
-        """Has done what one of the signals in `UPKEEP` asks for, once the server serves."""
+        """Has done what one of the signals in `UPKEEP_SIGNALS` asks for, once the server serves."""
         self._upkeep.append(number)
         self.wake_threadsafe()
 
@@ -233,7 +232,7 @@ class Serving:
 
     def _watch(self) -> None:
         """Accepts, and looks after the loops, until there is a reason to stop. Raises `ThreadsStuck`."""
-        limits = Limits(self._config, self._group.requests)
+        limits = ProcessLimits(self._config, self._group.requests)
         interval = self._observer.interval
         pause = min(interval, TICK / 10) if limits.requests else interval
         next_look, next_sign = time.monotonic() + TICK, time.monotonic() + interval
@@ -246,7 +245,7 @@ class Serving:
                 next_sign = time.monotonic() + interval
                 self._give_sign_of_life()
             is_due = time.monotonic() >= next_look
-            is_reached = limits.are_reached(look_at_memory=is_due)
+            is_reached = limits.check(with_memory=is_due)
             if is_reached and not self._flags.should_exit and self._observer.on_limit():
                 return
             self._source.check()

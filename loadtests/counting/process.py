@@ -15,8 +15,8 @@ import sys
 from loadtests.errors import LoadTestError
 from loadtests.micro.all import BENCHMARKS
 from loadtests.micro.benchmark import Benchmark, Repeat
-from threadserve.runtime.forms import form
-from threadserve.runtime.loops import loop_factory
+from threadserve.runtime.forms import get_form
+from threadserve.runtime.loops import find_loop_factory
 
 # Operations before counting begins, and in the two runs that are counted.
 WARM_UP, FEW, MANY = 300, 200, 1200
@@ -67,11 +67,11 @@ def main() -> None:
     """Reads a benchmark's name from the command line, counts, and prints."""
     benchmark = next(each for each in BENCHMARKS if each.name == sys.argv[1])
     try:
-        with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
+        with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner:
             instructions = runner.run(count(benchmark))
     except LoadTestError as error:
         sys.exit(str(error))
-    print(json.dumps({"instructions": instructions, "form": form()}))
+    print(json.dumps({"instructions": instructions, "form": get_form()}))
 
 
 if __name__ == "__main__":

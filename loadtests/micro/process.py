@@ -27,7 +27,7 @@ import threadserve
 from loadtests.errors import LoadTestError
 from loadtests.micro.all import BENCHMARKS
 from loadtests.micro.benchmark import Benchmark, Repeat
-from threadserve.runtime.loops import loop_factory
+from threadserve.runtime.loops import find_loop_factory
 
 WARM_UP_REPEATS = 10
 # Garbage is collected after so many repeats, and never during one.
@@ -86,7 +86,7 @@ def measure_and_tell(benchmark: Benchmark, repeats: int, told: Connection) -> No
 
     def work() -> None:
         try:
-            with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
+            with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner:
                 told.send(asdict(runner.run(measure(benchmark, repeats))))
         except LoadTestError as error:
             told.send(str(error))

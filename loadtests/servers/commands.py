@@ -46,7 +46,7 @@ class Server:
     @property
     def variables(self) -> dict[str, str]:
         """What its environment needs beside what all servers have."""
-        return {forms.VARIABLE: "1"} if self.interpreted else {}
+        return {forms.PURE_VARIABLE: "1"} if self.interpreted else {}
 
     def command(self, python: str, app: str, port: int | str, certificate: Certificate | None = None) -> list[str]:
         """The whole command line, for an application as module:attribute; with a certificate over TLS."""

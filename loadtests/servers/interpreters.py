@@ -48,7 +48,7 @@ for name in ("threadserve", "uvicorn", "granian", "h2corn", "hypercorn", "daphne
         packages[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         packages[name] = getattr(module, "__version__", "unknown")
-form = importlib.import_module("threadserve.runtime.forms").form() if "threadserve" in packages else ""
+form = importlib.import_module("threadserve.runtime.forms").get_form() if "threadserve" in packages else ""
 print(json.dumps({
     "version": sys.version,
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),

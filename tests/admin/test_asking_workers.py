@@ -17,7 +17,7 @@ from threadserve.admin.process import ProcessView
 from threadserve.admin.reporter import StateReporter
 from threadserve.admin.workers import MAX_UNANSWERED, WorkersView
 from threadserve.metrics.states import Detail, ProcessState, ServerPhase
-from threadserve.runtime.loops import loop_factory
+from threadserve.runtime.loops import find_loop_factory
 
 PID = 4711
 HEALTH, NUMBERS = Detail.HEALTH, Detail.NUMBERS
@@ -77,7 +77,7 @@ def run(loop: str, story: Story, worker: Worker) -> None:
             await asyncio.wait_for(asyncio.gather(*others), DEADLINE)
             assert worker.connection.fileno() == -1
 
-    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+    with asyncio.Runner(loop_factory=find_loop_factory(loop)) as runner:
         runner.run(main())
 
 

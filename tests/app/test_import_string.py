@@ -11,7 +11,7 @@ import pytest
 
 from threadserve.app.import_string import ImportString, parse_import_string
 from threadserve.errors import AppImportFailed, AppLoadError
-from threadserve.runtime.signals import handled
+from threadserve.runtime.signals import handling_signals
 
 APP = "async def app(scope, receive, send): pass\n"
 
@@ -274,7 +274,7 @@ class CallableHandler:
 @pytest.mark.parametrize("handler", [signal.default_int_handler, interrupt, partial(interrupt), CallableHandler()])
 def test_keyboard_interrupt_of_a_signal_is_the_users(project: Any, handler: Any) -> None:
     project.write("main.py", "import signal\nsignal.raise_signal(signal.SIGINT)")
-    with handled(handler, [signal.SIGINT]), pytest.raises(KeyboardInterrupt):
+    with handling_signals(handler, [signal.SIGINT]), pytest.raises(KeyboardInterrupt):
         project.source("main:app").import_threadsafe()
 
 

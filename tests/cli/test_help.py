@@ -13,7 +13,7 @@ from support.command_line import invoke, option_of, run_module
 import threadserve
 from threadserve.cli import main
 from threadserve.config import groups, settings
-from threadserve.runtime.forms import form
+from threadserve.runtime.forms import get_form
 
 
 def sections(text: str) -> dict[str, str]:
@@ -32,7 +32,7 @@ def test_the_version_says_what_runs() -> None:
     result = invoke("--version")
     build = "free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else "with the GIL"
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    version = f"threadserve {threadserve.__version__} ({form()})"
+    version = f"threadserve {threadserve.__version__} ({get_form()})"
     expected = f"{version}, {python} ({build}), {platform.system()}\n"
     assert (result.exit_code, result.stdout, result.stderr) == (0, expected, "")
 

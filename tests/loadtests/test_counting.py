@@ -56,7 +56,7 @@ def test_what_counting_adds_is_left_out(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     counted = callgrind.count(sys.executable, "get", settings(tmp_path))
     assert counted.instructions == 10
-    assert counted.form == forms.form()
+    assert counted.form == forms.get_form()
     options = [line.split() for line in (tmp_path / "told").read_text().splitlines()]
     assert [line[0] for line in options] == ["--instr=on", "--zero", "-e", "--zero", "-e"]
     assert len({line[1] for line in options}) == 1
@@ -94,7 +94,7 @@ def counted_by_form(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled form takes fewer."""
 
     def count(python: str, benchmark: str, environment: dict[str, str]) -> callgrind.Counted:
-        is_interpreted = forms.VARIABLE in environment
+        is_interpreted = forms.PURE_VARIABLE in environment
         return callgrind.Counted(
             300.0 if is_interpreted else 75.0, "interpreted" if is_interpreted else "compiled", ["valgrind"]
         )

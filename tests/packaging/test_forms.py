@@ -65,12 +65,12 @@ def test_the_form_is_compiled_where_this_interpreter_has_an_extension_module(
     monkeypatch.setattr("sys.meta_path", [])
     (tmp_path / "http").mkdir()
     (tmp_path / "http" / "scan.cpython-27-nowhere.so").touch()
-    assert forms.form() == "interpreted"
+    assert forms.get_form() == "interpreted"
     (tmp_path / "http" / f"scan{EXTENSION_SUFFIXES[0]}").touch()
-    assert forms.form() == "compiled"
+    assert forms.get_form() == "compiled"
     monkeypatch.setenv("THREADSERVE_PURE", "1")
     forms.choose_form()
-    assert forms.form() == "interpreted"
+    assert forms.get_form() == "interpreted"
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_the_form_is_compiled_where_this_interpreter_has_an_extension_module(
 )
 def test_the_python_form_can_be_wanted_and_not(monkeypatch: pytest.MonkeyPatch, value: str, is_pure: bool) -> None:
     monkeypatch.setenv("THREADSERVE_PURE", value)
-    assert forms.is_pure_wanted() is is_pure
+    assert forms.is_python_form_wanted() is is_pure

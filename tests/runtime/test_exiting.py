@@ -17,10 +17,10 @@ import multiprocessing, os, queue, threading, time, warnings
 from threadserve.runtime import exiting
 
 warnings.simplefilter("ignore")  # that a process is forked beside threads
-exiting.GRACE = {grace}
+exiting.EXIT_GRACE_SECONDS = {grace}
 
 def briefly():
-    exiting.GRACE = 60
+    exiting.EXIT_GRACE_SECONDS = 60
     time.sleep(0.1)
     os.write(1, b"at its end\\n")
 

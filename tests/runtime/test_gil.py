@@ -152,7 +152,7 @@ def build(monkeypatch: pytest.MonkeyPatch) -> Build:
     build.shown = []
     monkeypatch.setattr(gil, "is_free_threaded_build", lambda: True)
     monkeypatch.setattr(gil, "is_gil_enabled", lambda: build.has_gil)
-    monkeypatch.setattr(gil, "forced_by", str)
+    monkeypatch.setattr(gil, "find_gil_option", str)
     monkeypatch.setattr(warnings, "showwarning", lambda message, *_: build.shown.append(str(message)))
     return build
 

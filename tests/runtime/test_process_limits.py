@@ -11,44 +11,44 @@ from support.embedded_server import EmbeddedServer
 from support.waiting import DEADLINE
 
 from threadserve import Config
-from threadserve.runtime.process_limits import Limits, with_jitter
+from threadserve.runtime.process_limits import ProcessLimits, add_jitter
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_without_limits_none_is_reached() -> None:
-    assert not Limits(Config("module:app"), lambda: 10**9).are_reached(look_at_memory=True)
+    assert not ProcessLimits(Config("module:app"), lambda: 10**9).check(with_memory=True)
 
 
 def test_a_limit_stays_reached_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     count = 0
-    limits = Limits(Config("module:app", limit_max_requests=3), lambda: count)
-    assert not limits.are_reached(look_at_memory=True)
+    limits = ProcessLimits(Config("module:app", limit_max_requests=3), lambda: count)
+    assert not limits.check(with_memory=True)
     count = 3
     with caplog.at_level(logging.WARNING):
-        assert limits.are_reached(look_at_memory=True)
-        assert limits.are_reached(look_at_memory=False)
+        assert limits.check(with_memory=True)
+        assert limits.check(with_memory=False)
     assert [record.getMessage() for record in caplog.records] == [
         "Maximum request limit of 3 exceeded. Terminating process."
     ]
 
 
 def test_memory_is_looked_at_when_that_is_asked_for() -> None:
-    limits = Limits(Config("module:app", limit_max_memory=1000), lambda: 0)
-    assert not limits.are_reached(look_at_memory=False)
-    assert limits.are_reached(look_at_memory=True)
-    assert not Limits(Config("module:app", limit_max_memory=2**50), lambda: 0).are_reached(look_at_memory=True)
+    limits = ProcessLimits(Config("module:app", limit_max_memory=1000), lambda: 0)
+    assert not limits.check(with_memory=False)
+    assert limits.check(with_memory=True)
+    assert not ProcessLimits(Config("module:app", limit_max_memory=2**50), lambda: 0).check(with_memory=True)
 
 
 def test_jitter_is_added_to_a_limit_only() -> None:
-    assert {with_jitter(10, 2) for _ in range(200)} == {10, 11, 12}
-    assert with_jitter(None, 5) == 0
+    assert {add_jitter(10, 2) for _ in range(200)} == {10, 11, 12}
+    assert add_jitter(None, 5) == 0
 
 
 def test_resident_memory_grows_with_what_is_allocated() -> None:
     # In a process of its own, which has no memory that was used before and is free again.
     code = (
-        "from threadserve.runtime.process_limits import resident_bytes as used; "
+        "from threadserve.runtime.process_limits import read_resident_bytes as used; "
         "before = used(); block = bytearray(b'x') * 2**26; "
         "print(used() - before, len(block))"
     )

@@ -27,7 +27,7 @@ from threadserve.app.startups import StartupCoordinator
 from threadserve.http.bounds import Bounds
 from threadserve.http.idle_release import ReleasedProtocol
 from threadserve.listening.accepted import Accepted, Returned
-from threadserve.runtime.loops import loop_factory
+from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.distribution import chooser
 from threadserve.threads.idle import IdleConnections
@@ -58,7 +58,7 @@ class SteppedLoop:
     def __init__(self, shared: Shared, number: int, report: Any, kind: str) -> None:
         self.number = number
         self.server = LoopServer(shared, number, report)
-        self.loop = loop_factory(kind)()
+        self.loop = find_loop_factory(kind)()
         self.faults: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self.faults.append(context))
         self.main = self.loop.create_task(self.server.main())

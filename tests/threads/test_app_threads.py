@@ -22,7 +22,7 @@ from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config, Server
 from threadserve.config import defaults
-from threadserve.runtime.loops import loop_factory
+from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads.app_threads import AppThreads, LoopExecutor, app_threads_for
 from threadserve.types import Receive, Scope, Send
 
@@ -524,7 +524,7 @@ def test_calls_of_a_loop_that_is_closed_are_not_told_of(error_log: ErrorLog, loo
         threads.share_threadsafe(asyncio.get_running_loop())
         return asyncio.get_running_loop().run_in_executor(None, work)
 
-    closed = loop_factory(loop)()
+    closed = find_loop_factory(loop)()
     future = closed.run_until_complete(leave())
     closed.close()
     work.release.set()

@@ -15,7 +15,7 @@ from support.raw_client import Connect, request
 from support.waiting import wait_until
 
 from threadserve.app.hints import OTHER_LOOP_HINT
-from threadserve.runtime.loops import loop_factory
+from threadserve.runtime.loops import find_loop_factory
 from threadserve.types import Receive, Scope, Send
 
 Future = asyncio.Future[Any]
@@ -104,7 +104,7 @@ def test_other_errors_are_logged_as_ever(threads: int, serve: Serve, loop: str, 
     serve(app, threads=threads, loop=loop)
     app.run(0, work())
     logged = logging.Formatter().format(error_log.expect(LookupError))
-    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+    with asyncio.Runner(loop_factory=find_loop_factory(loop)) as runner:
         runner.run(work())
     assert logging.Formatter().format(error_log.expect(LookupError)) == logged
 

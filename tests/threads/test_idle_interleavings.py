@@ -39,7 +39,7 @@ from support.waiting import wait_until
 
 from threadserve.http import idle_release
 from threadserve.http.bounds import Bounds
-from threadserve.runtime.loops import loop_factory
+from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads import acceptor as acceptor_module
 from threadserve.threads import idle as idle_module
 
@@ -129,7 +129,7 @@ def nothing_left() -> Iterator[None]:
 @contextmanager
 def no_descriptors_left(kind: str) -> Iterator[None]:
     # uvloop's first loop of a process has some that stay.
-    first = loop_factory(kind)()
+    first = find_loop_factory(kind)()
     first.run_until_complete(asyncio.sleep(0))
     first.close()
     before = descriptors()

@@ -16,7 +16,7 @@ from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config
 from threadserve.listening.accepted import Accepted
-from threadserve.runtime.loops import loop_factory
+from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads.accepting import AcceptQueue
 from threadserve.threads.opening import Opener
 from threadserve.types import Receive, Scope, Send
@@ -111,7 +111,7 @@ class Place:
 
     def __init__(self, loop: str, stack: ExitStack) -> None:
         self.stack = stack
-        self.loop = loop_factory(loop)()
+        self.loop = find_loop_factory(loop)()
         stack.callback(self.loop.close)
         self.registry = Registry()
         self.made: list[Protocol] = []

@@ -21,7 +21,7 @@ from threadserve.config import Config
 from threadserve.metrics.histogram import Histogram
 from threadserve.metrics.states import Detail, LoopState, PoolState, ProcessState, RunningCall, ServerPhase, ServerState
 from threadserve.runtime.gil import is_gil_enabled
-from threadserve.runtime.process_limits import resident_bytes
+from threadserve.runtime.process_limits import read_resident_bytes
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.group import LoopGroup
 from threadserve.threads.loop_server import LoopServer
@@ -82,7 +82,7 @@ class ProcessView:
             exhaustions=self._acceptor.exhaustions_threadsafe(),
             threads_replaced=self._group.replaced,
             is_gil_enabled=is_gil_enabled(),
-            memory_bytes=resident_bytes(),
+            memory_bytes=read_resident_bytes(),
             cpu_seconds=time.process_time(),
             descriptors=count_descriptors(),
             threads=threading.active_count(),

@@ -11,11 +11,11 @@ from itertools import accumulate
 
 from threadserve.metrics.histogram import Distribution
 from threadserve.metrics.states import LoopState, ProcessState, ServerState
-from threadserve.runtime.forms import form
+from threadserve.runtime.forms import get_form
 from threadserve.version import __version__
 
 # Cached, because finding it out reads the names of all the package's files.
-read_form = cache(form)
+read_form = cache(get_form)
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 

@@ -17,7 +17,7 @@ from threadserve.errors import ThreadserveError
 from threadserve.http.bounds import Bounds
 from threadserve.listening.listeners import bind_each_of
 from threadserve.listening.tcp import Listeners, bind_error, close_all, has_port, places_of
-from threadserve.runtime.loops import loop_factory
+from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads.hosts import LoopThread
 from threadserve.threads.loop_server import LoopServer, Phase, Shared
 
@@ -55,7 +55,7 @@ class AdminServer:
             config, AppLoader(config), StartupCoordinator(config), None, None, None, ADMIN_BOUNDS, lambda: None
         )
         self._server = LoopServer(shared, 0, self._on_report)
-        self._thread = LoopThread(self._server, loop_factory("auto"), self._on_end, name="threadserve-admin")
+        self._thread = LoopThread(self._server, find_loop_factory("auto"), self._on_end, name="threadserve-admin")
 
     def start(self) -> None:
         """Start the thread. Log where it listens, with a warning if other machines can reach it."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from threadserve.app.hints import MAIN_THREAD_HINT, find_hint
 from threadserve.errors import AppImportFailed, AppLoadError
-from threadserve.runtime.signals import comes_of_signal
+from threadserve.runtime.signals import is_signal_interrupt
 
 PACKAGE_FOLDER = Path(__file__).parents[1]
 
@@ -34,7 +34,7 @@ def wrap_app_errors(sentence: str, hint: Callable[[BaseException], str] = lambda
     except AppLoadError:
         raise
     except BaseException as error:
-        if comes_of_signal(error):
+        if is_signal_interrupt(error):
             raise
         ending = f". {MAIN_THREAD_HINT}" if find_hint(error) == MAIN_THREAD_HINT else ""
         raise AppImportFailed(f"{sentence}: {format_error(error)}{hint(error)}{ending}") from error

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from threadserve.app.app_errors import format_error, is_coroutine_closing
 from threadserve.app.hints import add_hint, find_hint, find_hint_in_text
 from threadserve.errors import LifespanFailed
-from threadserve.runtime.signals import comes_of_signal
+from threadserve.runtime.signals import is_signal_interrupt
 from threadserve.types import ASGIApp, Message
 
 logger = logging.getLogger("threadserve.error")
@@ -131,7 +131,7 @@ class Lifespan:
             else:
                 self._on_app_error(error)
         except BaseException as error:
-            if is_coroutine_closing(error, self._task) or comes_of_signal(error):
+            if is_coroutine_closing(error, self._task) or is_signal_interrupt(error):
                 raise
             self._on_app_error(error)
         finally:

@@ -37,7 +37,7 @@ from threadserve.config import Config
 from threadserve.config.declaring import list_texts
 from threadserve.errors import AppLoadError, ThreadsStuck
 from threadserve.logging.duplicate_handlers import without_duplicate_handlers
-from threadserve.runtime.uncounted import exempt_constants
+from threadserve.runtime.immortal import immortalize_constants
 from threadserve.types import ASGIApp
 from threadserve.wsgi.middleware import WSGIMiddleware
 
@@ -140,7 +140,7 @@ class AppLoader:
             if (mistake := find_unknown_module(list_texts(self._config.app_shared))) is not None:
                 raise AppLoadError(mistake)
             self._first = first
-            exempt_constants()
+            immortalize_constants()
         except AppLoadError as error:
             self._failure = error
             raise

@@ -11,7 +11,13 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 
 from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.runtime.forms import PACKAGE
-from threadserve.runtime.gil import GilGuard, extension_modules, forced_by, is_free_threaded_build, is_gil_enabled
+from threadserve.runtime.gil import (
+    GilGuard,
+    find_gil_option,
+    is_free_threaded_build,
+    is_gil_enabled,
+    list_extension_modules,
+)
 
 # A line of a wheel's metadata: Python, ABI and platform, each one or several joined by dots (PEP 425).
 WHEEL_TAG = re.compile(r"^Tag: *([^-\s]+)-([^-\s]+)-(\S+) *$", re.MULTILINE)
@@ -25,10 +31,14 @@ def check_extension_modules(guard: GilGuard, threads: int) -> list[Finding]:
 
 def check_gil(guard: GilGuard, level: Level) -> list[Finding]:
     """Return a finding for each module that turned on the GIL of an interpreter without it."""
-    if not is_free_threaded_build() or not is_gil_enabled() or forced_by():
+    if not is_free_threaded_build() or not is_gil_enabled() or find_gil_option():
         return []
     if not guard.culprits:
-        return [Finding(level, "gil-on", f"The GIL is on, so threads take turns: {guard.cause()}.", EXTENSION_REMEDY)]
+        return [
+            Finding(
+                level, "gil-on", f"The GIL is on, so threads take turns: {guard.describe_cause()}.", EXTENSION_REMEDY
+            )
+        ]
     sentence = "Importing {} turns the GIL on, so threads take turns."
     return [
         Finding(level, "gil-on", sentence.format(name), EXTENSION_REMEDY, locate_module(name))
@@ -65,7 +75,7 @@ def check_builds() -> list[Finding]:
 def iterate_loaded_distributions() -> Iterator[Distribution]:
     """Yield the installed distributions with a loaded extension module, except the server itself."""
     by_package = packages_distributions()
-    packages = {name.partition(".")[0] for name in extension_modules()} - {PACKAGE}
+    packages = {name.partition(".")[0] for name in list_extension_modules()} - {PACKAGE}
     for name in sorted({name for package in packages for name in by_package.get(package, ())}, key=str.lower):
         try:
             yield distribution(name)

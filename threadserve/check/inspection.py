@@ -29,9 +29,9 @@ from threadserve.config import Config
 from threadserve.config.declaring import list_texts
 from threadserve.errors import AppImportFailed, AppNotRepeatable, ConfigError
 from threadserve.logging.configuring import configure_logging
-from threadserve.runtime.exiting import exit_now, exits_in_time
+from threadserve.runtime.exiting import exit_deadline, exit_now
 from threadserve.runtime.gil import GilGuard
-from threadserve.runtime.signals import survive
+from threadserve.runtime.signals import ignore_signal
 from threadserve.threads.guarded_loops import serving_loops
 from threadserve.tls.certificates import certificates_for
 
@@ -88,11 +88,11 @@ def inspect(config: Config, limit: float, connection: Connection) -> None:
     os.dup2(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2, 1)
     os.set_inheritable(connection.fileno(), False)
     # A terminal sends it to both processes; the other process ends this one.
-    signal.signal(signal.SIGINT, survive)
+    signal.signal(signal.SIGINT, ignore_signal)
     faulthandler.enable()
     threading.Thread(target=exit_with_parent, name="threadserve-check-end", daemon=True).start()
     sender = MessageSender(connection)
-    with exits_in_time():
+    with exit_deadline():
         try:
             Inspection(assume_threads(config), sender, limit).run()
         except ConfigError as error:

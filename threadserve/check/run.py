@@ -21,7 +21,7 @@ from threadserve.config.environment import load_environment
 from threadserve.errors import ConfigError
 from threadserve.logging.wording import format_count
 from threadserve.runtime.cpus import count_usable_cpus
-from threadserve.runtime.exiting import GRACE
+from threadserve.runtime.exiting import EXIT_GRACE_SECONDS
 from threadserve.runtime.gil import is_gil_enabled
 from threadserve.workers.child import SPAWN
 
@@ -94,7 +94,7 @@ def run_inspection(config: Config, limit: float) -> Iterator[tuple[BaseProcess, 
     far_end.close()
     try:
         yield process, connection
-        process.join(GRACE + ANSWER_GRACE_SECONDS)
+        process.join(EXIT_GRACE_SECONDS + ANSWER_GRACE_SECONDS)
     finally:
         if process.is_alive():
             process.kill()

@@ -21,10 +21,10 @@ from threadserve.config.config_file import find_config_file, read_config_file
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.logging.formatters import iterate_handlers
 from threadserve.running import run
-from threadserve.runtime.exiting import exits_in_time
-from threadserve.runtime.forms import form
+from threadserve.runtime.exiting import exit_deadline
+from threadserve.runtime.forms import get_form
 from threadserve.runtime.gil import is_free_threaded_build
-from threadserve.runtime.signals import upkeep_survived
+from threadserve.runtime.signals import ignoring_upkeep_signals
 from threadserve.version import __version__
 
 logger = logging.getLogger("threadserve.error")
@@ -42,12 +42,12 @@ class Command(click.Command):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the command and ends the process, whatever the application keeps at work."""
-        with exits_in_time():
+        with exit_deadline():
             return super().__call__(*args, **kwargs)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the command, which no signal for a server ends before there is one."""
-        with upkeep_survived():
+        with ignoring_upkeep_signals():
             return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -83,7 +83,7 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
     if wanted and not ctx.resilient_parsing:
         build = "free-threaded" if is_free_threaded_build() else "with the GIL"
         python = f"{platform.python_implementation()} {platform.python_version()}"
-        click.echo(f"threadserve {__version__} ({form()}), {python} ({build}), {platform.system()}")
+        click.echo(f"threadserve {__version__} ({get_form()}), {python} ({build}), {platform.system()}")
         ctx.exit()
 
 

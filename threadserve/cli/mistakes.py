@@ -15,7 +15,7 @@ from threadserve.runtime import forms
 
 UVICORNS = "UVICORN_"
 # What asks for a form of the server, to be run and to be built, and is no option's.
-FORMS = (forms.VARIABLE, "THREADSERVE_BUILD")
+FORMS = (forms.PURE_VARIABLE, "THREADSERVE_BUILD")
 
 
 def unknown_option(name: str, command: click.Command) -> str:

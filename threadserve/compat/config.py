@@ -6,7 +6,7 @@ Runs on whichever thread asks. It owns nothing; the sockets that it binds belong
 import socket
 
 from threadserve.listening.listeners import ListenerSettings, open_listeners
-from threadserve.runtime.loops import LoopFactory, loop_factory
+from threadserve.runtime.loops import LoopFactory, find_loop_factory
 
 
 class NoLifespan:
@@ -38,7 +38,7 @@ class UvicornConfig(ListenerSettings):
 
     def get_loop_factory(self) -> LoopFactory:
         """Return a factory of event loops. Raises `ConfigError` where there is no such loop."""
-        return loop_factory(self.loop)
+        return find_loop_factory(self.loop)
 
     @property
     def should_reload(self) -> bool:

@@ -26,7 +26,7 @@ from threadserve.http.write_buffer import WriteBatcher
 from threadserve.logging.access_log import AccessLog
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts, believed_fields
-from threadserve.runtime.contexts import unshared_copy
+from threadserve.runtime.contexts import copy_context_unshared
 from threadserve.types import ASGIApp
 
 # More bytes than anybody sends, in a machine word.
@@ -119,7 +119,7 @@ class LoopContext:
         self.believed_fields = believed_fields(config.forwarded_headers)
         # The loop begins in the context that requests see: what the lifespan sets in its own task is not in it.
         self.start_task = make_task_starter(
-            self.loop, contextvars.Context if config.reset_contextvars else unshared_copy().copy
+            self.loop, contextvars.Context if config.reset_contextvars else copy_context_unshared().copy
         )
         self.cross_thread = CrossThreadSender(serves.post_threadsafe, self.start_task)
         self.begin_websocket: BeginWebSocket | None = None

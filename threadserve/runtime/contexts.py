@@ -1,13 +1,10 @@
-"""The contexts (PEP 567) that applications run in: what the program and the application's module have set.
-
-Runs on whichever thread asks; keeps nothing.
-"""
+"""The context (PEP 567) that applications run in. Runs on whichever thread asks; keeps nothing."""
 
 import contextvars
 
 
-def unshared_copy() -> contextvars.Context:
-    """A context with what the current one has, whose own parts no other thread counts references of."""
+def copy_context_unshared() -> contextvars.Context:
+    """Return a copy of the current context that shares no part with it, so that other threads count no references."""
     copy = contextvars.Context()
     for variable, value in contextvars.copy_context().items():
         copy.run(variable.set, value)

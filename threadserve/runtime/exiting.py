@@ -1,7 +1,7 @@
-"""How a process ends that was there for a server: also where the application has left something that goes on.
+"""The end of a process that was there for a server, also where the application has left something that goes on.
 
-Runs on the main thread when the server has ended, but for the timer, which has a thread of its own. It owns nothing of
-the application's, and ends nothing before its time.
+Runs on the main thread when the server has ended, except for the deadline, which has a thread of its own. It owns
+nothing of the application's, and ends nothing before its time.
 """
 
 import logging
@@ -14,19 +14,19 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from threadserve.runtime.signals import STOPPING, unclaimed
+from threadserve.runtime.signals import STOP_SIGNALS, filter_unclaimed
 
 logger = logging.getLogger("threadserve.error")
 
-# How long, in seconds, Python may wait for the application's threads, its child processes and what it has at exit.
-GRACE = 5.0
-# The same after a second signal, for what ends in order.
-HURRIED_GRACE = 0.5
+# For the application's threads, its child processes and its exit handlers, all of which Python waits for.
+EXIT_GRACE_SECONDS = 5.0
+# The same after a second signal.
+FORCED_EXIT_GRACE_SECONDS = 0.5
 
 
 @contextmanager
-def exits_in_time(at_once: Iterable[int] = STOPPING) -> Iterator[None]:
-    """Ends the process a while after the server that runs within, whatever goes on, and at once at these signals."""
+def exit_deadline(at_once: Iterable[int] = STOP_SIGNALS) -> Iterator[None]:
+    """End the process a while after the server that runs within, whatever goes on, and at once at these signals."""
     code = 0
     try:
         yield
@@ -37,14 +37,14 @@ def exits_in_time(at_once: Iterable[int] = STOPPING) -> Iterator[None]:
         code = 1
         raise
     finally:
-        for number in unclaimed(at_once):
-            signal.signal(number, exit_by_signal)
-        threading.Thread(target=exit_later, args=(code,), name="threadserve-exit", daemon=True).start()
+        for number in filter_unclaimed(at_once):
+            signal.signal(number, _exit_by_signal)
+        threading.Thread(target=_exit_at_deadline, args=(code,), name="threadserve-exit", daemon=True).start()
 
 
-def exit_later(code: int) -> None:
-    """Ends the process after a while, and says what for."""
-    threading.Event().wait(HURRIED_GRACE if code > 128 else GRACE)
+def _exit_at_deadline(code: int) -> None:
+    """End the process after a while, and log what has kept it from ending."""
+    threading.Event().wait(FORCED_EXIT_GRACE_SECONDS if code > 128 else EXIT_GRACE_SECONDS)
     names = [
         thread.name for thread in threading.enumerate() if not (thread.daemon or thread is threading.main_thread())
     ]
@@ -55,13 +55,12 @@ def exit_later(code: int) -> None:
     exit_now(code, clean=False)
 
 
-def exit_by_signal(number: int, frame: FrameType | None) -> None:
-    """Ends the process without waiting for anything. A handler of signals."""
+def _exit_by_signal(number: int, frame: FrameType | None) -> None:
     exit_now(128 + number, clean=False)
 
 
 def exit_now(code: int, *, clean: bool) -> NoReturn:
-    """Ends the process with this code; without `clean`, past threads that never end and that exiting would wait for."""
+    """End the process with this code; without `clean`, past threads that never end and that exiting would wait for."""
     if clean:
         sys.exit(code)
     logging.shutdown()

@@ -1,4 +1,4 @@
-"""Finds out when the GIL is on where it should be off, and which module turned it on.
+"""The guard that notices when the GIL is on where it should be off, and which module turned it on.
 
 Importing an extension module that does not declare that it runs without the GIL (PEP 703) turns the GIL on for the
 whole process, for good, and any thread may do the importing. `GilGuard` belongs to the server's thread; only its
@@ -16,10 +16,10 @@ from typing import TextIO
 from threadserve.runtime.forms import is_extension_module
 
 # The text of CPython's own RuntimeWarning: _PyImport_CheckGILForModule() in Python/import.c.
-CULPRIT = re.compile(r"\(GIL\) has been enabled to load module '(.+?)'")
+GIL_WARNING = re.compile(r"\(GIL\) has been enabled to load module '(.+?)'")
 MAX_CANDIDATES = 10
 
-error_logger = logging.getLogger("threadserve.error")
+logger = logging.getLogger("threadserve.error")
 
 
 def is_free_threaded_build() -> bool:
@@ -33,13 +33,13 @@ def is_gil_enabled() -> bool:
 
 
 class GilGuard:
-    """Warns once, on the logger `threadserve.error`, when the GIL is on on a free-threaded build, and says why.
+    """A guard that warns once, on the logger `threadserve.error`, when the GIL is on on a free-threaded build.
 
     Every method runs on the server's thread. On a build with the GIL they do nothing.
     """
 
     def __init__(self) -> None:
-        self._is_watching = is_free_threaded_build()
+        self._is_active = is_free_threaded_build()
         self._culprits: deque[str] = deque()
         self._known_modules: frozenset[str] = frozenset()
         self._was_on = False
@@ -52,33 +52,33 @@ class GilGuard:
         return list(self._culprits)
 
     def install(self) -> None:
-        """Starts to watch. To be called before the application is imported: what is loaded later can be named."""
-        if not self._is_watching:
+        """Start to watch. To be called before the application is imported: what is loaded later can be named."""
+        if not self._is_active:
             return
         self._show_before = warnings.showwarning
         warnings.showwarning = self._on_warning
-        self._look()
+        self._note_state()
 
     def check(self) -> None:
-        """Warns if the GIL is on, unless it warned before. Cheap enough for every second.
+        """Warn if the GIL is on, unless it warned before. Cheap enough for every second.
 
         While a thread imports any extension module, CPython turns the GIL on for that moment. So without the name of a
         module the GIL has to be found on twice in a row.
         """
-        if not self._is_watching or self._has_warned:
+        if not self._is_active or self._has_warned:
             return
         was_on = self._was_on
-        self._look()
+        self._note_state()
         if self._was_on and (was_on or self._culprits):
             self._has_warned = True
-            error_logger.warning("The GIL is on, so threads take turns: %s", self.cause())
+            logger.warning("The GIL is on, so threads take turns: %s", self.describe_cause())
 
     def uninstall(self) -> None:
-        """Takes the hook out again, unless somebody hooked in after it, who may still call it."""
-        if self._is_watching and warnings.showwarning == self._on_warning:
+        """Remove the hook, unless somebody has set another one since, which may still call it."""
+        if self._is_active and warnings.showwarning == self._on_warning:
             warnings.showwarning = self._show_before
 
-    def _look(self) -> None:
+    def _note_state(self) -> None:
         self._was_on = is_gil_enabled()
         if not self._was_on:
             self._known_modules = frozenset(sys.modules.copy())
@@ -92,39 +92,39 @@ class GilGuard:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        culprit = CULPRIT.search(str(message))
+        culprit = GIL_WARNING.search(str(message))
         if culprit is not None:
             self._culprits.append(culprit[1])
         self._show_before(message, category, filename, lineno, file, line)
 
-    def cause(self) -> str:
-        """Why the GIL is on, and what to do."""
+    def describe_cause(self) -> str:
+        """Return the reason why the GIL is on, and what to do."""
         if self._culprits:
             return (
                 f"it was turned on to load the module {self._culprits[0]!r}, which does not declare that it runs "
                 "without it. A newer version may; PYTHON_GIL=0 keeps the GIL off at your own risk"
             )
-        if forced_by():
-            return f"{forced_by()} asks for it"
-        candidates = sorted(extension_modules() - self._known_modules)
+        if option := find_gil_option():
+            return f"{option} asks for it"
+        candidates = sorted(list_extension_modules() - self._known_modules)
         if not candidates:
             return "which module turned it on is not known"
         more = f" and {len(candidates) - MAX_CANDIDATES} more" if len(candidates) > MAX_CANDIDATES else ""
         return f"one of these modules turned it on: {', '.join(candidates[:MAX_CANDIDATES])}{more}"
 
 
-def forced_by() -> str:
-    """What told the interpreter to start with the GIL on, or "". The option goes before the variable."""
+def find_gil_option() -> str:
+    """Return what told the interpreter to start with the GIL on, or "". The option goes before the variable."""
     if getattr(sys.flags, "gil", None) != 1:
         return ""
     return "-X gil=1" if "gil" in sys._xoptions else "PYTHON_GIL=1"
 
 
-def extension_modules() -> set[str]:
-    """The names of the loaded extension modules, without Python's own and the server's."""
-    ready = {*sys.stdlib_module_names, __name__.partition(".")[0]}
+def list_extension_modules() -> set[str]:
+    """Return the names of the loaded extension modules, without Python's own and the server's."""
+    known = {*sys.stdlib_module_names, __name__.partition(".")[0]}
     return {
         name
         for name, module in sys.modules.copy().items()
-        if name.partition(".")[0] not in ready and is_extension_module(module)
+        if name.partition(".")[0] not in known and is_extension_module(module)
     }

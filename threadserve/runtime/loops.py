@@ -1,4 +1,4 @@
-"""The event loops that can be chosen. Runs on any thread; a loop belongs to the thread that asked for it."""
+"""The event loops that can be chosen. Runs on any thread; a loop belongs to the thread that makes it."""
 
 import asyncio
 import importlib
@@ -6,27 +6,26 @@ import importlib.util
 from collections.abc import Callable
 
 from threadserve.errors import ConfigError
-from threadserve.runtime.uncounted import exempt_from_counting
+from threadserve.runtime.immortal import immortalize_functions
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
-def loop_factory(name: str) -> LoopFactory:
-    """How a loop of this kind is made: `asyncio`, `uvloop`, or the factory that a module:attribute is.
+def find_loop_factory(name: str) -> LoopFactory:
+    """Return a factory of loops: for `asyncio`, `uvloop`, or the one that a module:attribute names.
 
-    `auto` is uvloop where it is installed, and `none` what the program's own settings make. Raises `ConfigError` where
-    there is no such thing.
+    `auto` is uvloop where it is installed, and `none` asyncio, whose loop the program's own policy makes. Raises
+    `ConfigError` where there is no such thing.
     """
-    name = loop_name(name)
+    name = resolve_loop_name(name)
     if ":" in name:
-        return imported(name)
+        return _import_factory(name)
     if name == "uvloop":
-        return imported("uvloop:new_event_loop")
+        return _import_factory("uvloop:new_event_loop")
     return asyncio.new_event_loop
 
 
-def imported(name: str) -> LoopFactory:
-    """The attribute that a module:attribute names. Raises `ConfigError` if it cannot be had."""
+def _import_factory(name: str) -> LoopFactory:
     module, _, attribute = name.partition(":")
     try:
         factory: LoopFactory = getattr(importlib.import_module(module), attribute)
@@ -34,12 +33,12 @@ def imported(name: str) -> LoopFactory:
         raise ConfigError("loop", f"{module} cannot be imported: {error}") from error
     except AttributeError as error:
         raise ConfigError("loop", f"the module {module} has no {attribute}") from error
-    exempt_from_counting()
+    immortalize_functions()
     return factory
 
 
-def loop_name(name: str) -> str:
-    """Which loop a name stands for, on this system."""
+def resolve_loop_name(name: str) -> str:
+    """Return the name of the loop that a setting stands for on this system."""
     if name == "auto":
         return "asyncio" if importlib.util.find_spec("uvloop") is None else "uvloop"
     return "asyncio" if name == "none" else name

@@ -1,6 +1,6 @@
-"""What a process may serve before it ends or is replaced, and the memory that it uses.
+"""The limits at which a process ends or is replaced, and the memory that it uses.
 
-Runs on the server's thread; keeps the limits of one run and never stops anything itself.
+Runs on the server's thread. It keeps the limits of one run, and never stops anything itself.
 """
 
 import logging
@@ -11,8 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-
-from threadserve.config import Config
+from typing import Protocol
 
 logger = logging.getLogger("threadserve.error")
 
@@ -21,37 +20,45 @@ STATM = Path("/proc/self/statm")
 STATM_BYTES = 160
 
 
-class Limits:
-    """The limits of one process. `requests` is how many it may take up, 0 for any number, with the jitter rolled."""
+class ProcessLimitSettings(Protocol):
+    """The settings that limit a process."""
 
-    def __init__(self, config: Config, count_requests: Callable[[], int]) -> None:
-        self.requests = with_jitter(config.limit_max_requests, config.limit_max_requests_jitter)
-        self._memory = config.limit_max_memory
+    limit_max_requests: int | None
+    limit_max_requests_jitter: int
+    limit_max_memory: int | None
+
+
+class ProcessLimits:
+    """The limits of one process. `requests` is the number that it may take up, with its jitter; 0 is no limit."""
+
+    def __init__(self, settings: ProcessLimitSettings, count_requests: Callable[[], int]) -> None:
+        self.requests = add_jitter(settings.limit_max_requests, settings.limit_max_requests_jitter)
+        self._memory = settings.limit_max_memory
         self._count_requests = count_requests
-        self._have_been_reached = False
+        self._is_reached = False
 
-    def are_reached(self, *, look_at_memory: bool) -> bool:
-        """Whether the process has served enough; it stays so, and is logged once."""
-        self._have_been_reached = self._have_been_reached or self._look(look_at_memory)
-        return self._have_been_reached
+    def check(self, *, with_memory: bool) -> bool:
+        """Return whether a limit is reached. It stays so, and is logged once."""
+        self._is_reached = self._is_reached or self._check(with_memory)
+        return self._is_reached
 
-    def _look(self, at_memory: bool) -> bool:
+    def _check(self, with_memory: bool) -> bool:
         if self.requests and self._count_requests() >= self.requests:
             logger.warning("Maximum request limit of %d exceeded. Terminating process.", self.requests)
             return True
-        if at_memory and self._memory and (used := resident_bytes()) > self._memory:
+        if with_memory and self._memory and (used := read_resident_bytes()) > self._memory:
             logger.warning("Memory limit of %d bytes exceeded: %d in use. Terminating process.", self._memory, used)
             return True
         return False
 
 
-def with_jitter(limit: int | None, jitter: int) -> int:
-    """A limit that differs from process to process, so that not all of them reach it at once; 0 for none."""
+def add_jitter(limit: int | None, jitter: int) -> int:
+    """Return a limit that differs from process to process, so that not all of them reach it at once; 0 for none."""
     return limit + random.randint(0, jitter) if limit else 0
 
 
-def resident_bytes() -> int:
-    """The memory that the process has in use, its resident set, or where the system tells no more, the most so far."""
+def read_resident_bytes() -> int:
+    """Return the size of the process's resident set, or its maximum so far where the system tells no more."""
     with suppress(OSError):
         # Not by a file of Python's, whose buffer is closed within a lock that it takes twice: on free-threaded builds a
         # thread then lets all others have their turn first.

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from threadserve.app.hints import add_hint
 from threadserve.config import Config
-from threadserve.runtime.loops import LoopFactory, loop_factory
+from threadserve.runtime.loops import LoopFactory, find_loop_factory
 from threadserve.threads.foreign_calls import ForeignCalls
 from threadserve.threads.foreign_places import ForeignPlaces
 
@@ -24,7 +24,7 @@ OWNERS_METHODS = ("call_soon", "call_later", "call_at")
 
 def serving_loops(config: Config) -> LoopFactory:
     """How the loops of a server are made: guarded where it has several. Raises `ConfigError`."""
-    factory = loop_factory(config.loop)
+    factory = find_loop_factory(config.loop)
     if config.thread_count == 1:
         return factory
     places = ForeignPlaces()

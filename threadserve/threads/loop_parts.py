@@ -16,7 +16,7 @@ from threadserve.http1.connection import H1Connection
 from threadserve.http1.header_lines import HeaderLines
 from threadserve.listening.accepted import Returned
 from threadserve.proxies.protocol import Announced
-from threadserve.runtime.uncounted import exempt_from_counting
+from threadserve.runtime.immortal import immortalize_functions
 from threadserve.threads.opening import MakeAgain, MakeConnection
 from threadserve.tls.certificates import LoopTls
 from threadserve.websocket.beginning import websocket_beginner
@@ -24,7 +24,7 @@ from threadserve.wsgi.middleware import WSGIMiddleware
 from threadserve.wsgi.runner import WSGIRunner
 
 # With these modules, everything is imported that a request calls.
-exempt_from_counting()
+immortalize_functions()
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def import_parts(config: Config) -> None:
     """Imports what only some configurations need, on the thread of the server, before there are loops."""
     if config.http2:
         importlib.import_module("threadserve.http2.making")
-        exempt_from_counting()
+        immortalize_functions()
 
 
 def runner_for(serves: LoopSetup, context: LoopContext) -> ASGIRunner | WSGIRunner:

@@ -21,7 +21,7 @@ from threadserve.listening import systemd
 from threadserve.logging.configuring import configure_logging
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
-from threadserve.runtime.signals import UPKEEP, call_claimants, captured
+from threadserve.runtime.signals import UPKEEP_SIGNALS, call_program_handlers, collecting_signals
 from threadserve.workers.child import ChildProcess, check_picklable
 from threadserve.workers.pool import TERMINATE_GRACE_SECONDS, format_exit_reason
 from threadserve.workers.reload_patterns import ReloadPatterns
@@ -89,7 +89,7 @@ class Reloader:
         log_emphasised(
             logger, "Started reloader process [%d] using %s", os.getpid(), self._watcher.name, fg="cyan", bold=True
         )
-        with captured(self._stop.set) as signals, captured(lambda: None, UPKEEP) as upkeep:
+        with collecting_signals(self._stop.set) as signals, collecting_signals(lambda: None, UPKEEP_SIGNALS) as upkeep:
             self._child.start()
             try:
                 while not self._stop.is_set():
@@ -105,7 +105,7 @@ class Reloader:
         log_emphasised(logger, "Stopping reloader process [%d]", os.getpid(), fg="cyan", bold=True)
         if len(signals) > 1:
             sys.exit(128 + signals[-1])
-        call_claimants(signals)
+        call_program_handlers(signals)
 
     def _step(self) -> None:
         """Wait a moment for changes and restart the child if there are any; log when the child serves or has ended."""

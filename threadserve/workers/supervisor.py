@@ -24,7 +24,7 @@ from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import ServerPhase
-from threadserve.runtime.signals import STOPPING, UPKEEP, call_claimants, captured
+from threadserve.runtime.signals import STOP_SIGNALS, UPKEEP_SIGNALS, call_program_handlers, collecting_signals
 from threadserve.threads.accepting import HANDSHAKE, ignore_newcomers
 from threadserve.workers.child import check_picklable
 from threadserve.workers.pool import WorkerPool
@@ -34,7 +34,7 @@ logger = logging.getLogger("threadserve.error")
 TICK_SECONDS = 0.5
 # The time that workers have at the end to accept what waits in the listeners.
 QUEUE_GRACE_SECONDS = 1.0
-SIGNALS = (*STOPPING, *UPKEEP, signal.SIGTTIN, signal.SIGTTOU)
+SIGNALS = (*STOP_SIGNALS, *UPKEEP_SIGNALS, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Supervisor:
@@ -62,7 +62,7 @@ class Supervisor:
         Raises `ConfigError` for a setting that cannot be passed to another process, `WorkerFailed` if the workers could
         not start, and `SystemExit` when a second signal terminated it, or when the first signal cut off a start-up.
         """
-        with captured(self._wake, SIGNALS) as signals:
+        with collecting_signals(self._wake, SIGNALS) as signals:
             try:
                 check_picklable(self._config)
                 log_emphasised(logger, "Started parent process [%d]", os.getpid(), fg="cyan", bold=True)
@@ -80,7 +80,7 @@ class Supervisor:
         log_emphasised(logger, "Stopping parent process [%d]", os.getpid(), fg="cyan", bold=True)
         if len(stop_signals) > 1 or (stop_signals and self._pool.has_cut_off_start):
             sys.exit(128 + stop_signals[-1])
-        call_claimants(stop_signals)
+        call_program_handlers(stop_signals)
 
     def _serve(self, signals: list[int]) -> list[int]:
         """Serve, then stop the workers. Return the signal that asked to stop, and the second one if it came."""
@@ -117,7 +117,7 @@ class Supervisor:
 
     def _has_second_signal(self, signals: list[int], stop_signals: list[int]) -> bool:
         """Append the second signal to `stop_signals`; return whether it has just come."""
-        if len(stop_signals) > 1 or not (again := [number for number in signals if number in STOPPING]):
+        if len(stop_signals) > 1 or not (again := [number for number in signals if number in STOP_SIGNALS]):
             return False
         stop_signals.append(again[0])
         return True
@@ -127,9 +127,9 @@ class Supervisor:
         while signals:
             number = signals.pop(0)
             logger.info("Received %s.", signal.Signals(number).name)
-            if number in STOPPING:
+            if number in STOP_SIGNALS:
                 return [number]
-            if number in UPKEEP:
+            if number in UPKEEP_SIGNALS:
                 reopen_log_files()
                 self._pool.reopen_log_files()
             if number == signal.SIGHUP:

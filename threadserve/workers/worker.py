@@ -20,8 +20,8 @@ from threadserve.app.app_errors import format_app_traceback
 from threadserve.config import Config
 from threadserve.errors import AppImportFailed, ThreadserveError
 from threadserve.listening.tcp import SharedListener
-from threadserve.runtime.exiting import exits_in_time
-from threadserve.runtime.signals import survive
+from threadserve.runtime.exiting import exit_deadline
+from threadserve.runtime.signals import ignore_signal
 from threadserve.server import Server
 from threadserve.serving import Observer
 
@@ -60,7 +60,7 @@ def serve_worker(config: Config, listeners: list[socket], connection: Connection
     """Serve on listeners shared with other processes, until SIGTERM, SIGQUIT or the end of the supervisor."""
     for number in GROUP_SIGNALS:
         # Not `SIG_IGN`, which programs started by the application would inherit.
-        signal.signal(number, survive)
+        signal.signal(number, ignore_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
     reopen_stdin()
     passed: list[Connection | socket | None] = [connection, status_socket, *listeners]
@@ -69,7 +69,7 @@ def serve_worker(config: Config, listeners: list[socket], connection: Connection
         if each is not None:
             os.set_inheritable(each.fileno(), False)
     heartbeat = WorkerHeartbeat(connection, config.timeout_worker_healthcheck / HEARTBEATS_PER_TIMEOUT, status_socket)
-    with exits_in_time(at_once=(TERMINATE_SIGNAL,)):
+    with exit_deadline(at_once=(TERMINATE_SIGNAL,)):
         try:
             server = WorkerServer(config, observer=heartbeat)
             heartbeat.server = server

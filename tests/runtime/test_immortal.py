@@ -12,7 +12,7 @@ from support.server_process import ServerProcess
 
 from threadserve.http.exchange import Exchange
 from threadserve.http1.connection import H1Connection
-from threadserve.runtime.forms import form
+from threadserve.runtime.forms import get_form
 from threadserve.runtime.gil import is_free_threaded_build
 from threadserve.types import Receive, Scope, Send
 
@@ -60,7 +60,7 @@ async def app(scope, receive, send):
 """
 
 pytestmark = pytest.mark.skipif(
-    not is_free_threaded_build() or form() != "compiled",
+    not is_free_threaded_build() or get_form() != "compiled",
     reason="an ordinary build shares counts without harm, and Python exempts its own functions itself",
 )
 
