@@ -9,17 +9,17 @@ from threadserve.admin.problems import MAX_MESSAGE_LENGTH, MAX_PROBLEMS, Problem
 
 
 @pytest.fixture
-def keeper() -> Iterator[ProblemHandler]:
+def handler() -> Iterator[ProblemHandler]:
     """Keeps what is logged during the test."""
-    keeper = ProblemHandler()
-    keeper.install()
-    yield keeper
-    keeper.uninstall()
+    handler = ProblemHandler()
+    handler.install()
+    yield handler
+    handler.uninstall()
 
 
-def kept(keeper: ProblemHandler) -> list[str]:
+def kept(handler: ProblemHandler) -> list[str]:
     """The messages."""
-    return [problem.message for problem in keeper.list_threadsafe()]
+    return [problem.message for problem in handler.list_threadsafe()]
 
 
 @pytest.mark.parametrize(
@@ -38,38 +38,38 @@ def kept(keeper: ProblemHandler) -> list[str]:
         ("no query", "no query"),
     ],
 )
-def test_queries_are_hidden_to_their_ends(keeper: ProblemHandler, line: str, shown: str) -> None:
+def test_queries_are_hidden_to_their_ends(handler: ProblemHandler, line: str, shown: str) -> None:
     logger.warning("%s", line)
-    assert kept(keeper) == [shown]
+    assert kept(handler) == [shown]
 
 
-def test_a_query_that_is_cut_off_is_hidden(keeper: ProblemHandler) -> None:
+def test_a_query_that_is_cut_off_is_hidden(handler: ProblemHandler) -> None:
     logger.warning("GET /%s?token=secret", "a" * MAX_MESSAGE_LENGTH)
     logger.warning("GET /a?%s end", "secret" * MAX_MESSAGE_LENGTH)
-    first, second = kept(keeper)
+    first, second = kept(handler)
     assert len(first) == MAX_MESSAGE_LENGTH
     assert "secret" not in first
     assert second == "GET /a?… end"
 
 
-def test_of_an_exception_its_type_and_of_several_lines_the_first(keeper: ProblemHandler) -> None:
+def test_of_an_exception_its_type_and_of_several_lines_the_first(handler: ProblemHandler) -> None:
     try:
         raise ValueError("secret")
     except ValueError:
         logger.exception("It failed: GET /a?b\nsecret")
-    assert kept(keeper) == ["It failed: GET /a?… ValueError"]
+    assert kept(handler) == ["It failed: GET /a?… ValueError"]
     logger.error("It failed again\nsecret")
-    assert kept(keeper)[1] == "It failed again"
-    assert [problem.level for problem in keeper.list_threadsafe()] == ["ERROR", "ERROR"]
+    assert kept(handler)[1] == "It failed again"
+    assert [problem.level for problem in handler.list_threadsafe()] == ["ERROR", "ERROR"]
 
 
-def test_what_is_no_problem_is_not_kept_and_of_problems_the_last(keeper: ProblemHandler) -> None:
+def test_what_is_no_problem_is_not_kept_and_of_problems_the_last(handler: ProblemHandler) -> None:
     logger.setLevel(logging.INFO)
     logger.info("all is well")
     logger.setLevel(logging.NOTSET)
     for number in range(MAX_PROBLEMS + 5):
         logger.warning("problem %d", number)
-    assert kept(keeper) == [f"problem {number}" for number in range(5, MAX_PROBLEMS + 5)]
-    keeper.uninstall()
+    assert kept(handler) == [f"problem {number}" for number in range(5, MAX_PROBLEMS + 5)]
+    handler.uninstall()
     logger.warning("another")
-    assert kept(keeper)[-1] == f"problem {MAX_PROBLEMS + 4}"
+    assert kept(handler)[-1] == f"problem {MAX_PROBLEMS + 4}"

@@ -23,7 +23,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.sources: list[AppLoader] = []
+        self.loaders: list[AppLoader] = []
 
     def write(self, path: str, source: str = "") -> Path:
         """Writes a file, and the folders around it."""
@@ -32,14 +32,14 @@ class Project:
         file.write_text(textwrap.dedent(source))
         return file
 
-    def source(self, app: Any, **settings: Any) -> AppLoader:
+    def loader(self, app: Any, **settings: Any) -> AppLoader:
         """Where the threads of a server with these settings would load from."""
-        self.sources.append(AppLoader(Config(app, **{"threads": 2, **settings})))
-        return self.sources[-1]
+        self.loaders.append(AppLoader(Config(app, **{"threads": 2, **settings})))
+        return self.loaders[-1]
 
     def load(self, app: Any, **settings: Any) -> ASGIApp:
         """Loads for the first thread."""
-        return load(self.source(app, **settings))
+        return load(self.loader(app, **settings))
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     before = set(sys.modules)
     project = Project(folder)
     yield project
-    for source in project.sources:
-        source.stop(DEADLINE)
+    for loader in project.loaders:
+        loader.stop(DEADLINE)
     for name in set(sys.modules) - before:
         module = vars(sys.modules[name])
         if str(tmp_path) in f"{module.get('__file__')} {module.get('__path__')}":
@@ -64,11 +64,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 numbers = count(1)
 
 
-def load(source: AppLoader) -> ASGIApp:
+def load(loader: AppLoader) -> ASGIApp:
     """Loads as a loop thread does: in a running loop."""
 
     async def main() -> ASGIApp:
-        return source.load_threadsafe(next(numbers))
+        return loader.load_threadsafe(next(numbers))
 
     return asyncio.run(main())
 
@@ -96,17 +96,17 @@ def on_threads(number: int, action: Callable[[], Any]) -> list[Any]:
 
 @pytest.fixture
 def load_on_threads() -> Callable[[AppLoader, int], list[Any]]:
-    """`load_on_threads(source, count)` loads on so many threads at once; returns what each got or what it raised."""
-    return lambda source, count: on_threads(count, lambda: load(source))
+    """`load_on_threads(loader, count)` loads on so many threads at once; returns what each got or what it raised."""
+    return lambda loader, count: on_threads(count, lambda: load(loader))
 
 
 @pytest.fixture(name="load")
 def load_fixture() -> Callable[[AppLoader], ASGIApp]:
-    """`load(source)` loads once more, on this thread."""
+    """`load(loader)` loads once more, on this thread."""
     return load
 
 
 @pytest.fixture(name="probe_all")
 def probe_all_fixture() -> Probe:
-    """`probe_all(source)` loads on three threads, and calls `app.probe()` on each when all have loaded."""
+    """`probe_all(loader)` loads on three threads, and calls `app.probe()` on each when all have loaded."""
     return probe_all

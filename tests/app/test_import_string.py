@@ -275,7 +275,7 @@ class CallableHandler:
 def test_keyboard_interrupt_of_a_signal_is_the_users(project: Any, handler: Any) -> None:
     project.write("main.py", "import signal\nsignal.raise_signal(signal.SIGINT)")
     with handling_signals(handler, [signal.SIGINT]), pytest.raises(KeyboardInterrupt):
-        project.source("main:app").import_threadsafe()
+        project.loader("main:app").import_threadsafe()
 
 
 def test_lazy_attribute_raises(project: Any) -> None:

@@ -64,60 +64,60 @@ class TestPerThread:
     """--app-instance thread, the default."""
 
     def test_module_is_executed_for_each_thread(self, project: Any, load_on_threads: Loads) -> None:
-        source = project.source("main:app", threads=4)
-        assert distinct(load_on_threads(source, 4)) == 4
-        assert source.instance_count == 4
-        assert source.interface == "asgi3"
+        loader = project.loader("main:app", threads=4)
+        assert distinct(load_on_threads(loader, 4)) == 4
+        assert loader.instance_count == 4
+        assert loader.interface == "asgi3"
 
     def test_first_module_stays(self, project: Any, load: Loads) -> None:
-        source = project.source("main:app")
-        first, second = load(source), load(source)
+        loader = project.loader("main:app")
+        first, second = load(loader), load(loader)
         assert type(second) is not type(first)
-        source.stop(DEADLINE)
-        project.sources.remove(source)
+        loader.stop(DEADLINE)
+        project.loaders.remove(loader)
         assert sys.modules["main"].app is first
 
     def test_imported_modules_are_executed_for_each_thread(self, project: Any, load: Loads) -> None:
         project.write("main.py", MODULE + "    app.shared = helpers.shared\n")
-        source = project.source("main:app")
-        assert load(source).shared is not load(source).shared
+        loader = project.loader("main:app")
+        assert load(loader).shared is not load(loader).shared
 
     def test_libraries_are_there_once(self, project: Any, load: Loads) -> None:
         project.write("main.py", MODULE + "    import httpx\n    app.httpx = httpx\n")
-        source = project.source("main:app")
-        assert load(source).httpx is load(source).httpx
+        loader = project.loader("main:app")
+        assert load(loader).httpx is load(loader).httpx
 
     def test_replacement_for_a_dead_thread_gets_a_new_one(self, project: Any, load: Loads) -> None:
-        source = project.source("main:app", threads=2)
-        assert distinct([load(source) for _ in range(3)]) == 3
-        assert source.instance_count == 2
+        loader = project.loader("main:app", threads=2)
+        assert distinct([load(loader) for _ in range(3)]) == 3
+        assert loader.instance_count == 2
 
     def test_one_thread_has_one_instance(self, project: Any, load: Loads) -> None:
-        source = project.source("main:app", threads=1)
-        assert distinct([load(source), load(source)]) == 1
-        assert source.instance_count == 1
+        loader = project.loader("main:app", threads=1)
+        assert distinct([load(loader), load(loader)]) == 1
+        assert loader.instance_count == 1
 
     def test_factory_is_called_for_each_thread(self, project: Any, load_on_threads: Loads) -> None:
-        source = project.source("main:create_app", factory=True, threads=4)
-        results = load_on_threads(source, 4)
+        loader = project.loader("main:create_app", factory=True, threads=4)
+        results = load_on_threads(loader, 4)
         assert distinct(results) == 4
         assert len({type(result) for result in results}) == 4, "each calls that of its own copy"
-        assert source.instance_count == 4
+        assert loader.instance_count == 4
 
     def test_factory_is_called_for_the_successor_of_a_lone_thread(self, project: Any, load: Loads) -> None:
-        source = project.source("main:create_app", factory=True, threads=1)
-        assert distinct([load(source), load(source)]) == 2
-        assert source.instance_count == 1
+        loader = project.loader("main:create_app", factory=True, threads=1)
+        assert distinct([load(loader), load(loader)]) == 2
+        assert loader.instance_count == 1
 
     def test_object_is_shared(self, project: Any, load_on_threads: Loads) -> None:
-        source = project.source(hello, threads=3)
-        assert load_on_threads(source, 3) == [hello] * 3
-        assert source.instance_count == 1
+        loader = project.loader(hello, threads=3)
+        assert load_on_threads(loader, 3) == [hello] * 3
+        assert loader.instance_count == 1
 
     def test_factory_given_as_an_object(self, project: Any, load_on_threads: Loads) -> None:
         project.load("main:app")
-        source = project.source(sys.modules["main"].create_app, factory=True, threads=3)
-        assert distinct(load_on_threads(source, 3)) == 3
+        loader = project.loader(sys.modules["main"].create_app, factory=True, threads=3)
+        assert distinct(load_on_threads(loader, 3)) == 3
 
     def test_no_two_loads_at_once(self, project: Any, load_on_threads: Loads) -> None:
         project.write(
@@ -134,14 +134,14 @@ class TestPerThread:
             lock.release()
             """,
         )
-        assert distinct(load_on_threads(project.source("main:app", threads=8), 8)) == 8
+        assert distinct(load_on_threads(project.loader("main:app", threads=8), 8)) == 8
 
     def test_import_runs_in_the_threads_loop(self, project: Any, load: Loads) -> None:
         project.write("main.py", MODULE + "    import asyncio\n    app.loop = asyncio.get_running_loop()\n")
-        source = project.source("main:app")
+        loader = project.loader("main:app")
 
         async def main() -> None:
-            assert source.load_threadsafe(1).loop is asyncio.get_running_loop()
+            assert loader.load_threadsafe(1).loop is asyncio.get_running_loop()
 
         asyncio.run(main())
         asyncio.run(main())
@@ -153,9 +153,9 @@ class TestShared:
 
     @pytest.mark.parametrize("settings", [{"app": "main:app"}, {"app": "main:create_app", "factory": True}])
     def test_one_for_all(self, project: Any, load_on_threads: Loads, settings: dict[str, Any]) -> None:
-        source = project.source(**settings, app_instance="shared", threads=4)
-        assert distinct(load_on_threads(source, 4)) == 1
-        assert source.instance_count == 1
+        loader = project.loader(**settings, app_instance="shared", threads=4)
+        assert distinct(load_on_threads(loader, 4)) == 1
+        assert loader.instance_count == 1
 
 
 class TestImportedAgain:
@@ -165,9 +165,9 @@ class TestImportedAgain:
         project.write("pkg/__init__.py")
         project.write("pkg/helpers.py")
         project.write("pkg/main.py", MODULE.replace("import helpers", "from . import helpers"))
-        source = project.source("pkg.main:app")
-        first, package = load(source), sys.modules["pkg"]
-        assert load(source) is not first
+        loader = project.loader("pkg.main:app")
+        first, package = load(loader), sys.modules["pkg"]
+        assert load(loader) is not first
         assert package.main.app is first
 
     def test_package_with_its_submodules(self, project: Any, load: Loads) -> None:
@@ -186,8 +186,8 @@ class TestImportedAgain:
         )
         project.write("pkg/routes.py", "names = ['index']")
         project.write("pkg/settings.py", "debug = False")
-        source = project.source("pkg:app")
-        first, second = load(source), load(source)
+        loader = project.loader("pkg:app")
+        first, second = load(loader), load(loader)
         assert first is not second
         assert first.routes() == second.routes()
         assert sys.modules["pkg"].app is first
@@ -218,8 +218,8 @@ class TestImportedAgain:
             app = App()
             """,
         )
-        source = project.source("main:app", threads=3)
-        assert [load(source).fits for _ in range(3)] == [True] * 3
+        loader = project.loader("main:app", threads=3)
+        assert [load(loader).fits for _ in range(3)] == [True] * 3
 
     def test_thread_that_imports_it_meanwhile_sees_it_whole(self, project: Any, load: Loads) -> None:
         project.write(
@@ -237,12 +237,12 @@ class TestImportedAgain:
             last = "last"
             """,
         )
-        source = project.source("main:app", app_shared="sync")
-        load(source)
+        loader = project.loader("main:app", app_shared="sync")
+        load(loader)
         sync: Any = sys.modules["sync"]
         thread = threading.Thread(target=sync.look, daemon=True)
         sync.meanwhile = thread.start
-        load(source)
+        load(loader)
         thread.join(DEADLINE)
         assert sync.seen == ["last"]
 
@@ -250,7 +250,7 @@ class TestImportedAgain:
         project.write(
             "main.py", "import sys\nassert not hasattr(sys, 'once')\nasync def app(scope, receive, send): pass"
         )
-        assert distinct(load_on_threads(project.source("main:app", app_instance="shared"), 2)) == 1
+        assert distinct(load_on_threads(project.loader("main:app", app_instance="shared"), 2)) == 1
 
     def test_module_without_a_way_to_execute_it(
         self, project: Any, load: Loads, caplog: pytest.LogCaptureFixture
@@ -259,10 +259,10 @@ class TestImportedAgain:
         module.app = hello
         sys.modules["made_by_hand"] = module
         try:
-            source = project.source("made_by_hand:app")
+            loader = project.loader("made_by_hand:app")
             with caplog.at_level(logging.WARNING):
-                assert [load(source), load(source), load(source)] == [hello] * 3
-            assert source.instance_count == 1
+                assert [load(loader), load(loader), load(loader)] == [hello] * 3
+            assert loader.instance_count == 1
             assert caplog.messages == [
                 "made_by_hand:app is shared by all 2 threads, because "
                 "the module made_by_hand can be executed only once."
@@ -275,17 +275,17 @@ class TestImportedAgain:
         # As Python makes it for `python folder`.
         monkeypatch.setattr(sys.modules["__main__"], "__spec__", ModuleSpec("__main__", None))
         monkeypatch.setattr(sys.modules["__main__"], "an_app", hello, raising=False)
-        source = project.source("__main__:an_app")
-        assert [load(source), load(source)] == [hello] * 2
-        assert source.sharing_reason == "the module __main__ can be executed only once"
+        loader = project.loader("__main__:an_app")
+        assert [load(loader), load(loader)] == [hello] * 2
+        assert loader.sharing_reason == "the module __main__ can be executed only once"
 
     def test_module_that_is_gone(self, project: Any, load: Loads) -> None:
         file = project.write("main.py", "async def app(scope, receive, send): pass")
-        source = project.source("main:app")
-        first = load(source)
+        loader = project.loader("main:app")
+        first = load(loader)
         file.unlink()
         with pytest.raises(AppLoadError, match="ModuleNotFoundError: No module named 'main'"):
-            load(source)
+            load(loader)
         assert sys.modules["main"].app is first
 
 
@@ -295,19 +295,19 @@ class TestNotOnlyInItsModule:
     def test_imported_into_the_named_module(self, project: Any, load: Loads) -> None:
         project.write("pkg/__init__.py", "from .core import site as app")
         project.write("pkg/core.py", MODULE.replace("import helpers", "").replace("app = ", "site = "))
-        source = project.source("pkg:app", threads=3)
-        assert distinct([load(source) for _ in range(3)]) == 3
-        assert source.instance_count == 3
+        loader = project.loader("pkg:app", threads=3)
+        assert distinct([load(loader) for _ in range(3)]) == 3
+        assert loader.instance_count == 3
 
     def test_imported_from_a_module_in_one_copy(
         self, project: Any, load: Loads, caplog: pytest.LogCaptureFixture
     ) -> None:
         project.write("pkg/__init__.py", "from .core import site as app")
         project.write("pkg/core.py", MODULE.replace("import helpers", "").replace("app = ", "site = "))
-        source = project.source("pkg:app", threads=3, app_shared=["pkg.core"])
+        loader = project.loader("pkg:app", threads=3, app_shared=["pkg.core"])
         with caplog.at_level(logging.WARNING):
-            assert distinct([load(source) for _ in range(3)]) == 1
-        assert source.instance_count == 1
+            assert distinct([load(loader) for _ in range(3)]) == 1
+        assert loader.instance_count == 1
         assert caplog.messages == [
             "pkg:app is shared by all 3 threads, because its module imports it from one that is there once."
         ]
@@ -315,38 +315,38 @@ class TestNotOnlyInItsModule:
     def test_named_where_it_is_made(self, project: Any, load: Loads) -> None:
         project.write("pkg/__init__.py", "from .core import app")
         project.write("pkg/core.py", MODULE.replace("import helpers", ""))
-        source = project.source("pkg.core:app", threads=3)
-        assert distinct([load(source) for _ in range(3)]) == 3
-        assert source.instance_count == 3
+        loader = project.loader("pkg.core:app", threads=3)
+        assert distinct([load(loader) for _ in range(3)]) == 3
+        assert loader.instance_count == 3
 
     def test_circular_import(self, project: Any, load: Loads) -> None:
         project.write("helpers.py")
         project.write("main.py", MODULE + "    app.routes = []\n    import views\n")
         project.write("views.py", "from main import app\napp.routes.append('index')")
-        source = project.source("main:app")
-        assert [load(source).routes for _ in range(3)] == [["index"]] * 3
+        loader = project.loader("main:app")
+        assert [load(loader).routes for _ in range(3)] == [["index"]] * 3
 
     def test_imported_by_a_module_that_is_not_part_of_it(self, project: Any, load: Loads) -> None:
         project.write("main.py", MODULE.replace("import helpers", ""))
         project.write("start.py", "from main import app")
         sys.path.insert(0, str(project.folder))
         importlib.import_module("start")
-        source = project.source("main:app")
-        assert distinct([load(source), load(source)]) == 2
+        loader = project.loader("main:app")
+        assert distinct([load(loader), load(loader)]) == 2
 
     def test_imported_by_the_program(self, project: Any, load: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
         project.write("main.py", MODULE.replace("import helpers", ""))
         monkeypatch.setattr(sys.modules["__main__"], "app", project.load("main:app"), raising=False)
-        source = project.source("main:app")
-        assert distinct([load(source), load(source)]) == 2
+        loader = project.loader("main:app")
+        assert distinct([load(loader), load(loader)]) == 2
 
     def test_factory_that_returns_the_same_to_a_lone_thread(
         self, project: Any, load: Loads, caplog: pytest.LogCaptureFixture
     ) -> None:
         project.write("main.py", MODULE.replace("import helpers", "") + "    def create_app(): return app\n")
-        source = project.source("main:create_app", factory=True, threads=1)
+        loader = project.loader("main:create_app", factory=True, threads=1)
         with caplog.at_level(logging.WARNING):
-            assert distinct([load(source), load(source)]) == 1
+            assert distinct([load(loader), load(loader)]) == 1
         assert caplog.messages == []
 
     def test_factory_that_returns_the_same(self, project: Any, load: Loads, caplog: pytest.LogCaptureFixture) -> None:
@@ -354,10 +354,10 @@ class TestNotOnlyInItsModule:
             "main.py", MODULE.replace("import helpers", "import made") + "    def create_app(): return made.app"
         )
         project.write("made.py", MODULE.replace("import helpers", ""))
-        source = project.source("main:create_app", factory=True, threads=3, app_shared=["made"])
+        loader = project.loader("main:create_app", factory=True, threads=3, app_shared=["made"])
         with caplog.at_level(logging.WARNING):
-            assert distinct([load(source) for _ in range(3)]) == 1
-        assert source.instance_count == 1
+            assert distinct([load(loader) for _ in range(3)]) == 1
+        assert loader.instance_count == 1
         assert caplog.messages == [
             "main:create_app is shared by all 3 threads, because its factory returns the same one each time."
         ]
@@ -369,7 +369,7 @@ class TestFailures:
     def test_import_is_tried_once(self, project: Any, load_on_threads: Loads) -> None:
         project.write("counter.py", "tries = []")
         project.write("main.py", "import counter\ncounter.tries.append(1)\nraise ValueError('broken')")
-        results = load_on_threads(project.source("main:app", threads=3), 3)
+        results = load_on_threads(project.loader("main:app", threads=3), 3)
         assert [type(error) for error in results] == [AppImportFailed] * 3
         assert {str(error) for error in results} == {"main:app cannot be imported: ValueError: broken"}
         assert len({id(error) for error in results}) == 3, "an exception belongs to one thread"
@@ -445,33 +445,33 @@ class TestInterface:
     def test_factory_without_the_flag(self, project: Any, load: Loads, caplog: pytest.LogCaptureFixture) -> None:
         project.write("helpers.py")
         project.write("main.py", FACTORY)
-        source = project.source("main:create_app")
+        loader = project.loader("main:create_app")
         with caplog.at_level(logging.WARNING):
-            assert distinct([load(source), load(source)]) == 2
+            assert distinct([load(loader), load(loader)]) == 2
         assert caplog.messages == [
             "main:create_app takes no arguments, so it is used as a factory. Add --factory to say so."
         ]
-        assert source.instance_count == 2
+        assert loader.instance_count == 2
 
     def test_asgi2_is_wrapped(self, project: Any, load: Loads) -> None:
-        source = project.source(OldHello)
-        app: Any = load(source)
+        loader = project.loader(OldHello)
+        app: Any = load(loader)
         assert isinstance(app, ASGI2Adapter)
         assert vars(app)["app"] is OldHello
-        assert source.interface == "asgi2"
+        assert loader.interface == "asgi2"
 
     @pytest.mark.parametrize("interface", ["auto", "wsgi"])
     def test_wsgi_has_one_instance_and_one_middleware(self, project: Any, load: Loads, interface: str) -> None:
         project.write("main.py", "def app(environ, start_response): ...")
-        source = project.source("main:app", interface=interface, wsgi_threads=2)
-        assert distinct([load(source), load(source)]) == 1
-        assert isinstance(load(source), WSGIMiddleware)
-        assert (source.interface, source.instance_count) == ("wsgi", 1)
-        assert source.stop(DEADLINE)
+        loader = project.loader("main:app", interface=interface, wsgi_threads=2)
+        assert distinct([load(loader), load(loader)]) == 1
+        assert isinstance(load(loader), WSGIMiddleware)
+        assert (loader.interface, loader.instance_count) == ("wsgi", 1)
+        assert loader.stop(DEADLINE)
 
     def test_interface_that_is_named_is_believed(self, project: Any, load: Loads) -> None:
-        source = project.source(hello, interface="asgi2")
-        assert isinstance(load(source), ASGI2Adapter)
-        source = project.source(OldHello, interface="asgi3")
-        assert load(source) is OldHello
-        assert source.interface == "asgi3"
+        loader = project.loader(hello, interface="asgi2")
+        assert isinstance(load(loader), ASGI2Adapter)
+        loader = project.loader(OldHello, interface="asgi3")
+        assert load(loader) is OldHello
+        assert loader.interface == "asgi3"

@@ -86,14 +86,14 @@ Ask = Callable[[httpx.AsyncClient], Any]
 
 @pytest.fixture
 def ask_on_threads() -> Callable[[AppLoader, Ask], list[Any]]:
-    """`ask_on_threads(source, ask)` loads and asks on all threads at once; returns what each saw or raised."""
+    """`ask_on_threads(loader, ask)` loads and asks on all threads at once; returns what each saw or raised."""
 
-    def run_all(source: AppLoader, ask: Ask) -> list[Any]:
+    def run_all(loader: AppLoader, ask: Ask) -> list[Any]:
         barrier = threading.Barrier(THREADS)
         results: list[Any] = []
 
         async def serve(number: int) -> Any:
-            app = source.load_threadsafe(number)
+            app = loader.load_threadsafe(number)
             lifespan = Lifespan(app, "on", {})
             await lifespan.startup()
             barrier.wait(3 * DEADLINE)
@@ -135,7 +135,7 @@ def test_fastapi_models_with_postponed_annotations(project: Any, ask_on_threads:
         {"items": [{"name": "spam", "price": 2}, {"name": "made here", "price": 1}], "note": {"text": str(n)}}
         for n in range(1, 6)
     ]
-    assert ask_on_threads(project.source("main:app", threads=THREADS), ask) == [expected] * THREADS
+    assert ask_on_threads(project.loader("main:app", threads=THREADS), ask) == [expected] * THREADS
 
 
 def test_fastapi_forward_reference_that_is_first_resolved_in_a_request(project: Any, ask_on_threads: Any) -> None:
@@ -144,7 +144,7 @@ def test_fastapi_forward_reference_that_is_first_resolved_in_a_request(project: 
     async def ask(client: httpx.AsyncClient) -> Any:
         return (await client.get("/unused")).json()
 
-    assert ask_on_threads(project.source("main:app", threads=THREADS), ask) == [7] * THREADS
+    assert ask_on_threads(project.loader("main:app", threads=THREADS), ask) == [7] * THREADS
 
 
 def test_fastapi_factory(project: Any, ask_on_threads: Any) -> None:
@@ -155,9 +155,9 @@ def test_fastapi_factory(project: Any, ask_on_threads: Any) -> None:
     async def ask(client: httpx.AsyncClient) -> Any:
         return (await client.get("/openapi.json")).json()["paths"]
 
-    source = project.source("main:create_app", factory=True, threads=THREADS)
-    assert ask_on_threads(source, ask) == [{}] * THREADS
-    assert source.instance_count == THREADS
+    loader = project.loader("main:create_app", factory=True, threads=THREADS)
+    assert ask_on_threads(loader, ask) == [{}] * THREADS
+    assert loader.instance_count == THREADS
 
 
 def test_starlette_state_belongs_to_one_thread(project: Any, ask_on_threads: Any) -> None:
@@ -166,6 +166,6 @@ def test_starlette_state_belongs_to_one_thread(project: Any, ask_on_threads: Any
     async def ask(client: httpx.AsyncClient) -> Any:
         return [(await client.get("/")).json() for _ in range(3)]
 
-    source = project.source("main:app", threads=THREADS)
-    assert ask_on_threads(source, ask) == [[1, 2, 3]] * THREADS
+    loader = project.loader("main:app", threads=THREADS)
+    assert ask_on_threads(loader, ask) == [[1, 2, 3]] * THREADS
     assert sys.modules["main"].app.state.hits == 3

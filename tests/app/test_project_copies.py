@@ -59,7 +59,7 @@ def test_the_prototypes_faults(project: Any, probe_all: Probe) -> None:
         import routes
         """,
     )
-    assert probe_all(project.source("main:app", threads=THREADS)) == [[True] * 16] * THREADS
+    assert probe_all(project.loader("main:app", threads=THREADS)) == [[True] * 16] * THREADS
 
 
 def test_modules_are_kept_themselves_and_not_what_stands_for_them(project: Any, probe_all: Probe) -> None:
@@ -71,7 +71,7 @@ def test_modules_are_kept_themselves_and_not_what_stands_for_them(project: Any, 
         "import pkg.sub, pkg.sub as alias\nfrom pkg import sub\n"
         "def probe(): return [type(each).__name__ for each in (pkg, pkg.sub, alias, sub, sub.main)]\n" + APP,
     )
-    assert probe_all(project.source("main:app", threads=THREADS)) == [["module"] * 5] * THREADS
+    assert probe_all(project.loader("main:app", threads=THREADS)) == [["module"] * 5] * THREADS
 
 
 def test_attributes_of_a_module_that_is_named(project: Any, probe_all: Probe) -> None:
@@ -95,7 +95,7 @@ def test_attributes_of_a_module_that_is_named(project: Any, probe_all: Probe) ->
     """
     project.write("main.py", with_app(source))
     expected = [True, False, "patched", True, True, True, True]
-    assert probe_all(project.source("main:app", threads=THREADS)) == [expected] * THREADS
+    assert probe_all(project.loader("main:app", threads=THREADS)) == [expected] * THREADS
 
 
 def test_imported_only_while_it_serves(project: Any, probe_all: Probe) -> None:
@@ -111,7 +111,7 @@ def test_imported_only_while_it_serves(project: Any, probe_all: Probe) -> None:
         return [late.owner is app, inner.owner is app, late.third.owner is app]
     """
     project.write("main.py", with_app(source))
-    assert probe_all(project.source("main:app", threads=THREADS)) == [[True] * 3] * THREADS
+    assert probe_all(project.loader("main:app", threads=THREADS)) == [[True] * 3] * THREADS
 
 
 def test_error_in_a_module_that_is_imported_only_while_it_serves(project: Any, probe_all: Probe) -> None:
@@ -128,7 +128,7 @@ def test_error_in_a_module_that_is_imported_only_while_it_serves(project: Any, p
     """
     project.write("main.py", with_app(source))
     expected = ["AttributeError(\"'NoneType' object has no attribute 'attribute'\")"] * 2
-    assert probe_all(project.source("main:app", threads=THREADS)) == [expected] * THREADS
+    assert probe_all(project.loader("main:app", threads=THREADS)) == [expected] * THREADS
     assert "broken" not in sys.modules
 
 
@@ -147,7 +147,7 @@ def test_late_module_that_can_be_executed_only_once_is_named(project: Any, probe
         return None, None
     """
     project.write("main.py", with_app(source))
-    hints = probe_all(project.source("main:app", threads=THREADS))
+    hints = probe_all(project.loader("main:app", threads=THREADS))
     assert len([each for each in hints if each == (None, None)]) == 1
     for each in hints:
         assert each == (None, None) or {"--app-shared late." in hint for hint in each} == {True}
@@ -187,7 +187,7 @@ def test_helper_threads_ask_for_who_started_them(project: Any, probe_all: Probe)
         ]
     """
     project.write("main.py", with_app(source))
-    assert probe_all(project.source("main:app", threads=THREADS)) == [[True] * 7] * THREADS
+    assert probe_all(project.loader("main:app", threads=THREADS)) == [[True] * 7] * THREADS
 
 
 def test_process_pool(project: Any, probe_all: Probe) -> None:
@@ -203,7 +203,7 @@ def test_process_pool(project: Any, probe_all: Probe) -> None:
             return await asyncio.get_running_loop().run_in_executor(pool, jobs.double, 21)
     """
     project.write("main.py", with_app(source))
-    assert probe_all(project.source("main:app", threads=THREADS)) == [42] * THREADS
+    assert probe_all(project.loader("main:app", threads=THREADS)) == [42] * THREADS
 
 
 def test_namespace_package(project: Any, probe_all: Probe) -> None:
@@ -211,7 +211,7 @@ def test_namespace_package(project: Any, probe_all: Probe) -> None:
     project.write(
         "main.py", "def probe(): return space.inside.views.owner is app\n" + APP + "import space.inside.views\n"
     )
-    assert probe_all(project.source("main:app", threads=THREADS)) == [True] * THREADS
+    assert probe_all(project.loader("main:app", threads=THREADS)) == [True] * THREADS
 
 
 def test_module_that_puts_something_else_in_its_place(project: Any, probe_all: Probe) -> None:
@@ -231,7 +231,7 @@ def test_module_that_puts_something_else_in_its_place(project: Any, probe_all: P
         """,
     )
     project.write("main.py", "import lazy\ndef probe(): return lazy.thing\n" + APP)
-    seen = probe_all(project.source("main:app", threads=THREADS))
+    seen = probe_all(project.loader("main:app", threads=THREADS))
     assert [name for name, _ in seen] == ["thing"] * THREADS
     assert len(set(seen)) == THREADS
 
@@ -239,12 +239,12 @@ def test_module_that_puts_something_else_in_its_place(project: Any, probe_all: P
 def test_program_sees_the_first(project: Any, probe_all: Probe) -> None:
     project.write("counter.py", "import itertools\nnext_number = itertools.count(1).__next__\n")
     project.write("main.py", "import counter\ndef probe(): return counter.next_number()\n" + APP)
-    source = project.source("main:app", threads=THREADS)
-    assert probe_all(source) == [1] * THREADS
+    loader = project.loader("main:app", threads=THREADS)
+    assert probe_all(loader) == [1] * THREADS
     assert type(sys.modules["counter"]) is ModuleProxy
     assert sys.modules["counter"].next_number() == 2
-    source.stop(DEADLINE)
-    project.sources.remove(source)
+    loader.stop(DEADLINE)
+    project.loaders.remove(loader)
     assert type(sys.modules["counter"]) is not ModuleProxy
     assert sys.modules["counter"].next_number() == 3
 
@@ -253,22 +253,22 @@ def test_two_servers_in_one_program(project: Any, probe_all: Probe) -> None:
     project.write("counter.py", "import itertools\nnext_number = itertools.count(1).__next__\n")
     for name in ("one", "two"):
         project.write(f"{name}.py", "import counter\ndef probe(): return counter.next_number()\n" + APP)
-    first, second = project.source("one:app", threads=THREADS), project.source("two:app", threads=THREADS)
+    first, second = project.loader("one:app", threads=THREADS), project.loader("two:app", threads=THREADS)
     assert probe_all(first) == [1] * THREADS
     assert sorted(probe_all(second)) == [1, 1, 2], "both have what was imported first"
     first.stop(DEADLINE)
-    project.sources.remove(first)
+    project.loaders.remove(first)
     assert type(sys.modules["counter"]) is ModuleProxy
 
 
 def test_restores_what_it_changed(project: Any, probe_all: Probe) -> None:
     before = threading.Thread.start, list(sys.meta_path)
     project.write("main.py", "def probe(): return 1\n" + APP)
-    source = project.source("main:app", threads=THREADS)
-    probe_all(source)
+    loader = project.loader("main:app", threads=THREADS)
+    probe_all(loader)
     assert threading.Thread.start is not before[0]
-    source.stop(DEADLINE)
-    project.sources.remove(source)
+    loader.stop(DEADLINE)
+    project.loaders.remove(loader)
     assert (threading.Thread.start, sys.meta_path) == before
 
 
@@ -295,10 +295,10 @@ class TestInOneCopy:
     def test_is_named_with_the_remedy(self, project: Any, load: Callable[..., Any]) -> None:
         project.write("models.py", self.REGISTERS)
         project.write("main.py", "import models\n" + APP)
-        source = project.source("main:app")
-        load(source)
+        loader = project.loader("main:app")
+        load(loader)
         with pytest.raises(AppLoadError) as caught:
-            load(source)
+            load(loader)
         assert isinstance(caught.value.__cause__, ValueError)
         assert str(caught.value) == (
             "main:app cannot be loaded once per thread: the module models can be executed only once (ValueError: hero "
@@ -310,10 +310,10 @@ class TestInOneCopy:
         project.write("models.py", self.REGISTERS)
         project.write("metrics.py", self.REGISTERS.replace("hero", "counter"))
         project.write("main.py", "import metrics, models\n" + APP)
-        source = project.source("main:app", app_shared=["metrics"])
-        load(source)
+        loader = project.loader("main:app", app_shared=["metrics"])
+        load(loader)
         with pytest.raises(AppLoadError, match=r"in one copy with --app-shared metrics --app-shared models; or"):
-            load(source)
+            load(loader)
 
     @pytest.mark.parametrize(
         "source", [REGISTERS + APP, "def create_app():\n    from library import register; register('x')\n" + APP]
@@ -323,7 +323,7 @@ class TestInOneCopy:
         app = "main:create_app" if "create_app" in source else "main:app"
         if "create_app" in source:
             project.write("main.py", source.replace("register('x')\n", "register('x'); return app\n"))
-        loaded = project.source(app, factory="create_app" in source)
+        loaded = project.loader(app, factory="create_app" in source)
         load(loaded)
         with pytest.raises(
             AppLoadError, match=r"^\S+ cannot be loaded once per thread: ValueError: \w+ is already\. Move"
@@ -335,7 +335,7 @@ class TestInOneCopy:
         project.write("models/hero.py", "import base\n" + self.REGISTERS + "class Hero(base.Base): pass\n")
         project.write("base.py", "class Base: pass\n")
         project.write("main.py", "import models\ndef probe(): return models.Hero, models.hero.Hero, App\n" + APP)
-        seen = probe_all(project.source("main:app", threads=THREADS, app_shared=["models"]))
+        seen = probe_all(project.loader("main:app", threads=THREADS, app_shared=["models"]))
         assert len({hero for hero, _, _ in seen} | {hero for _, hero, _ in seen}) == 1
         assert len({app for _, _, app in seen}) == THREADS
 
@@ -351,7 +351,7 @@ class TestInOneCopy:
         project.write("models.py", self.REGISTERS)
         project.write("main.py", "import models\n" + APP)
         with pytest.raises(AppLoadError) as caught:
-            load(project.source("main:app", app_shared=[name]))
+            load(project.loader("main:app", app_shared=[name]))
         assert str(caught.value) == line
 
     @pytest.mark.parametrize("own", [False, True])
@@ -383,35 +383,35 @@ class TestInOneCopy:
             async def index(): pass
             """,
         )
-        source = project.source("main:app")
+        loader = project.loader("main:app")
         with caplog.at_level(logging.WARNING):
-            first, second = load(source), load(source)
+            first, second = load(loader), load(loader)
         assert (first is second) is not own
         reason = "its code is registered in framework.default_router, of which there is one"
-        assert source.sharing_reason == ("" if own else reason)
+        assert loader.sharing_reason == ("" if own else reason)
         assert caplog.messages == ([] if own else [f"main:app is shared by all 2 threads, because {reason}."])
 
     def test_everything_is_undone(self, project: Any, load: Callable[..., Any]) -> None:
         project.write("models.py", self.REGISTERS)
         project.write("main.py", "import logging\nimport models\n" + APP)
-        source = project.source("main:app")
-        first: Any = load(source)
+        loader = project.loader("main:app")
+        first: Any = load(loader)
         with pytest.raises(AppLoadError):
-            load(source)
-        source.stop(DEADLINE)
-        project.sources.remove(source)
+            load(loader)
+        loader.stop(DEADLINE)
+        project.loaders.remove(loader)
         assert sys.modules["main"].app is first
         assert not [name for name, module in sys.modules.items() if type(module) is ModuleProxy]
 
 
 def test_successor_of_a_dead_thread(project: Any, load: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     project.write("main.py", "import asyncio\nlock = asyncio.Lock()\ndef probe(): return lock\n" + APP)
-    source = project.source("main:app", threads=2)
+    loader = project.loader("main:app", threads=2)
     with caplog.at_level(logging.WARNING):
-        apps = [asyncio.run(_load(source, number)) for number in (1, 2, 2, 1)]
+        apps = [asyncio.run(_load(loader, number)) for number in (1, 2, 2, 1)]
     assert len({id(app.probe()) for app in apps}) == 4
     assert caplog.messages == []
 
 
-async def _load(source: AppLoader, number: int) -> Any:
-    return source.load_threadsafe(number)
+async def _load(loader: AppLoader, number: int) -> Any:
+    return loader.load_threadsafe(number)

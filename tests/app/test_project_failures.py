@@ -27,10 +27,10 @@ def test_raised_for_the_second_thread(project: Any, load: Loads, raised: str) ->
     project.write("library.py", "times = []\n")
     project.write("models.py", f"class E(Exception): pass\n{SECOND_TIME}raise {raised}\n")
     project.write("main.py", "import models\n" + APP)
-    source = project.source("main:app", app_shared="library")
-    load(source)
+    loader = project.loader("main:app", app_shared="library")
+    load(loader)
     with pytest.raises(AppLoadError) as caught:
-        load(source)
+        load(loader)
     kind = raised.partition("(")[0]
     assert type(caught.value) is AppNotRepeatable
     assert str(caught.value).startswith(
@@ -43,15 +43,15 @@ def test_raised_for_the_second_thread(project: Any, load: Loads, raised: str) ->
 def test_edited_meanwhile(project: Any, load: Loads, how: str) -> None:
     file = project.write("models.py")
     project.write("main.py", "import models\n" + APP)
-    source = project.source("main:app")
-    load(source)
+    loader = project.loader("main:app")
+    load(loader)
     if how == "gone":
         file.unlink()
         os.utime(project.folder, (1, 1))
     else:
         file.write_text("x = = 1\n")
     with pytest.raises(AppLoadError) as caught:
-        load(source)
+        load(loader)
     error = "ModuleNotFoundError: No module named 'models'" if how == "gone" else "SyntaxError: invalid syntax ("
     message = str(caught.value)
     assert message.startswith(
@@ -71,7 +71,7 @@ import sys
 def probe(): return str(optional), "optional" in sys.modules
 """
     project.write("main.py", source + APP)
-    assert probe_all(project.source("main:app", threads=3)) == [("No module named 'not_installed'", False)] * 3
+    assert probe_all(project.loader("main:app", threads=3)) == [("No module named 'not_installed'", False)] * 3
 
 
 def test_nothing_is_left_of_a_copy_that_could_not_be_loaded(project: Any, load: Loads) -> None:
@@ -79,12 +79,12 @@ def test_nothing_is_left_of_a_copy_that_could_not_be_loaded(project: Any, load: 
     project.write("helpers.py")
     project.write("models.py", SECOND_TIME + "raise ValueError\n")
     project.write("main.py", "import helpers, models\n" + APP)
-    source = project.source("main:app", app_shared="library")
-    load(source)
+    loader = project.loader("main:app", app_shared="library")
+    load(loader)
     with pytest.raises(AppLoadError):
-        load(source)
-    source.stop(DEADLINE)
-    project.sources.remove(source)
+        load(loader)
+    loader.stop(DEADLINE)
+    project.loaders.remove(loader)
     assert instances_by_globals == {}
     assert not [name for name, module in sys.modules.items() if type(module) is ModuleProxy]
 
@@ -94,12 +94,12 @@ def test_successors_take_the_place_of_the_dead(project: Any) -> None:
     project.write("state.py", "kept = object()\n")
     project.write("main.py", "import state\ndef probe():\n    import late\n    return state.kept, late.kept\n" + APP)
     project.write("late.py", "kept = object()\n")
-    source = project.source("main:app", threads=2)
+    loader = project.loader("main:app", threads=2)
     apps: list[Any] = []
 
     def run(number: int) -> None:
         async def load_and_probe() -> None:
-            apps.append(source.load_threadsafe(number))
+            apps.append(loader.load_threadsafe(number))
             apps[-1].probe()
 
         asyncio.run(load_and_probe())

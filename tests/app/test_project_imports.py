@@ -24,7 +24,7 @@ from threadserve.instances.registry import registry
 def check(project: Any, probe_all: Probe, source: str, expected: Any) -> None:
     """`probe` in this main module returns that on each thread."""
     project.write("main.py", source + APP)
-    assert probe_all(project.source("main:app", threads=THREADS)) == [expected] * THREADS
+    assert probe_all(project.loader("main:app", threads=THREADS)) == [expected] * THREADS
 
 
 def test_module_is_found_before_it_is_imported(project: Any, probe_all: Probe) -> None:
@@ -104,7 +104,7 @@ def probe():
     return len(executed) == mine, "late" in sys.modules
 """
     project.write("main.py", source + APP)
-    loaded = project.source("main:app", threads=THREADS, app_shared="turns")
+    loaded = project.loader("main:app", threads=THREADS, app_shared="turns")
     assert probe_all(loaded) == [(True, True)] * THREADS
 
 
@@ -176,7 +176,7 @@ def probe():
         return before.seen, after.seen, again.seen, sys.modules["pkg.state"].seen
 """
     project.write("main.py", source + APP)
-    seen = probe_all(project.source("main:app", threads=THREADS, app_shared="turns"))
+    seen = probe_all(project.loader("main:app", threads=THREADS, app_shared="turns"))
     assert seen == [([1], [2], [2], [2])] * THREADS
 
 
@@ -192,7 +192,7 @@ def probe():
     return alias.seen is real.seen, late_alias.seen is late.seen
 """
     check(project, probe_all, source, (True, True))
-    project.sources.pop().stop(DEADLINE)
+    project.loaders.pop().stop(DEADLINE)
     assert not [name for name, module in sys.modules.items() if type(module) is ModuleProxy]
     assert sys.modules["alias"] is sys.modules["real"]
     assert instances_by_globals == {}
@@ -302,7 +302,7 @@ except AttributeError:
 def probe(): return getattr(once, "value", None), value
 """
     project.write("main.py", source + APP)
-    loaded = project.source("main:app", threads=THREADS, app_shared="library")
+    loaded = project.loader("main:app", threads=THREADS, app_shared="library")
     assert sorted(probe_all(loaded), key=str) == [("once", "once")] + [(None, None)] * (THREADS - 1)
 
 
@@ -329,7 +329,7 @@ def probe():
 def test_asked_without_any_frame_of_python(project: Any, probe_all: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a thread of C, which belongs to no instance."""
     project.write("main.py", "def probe(): return 1\n" + APP)
-    probe_all(project.source("main:app", threads=THREADS))
+    probe_all(project.loader("main:app", threads=THREADS))
     failures: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", failures.append)
     _thread.start_new_thread(setattr, (sys.modules["main"], "been_here", True))
@@ -351,7 +351,7 @@ async def probe():
     return first, await asyncio.get_running_loop().run_in_executor(library.pool, pickle.dumps, Item) == pickled
 """
     project.write("main.py", source + APP)
-    loaded = project.source("main:app", threads=THREADS, app_shared="library")
+    loaded = project.loader("main:app", threads=THREADS, app_shared="library")
     try:
         assert probe_all(loaded) == [(True, True)] * THREADS
     finally:
@@ -372,7 +372,7 @@ def test_part_of_a_namespace_that_libraries_share(project: Any, probe_all: Probe
         return [[id(part.kept) for part in each] for each in parts]
     """
     project.write("space/app/main.py", with_app(source))
-    seen = probe_all(project.source("space.app.main:app", threads=THREADS))
+    seen = probe_all(project.loader("space.app.main:app", threads=THREADS))
     assert all(direct == named for direct, named in seen)
     assert [len({direct[number] for direct, _ in seen}) for number in range(3)] == [THREADS, THREADS, 1]
 
@@ -385,7 +385,7 @@ def test_part_that_is_taken_from_such_a_namespace(project: Any, probe_all: Probe
         "main.py", "from space import library, part\ndef probe(): return id(library.kept), id(part.kept)\n" + APP
     )
     sys.path.append(str(project.folder / "site-packages"))
-    seen = probe_all(project.source("main:app", threads=THREADS))
+    seen = probe_all(project.loader("main:app", threads=THREADS))
     assert [len(set(each)) for each in zip(*seen, strict=True)] == [1, THREADS]
 
 
@@ -403,7 +403,7 @@ def test_module_that_is_there_once_in_a_package_that_is_not(project: Any, probe_
     else:
         pytest.skip("this build of Python has no extension modules in files")
     shared = "pkg._bisect" if kind == "kept in one copy" else None
-    assert len(set(probe_all(project.source("main:app", threads=THREADS, app_shared=shared)))) == 1
+    assert len(set(probe_all(project.loader("main:app", threads=THREADS, app_shared=shared)))) == 1
 
 
 def test_many_threads_import_modules_that_import_each_other(project: Any, probe_all: Probe) -> None:
@@ -476,7 +476,7 @@ def probe():
     return executed
 """
     project.write("main.py", source + APP)
-    seen = probe_all(project.source("main:app", threads=THREADS, app_shared="turns"))
+    seen = probe_all(project.loader("main:app", threads=THREADS, app_shared="turns"))
     assert sorted(seen) == [[]] * (THREADS - 1) + [[1]]
 
 
@@ -531,7 +531,7 @@ def probe():
         return repr(error)
 """
     project.write("main.py", source + APP)
-    seen = probe_all(project.source("main:app", threads=THREADS, app_shared="turns"))
+    seen = probe_all(project.loader("main:app", threads=THREADS, app_shared="turns"))
     assert seen == ["AttributeError(\"'NoneType' object has no attribute 'attribute'\")"] * THREADS
 
 
@@ -581,6 +581,6 @@ def probe():
     return [event.is_set() for event in turns.EVENTS]
 """
     project.write("main.py", source + APP)
-    seen = probe_all(project.source("main:app", threads=THREADS, app_shared="turns"))
+    seen = probe_all(project.loader("main:app", threads=THREADS, app_shared="turns"))
     assert [True] * 5 in seen
     assert "broken" not in sys.modules

@@ -28,12 +28,12 @@ def with_app(source: str) -> str:
     return textwrap.dedent(source) + APP
 
 
-def probe_all(source: AppLoader) -> list[Any]:
+def probe_all(loader: AppLoader) -> list[Any]:
     """Loads on three threads, and calls `app.probe()` on each when all have loaded; returns what they have returned."""
     barrier = threading.Barrier(THREADS)
 
     async def load_and_probe(number: int) -> Any:
-        app: Any = source.load_threadsafe(number)
+        app: Any = loader.load_threadsafe(number)
         barrier.wait(DEADLINE)
         result = app.probe()
         return await result if asyncio.iscoroutine(result) else result

@@ -134,19 +134,20 @@ def add_call_places(state: PoolState, threads: list[threading.Thread | None]) ->
 
 
 def add_running_calls(servers: list[LoopServer], states: Sequence[LoopState]) -> list[LoopState]:
-    """Return the states with the calls in flight: told by the loops that turn, and read from outside for the others."""
+    """Return the states with the calls in flight: listed by each loop itself, or read by this thread."""
     answers: SimpleQueue[tuple[LoopServer, list[RunningCall]]] = SimpleQueue()
     for server in servers:
         server.tell_calls_threadsafe(partial(put_answer, answers, server))
-    told: dict[LoopServer, list[RunningCall]] = {}
+    calls_by_loop: dict[LoopServer, list[RunningCall]] = {}
     deadline = time.monotonic() + LOOP_ANSWER_SECONDS
-    while len(told) < len(servers):
+    while len(calls_by_loop) < len(servers):
         try:
             server, calls = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
             break
-        told[server] = calls
-    return [add_loop_calls(server, state, told.get(server)) for server, state in zip(servers, states, strict=True)]
+        calls_by_loop[server] = calls
+    pairs = zip(servers, states, strict=True)
+    return [add_loop_calls(server, state, calls_by_loop.get(server)) for server, state in pairs]
 
 
 def put_answer(

@@ -61,7 +61,7 @@ class WorkerConnection:
 
     def _list_last_states(self, detail: Detail) -> list[tuple[float, ProcessState]]:
         """Return the last answers that have at least this detail, the newest first."""
-        found = [answer for told, answer in self._last_states.items() if told >= detail]
+        found = [state for known_detail, state in self._last_states.items() if known_detail >= detail]
         return sorted(found, key=itemgetter(0), reverse=True)
 
     async def _ask(self, detail: Detail) -> ProcessState:
@@ -113,13 +113,13 @@ class WorkersView:
 
     async def read_state(self, detail: Detail) -> ServerState:
         """Return the server's state; see `StateSource`. A worker without a recent answer is listed as unresponsive."""
-        links = list(self._connections.values())
-        answers = await asyncio.gather(*(link.read_state(detail) for link in links))
-        told = list(zip(links, answers, strict=True))
+        workers = list(self._connections.values())
+        states = await asyncio.gather(*(worker.read_state(detail) for worker in workers))
+        without_answer = [worker for worker, state in zip(workers, states, strict=True) if state is None]
         return replace(
             self._state,
-            processes=tuple(answer for _, answer in told if answer is not None),
-            unresponsive=tuple(link.pid for link, answer in told if answer is None and not link.has_left),
+            processes=tuple(state for state in states if state is not None),
+            unresponsive=tuple(worker.pid for worker in without_answer if not worker.has_left),
             problems=self.problems.list_threadsafe() if detail is Detail.CALLS else (),
         )
 
@@ -129,9 +129,9 @@ class WorkersView:
 
     def remove_worker(self, pid: int) -> None:
         """Close the connection to a worker that has ended."""
-        link = self._connections.pop(pid, None)
-        if link is not None:
-            link.close()
+        connection = self._connections.pop(pid, None)
+        if connection is not None:
+            connection.close()
 
     def update(self, phase: ServerPhase, workers: int, replaced: int) -> None:
         """Set the supervisor's phase, the configured number of workers and the number of workers replaced so far."""
@@ -172,7 +172,7 @@ class WorkersAdmin:
 
     def update(self, phase: ServerPhase, workers: int, replaced: int) -> None:
         """Pass on the supervisor's state if it has changed; see `WorkersView.update`."""
-        told = phase, workers, replaced
-        if told != self._last_update:
-            self._last_update = told
-            self._server.post_threadsafe(partial(self._view.update, *told))
+        update = phase, workers, replaced
+        if update != self._last_update:
+            self._last_update = update
+            self._server.post_threadsafe(partial(self._view.update, *update))

@@ -50,7 +50,7 @@ def find_factory_mistake(target: object) -> str | None:
 def find_app_mistake(app: object, interface: str) -> str | None:
     """Return the mistake in an application, as the end of a sentence that begins with its name, or None.
 
-    `interface` is the setting; an interface that somebody has named is not checked.
+    `interface` is the setting; an interface that a setting names is not checked.
     """
     if not callable(app):
         return _describe_not_callable(app)

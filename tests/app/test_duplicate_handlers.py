@@ -42,8 +42,8 @@ class TestHandlers:
 
     def test_added_by_the_module(self, project: Any, shop: logging.Logger, load: Load) -> None:
         project.write("main.py", ADDED)
-        source = project.source("main:app")
-        apps = [load(source), load(source), load(source)]
+        loader = project.loader("main:app")
+        apps = [load(loader), load(loader), load(loader)]
         assert len(set(map(id, apps))) == 3
         assert lines(project, shop) == ["one event"]
 
@@ -60,8 +60,8 @@ class TestHandlers:
                 return app
             """,
         )
-        source = project.source("main:create_app", factory=True)
-        assert load(source) is not load(source)
+        loader = project.loader("main:create_app", factory=True)
+        assert load(loader) is not load(loader)
         assert lines(project, shop) == ["one event"]
 
     def test_one_handler_of_two_loggers(self, project: Any, shop: logging.Logger, load: Load) -> None:
@@ -70,8 +70,8 @@ class TestHandlers:
             "main.py",
             ADDED + "    logging.getLogger(f'shop.{id(app)}').addHandler(logger.handlers[-1])\n",
         )
-        source = project.source("main:app")
-        load(source), load(source)
+        loader = project.loader("main:app")
+        load(loader), load(loader)
         assert lines(project, shop) == ["one event"]
 
     def test_configured_anew(self, project: Any, shop: logging.Logger, load: Load) -> None:
@@ -89,22 +89,22 @@ class TestHandlers:
             })
             """.replace("\n            ", "\n    "),
         )
-        source = project.source("main:app")
-        load(source), load(source)
+        loader = project.loader("main:app")
+        load(loader), load(loader)
         assert len(shop.handlers) == 1
         assert lines(project, shop) == ["one event"]
 
     def test_of_a_kind_that_the_first_has_not_added(self, project: Any, shop: logging.Logger, load: Load) -> None:
         project.write("main.py", ADDED + "    if len(logger.handlers) > 1: logger.addHandler(logging.NullHandler())\n")
-        source = project.source("main:app")
-        load(source), load(source)
+        loader = project.loader("main:app")
+        load(loader), load(loader)
         assert [type(handler) for handler in shop.handlers] == [logging.FileHandler, logging.NullHandler]
 
     def test_added_before_it_fails(self, project: Any, shop: logging.Logger, load: Load) -> None:
         """An application that cannot be loaded again has not changed the log."""
         project.write("main.py", ADDED + "    assert len(logger.handlers) == 1\n")
-        source = project.source("main:app")
-        load(source)
+        loader = project.loader("main:app")
+        load(loader)
         with pytest.raises(Exception, match="cannot be loaded once per thread"):
-            load(source)
+            load(loader)
         assert lines(project, shop) == ["one event"]
