@@ -6,7 +6,7 @@ import platform
 
 from threadserve.app.loading import AppLoader
 from threadserve.config import Config
-from threadserve.listening.tcp import Listeners, places_of
+from threadserve.listening.tcp import Listeners, format_urls
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.wording import format_count
 from threadserve.runtime.cpus import count_usable_cpus, describe_cpu_limit
@@ -109,7 +109,7 @@ def log_addresses(config: Config, listeners: Listeners) -> None:
     if not config.reload and (config.reload_dirs or config.reload_includes or config.reload_excludes):
         logger.warning("Nothing is watched for changes: that takes --reload.")
     scheme = "https" if config.is_ssl else "http"
-    for place in places_of(listeners, scheme):
+    for place in format_urls(listeners, scheme):
         log_emphasised(logger, "threadserve running on %s (Press CTRL+C to quit)", place, bold=True)
 
 

@@ -28,7 +28,7 @@ from threadserve.http.bounds import Bounds
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.listening import systemd
 from threadserve.listening.listeners import open_listeners
-from threadserve.listening.tcp import Listeners, bind_error, listeners_per_loop, share_port
+from threadserve.listening.tcp import Listeners, enable_port_sharing, make_bind_error, open_loop_listeners
 from threadserve.logging.access_log import AccessLogWriter
 from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
@@ -213,7 +213,7 @@ class Serving:
     def _listen(self) -> None:
         for listener in self.listeners:
             start_listening(listener, self._config.backlog)
-        per_loop = listeners_per_loop(self.listeners, self._config.thread_count, self._config.distribute)
+        per_loop = open_loop_listeners(self.listeners, self._config.thread_count, self._config.distribute)
         for siblings in per_loop[1:]:
             for sibling in siblings:
                 start_listening(sibling, self._config.backlog)
@@ -270,7 +270,7 @@ class Serving:
         has_moved = self._group.has_moved()
         self._observer.on_tick(has_moved=has_moved)
         if has_moved and not self._observer.is_supervised:
-            systemd.beat()
+            systemd.notify_watchdog()
 
     def _look_after(self, number: int) -> None:
         if not self._observer.is_supervised:
@@ -338,5 +338,5 @@ def start_listening(listener: socket.socket, backlog: int) -> None:
     try:
         listener.listen(backlog)
     except OSError as error:
-        raise bind_error(listener.getsockname(), error) from error
-    share_port(listener)
+        raise make_bind_error(listener.getsockname(), error) from error
+    enable_port_sharing(listener)

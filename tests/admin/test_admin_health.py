@@ -27,7 +27,7 @@ from support.wsgi_apps import Held
 from threadserve import Config, Server
 from threadserve.admin import server as admin_server
 from threadserve.errors import BindError, ConfigError
-from threadserve.listening.listeners import bind_each_of
+from threadserve.listening.listeners import bind_addresses
 from threadserve.listening.tcp import Listeners
 from threadserve.types import Receive, Scope, Send
 
@@ -326,7 +326,7 @@ def test_an_address_that_another_gets_first_is_one_line(monkeypatch: pytest.Monk
         port = rival.getsockname()[1]
 
         def bind_too_late(*arguments: Any) -> Listeners:
-            listeners = bind_each_of(*arguments)
+            listeners = bind_addresses(*arguments)
             rival.listen()
             return listeners
 

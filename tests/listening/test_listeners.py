@@ -16,7 +16,7 @@ from support.waiting import DEADLINE
 from threadserve import Config
 from threadserve.errors import BindError, ConfigError
 from threadserve.listening.listeners import open_listeners
-from threadserve.listening.tcp import Listeners, places_of
+from threadserve.listening.tcp import Listeners, format_urls
 from threadserve.running import warn_of_unused
 
 APP = "examples.hello:app"
@@ -158,10 +158,10 @@ def test_the_log_says_where_ipv4_is_not_taken(stack: ExitStack) -> None:
     only.listen()
     beside = stack.enter_context(socket.create_server(("0.0.0.0", only.getsockname()[1])))
     url = f"http://[::]:{only.getsockname()[1]}"
-    assert places_of([only], "http") == [f"{url} for IPv6 only"]
-    assert places_of([only, beside], "http")[0] == url
+    assert format_urls([only], "http") == [f"{url} for IPv6 only"]
+    assert format_urls([only, beside], "http")[0] == url
     loopback = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
-    assert places_of([loopback], "http") == [f"http://[::1]:{loopback.getsockname()[1]}"]
+    assert format_urls([loopback], "http") == [f"http://[::1]:{loopback.getsockname()[1]}"]
 
 
 @pytest.mark.parametrize(

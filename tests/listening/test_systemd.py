@@ -88,7 +88,7 @@ def test_whose_descriptors_they_are(
 ) -> None:
     monkeypatch.setenv("LISTEN_PID", {"self": str(os.getpid()), "other": "1", "": ""}[owner])
     monkeypatch.setenv("LISTEN_FDS", count)
-    assert list(systemd.passed_descriptors()) == descriptors
+    assert list(systemd.get_passed_descriptors()) == descriptors
 
 
 def test_a_server_is_activated_and_its_successor_gets_the_queue(tmp_path: Path) -> None:

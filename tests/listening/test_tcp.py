@@ -15,11 +15,11 @@ from threadserve.listening import tcp as sockets
 from threadserve.listening.tcp import (
     Listeners,
     bind_all,
-    bind_beside,
+    bind_sibling,
     close_all,
-    listeners_per_loop,
-    resolve,
-    share_port,
+    enable_port_sharing,
+    open_loop_listeners,
+    resolve_hosts,
 )
 
 APP = "examples.hello:app"
@@ -52,7 +52,7 @@ def bind(stack: ExitStack) -> Bind:
     """`bind_all`, with all that it binds closed in the end."""
 
     def bind_and_register(host: str, port: int) -> Listeners:
-        bound = bind_all(resolve(host, port))
+        bound = bind_all(resolve_hosts(host, port))
         stack.callback(close_all, bound)
         return bound
 
@@ -171,17 +171,17 @@ def test_every_address_of_a_host_gets_the_same_port(bind: Bind, dual_host: str) 
 @needs_ipv6
 def test_a_free_port_is_free_on_every_address(bind: Bind, dual_host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     refused: list[int] = []
-    bind_one = sockets.bind
+    bind_one = sockets.bind_tcp
 
     def bind_with_bad_luck(
         family: socket.AddressFamily, address: tuple[str | int, ...], **options: bool
     ) -> socket.socket:
         if family == socket.AF_INET6 and (len(refused) < 3 or address[1] in refused):
             refused.append(int(address[1]))
-            raise sockets.bind_error(address, OSError(errno.EADDRINUSE, "")) from OSError(errno.EADDRINUSE, "")
+            raise sockets.make_bind_error(address, OSError(errno.EADDRINUSE, "")) from OSError(errno.EADDRINUSE, "")
         return bind_one(family, address, **options)
 
-    monkeypatch.setattr(sockets, "bind", bind_with_bad_luck)
+    monkeypatch.setattr(sockets, "bind_tcp", bind_with_bad_luck)
     assert ports(bind(dual_host, 0))[0] not in refused
     assert len(refused) >= 3
 
@@ -224,8 +224,8 @@ def test_an_address_that_the_system_does_not_have_is_left_out(
 def test_siblings_share_a_port_and_its_connections(bind: Bind, stack: ExitStack, host: str) -> None:
     first = bind(host, 0)[0]
     first.listen()
-    share_port(first)
-    sibling = stack.enter_context(bind_beside(first))
+    enable_port_sharing(first)
+    sibling = stack.enter_context(bind_sibling(first))
     sibling.listen()
     assert sibling.getsockname() == first.getsockname()
     for _ in range(64):
@@ -255,14 +255,14 @@ def test_nobody_can_be_bound_beside_a_listener_that_is_not_shared(bind: Bind) ->
     first = bind("127.0.0.1", 0)[0]
     first.listen()
     with pytest.raises(BindError, match="address already in use"):
-        bind_beside(first)
+        bind_sibling(first)
 
 
 @needs_reuseport
 def test_a_second_server_fails_though_the_first_shares_its_port(bind: Bind) -> None:
     first = bind("127.0.0.1", 0)[0]
     first.listen()
-    share_port(first)
+    enable_port_sharing(first)
     with pytest.raises(BindError, match="address already in use"):
         bind("127.0.0.1", ports([first])[0])
 
@@ -271,7 +271,7 @@ def test_of_two_servers_that_start_at_once_one_fails(bind: Bind) -> None:
     first = bind("127.0.0.1", 0)[0]
     second = bind("127.0.0.1", ports([first])[0])[0]
     first.listen()
-    share_port(first)
+    enable_port_sharing(first)
     with pytest.raises(OSError, match="in use") as failure:
         second.listen()
     assert failure.value.errno == errno.EADDRINUSE
@@ -279,10 +279,10 @@ def test_of_two_servers_that_start_at_once_one_fails(bind: Bind) -> None:
 
 def test_listeners_per_loop(bind: Bind, stack: ExitStack) -> None:
     listeners = bind("127.0.0.1", 0)
-    assert listeners_per_loop(listeners, 1, "least-busy") == [listeners]
-    assert listeners_per_loop(listeners, 3, "least-busy") == []
-    assert listeners_per_loop(listeners, 3, "round-robin") == []
-    per_loop = listeners_per_loop(listeners, 3, "kernel")
+    assert open_loop_listeners(listeners, 1, "least-busy") == [listeners]
+    assert open_loop_listeners(listeners, 3, "least-busy") == []
+    assert open_loop_listeners(listeners, 3, "round-robin") == []
+    per_loop = open_loop_listeners(listeners, 3, "kernel")
     stack.callback(close_all, [sibling for siblings in per_loop[1:] for sibling in siblings])
     assert per_loop[0] == listeners
     assert [ports(siblings) for siblings in per_loop] == [ports(listeners)] * 3
@@ -294,12 +294,12 @@ def test_a_sibling_that_cannot_be_bound_leaves_none_open(bind: Bind, monkeypatch
     def beside(listener: socket.socket) -> socket.socket:
         if len(opened) == 2:
             raise BindError("no more")
-        opened.append(bind_beside(listener))
+        opened.append(bind_sibling(listener))
         return opened[-1]
 
-    monkeypatch.setattr(sockets, "bind_beside", beside)
+    monkeypatch.setattr(sockets, "bind_sibling", beside)
     with pytest.raises(BindError, match="no more"):
-        listeners_per_loop(bind("127.0.0.1", 0), 4, "kernel")
+        open_loop_listeners(bind("127.0.0.1", 0), 4, "kernel")
     assert [sibling.fileno() for sibling in opened] == [-1, -1]
 
 

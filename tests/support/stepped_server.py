@@ -26,7 +26,7 @@ from threadserve.app.loading import AppLoader
 from threadserve.app.startups import StartupCoordinator
 from threadserve.http.bounds import Bounds
 from threadserve.http.idle_release import ReleasedProtocol
-from threadserve.listening.accepted import Accepted, Returned
+from threadserve.listening.accepted import AcceptedSocket, ReturnedSocket
 from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.distribution import chooser
@@ -139,7 +139,7 @@ def address_of(connection: Any) -> Any:
 
 def peername_of(accepted: socket.socket) -> Any:
     """The client of a connection that no loop has open."""
-    return cast("Accepted", accepted).peername
+    return cast("AcceptedSocket", accepted).peername
 
 
 class SteppedServer:
@@ -197,7 +197,7 @@ class SteppedServer:
     def _report(self, server: LoopServer, phase: Phase, error: BaseException | None) -> None:
         self._reports.append((server, phase))
 
-    def _give_back(self, connection: Returned) -> None:
+    def _give_back(self, connection: ReturnedSocket) -> None:
         before, self.before_giving = self.before_giving, []
         after, self.after_giving = self.after_giving, []
         for act in before:
@@ -292,7 +292,7 @@ class SteppedServer:
 
     def places(self) -> list[Any]:
         """The clients of all connections, once for each place that has one."""
-        idle: list[Accepted] = [*self.acceptor.returned._returned, *self.idle._connections.values()]
+        idle: list[AcceptedSocket] = [*self.acceptor.returned._returned, *self.idle._connections.values()]
         found: list[Any] = [connection.peername for connection in idle]
         found += map(peername_of, self.acceptor._homeless)
         for each in self.every_loop():

@@ -10,7 +10,7 @@ from support.clock import StallClock
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.errors import MailboxClosed
-from threadserve.listening.accepted import Returned
+from threadserve.listening.accepted import ReturnedSocket
 from threadserve.threads import idle as idle_module
 from threadserve.threads.idle import BATCH, BUSY, IdleConnections, ReturnBox
 
@@ -18,7 +18,7 @@ KEEP_ALIVE = 5.0
 HEADER = 30.0
 GRACE = 1.0
 
-Open = Callable[..., tuple[Returned, socket.socket]]
+Open = Callable[..., tuple[ReturnedSocket, socket.socket]]
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def open_pair() -> Iterator[Open]:
     """Makes a connection and its client."""
     opened: list[socket.socket] = []
 
-    def make(deadline: float = 1005.0, since: float | None = None) -> tuple[Returned, socket.socket]:
+    def make(deadline: float = 1005.0, since: float | None = None) -> tuple[ReturnedSocket, socket.socket]:
         server, client = socket.socketpair()
-        returned = Returned(server.family, server.type, server.proto, server.detach())
+        returned = ReturnedSocket(server.family, server.type, server.proto, server.detach())
         returned.deadline, returned.since, returned.is_busy = deadline, since, False
         returned.speaks_http1 = True
         opened.extend((returned, client))

@@ -15,7 +15,7 @@ from support.raw_client import Connect, RawClient
 from support.waiting import DEADLINE, wait_until
 
 from threadserve import Config
-from threadserve.listening.accepted import Accepted
+from threadserve.listening.accepted import AcceptedSocket
 from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads.accepting import AcceptQueue
 from threadserve.threads.opening import Opener
@@ -128,14 +128,14 @@ class Place:
             raise ValueError("made by the test")
         return self.made[-1]
 
-    def accepted(self, count: int) -> deque[Accepted]:
+    def accepted(self, count: int) -> deque[AcceptedSocket]:
         """So many connections, each with something to read."""
         for _ in range(count):
             client = self.stack.enter_context(socket.create_connection(self.queue.listener.getsockname()))
             client.settimeout(DEADLINE)
             client.sendall(b"hello")
             self.clients.append(client)
-        taken: deque[Accepted] = deque()
+        taken: deque[AcceptedSocket] = deque()
         while len(taken) < count:
             taken += self.queue.take_batch()
         return taken
@@ -180,7 +180,7 @@ def test_a_connection_is_open_in_the_next_turn(place: Place) -> None:
 
 
 def test_what_no_protocol_knows_of_is_given_back_unread(place: Place) -> None:
-    given_back: list[Accepted] = []
+    given_back: list[AcceptedSocket] = []
 
     def open_and_close() -> None:
         place.opener.open_all(place.accepted(3))

@@ -13,7 +13,7 @@ from support.waiting import DEADLINE, wait_until
 from support.workers import TESTS
 
 from threadserve import Config
-from threadserve.listening.tcp import bind_all, close_all, resolve
+from threadserve.listening.tcp import bind_all, close_all, resolve_hosts
 from threadserve.workers.child import ChildProcess
 
 StartChild = Callable[..., ChildProcess]
@@ -22,7 +22,7 @@ StartChild = Callable[..., ChildProcess]
 @pytest.fixture
 def listeners() -> Iterator[list[socket]]:
     """A free port of the tests' own."""
-    bound = bind_all(resolve("127.0.0.1", 0))
+    bound = bind_all(resolve_hosts("127.0.0.1", 0))
     yield bound
     close_all(bound)
 

@@ -15,8 +15,8 @@ from threadserve.app.startups import StartupCoordinator
 from threadserve.config import Config
 from threadserve.errors import ThreadserveError
 from threadserve.http.bounds import Bounds
-from threadserve.listening.listeners import bind_each_of
-from threadserve.listening.tcp import Listeners, bind_error, close_all, has_port, places_of
+from threadserve.listening.listeners import bind_addresses
+from threadserve.listening.tcp import Listeners, close_all, format_urls, is_tcp, make_bind_error
 from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads.hosts import LoopThread
 from threadserve.threads.loop_server import LoopServer, Phase, Shared
@@ -59,7 +59,7 @@ class AdminServer:
 
     def start(self) -> None:
         """Start the thread. Log where it listens, with a warning if other machines can reach it."""
-        for place in places_of(self.listeners, "http"):
+        for place in format_urls(self.listeners, "http"):
             logger.info("Health, metrics and status on %s: /livez, /readyz, /metrics, /status", place)
         if exposed := find_exposed_host(self.listeners):
             logger.warning(
@@ -106,12 +106,12 @@ def listen_for_admin(config: Config, others: Listeners) -> Listeners:
 
 def open_admin_listeners(address: str, permissions: str | int | None) -> Listeners:
     """Return sockets that listen at an address. Raises `BindError` or `ConfigError`, and leaves none open then."""
-    listeners = bind_each_of([address], permissions, ADMIN_OPTION)
+    listeners = bind_addresses([address], permissions, ADMIN_OPTION)
     for listener in listeners:
         try:
             listener.listen(BACKLOG)
         except OSError as error:
-            problem = bind_error(listener.getsockname(), error)
+            problem = make_bind_error(listener.getsockname(), error)
             close_all(listeners)
             raise problem from error
     return listeners
@@ -119,5 +119,5 @@ def open_admin_listeners(address: str, permissions: str | int | None) -> Listene
 
 def find_exposed_host(listeners: Sequence[socket]) -> str:
     """Return the first host that other machines can reach, or ""."""
-    hosts = [listener.getsockname()[0] for listener in listeners if has_port(listener)]
+    hosts = [listener.getsockname()[0] for listener in listeners if is_tcp(listener)]
     return next((host for host in hosts if not ipaddress.ip_address(host).is_loopback), "")

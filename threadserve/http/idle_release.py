@@ -13,7 +13,7 @@ from threadserve.errors import MailboxClosed
 from threadserve.http.deadlines import Deadlines
 from threadserve.http.peer import Peer
 from threadserve.http.registry import Connection, ConnectionRegistry
-from threadserve.listening.accepted import Returned
+from threadserve.listening.accepted import ReturnedSocket
 
 # How many connections are looked at in one turn of the loop when many are to go.
 RELEASED_PER_TURN = 64
@@ -26,13 +26,13 @@ CROWDED_CONNECTIONS = 256
 NEW_CONNECTION_SECONDS = 0.1
 
 # Takes a connection, on any thread. Raises `MailboxClosed` when the acceptor takes none.
-GiveBack = Callable[[Returned], None]
+GiveBack = Callable[[ReturnedSocket], None]
 
 
 class ReleasedProtocol(asyncio.Protocol):
     """The last protocol of a transport whose connection goes on elsewhere, when this transport is closed."""
 
-    def __init__(self, releaser: "IdleReleaser", returned: Returned) -> None:
+    def __init__(self, releaser: "IdleReleaser", returned: ReturnedSocket) -> None:
         self.returned = returned
         self._releaser = releaser
 
@@ -66,7 +66,7 @@ class IdleReleaser:
     )
 
     # Has the loop serve a connection again that the acceptor does not take.
-    serve_again: Callable[[Returned], None]
+    serve_again: Callable[[ReturnedSocket], None]
 
     def __init__(
         self,
@@ -193,10 +193,10 @@ class IdleReleaser:
         self._registry.on_opened(released)
 
 
-def returned_from(transport: asyncio.Transport, peer: Peer) -> Returned:
+def returned_from(transport: asyncio.Transport, peer: Peer) -> ReturnedSocket:
     """The connection of a transport, by a descriptor of its own. Raises `OSError`."""
     socket = transport.get_extra_info("socket")
-    returned = Returned(socket.family, socket.type, socket.proto, os.dup(socket.fileno()))
+    returned = ReturnedSocket(socket.family, socket.type, socket.proto, os.dup(socket.fileno()))
     returned.peername = peer.client
     returned.sockname = peer.server
     returned.is_busy = False

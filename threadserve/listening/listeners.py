@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from threadserve.errors import BindError, ConfigError
-from threadserve.listening.systemd import passed_descriptors
-from threadserve.listening.tcp import Listeners, Resolved, SharedListener, bind_all, close_all, resolve
+from threadserve.listening.systemd import get_passed_descriptors
+from threadserve.listening.tcp import Listeners, Resolved, SharedListener, bind_all, close_all, resolve_hosts
 from threadserve.listening.unix import bind_unix
 
 DEFAULT_PORT = 8000
@@ -29,25 +29,25 @@ class ListenerSettings(Protocol):
     uds_permissions: str | int | None
 
 
-def open_listeners(wanted: ListenerSettings) -> Listeners:
-    """Binds the sockets; none of them listens yet, except those that came from outside.
+def open_listeners(settings: ListenerSettings) -> Listeners:
+    """Bind the sockets; none of them listens yet, except those that came from outside.
 
     Sockets that the service manager has passed go before host and port. Raises `BindError` or `ConfigError`.
     """
-    if wanted.uds is not None:
-        return [bind_unix(wanted.uds, wanted.uds_permissions)]
-    if wanted.fd is not None:
-        return [adopt_descriptor(wanted.fd, "fd")]
-    if wanted.bind:
-        return bind_each_of(wanted.bind, wanted.uds_permissions)
-    if passed := passed_descriptors():
-        return [adopt_descriptor(descriptor, "LISTEN_FDS") for descriptor in passed]
-    return bind_all(resolve(wanted.host, wanted.port))
+    if settings.uds is not None:
+        return [bind_unix(settings.uds, settings.uds_permissions)]
+    if settings.fd is not None:
+        return [open_descriptor(settings.fd, "fd")]
+    if settings.bind:
+        return bind_addresses(settings.bind, settings.uds_permissions)
+    if passed := get_passed_descriptors():
+        return [open_descriptor(descriptor, "LISTEN_FDS") for descriptor in passed]
+    return bind_all(resolve_hosts(settings.host, settings.port))
 
 
-def bind_each_of(addresses: Sequence[str], uds_permissions: str | int | None, option: str = "bind") -> Listeners:
-    """Binds to each address of a list, which an option has, or to none. Raises `BindError` or `ConfigError`."""
-    places = [place_of(address, option) for address in addresses]
+def bind_addresses(addresses: Sequence[str], uds_permissions: str | int | None, option: str = "bind") -> Listeners:
+    """Bind to each address of an option's list, or to none. Raises `BindError` or `ConfigError`."""
+    places = [parse_address(address, option) for address in addresses]
     found = [resolved for place in places if isinstance(place, list) for resolved in place]
     v4_ports = {address[1] for family, address in found if family == socket.AF_INET} - {0}
     listeners: Listeners = []
@@ -57,7 +57,7 @@ def bind_each_of(addresses: Sequence[str], uds_permissions: str | int | None, op
                 case str():
                     listeners.append(bind_unix(place, uds_permissions))
                 case int():
-                    listeners.append(adopt_descriptor(place, option))
+                    listeners.append(open_descriptor(place, option))
                 case _:
                     listeners += bind_all(place, v4_ports)
     except (BindError, ConfigError):
@@ -66,8 +66,8 @@ def bind_each_of(addresses: Sequence[str], uds_permissions: str | int | None, op
     return listeners
 
 
-def place_of(address: str, option: str = "bind") -> str | int | list[Resolved]:
-    """What an option's address stands for: the path of a Unix socket, a descriptor, or addresses of TCP.
+def parse_address(address: str, option: str = "bind") -> str | int | list[Resolved]:
+    """Return the path of a Unix socket, the descriptor, or the addresses of TCP that an option's address means.
 
     It is written `HOST:PORT`, `HOST`, `:PORT`, `[IPv6]:PORT`, `unix:PATH` or `fd://N`.
     """
@@ -84,11 +84,11 @@ def place_of(address: str, option: str = "bind") -> str | int | list[Resolved]:
     port = int(match["port"] or DEFAULT_PORT)
     if port > 65535:
         raise ConfigError(option, f"{address!r} has a port above 65535")
-    return resolve(match["v6"] or match["host"], port)
+    return resolve_hosts(match["v6"] or match["host"], port)
 
 
-def adopt_descriptor(descriptor: int, option: str) -> socket.socket:
-    """A listening socket that another process opened and holds open too. Raises `ConfigError` for anything else."""
+def open_descriptor(descriptor: int, option: str) -> socket.socket:
+    """Return a listening socket that another process holds open too. Raises `ConfigError` for anything else."""
     try:
         listener = SharedListener(fileno=os.dup(descriptor))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What systemd and its likes hand to a service, and what they want to hear: sd_listen_fds(3) and sd_notify(3).
+"""The protocol of systemd for services: passed sockets, sd_listen_fds(3), and notifications, sd_notify(3).
 
 Runs on the server's thread, or the supervisor's. Keeps nothing.
 """
@@ -11,8 +11,8 @@ from contextlib import suppress
 FIRST_DESCRIPTOR = 3
 
 
-def passed_descriptors() -> range:
-    """The descriptors of the sockets that this process, and not its parent or child, was started with."""
+def get_passed_descriptors() -> range:
+    """Return the descriptors of the sockets that this process, and not its parent or child, was started with."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return range(0)
     count = os.environ.get("LISTEN_FDS", "")
@@ -20,7 +20,7 @@ def passed_descriptors() -> range:
 
 
 def notify(*states: str) -> None:
-    """Tells the service manager, if there is one, how the service is; a manager that is gone is no trouble."""
+    """Send the service's state to the service manager, if there is one; errors are ignored."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -32,12 +32,12 @@ def notify(*states: str) -> None:
 
 
 def notify_reloading() -> None:
-    """Tells the service manager that the service takes up new code or settings; "READY=1" ends that."""
+    """Tell the service manager that the service reloads; "READY=1" ends that."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
-def beat() -> None:
-    """Gives the service manager the sign of life that it wants from this process, if it does (WatchdogSec=)."""
+def notify_watchdog() -> None:
+    """Send the heartbeat that the service manager wants from this process, if it does (WatchdogSec=)."""
     owner = os.environ.get("WATCHDOG_PID", str(os.getpid()))
     if os.environ.get("WATCHDOG_USEC") and owner == str(os.getpid()):
         notify("WATCHDOG=1")

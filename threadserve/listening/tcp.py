@@ -1,4 +1,4 @@
-"""Opening the listening sockets.
+"""The listening sockets of TCP.
 
 Runs on the server's thread; the sockets belong to whoever asked for them. Nothing here accepts.
 """
@@ -11,29 +11,28 @@ from collections.abc import Collection, Iterable, Sequence
 from threadserve.errors import BindError
 
 Listeners = list[socket.socket]
-Address = tuple[str, int] | tuple[str, int, int, int]
-Resolved = tuple[socket.AddressFamily, Address]
+Resolved = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
 
-# How often a free port is looked for that is free on every address of a host.
+# To find a port that is free on every address of a host.
 FREE_PORT_TRIES = 10
 # The system has no such address, as in containers whose `localhost` has an IPv6 address by name only.
 UNAVAILABLE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class SharedListener(socket.socket):
-    """A listener that other processes hold open and accept from too, and that is theirs as well as ours.
+    """A listener from whose backlog other processes accept too.
 
-    So nobody here changes what it lets through, or empties it before it is closed: the others go on.
+    So it gets no filter, and its backlog is not emptied before it is closed: the others go on.
     """
 
 
 def is_shared(listener: socket.socket) -> bool:
-    """Whether other processes accept from the same queue."""
+    """Return whether other processes accept from the same backlog."""
     return isinstance(listener, SharedListener)
 
 
 def bind_all(found: Sequence[Resolved], v4_ports: Collection[int] = ()) -> Listeners:
-    """Binds one TCP socket to each of the addresses that `resolve` has found; none of them listens yet.
+    """Bind one socket to each of the addresses that `resolve_hosts` has found; none of them listens yet.
 
     With port 0 all of them get the same free port. An address that the system does not have is left out where there is
     another. `v4_ports` are those that other sockets of this server have for IPv4. Raises `BindError`.
@@ -42,14 +41,14 @@ def bind_all(found: Sequence[Resolved], v4_ports: Collection[int] = ()) -> Liste
     while True:
         tries -= 1
         try:
-            return bind_each(found, v4_ports)
+            return _bind_each(found, v4_ports)
         except BindError as error:
-            if not tries or errno_of(error) != errno.EADDRINUSE:
+            if not tries or _get_errno(error) != errno.EADDRINUSE:
                 raise
 
 
-def bind_each(found: Sequence[Resolved], v4_ports: Collection[int]) -> Listeners:
-    """Binds a socket to each address that the system has, and all of them to the port of the first.
+def _bind_each(found: Sequence[Resolved], v4_ports: Collection[int]) -> Listeners:
+    """Bind a socket to each address that the system has, and all of them to the port of the first.
 
     The address for all of IPv6 takes that for all of IPv4 too, unless the system's default is another, or this server
     listens on the port with IPv4 as well: then one would keep the other from it.
@@ -62,9 +61,9 @@ def bind_each(found: Sequence[Resolved], v4_ports: Collection[int]) -> Listeners
             address = (address[0], sockets[0].getsockname()[1], *address[2:])
         v6_only = True if has_v4 or address[1] in v4_ports else None
         try:
-            sockets.append(bind(family, address, v6_only=v6_only))
+            sockets.append(bind_tcp(family, address, v6_only=v6_only))
         except BindError as error:
-            if errno_of(error) not in UNAVAILABLE:
+            if _get_errno(error) not in UNAVAILABLE:
                 close_all(sockets)
                 raise
             unavailable = unavailable or error
@@ -73,14 +72,14 @@ def bind_each(found: Sequence[Resolved], v4_ports: Collection[int]) -> Listeners
     return sockets
 
 
-def resolve(hosts: str | Sequence[str], port: int) -> list[Resolved]:
-    """The addresses of a host's name, or of several, each once. Raises `BindError` when one has none."""
+def resolve_hosts(hosts: str | Sequence[str], port: int) -> list[Resolved]:
+    """Return the addresses of a host's name, or of several, each once. Raises `BindError` when one has none."""
     names = [hosts] if isinstance(hosts, str) else hosts
-    return list(dict.fromkeys(resolved for name in names for resolved in look_up(name, port)))
+    return list(dict.fromkeys(resolved for name in names for resolved in _resolve_host(name, port)))
 
 
-def look_up(host: str, port: int) -> list[Resolved]:
-    """The addresses of one name; of an address, in brackets or not, that one; and of nothing, every interface."""
+def _resolve_host(host: str, port: int) -> list[Resolved]:
+    """Return the addresses of a name; of an address, in brackets or not, that one; and of "", every interface."""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         found = socket.getaddrinfo(
@@ -92,48 +91,48 @@ def look_up(host: str, port: int) -> list[Resolved]:
     return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
 
 
-def bind(
+def bind_tcp(
     family: socket.AddressFamily,
     address: tuple[str | int, ...],
     *,
     v6_only: bool | None = None,
     shared: bool = False,
 ) -> socket.socket:
-    """Binds one socket to one address, which only with `shared` others may have as well. Raises `BindError`.
+    """Bind one socket to one address, which only with `shared` others may have as well. Raises `BindError`.
 
-    `v6_only` keeps IPv4 from a socket for all of IPv6 or lets it in, and None leaves that to the system.
+    `v6_only` says whether a socket for all of IPv6 refuses IPv4; None leaves that to the system.
     """
     try:
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise bind_error(address, error) from error
+        raise make_bind_error(address, error) from error
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and v6_only is not None:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6_only)
         if shared:
-            share_port(listener)
+            enable_port_sharing(listener)
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise bind_error(address, error) from error
+        raise make_bind_error(address, error) from error
     listener.setblocking(False)
     return listener
 
 
-def bind_beside(listener: socket.socket) -> socket.socket:
-    """Binds another socket to a shared listener's address; the kernel distributes over those that listen.
+def bind_sibling(listener: socket.socket) -> socket.socket:
+    """Bind another socket to a shared listener's address; the kernel distributes over those that listen.
 
-    A Unix socket's address cannot be shared: there it is the same queue once more. Raises `BindError`.
+    A Unix socket's address cannot be shared: there it is the same backlog once more. Raises `BindError`.
     """
-    if not has_port(listener):
+    if not is_tcp(listener):
         return SharedListener(fileno=os.dup(listener.fileno()))
-    return bind(listener.family, listener.getsockname(), v6_only=is_v6_only(listener), shared=True)
+    return bind_tcp(listener.family, listener.getsockname(), v6_only=is_v6_only(listener), shared=True)
 
 
-def listeners_per_loop(listeners: Listeners, loops: int, distribute: str) -> list[Listeners]:
-    """The listeners that each loop accepts from by itself; empty where the acceptor is to distribute.
+def open_loop_listeners(listeners: Listeners, loops: int, distribute: str) -> list[Listeners]:
+    """Return the listeners that each loop accepts from by itself, or nothing where the acceptor is to distribute.
 
     A single loop always accepts by itself: there is nothing to choose. Raises `BindError`.
     """
@@ -142,13 +141,13 @@ def listeners_per_loop(listeners: Listeners, loops: int, distribute: str) -> lis
     if distribute != "kernel":
         return []
     for listener in listeners:
-        share_port(listener)
+        enable_port_sharing(listener)
     per_loop = [listeners]
     try:
         for _ in range(loops - 1):
             per_loop.append([])
             for listener in listeners:
-                per_loop[-1].append(bind_beside(listener))
+                per_loop[-1].append(bind_sibling(listener))
     except BindError:
         close_all(sibling for siblings in per_loop[1:] for sibling in siblings)
         raise
@@ -156,59 +155,59 @@ def listeners_per_loop(listeners: Listeners, loops: int, distribute: str) -> lis
 
 
 def close_all(sockets: Iterable[socket.socket]) -> None:
-    """Closes sockets."""
+    """Close sockets."""
     for each in sockets:
         each.close()
 
 
-def share_port(listener: socket.socket) -> None:
-    """Lets other sockets of this user have the same port, where the system can do that.
+def enable_port_sharing(listener: socket.socket) -> None:
+    """Allow other sockets of this user the same port (SO_REUSEPORT), where the system can do that.
 
     Best set on sockets that listen already: until then a second server that was started by mistake fails, where it
     would otherwise share the port in silence.
     """
-    if hasattr(socket, "SO_REUSEPORT") and has_port(listener):
+    if hasattr(socket, "SO_REUSEPORT") and is_tcp(listener):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-def has_port(listener: socket.socket) -> bool:
-    """Whether this is a TCP socket."""
+def is_tcp(listener: socket.socket) -> bool:
+    """Return whether this is a TCP socket."""
     return listener.family in (socket.AF_INET, socket.AF_INET6)
 
 
 def is_v6_only(listener: socket.socket) -> bool:
-    """Whether this is a TCP socket that takes no clients of IPv4, whatever address it is bound to."""
+    """Return whether this is a TCP socket that takes no clients of IPv4, whatever address it is bound to."""
     return listener.family == socket.AF_INET6 and bool(listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
 
 
-def places_of(listeners: Sequence[socket.socket], scheme: str) -> list[str]:
-    """Where clients of these sockets find each of them, with what its address alone would not tell."""
+def format_urls(listeners: Sequence[socket.socket], scheme: str) -> list[str]:
+    """Return the URLs of these sockets, each with what its address alone would not tell."""
     names = [listener.getsockname() for listener in listeners]
     v4_ports = {name[1] for name, each in zip(names, listeners, strict=True) if each.family == socket.AF_INET}
     return [
-        url_of(name, scheme)
+        format_url(name, scheme)
         + (" for IPv6 only" if name[:1] == ("::",) and is_v6_only(each) and name[1] not in v4_ports else "")
         for name, each in zip(names, listeners, strict=True)
     ]
 
 
-def bind_error(address: tuple[str | int, ...] | str, error: OSError) -> BindError:
-    """The one line that says why an address cannot be bound."""
+def make_bind_error(address: tuple[str | int, ...] | str, error: OSError) -> BindError:
+    """Return the error for an address that cannot be bound."""
     reason = {
         errno.EADDRINUSE: "address already in use",
         errno.EADDRNOTAVAIL: "no interface of this machine has that address",
         errno.EACCES: "permission denied; ports below 1024 need special rights",
     }.get(error.errno or 0, error.strerror or str(error))
-    return BindError(f"cannot bind to {url_of(address)}: {reason}")
+    return BindError(f"cannot bind to {format_url(address)}: {reason}")
 
 
-def errno_of(error: BindError) -> int | None:
-    """What the system said."""
+def _get_errno(error: BindError) -> int | None:
+    """Return the system's number of an error."""
     return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
 
 
-def url_of(address: tuple[str | int, ...] | str, scheme: str = "") -> str:
-    """An address as it stands in a URL (RFC 3986 section 3.2.2), with or without the scheme; a path is just named."""
+def format_url(address: tuple[str | int, ...] | str, scheme: str = "") -> str:
+    """Return an address as it stands in a URL (RFC 3986 section 3.2.2), with or without the scheme; a path is named."""
     if isinstance(address, str):
         return f"unix socket {address}"
     host = f"[{address[0]}]" if ":" in str(address[0]) else address[0]

@@ -1,4 +1,4 @@
-"""Listening on a Unix socket.
+"""The listening Unix socket.
 
 Runs on the server's thread; the socket belongs to whoever asked for it, and so does its file until it is closed.
 """
@@ -13,47 +13,47 @@ from pathlib import Path
 from threadserve.errors import BindError
 
 DEFAULT_PERMISSIONS = 0o666
-# How many symbolic links may lead to one another, as the system has it.
-LINKS = 40
+# As the system has it.
+MAX_LINKS = 40
 
 
 class UnixListener(socket.socket):
-    """A Unix socket that takes its file with it, unless somebody else has put theirs in its place."""
+    """A Unix socket that removes its file when it is closed, unless somebody else has put theirs in its place."""
 
     path: Path
     inode: int
 
     def remove_file(self) -> None:
-        """Lets nobody connect from now on; who is connected, or waits to be accepted, stays so."""
+        """Remove the file, so that nobody can connect any more. Clients that have connected stay connected."""
         with suppress(OSError):
             if self.path.stat().st_ino == self.inode:
                 self.path.unlink()
 
     def close(self) -> None:
-        """Closes the socket; its file goes first."""
+        """Remove the file and close the socket."""
         if self.fileno() >= 0:
             self.remove_file()
         super().close()
 
 
 def bind_unix(path: str, permissions: str | int | None) -> UnixListener:
-    """Binds a socket to a path; it does not listen yet.
+    """Bind a socket to a path; it does not listen yet.
 
     `permissions` are octal digits or a number, or None for those of the socket that is replaced, else 666. What a
     server that is gone has left there is replaced, and a symbolic link is followed. Raises `BindError`.
     """
-    found = replaceable(Path(path))
+    found = find_stale_socket(Path(path))
     listener = UnixListener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        target = linked(Path(path))
+        target = resolve_links(Path(path))
         if found is not None:
             target.unlink()
         listener.bind(path if target == Path(path) else str(target))
         # Before it listens nobody can connect, so the permissions come in time.
-        target.chmod(mode_of(permissions, found))
+        target.chmod(choose_permissions(permissions, found))
     except (OSError, ValueError) as error:
         socket.socket.close(listener)
-        raise unix_error(path, error) from error
+        raise make_bind_error(path, error) from error
     # Absolute, for the application may change the working directory.
     listener.path = target.absolute()
     listener.inode = listener.path.stat().st_ino
@@ -61,20 +61,20 @@ def bind_unix(path: str, permissions: str | int | None) -> UnixListener:
     return listener
 
 
-def linked(path: Path) -> Path:
-    """Where a path leads if it is a symbolic link's, whether anything is there or not.
+def resolve_links(path: Path) -> Path:
+    """Return the target of a path if it is a symbolic link's, whether anything is there or not.
 
     Nothing else about it changes: made absolute it could be longer than a socket's can be. Raises `OSError`.
     """
-    for _ in range(LINKS):
+    for _ in range(MAX_LINKS):
         if not path.is_symlink():
             return path
         path = path.parent / path.readlink()
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-def mode_of(permissions: str | int | None, found: int | None) -> int:
-    """The permissions to set, given those of the socket that was there."""
+def choose_permissions(permissions: str | int | None, found: int | None) -> int:
+    """Return the permissions to set, given those of the socket that was there."""
     if isinstance(permissions, str):
         return int(permissions, 8)
     if permissions is not None:
@@ -82,8 +82,8 @@ def mode_of(permissions: str | int | None, found: int | None) -> int:
     return DEFAULT_PERMISSIONS if found is None else found
 
 
-def replaceable(path: Path) -> int | None:
-    """The permissions of a socket that nobody listens on any more; None where there is no file.
+def find_stale_socket(path: Path) -> int | None:
+    """Return the permissions of a socket that nobody listens on any more; None where there is no file.
 
     Raises `BindError` where somebody listens, or where the file is no socket.
     """
@@ -96,13 +96,13 @@ def replaceable(path: Path) -> int | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         result = probe.connect_ex(str(path))
-    # A queue that is full is somebody's too.
+    # A backlog that is full is somebody's too.
     if result in (0, errno.EAGAIN, errno.EINPROGRESS):
         raise BindError(f"cannot bind to unix:{path}: address already in use")
     return stat.S_IMODE(mode)
 
 
-def unix_error(path: str, error: Exception) -> BindError:
-    """The one line that says why a path cannot be bound."""
+def make_bind_error(path: str, error: Exception) -> BindError:
+    """Return the error for a path that cannot be bound."""
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return BindError(f"cannot bind to unix:{path}: {reason}")

@@ -14,8 +14,8 @@ from array import array
 from collections.abc import Callable
 from typing import Any, cast
 
-from threadserve.listening.accepted import Accepted
-from threadserve.listening.tcp import has_port, is_shared
+from threadserve.listening.accepted import AcceptedSocket
+from threadserve.listening.tcp import is_shared, is_tcp
 from threadserve.listening.unix import UnixListener
 from threadserve.logging.wording import format_count
 
@@ -81,12 +81,12 @@ class AcceptQueue:
         self._batch = SHARED_BATCH if is_shared(listener) else BATCH
         self._sockname = address_of_all(listener)
 
-    def take_batch(self) -> list[Accepted]:
+    def take_batch(self) -> list[AcceptedSocket]:
         """Returns the connections that wait now, a batch at most.
 
         Raises `Exhausted` when there is none left to accept with; what was accepted before that is returned first.
         """
-        accepted: list[Accepted] = []
+        accepted: list[AcceptedSocket] = []
         now = time.monotonic()
         for _ in range(self._batch):
             try:
@@ -100,19 +100,19 @@ class AcceptQueue:
                     raise Exhausted(error.strerror) from error
                 # The client gave up while it waited: the next one may still be there.
                 continue
-            connection = Accepted(*self._kind, descriptor)
+            connection = AcceptedSocket(*self._kind, descriptor)
             connection.accepted_at = now
             connection.peername = peername
             connection.sockname = self._sockname
             accepted.append(connection)
         return accepted
 
-    def drain_and_close(self) -> list[Accepted]:
+    def drain_and_close(self) -> list[AcceptedSocket]:
         """Closes the listener, and returns the connections that were waiting in it, which closing would have reset.
 
         What waits in a shared one is for the other processes.
         """
-        waiting: list[Accepted] = []
+        waiting: list[AcceptedSocket] = []
         try:
             while not is_shared(self.listener) and (batch := self.take_batch()):
                 waiting += batch
@@ -125,7 +125,7 @@ class AcceptQueue:
 def address_of_all(listener: socket.socket) -> object:
     """The server's address of every connection that a listener accepts, or None where each has its own."""
     name = listener.getsockname()
-    if not has_port(listener):
+    if not is_tcp(listener):
         return name
     is_transparent = sys.platform.startswith("linux") and listener.getsockopt(socket.IPPROTO_IP, IP_TRANSPARENT)
     return None if name[0] in EVERY_ADDRESS or is_transparent else name
@@ -140,7 +140,7 @@ def ignore_newcomers(listener: socket.socket) -> None:
     """
     if isinstance(listener, UnixListener):
         listener.remove_file()
-    if not sys.platform.startswith("linux") or is_shared(listener) or not has_port(listener):
+    if not sys.platform.startswith("linux") or is_shared(listener) or not is_tcp(listener):
         return
     address, _ = DROP_SYN.buffer_info()
     try:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import ceil, inf
 
 from threadserve.errors import MailboxClosed
-from threadserve.listening.accepted import Returned
+from threadserve.listening.accepted import ReturnedSocket
 
 # Linux's alone: elsewhere idle connections stay with their loops.
 CAN_WATCH = sys.platform.startswith("linux")
@@ -30,10 +30,10 @@ class ReturnBox:
     def __init__(self, wake_threadsafe: Callable[[], None]) -> None:
         self._wake_threadsafe = wake_threadsafe
         self._return_lock = threading.Lock()
-        self._returned: list[Returned] = []
+        self._returned: list[ReturnedSocket] = []
         self._is_closed = False
 
-    def give_threadsafe(self, connection: Returned) -> None:
+    def give_threadsafe(self, connection: ReturnedSocket) -> None:
         """Takes a connection. Raises `MailboxClosed` when the acceptor watches none any more."""
         with self._return_lock:
             if self._is_closed:
@@ -43,7 +43,7 @@ class ReturnBox:
         if is_first:
             self._wake_threadsafe()
 
-    def take_all(self) -> list[Returned]:
+    def take_all(self) -> list[ReturnedSocket]:
         """Returns what has come since the last time."""
         with self._return_lock:
             returned, self._returned = self._returned, []
@@ -66,9 +66,9 @@ class IdleConnections:
         self._timeouts = {True: timeout_keep_alive, False: timeout_request_header}
         self._grace = grace
         self._poll = select.epoll()
-        self._connections: dict[int, Returned] = {}
+        self._connections: dict[int, ReturnedSocket] = {}
         # By the tick at which they are closed.
-        self._due: dict[int, set[Returned]] = {}
+        self._due: dict[int, set[ReturnedSocket]] = {}
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -77,14 +77,14 @@ class IdleConnections:
         """Can be read when one of the connections can."""
         return self._poll.fileno()
 
-    def add(self, connection: Returned) -> None:
+    def add(self, connection: ReturnedSocket) -> None:
         """Watches a connection."""
         descriptor = connection.fileno()
         self._poll.register(descriptor, select.EPOLLIN)
         self._connections[descriptor] = connection
         self._due.setdefault(tick_of(connection.deadline), set()).add(connection)
 
-    def take_ready(self) -> list[Returned]:
+    def take_ready(self) -> list[ReturnedSocket]:
         """Returns connections on which something has arrived, or their client's end: a batch at most."""
         events = self._poll.poll(0, BATCH)
         ready = [self._connections[descriptor] for descriptor, _ in events]
@@ -94,7 +94,7 @@ class IdleConnections:
             self._forget(connection)
         return ready
 
-    def take_recent(self) -> list[Returned]:
+    def take_recent(self) -> list[ReturnedSocket]:
         """Returns those whose next request may be under way, by their deadline: it counts from the last one."""
         since = time.monotonic() - self._grace
         recent = [
@@ -123,7 +123,7 @@ class IdleConnections:
         self._due.clear()
         self._poll.close()
 
-    def _forget(self, connection: Returned) -> None:
+    def _forget(self, connection: ReturnedSocket) -> None:
         descriptor = connection.fileno()
         self._poll.unregister(descriptor)
         del self._connections[descriptor]

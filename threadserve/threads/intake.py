@@ -9,7 +9,7 @@ from collections import deque
 from socket import socket
 from typing import cast
 
-from threadserve.listening.accepted import Accepted
+from threadserve.listening.accepted import AcceptedSocket
 from threadserve.threads.accepting import (
     HANDSHAKE,
     PAUSE,
@@ -30,7 +30,7 @@ class Intake:
         self._loop = loop
         self._handed = handed
         self._queues: list[AcceptQueue] = []
-        self._accepted: deque[Accepted] = deque()
+        self._accepted: deque[AcceptedSocket] = deque()
         self._exhaustion = ExhaustionLog()
         self._is_closed = False
 
@@ -50,10 +50,10 @@ class Intake:
             # The acceptor gives it to somebody else; or it was taken with what was handed over before it.
             return
         self._handed.begin_turn()
-        self._accepted += cast("list[Accepted]", self._handed.take_all())
+        self._accepted += cast("list[AcceptedSocket]", self._handed.take_all())
         self._open_accepted()
 
-    def take_back(self, connection: Accepted) -> None:
+    def take_back(self, connection: AcceptedSocket) -> None:
         """Opens a connection again that nobody else takes."""
         self._accepted.append(connection)
         self._open_accepted()

@@ -14,7 +14,7 @@ from threadserve.http.runner import ASGIRunner
 from threadserve.http1.codecs import H1Codecs
 from threadserve.http1.connection import H1Connection
 from threadserve.http1.header_lines import HeaderLines
-from threadserve.listening.accepted import Returned
+from threadserve.listening.accepted import ReturnedSocket
 from threadserve.proxies.protocol import Announced
 from threadserve.runtime.immortal import immortalize_functions
 from threadserve.threads.opening import MakeAgain, MakeConnection
@@ -55,7 +55,7 @@ def serving_loop(serves: LoopSetup, number: int, *, websockets: bool) -> Serving
             releaser.on_new(connection)
         return connection
 
-    def make_again(returned: Returned, addresses: Announced) -> Any:
+    def make_again(returned: ReturnedSocket, addresses: Announced) -> Any:
         left = returned.deadline - time.monotonic()
         if not returned.speaks_http1:
             connection = make(addresses, None)

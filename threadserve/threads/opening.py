@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from threadserve.config import Config
 from threadserve.http.peer import format_client, parse_address, parse_local_address
-from threadserve.listening.accepted import Accepted, Returned
+from threadserve.listening.accepted import AcceptedSocket, ReturnedSocket
 from threadserve.logging.wording import format_count
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts
@@ -35,7 +35,7 @@ SAID = {"HTTP_REQUEST": "the client speaks plain HTTP"}
 # What serves a connection, from the addresses to use in place of the transport's and what encrypts it.
 MakeConnection = Callable[[Announced | None, LoopTls | None], Any]
 # What serves one that a loop has given back, from its addresses.
-MakeAgain = Callable[[Returned, Announced], Any]
+MakeAgain = Callable[[ReturnedSocket, Announced], Any]
 
 
 class Registry(Protocol):
@@ -57,7 +57,7 @@ class Opening:
 
     __slots__ = ("_accepted", "_coroutine", "_is_over", "_make", "_registry", "_waiter")
 
-    def __init__(self, accepted: Accepted, make: Callable[[Accepted], Any], registry: Registry) -> None:
+    def __init__(self, accepted: AcceptedSocket, make: Callable[[AcceptedSocket], Any], registry: Registry) -> None:
         self._accepted = accepted
         self._make = make
         self._registry = registry
@@ -102,7 +102,7 @@ class Opening:
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is closed, which had no connection."""
 
-    def take_back(self) -> Accepted | None:
+    def take_back(self) -> AcceptedSocket | None:
         """Returns the connection, of which nothing will have been read, unless that has been told of its transport.
 
         The transport is closed when it would be told: closed earlier, uvloop's would break.
@@ -160,17 +160,17 @@ class Opener:
         self._timeout_proxy_header = config.timeout_ssl_handshake if tls else config.timeout_request_header
         self._servers: dict[object, LocalAddress | None] = {}
         self._begun: list[Opening] = []
-        self._unbegun: set[Accepted] = set()
+        self._unbegun: set[AcceptedSocket] = set()
         self._is_closed = False
 
-    def open_all(self, accepted: deque[Accepted]) -> None:
+    def open_all(self, accepted: deque[AcceptedSocket]) -> None:
         """Has these connections served, and takes each out when that begins."""
         while accepted:
             connection = accepted.popleft()
-            if self.metrics is not None and not isinstance(connection, Returned):
+            if self.metrics is not None and not isinstance(connection, ReturnedSocket):
                 self.metrics.accepted += 1
                 self.metrics.accept_to_app.add(time.monotonic() - connection.accepted_at)
-            if isinstance(connection, Returned) or (self.tls is None and self._trusted is None):
+            if isinstance(connection, ReturnedSocket) or (self.tls is None and self._trusted is None):
                 self._open_at_once(connection)
             else:
                 self._open_in_task(connection)
@@ -178,7 +178,7 @@ class Opener:
             # Behind what tells each protocol of its connection: in the same turn of the loop.
             self._loop.call_soon(self._finish_begun)
 
-    def close(self) -> list[Accepted]:
+    def close(self) -> list[AcceptedSocket]:
         """Opens nothing further; returns the connections that no protocol knows of, and that nothing was read from."""
         self._is_closed = True
         unbegun, self._unbegun = self._unbegun, set()
@@ -187,7 +187,7 @@ class Opener:
 
     # Where nothing has to be waited for.
 
-    def _open_at_once(self, accepted: Accepted) -> None:
+    def _open_at_once(self, accepted: AcceptedSocket) -> None:
         opening = Opening(accepted, self._make_plain, self._registry)
         try:
             opening.begin(self._loop)
@@ -203,8 +203,8 @@ class Opener:
         else:
             self._begun.append(opening)
 
-    def _make_plain(self, accepted: Accepted) -> Any:
-        if isinstance(accepted, Returned):
+    def _make_plain(self, accepted: AcceptedSocket) -> Any:
+        if isinstance(accepted, ReturnedSocket):
             return self._make_again(accepted, Announced(accepted.peername, unshared(accepted.sockname)))
         return self._make_connection(self._addresses_of(accepted), None)
 
@@ -213,7 +213,7 @@ class Opener:
         for opening in begun:
             opening.finish()
 
-    def _addresses_of(self, accepted: Accepted) -> Announced | None:
+    def _addresses_of(self, accepted: AcceptedSocket) -> Announced | None:
         """The addresses that the accept told, or None where it did not tell the server's."""
         sockname = accepted.sockname
         if sockname is None:
@@ -225,13 +225,13 @@ class Opener:
 
     # With a PROXY header, or encrypted.
 
-    def _open_in_task(self, accepted: Accepted) -> None:
+    def _open_in_task(self, accepted: AcceptedSocket) -> None:
         self._unbegun.add(accepted)
         task = self._loop.create_task(self._open(accepted))
         self._registry.opening.add(task)
         task.add_done_callback(self._registry.on_opened)
 
-    async def _open(self, accepted: Accepted) -> None:
+    async def _open(self, accepted: AcceptedSocket) -> None:
         if accepted not in self._unbegun:
             # The loop server ended before this began, and has given the connection back.
             return
@@ -252,7 +252,7 @@ class Opener:
         if transport is not None and self._is_closed:
             transport.abort()
 
-    async def _connect(self, accepted: Accepted, announced: Announced | None) -> asyncio.WriteTransport | None:
+    async def _connect(self, accepted: AcceptedSocket, announced: Announced | None) -> asyncio.WriteTransport | None:
         """Returns the transport, or None where it came to nothing."""
         loop, tls = self._loop, self.tls
         protocol = self._make_connection(announced, tls)
@@ -283,7 +283,7 @@ class Opener:
             self.metrics.tls_handshakes += 1
         return transport
 
-    async def _read_announcement(self, accepted: Accepted, trusted: TrustedHosts) -> Announced | None:
+    async def _read_announcement(self, accepted: AcceptedSocket, trusted: TrustedHosts) -> Announced | None:
         """What the PROXY header says. Raises `ProxyHeaderError`, `OSError`, `TimeoutError`."""
         if not trusted.trusts(peer_host(accepted)):
             raise ProxyHeaderError("--forwarded-allow-ips does not have this address")
@@ -336,13 +336,13 @@ def log_failed_handshake(client: str, error: OSError) -> None:
         logger.debug("TLS handshake with %s was not completed: %s", client, error or type(error).__name__)
 
 
-def peer_host(accepted: Accepted) -> str | None:
+def peer_host(accepted: AcceptedSocket) -> str | None:
     """The client of a connection, as `TrustedHosts` knows it: by its address, or by the Unix socket that it came to."""
     address = parse_address(accepted.peername) or parse_local_address(accepted.sockname)
     return address[0] if address else None
 
 
-def client_of(accepted: Accepted) -> str:
+def client_of(accepted: AcceptedSocket) -> str:
     """The client of a connection, as a line about it names it."""
     return format_client(parse_address(accepted.peername)) or "a Unix socket"
 

@@ -109,7 +109,7 @@ class Reloader:
 
     def _step(self) -> None:
         """Wait a moment for changes and restart the child if there are any; log when the child serves or has ended."""
-        systemd.beat()
+        systemd.notify_watchdog()
         changed = self._watcher.wait_for_changes()
         if changed and not self._stop.is_set():
             names = ", ".join(sorted(map(format_path, changed)))
@@ -156,7 +156,7 @@ class Reloader:
         is_terminated = False
         self._child.stop()
         while not self._child.join(0.1):
-            systemd.beat()
+            systemd.notify_watchdog()
             if self._stop.count > 1 and not is_terminated:
                 is_terminated = True
                 deadline = time.monotonic() + TERMINATE_GRACE_SECONDS

@@ -158,7 +158,7 @@ class Supervisor:
             systemd.notify("READY=1")
         elif was_replacing and not self._pool.is_replacing:
             systemd.notify("READY=1")
-        systemd.beat()
+        systemd.notify_watchdog()
         if self._wake_reader in wait([self._wake_reader, *self._pool.waitables()], timeout):
             self._wake_reader.recv(4096)
 
