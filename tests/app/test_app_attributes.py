@@ -153,7 +153,7 @@ def test_equal_values_make_no_difference(value: Any) -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [("1", "2"), (1, 2), (1.5, True), (object(), None), (datetime.min, datetime.max), (Path("a"), Path("b"))],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_plain_values_harm_nobody(one: Any, other: Any) -> None:
     app = Own(value=one)

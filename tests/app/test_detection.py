@@ -1,12 +1,18 @@
 """Which interface callables of every kind are taken for, and which are refused."""
 
 import functools
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from threadserve.app.detection import detect_interface, find_app_mistake, is_factory
+
+
+def stable_repr(value: object) -> str:
+    """Return a test's id: the value's text without addresses, which differ from process to process."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(value))
 
 
 async def function(scope: Any, receive: Any, send: Any) -> None: ...
@@ -94,7 +100,7 @@ def old_function(scope: Any) -> Callable[..., Awaitable[None]]:
         functools.lru_cache(function),
         print,
     ],
-    ids=repr,
+    ids=stable_repr,
 )
 def test_asgi3(app: Any) -> None:
     assert find_app_mistake(app, "auto") is None
@@ -103,7 +109,7 @@ def test_asgi3(app: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "app", [OldClass, OldInstance(), old_function, functools.partial(OldClass, debug=True)], ids=repr
+    "app", [OldClass, OldInstance(), old_function, functools.partial(OldClass, debug=True)], ids=stable_repr
 )
 def test_asgi2(app: Any) -> None:
     assert find_app_mistake(app, "auto") is None
@@ -122,7 +128,7 @@ class WsgiResult:
     def __init__(self, environ: Any, start_response: Any) -> None: ...
 
 
-@pytest.mark.parametrize("app", [wsgi, Wsgi(), Wsgi().__call__, WsgiResult, functools.partial(wsgi)], ids=repr)
+@pytest.mark.parametrize("app", [wsgi, Wsgi(), Wsgi().__call__, WsgiResult, functools.partial(wsgi)], ids=stable_repr)
 def test_wsgi(app: Any) -> None:
     assert find_app_mistake(app, "auto") is None
     assert detect_interface(app) == "wsgi"
@@ -169,7 +175,7 @@ class Provider:
         lambda: Instance(),
         functools.partial(factory_with_options, debug=True),
     ],
-    ids=repr,
+    ids=stable_repr,
 )
 def test_factory(target: Any) -> None:
     assert is_factory(target)
@@ -203,7 +209,7 @@ async def with_yield(scope: Any, receive: Any, send: Any) -> Any:
         ("main:app", "is of the type str, which cannot be called; "),
         (functools, "is a module, not an application; did you mean functools:app?"),
     ],
-    ids=repr,
+    ids=stable_repr,
 )
 def test_mistake(app: Any, mistake: str) -> None:
     line = find_app_mistake(app, "auto")
@@ -212,7 +218,7 @@ def test_mistake(app: Any, mistake: str) -> None:
     assert "\n" not in line
 
 
-@pytest.mark.parametrize("app", [not_async, wsgi, OldClass({})], ids=repr)
+@pytest.mark.parametrize("app", [not_async, wsgi, OldClass({})], ids=stable_repr)
 @pytest.mark.parametrize("interface", ["asgi3", "asgi2", "wsgi"])
 def test_nothing_is_detected_when_told(app: Any, interface: str) -> None:
     assert find_app_mistake(app, interface) is None

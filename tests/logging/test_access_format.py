@@ -91,7 +91,6 @@ def line(
         ("%(M)s", "1234"),
         ("%(D)s", "1234567"),
         ("%(L)s", "1.234568"),
-        ("%(p)s", f"<{os.getpid()}>"),
         ("%(F)s", "0.500000"),
         ("%(Q)s", "0.250000"),
         ("%(N)s", "3"),
@@ -102,6 +101,10 @@ def line(
 )
 def test_atoms(text: str, expected: str) -> None:
     assert line(text) == expected
+
+
+def test_the_process_is_shown_by_its_id() -> None:
+    assert line("%(p)s") == f"<{os.getpid()}>"
 
 
 @pytest.mark.parametrize(
