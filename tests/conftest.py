@@ -14,6 +14,8 @@ from support.extension_modules import build_extension
 from support.raw_client import Connect, clients
 from support.waiting import DEADLINE
 
+from threadserve.runtime.cpus import count_usable_cpus
+from threadserve.runtime.gil import is_free_threaded_build, is_gil_enabled
 from threadserve.threads import distribution
 
 # A shell that starts the tests in the background has SIGINT ignored by all that they start.
@@ -25,6 +27,18 @@ os.environ.pop("THREADSERVE_FREE_THREADED_PYTHON", None)
 # How long an example takes says nothing of what it is an example of, and the same tests try the same ones every time.
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of processes for `-n auto`: tests mostly wait, so that two of them keep a CPU busy."""
+    return 2 * count_usable_cpus()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def gil_stays_off() -> Iterator[None]:
+    """Fail if anything that the tests import turns the GIL on."""
+    yield
+    assert not (is_free_threaded_build() and is_gil_enabled()), "the tests turned the GIL on"
 
 
 @pytest.fixture(scope="module")
