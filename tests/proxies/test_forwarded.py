@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from threadserve.proxies.forwarded import (
-    FIELDS,
+    FORWARDED_FIELDS,
     Forwarded,
     TrustedHosts,
-    believed_fields,
-    elements_from_right,
+    iterate_from_right,
+    parse_field_names,
     read_forwarded,
 )
 
@@ -18,7 +18,7 @@ PROXIES = "127.0.0.1,::1,10.0.0.0/8,2001:db8::/32,/run/proxy.sock,_proxy"
 
 def read(*fields: tuple[str, str], trusted: str = PROXIES) -> Forwarded | None:
     pairs = [(name.encode(), value.encode("latin-1")) for name, value in fields]
-    return read_forwarded(pairs, TrustedHosts(trusted), FIELDS)
+    return read_forwarded(pairs, TrustedHosts(trusted), FORWARDED_FIELDS)
 
 
 @pytest.mark.parametrize(
@@ -227,9 +227,9 @@ def test_standard_field(value: str, found: Forwarded | None) -> None:
     ],
 )
 def test_elements_are_told_apart_from_the_right(value: str, elements: list[str]) -> None:
-    assert next(elements_from_right(value)) == elements[0]
+    assert next(iterate_from_right(value)) == elements[0]
     if value.count('"') % 2 == 0:
-        assert list(elements_from_right(value)) == elements
+        assert list(iterate_from_right(value)) == elements
 
 
 def test_standard_field_counts_only_without_x_forwarded_for() -> None:
@@ -242,18 +242,18 @@ def test_only_what_is_believed_counts() -> None:
     fields = [(b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-host", b"forged.example"), (b"x-other", b"1")]
     trusted = TrustedHosts("127.0.0.1")
     assert read_forwarded(fields, trusted) == Forwarded(("192.0.2.1", 0))
-    assert read_forwarded(fields, trusted, believed_fields("X-Forwarded-Host")) == Forwarded(
+    assert read_forwarded(fields, trusted, parse_field_names("X-Forwarded-Host")) == Forwarded(
         None, host="forged.example"
     )
     assert read_forwarded(fields, trusted, frozenset()) is None
     standard = [*fields, (b"forwarded", b"for=192.0.2.2")]
-    assert read_forwarded(standard, trusted, believed_fields(["forwarded"])) == Forwarded(("192.0.2.2", 0))
+    assert read_forwarded(standard, trusted, parse_field_names(["forwarded"])) == Forwarded(("192.0.2.2", 0))
 
 
 def test_names_of_fields() -> None:
-    assert believed_fields("X-Forwarded-For, forwarded,") == {b"x-forwarded-for", b"forwarded"}
+    assert parse_field_names("X-Forwarded-For, forwarded,") == {b"x-forwarded-for", b"forwarded"}
     with pytest.raises(ValueError, match=r"^'X-Real-IP' is not one of forwarded, x-forwarded-for, "):
-        believed_fields(["X-Forwarded-For", "X-Real-IP"])
+        parse_field_names(["X-Forwarded-For", "X-Real-IP"])
 
 
 def scope(**values: Any) -> dict[str, Any]:

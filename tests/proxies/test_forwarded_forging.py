@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from threadserve.proxies.forwarded import FIELDS, TrustedHosts, read_forwarded
+from threadserve.proxies.forwarded import FORWARDED_FIELDS, TrustedHosts, read_forwarded
 
 TRUSTED = "127.0.0.1,10.0.0.0/8,::1,_proxy"
 CLIENT = "192.0.2.1"
@@ -59,7 +59,7 @@ quoted = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size
 
 def client_in(name: bytes, *values: str) -> Any:
     fields = [(name, value.encode("latin-1")) for value in values]
-    found = read_forwarded(fields, TrustedHosts(TRUSTED), FIELDS)
+    found = read_forwarded(fields, TrustedHosts(TRUSTED), FORWARDED_FIELDS)
     return found and found.client
 
 
@@ -85,10 +85,10 @@ def test_nothing_to_the_left_of_the_proxys_element_counts(sent: str, separator: 
         assert client_in(b"forwarded", *values) == (CLIENT, 0)
 
 
-@given(value=texts, believed=st.sampled_from(sorted(FIELDS)))
+@given(value=texts, believed=st.sampled_from(sorted(FORWARDED_FIELDS)))
 def test_any_value_is_taken_without_an_error(value: str, believed: bytes) -> None:
     scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"a")], "root_path": "", "path": "/"}
-    found = read_forwarded([(believed, value.encode("latin-1"))], TrustedHosts(TRUSTED), FIELDS)
+    found = read_forwarded([(believed, value.encode("latin-1"))], TrustedHosts(TRUSTED), FORWARDED_FIELDS)
     if found is not None:
         found.apply(scope)
 
@@ -124,10 +124,10 @@ def test_same_as_uvicorn(values: list[str], trusted: str) -> None:
         "/a" * 30_000,
     ],
 )
-@pytest.mark.parametrize("name", sorted(FIELDS))
+@pytest.mark.parametrize("name", sorted(FORWARDED_FIELDS))
 def test_largest_values_take_no_time(name: bytes, value: str) -> None:
     for trusted in (TRUSTED, "*"):
         begin = time.process_time()
-        read_forwarded([(name, value.encode())], TrustedHosts(trusted), FIELDS)
+        read_forwarded([(name, value.encode())], TrustedHosts(trusted), FORWARDED_FIELDS)
         # A hundredth of a second is usual; what is quadratic takes a minute.
         assert time.process_time() - begin < 2

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadserve.proxies.protocol import Announced, ProxyHeader, ProxyHeaderError, parse_proxy_header
+from threadserve.proxies.protocol import ProxiedAddresses, ProxyHeader, ProxyHeaderError, parse_proxy_header
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 REST = b"GET / HTTP/1.1\r\n\r\n"
-FOUR = Announced(("192.0.2.1", 56324), ("198.51.100.7", 443))
-SIX = Announced(("2001:db8::1", 1), ("2001:db8::2", 65535))
-UNIX = Announced(None, ("/run/web.sock", None))
+FOUR = ProxiedAddresses(("192.0.2.1", 56324), ("198.51.100.7", 443))
+SIX = ProxiedAddresses(("2001:db8::1", 1), ("2001:db8::2", 65535))
+UNIX = ProxiedAddresses(None, ("/run/web.sock", None))
 
 FOUR_BLOCK = socket.inet_aton("192.0.2.1") + socket.inet_aton("198.51.100.7") + struct.pack("!HH", 56324, 443)
 SIX_BLOCK = (
@@ -35,8 +35,8 @@ LONGEST = b"PROXY TCP6 " + b" ".join([b"ffff:" * 7 + b"ffff"] * 2) + b" 65535 65
 GOOD = [
     (b"PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\r\n", FOUR),
     (b"PROXY TCP6 2001:db8::1 2001:DB8:0::2 1 65535\r\n", SIX),
-    (b"PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n", Announced(("0.0.0.0", 0), ("255.255.255.255", 65535))),
-    (LONGEST, Announced(*[(":".join(["ffff"] * 8), 65535)] * 2)),
+    (b"PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n", ProxiedAddresses(("0.0.0.0", 0), ("255.255.255.255", 65535))),
+    (LONGEST, ProxiedAddresses(*[(":".join(["ffff"] * 8), 65535)] * 2)),
     (b"PROXY UNKNOWN\r\n", None),
     (b"PROXY UNKNOWN whatever 1 2 3 4 5\r\n", None),
     (version_2(0x21, 0x11, FOUR_BLOCK), FOUR),
@@ -90,13 +90,13 @@ BAD = [
 
 
 @pytest.mark.parametrize(("data", "announced"), GOOD)
-def test_a_header_and_where_it_ends(data: bytes, announced: Announced | None) -> None:
+def test_a_header_and_where_it_ends(data: bytes, announced: ProxiedAddresses | None) -> None:
     assert parse_proxy_header(data + REST) == ProxyHeader(len(data), announced)
     assert parse_proxy_header(data) == ProxyHeader(len(data), announced)
 
 
 @pytest.mark.parametrize(("data", "announced"), GOOD)
-def test_bytes_are_missing_up_to_the_last(data: bytes, announced: Announced | None) -> None:
+def test_bytes_are_missing_up_to_the_last(data: bytes, announced: ProxiedAddresses | None) -> None:
     ends = range(len(data)) if len(data) < 300 else [*range(300), len(data) - 1]
     assert [parse_proxy_header(data[:end]) for end in ends] == [None] * len(ends)
 

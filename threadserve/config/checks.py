@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from threadserve.proxies.forwarded import TrustedHosts, believed_fields, unknown_proxy
+from threadserve.proxies.forwarded import TrustedHosts, find_invalid_proxy, parse_field_names
 
 Check = Callable[[Any], str | None]
 
@@ -90,13 +90,13 @@ def check_trusted_hosts(allowed: str | Sequence[str]) -> str | None:
     """Check that these are addresses, networks and Unix sockets that can be trusted."""
     if problem := check_texts(allowed) or _find_value_error(TrustedHosts, allowed):
         return problem
-    unknown = unknown_proxy(allowed)
+    unknown = find_invalid_proxy(allowed)
     return f"{unknown!r} is not an address, a network, a Unix socket (unix:PATH) or *" if unknown else None
 
 
 def check_proxy_headers(names: str | Sequence[str]) -> str | None:
     """Check that these are headers by which proxies tell where a request comes from."""
-    return check_texts(names) or _find_value_error(believed_fields, names)
+    return check_texts(names) or _find_value_error(parse_field_names, names)
 
 
 def _find_value_error(make: Callable[[Any], object], value: object) -> str | None:

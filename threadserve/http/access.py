@@ -11,7 +11,7 @@ from threadserve.http.peer import Peer, format_client
 from threadserve.http.scope import format_target
 from threadserve.logging.access_format import AccessFacts, AccessFormat
 from threadserve.logging.access_log import Entry
-from threadserve.proxies.request_start import FIELD, waited
+from threadserve.proxies.request_start import REQUEST_START_FIELD, read_queue_time
 from threadserve.types import Headers
 
 
@@ -61,6 +61,6 @@ def make_facts(
 def queue_seconds(headers: Headers, seconds: float) -> float | None:
     """For how long a request had waited when its head was here, so many seconds ago, by what a proxy says of it."""
     for name, value in headers:
-        if name == FIELD:
-            return waited(value, time() - seconds)
+        if name == REQUEST_START_FIELD:
+            return read_queue_time(value, time() - seconds)
     return None

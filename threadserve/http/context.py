@@ -25,7 +25,7 @@ from threadserve.http.ticker import Ticker
 from threadserve.http.write_buffer import WriteBatcher
 from threadserve.logging.access_log import AccessLog
 from threadserve.metrics.loop_metrics import LoopMetrics
-from threadserve.proxies.forwarded import TrustedHosts, believed_fields
+from threadserve.proxies.forwarded import TrustedHosts, parse_field_names
 from threadserve.runtime.contexts import copy_context_unshared
 from threadserve.types import ASGIApp
 
@@ -116,7 +116,7 @@ class LoopContext:
         self.scopes = ScopeBuilder(config, serves.lifespan_state)
         self.completed_send = cast("Coroutine[Any, Any, None]", CompletedSend())
         self.trusted_proxies = TrustedHosts(config.forwarded_allow_ips if config.proxy_headers else "")
-        self.believed_fields = believed_fields(config.forwarded_headers)
+        self.believed_fields = parse_field_names(config.forwarded_headers)
         # The loop begins in the context that requests see: what the lifespan sets in its own task is not in it.
         self.start_task = make_task_starter(
             self.loop, contextvars.Context if config.reset_contextvars else copy_context_unshared().copy

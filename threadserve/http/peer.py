@@ -8,7 +8,7 @@ import select
 from typing import Any
 
 from threadserve.proxies.forwarded import TrustedHosts
-from threadserve.proxies.protocol import Announced
+from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.tls.certificates import LoopTls
 from threadserve.types import Address, LocalAddress
 
@@ -35,7 +35,7 @@ class Peer:
 
 
 def make_peer(
-    transport: asyncio.BaseTransport, announced: Announced | None, trusted: TrustedHosts, tls: LoopTls | None
+    transport: asyncio.BaseTransport, announced: ProxiedAddresses | None, trusted: TrustedHosts, tls: LoopTls | None
 ) -> Peer:
     """The other end of a transport, encrypted where there is `tls`; announced addresses go before the socket's own."""
     client, server = announced or (

@@ -26,7 +26,7 @@ from threadserve.http1.states import AWAIT_RESPONSE, BODY, CLOSED, FLUSHING, HEA
 from threadserve.http1.targets import to_origin_form
 from threadserve.http1.writer import ResponseWriter, parse_fields
 from threadserve.proxies.forwarded import Forwarded, read_forwarded
-from threadserve.proxies.protocol import Announced
+from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.tls.certificates import LoopTls
 from threadserve.types import Headers
 
@@ -71,7 +71,11 @@ class H1Connection(Stream):
     _writer: ResponseWriter
 
     def __init__(
-        self, context: LoopContext, http1: H1Codecs, announced: Announced | None = None, tls: LoopTls | None = None
+        self,
+        context: LoopContext,
+        http1: H1Codecs,
+        announced: ProxiedAddresses | None = None,
+        tls: LoopTls | None = None,
     ) -> None:
         self.flow = FlowControl()
         self._context = context

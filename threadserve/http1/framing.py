@@ -9,7 +9,7 @@ import re
 from threadserve.http.errors import HTTPError, bad_request
 from threadserve.http.grammar import TOKEN, check_host, check_length, quote_bytes
 from threadserve.http.head import MessageFraming
-from threadserve.proxies.forwarded import FIELDS as FORWARDED_FIELDS
+from threadserve.proxies.forwarded import FORWARDED_FIELDS
 from threadserve.types import Headers
 
 FRAMING_FIELDS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})

@@ -12,13 +12,13 @@ from typing import Any
 from threadserve.http.context import LoopContext
 from threadserve.http.peer import make_peer
 from threadserve.http2.frames import PREFACE
-from threadserve.proxies.protocol import Announced
+from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.tls.certificates import LoopTls
 
 ALPN = "h2"
 
 # What serves a connection, from the addresses to use in place of the transport's and what encrypts it.
-MakeConnection = Callable[[Announced | None, LoopTls | None], Any]
+MakeConnection = Callable[[ProxiedAddresses | None, LoopTls | None], Any]
 
 
 class FirstBytes:
@@ -41,7 +41,7 @@ class FirstBytes:
         context: LoopContext,
         make_http1: MakeConnection,
         make_http2: MakeConnection,
-        announced: Announced | None,
+        announced: ProxiedAddresses | None,
         tls: LoopTls | None,
     ) -> None:
         self._context = context

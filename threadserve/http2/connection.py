@@ -34,7 +34,7 @@ from threadserve.http2.sending import Sender
 from threadserve.http2.state import nothing
 from threadserve.http2.states import CLOSED, DRAINING, FINISHING, LINGERING, OPEN
 from threadserve.http2.streams import Streams
-from threadserve.proxies.protocol import Announced
+from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.tls.certificates import LoopTls
 
 logger = logging.getLogger("threadserve.error")
@@ -78,7 +78,9 @@ class H2Connection:
 
     peer: Peer
 
-    def __init__(self, context: LoopContext, http2: HTTP2, announced: Announced | None, tls: LoopTls | None) -> None:
+    def __init__(
+        self, context: LoopContext, http2: HTTP2, announced: ProxiedAddresses | None, tls: LoopTls | None
+    ) -> None:
         bounds = context.bounds
         self.flow = FlowControl()
         self._context = context

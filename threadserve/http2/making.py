@@ -8,7 +8,7 @@ from threadserve.http.context import LoopContext
 from threadserve.http2.choosing import FirstBytes, MakeConnection
 from threadserve.http2.connection import H2Connection
 from threadserve.http2.protocol import HTTP2
-from threadserve.proxies.protocol import Announced
+from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.tls.certificates import LoopTls
 
 
@@ -17,10 +17,10 @@ def with_http2(config: Config, context: LoopContext, make_http1: MakeConnection)
     http2 = HTTP2(config, context)
     context.ticker.tick_callbacks.append(http2.maker.renew)
 
-    def make_http2(announced: Announced | None, tls: LoopTls | None) -> H2Connection:
+    def make_http2(announced: ProxiedAddresses | None, tls: LoopTls | None) -> H2Connection:
         return H2Connection(context, http2, announced, tls)
 
-    def make(announced: Announced | None, tls: LoopTls | None) -> FirstBytes:
+    def make(announced: ProxiedAddresses | None, tls: LoopTls | None) -> FirstBytes:
         return FirstBytes(context, make_http1, make_http2, announced, tls)
 
     return make

@@ -12,7 +12,7 @@ from threadserve.http.errors import HTTPError, bad_request
 from threadserve.http.grammar import METHODS, TARGET_BYTE, TOKEN, VALUE_BYTE, check_host, check_length, quote_bytes
 from threadserve.http.head import HTTP_2, MessageFraming, RequestHead
 from threadserve.http2.errors import MalformedRequest
-from threadserve.proxies.forwarded import FIELDS as FORWARDED_FIELDS
+from threadserve.proxies.forwarded import FORWARDED_FIELDS
 from threadserve.types import Field, Headers
 
 METHOD_NAMES = {method: sys.intern(method.decode()) for method in METHODS}

@@ -1,1 +1,1 @@
-"""What stands between clients and the server, and what is believed of it."""
+"""The protocols by which proxies tell a server about clients, and the trust in them."""

@@ -15,7 +15,7 @@ from threadserve.http1.codecs import H1Codecs
 from threadserve.http1.connection import H1Connection
 from threadserve.http1.header_lines import HeaderLines
 from threadserve.listening.accepted import ReturnedSocket
-from threadserve.proxies.protocol import Announced
+from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.runtime.immortal import immortalize_functions
 from threadserve.threads.opening import MakeAgain, MakeConnection
 from threadserve.tls.certificates import LoopTls
@@ -49,13 +49,13 @@ def serving_loop(serves: LoopSetup, number: int, *, websockets: bool) -> Serving
     context.ticker.tick_callbacks.append(lines.refresh_date)
     http1 = H1Codecs(serves.config, number, serves.bounds, lines)
 
-    def make_http1(announced: Announced | None, tls: LoopTls | None) -> H1Connection:
+    def make_http1(announced: ProxiedAddresses | None, tls: LoopTls | None) -> H1Connection:
         connection = H1Connection(context, http1, announced, tls)
         if releaser is not None:
             releaser.on_new(connection)
         return connection
 
-    def make_again(returned: ReturnedSocket, addresses: Announced) -> Any:
+    def make_again(returned: ReturnedSocket, addresses: ProxiedAddresses) -> Any:
         left = returned.deadline - time.monotonic()
         if not returned.speaks_http1:
             connection = make(addresses, None)

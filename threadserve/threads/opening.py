@@ -19,7 +19,7 @@ from threadserve.listening.accepted import AcceptedSocket, ReturnedSocket
 from threadserve.logging.wording import format_count
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts
-from threadserve.proxies.protocol import Announced, ProxyHeaderError, parse_proxy_header
+from threadserve.proxies.protocol import ProxiedAddresses, ProxyHeaderError, parse_proxy_header
 from threadserve.tls.certificates import LoopTls
 from threadserve.types import LocalAddress
 
@@ -33,9 +33,9 @@ SAID = {"HTTP_REQUEST": "the client speaks plain HTTP"}
 
 
 # What serves a connection, from the addresses to use in place of the transport's and what encrypts it.
-MakeConnection = Callable[[Announced | None, LoopTls | None], Any]
+MakeConnection = Callable[[ProxiedAddresses | None, LoopTls | None], Any]
 # What serves one that a loop has given back, from its addresses.
-MakeAgain = Callable[[ReturnedSocket, Announced], Any]
+MakeAgain = Callable[[ReturnedSocket, ProxiedAddresses], Any]
 
 
 class Registry(Protocol):
@@ -205,7 +205,7 @@ class Opener:
 
     def _make_plain(self, accepted: AcceptedSocket) -> Any:
         if isinstance(accepted, ReturnedSocket):
-            return self._make_again(accepted, Announced(accepted.peername, unshared(accepted.sockname)))
+            return self._make_again(accepted, ProxiedAddresses(accepted.peername, unshared(accepted.sockname)))
         return self._make_connection(self._addresses_of(accepted), None)
 
     def _finish_begun(self) -> None:
@@ -213,7 +213,7 @@ class Opener:
         for opening in begun:
             opening.finish()
 
-    def _addresses_of(self, accepted: AcceptedSocket) -> Announced | None:
+    def _addresses_of(self, accepted: AcceptedSocket) -> ProxiedAddresses | None:
         """The addresses that the accept told, or None where it did not tell the server's."""
         sockname = accepted.sockname
         if sockname is None:
@@ -221,7 +221,7 @@ class Opener:
         if sockname not in self._servers:
             # The loop's own copy: the listener's name belongs to the thread that accepts.
             self._servers[sockname] = unshared(parse_local_address(sockname))
-        return Announced(parse_address(accepted.peername), self._servers[sockname])
+        return ProxiedAddresses(parse_address(accepted.peername), self._servers[sockname])
 
     # With a PROXY header, or encrypted.
 
@@ -236,7 +236,7 @@ class Opener:
             # The loop server ended before this began, and has given the connection back.
             return
         self._unbegun.discard(accepted)
-        announced: Announced | None = None
+        announced: ProxiedAddresses | None = None
         if self._trusted is not None:
             try:
                 announced = await self._read_announcement(accepted, self._trusted)
@@ -252,7 +252,9 @@ class Opener:
         if transport is not None and self._is_closed:
             transport.abort()
 
-    async def _connect(self, accepted: AcceptedSocket, announced: Announced | None) -> asyncio.WriteTransport | None:
+    async def _connect(
+        self, accepted: AcceptedSocket, announced: ProxiedAddresses | None
+    ) -> asyncio.WriteTransport | None:
         """Returns the transport, or None where it came to nothing."""
         loop, tls = self._loop, self.tls
         protocol = self._make_connection(announced, tls)
@@ -283,7 +285,7 @@ class Opener:
             self.metrics.tls_handshakes += 1
         return transport
 
-    async def _read_announcement(self, accepted: AcceptedSocket, trusted: TrustedHosts) -> Announced | None:
+    async def _read_announcement(self, accepted: AcceptedSocket, trusted: TrustedHosts) -> ProxiedAddresses | None:
         """What the PROXY header says. Raises `ProxyHeaderError`, `OSError`, `TimeoutError`."""
         if not trusted.trusts(peer_host(accepted)):
             raise ProxyHeaderError("--forwarded-allow-ips does not have this address")
@@ -297,7 +299,7 @@ class Opener:
             ) from None
 
 
-async def read_announcement(loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> Announced | None:
+async def read_announcement(loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> ProxiedAddresses | None:
     """Takes the PROXY header from a socket, and not a byte of what follows it. Raises `ProxyHeaderError`, `OSError`."""
     received = b""
     while True:
@@ -312,7 +314,7 @@ async def read_announcement(loop: asyncio.AbstractEventLoop, accepted: socket.so
         # Without a whole header all that has come is part of it.
         received += accepted.recv(len(seen) if header is None else header.size - len(received))
         if header is not None:
-            return header.announced
+            return header.addresses
 
 
 async def readable(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
