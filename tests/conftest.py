@@ -16,7 +16,7 @@ from support.waiting import DEADLINE
 
 from threadserve.runtime.cpus import count_usable_cpus
 from threadserve.runtime.gil import is_free_threaded_build, is_gil_enabled
-from threadserve.threads import distribution
+from threadserve.threads import handover
 
 # A shell that starts the tests in the background has SIGINT ignored by all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -82,7 +82,7 @@ def connect(serve: Serve) -> Iterator[Connect]:
 @pytest.fixture
 def no_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that the system does not run for a while does not count as stalled."""
-    monkeypatch.setattr(distribution, "STALL", DEADLINE)
+    monkeypatch.setattr(handover, "STALL_SECONDS", DEADLINE)
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

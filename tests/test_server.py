@@ -23,7 +23,7 @@ from support.waiting import DEADLINE, wait_until
 import threadserve
 from threadserve import Config, Server
 from threadserve.errors import BindError, ConfigError
-from threadserve.server import settle
+from threadserve.threads.futures import resolve
 from threadserve.types import ASGIApp, Receive, Scope, Send
 
 ROOT = Path(__file__).parents[1]
@@ -318,11 +318,11 @@ def test_the_signal_that_stopped_serve_reaches_the_program(loop: str, number: si
 
 
 def test_run_leaves_no_thread_behind(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    def settle_slowly(*arguments: Any) -> None:
-        settle(*arguments)
+    def resolve_slowly(*arguments: Any) -> None:
+        resolve(*arguments)
         threading.Event().wait(0.2)
 
-    monkeypatch.setattr("threadserve.server.settle", settle_slowly)
+    monkeypatch.setattr("threadserve.threads.futures.resolve", resolve_slowly)
     serve(hello, threads=1).stop()
 
 

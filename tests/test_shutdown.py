@@ -114,8 +114,8 @@ def test_a_connection_that_has_been_idle_is_closed_at_once(monkeypatch: pytest.M
 
 def connection_of(server: EmbeddedServer) -> Any:
     """The one connection to a server with one thread."""
-    assert server.server._serving is not None
-    [loop] = server.server._serving._acceptor.receivers
+    assert server.server._server_run is not None
+    [loop] = server.server._server_run._acceptor.loops
     [connection] = cast("Any", loop)._context.registry.connections
     return connection
 

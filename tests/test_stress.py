@@ -144,7 +144,7 @@ def test_the_concurrency_limit_admits_as_many_as_it_says(serve: Serve, connect: 
         await respond(send, b"admitted")
 
     server = serve(app, threads=3, limit_concurrency=4, distribute="round-robin", lifespan="off")
-    serving: Any = server.server._serving
+    serving: Any = server.server._server_run
     for _ in range(3):
         # A client may have its answer before the request counts as ended.
         wait_until(lambda: serving._group._shared.limit._admitted == 0, "the answered requests to end")

@@ -1,4 +1,4 @@
-"""What the log says when the server starts to serve. Runs on the server's thread; keeps nothing."""
+"""The log lines at the start of serving. Runs on the server's thread; keeps nothing."""
 
 import logging
 import os
@@ -18,18 +18,18 @@ from threadserve.version import __version__
 logger = logging.getLogger("threadserve.error")
 
 
-def log_start(config: Config, source: AppLoader, listeners: Listeners) -> None:
-    """Logs what serves, on what, and where."""
+def log_server_start(config: Config, source: AppLoader, listeners: Listeners) -> None:
+    """Log what serves, how, and at which addresses."""
     logger.info(
         "threadserve %s on %s %s, %s: %s, %s, %s, %s",
         __version__,
         platform.python_implementation(),
         platform.python_version(),
-        gil_state(),
+        format_gil_state(),
         format_count(config.thread_count, "thread"),
-        instances(config, source),
+        format_instances(config, source),
         resolve_loop_name(config.loop),
-        parser_name(config.http),
+        format_parser(config.http),
     )
     log_form()
     log_limited_cpus()
@@ -42,13 +42,13 @@ def log_start(config: Config, source: AppLoader, listeners: Listeners) -> None:
     log_addresses(config, listeners)
 
 
-def parser_name(name: str) -> str:
-    """What reads HTTP/1.1, as the log calls it."""
+def format_parser(name: str) -> str:
+    """Return the log's name for the parser of HTTP/1.1."""
     return "own parser" if name == "auto" else name
 
 
-def instances(config: Config, source: AppLoader) -> str:
-    """How many instances of the application there are, and with several threads why."""
+def format_instances(config: Config, source: AppLoader) -> str:
+    """Return the number of app instances for the log, and with several threads why it is what it is."""
     count = format_count(source.instance_count, "app instance")
     if config.thread_count > 1 and source.sharing_reason:
         return f"{count} (shared: {source.sharing_reason})"
@@ -58,13 +58,13 @@ def instances(config: Config, source: AppLoader) -> str:
 
 
 def log_workers_start(config: Config, listeners: Listeners) -> None:
-    """Logs the same for several processes, of which this one is the supervisor."""
+    """Log the same for several processes, of which this one is the supervisor."""
     logger.info(
         "threadserve %s on %s %s, %s: %s, %s each",
         __version__,
         platform.python_implementation(),
         platform.python_version(),
-        gil_state(),
+        format_gil_state(),
         format_count(config.worker_count, "process", "processes"),
         format_count(config.thread_count, "thread"),
     )
@@ -76,13 +76,13 @@ def log_workers_start(config: Config, listeners: Listeners) -> None:
 
 
 def log_form() -> None:
-    """Logs which form of the server runs."""
+    """Log which form of the server runs."""
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("threadserve's own modules are %s.", get_form())
 
 
 def log_limited_cpus() -> None:
-    """Logs how many CPUs were counted, where that is not what the machine has."""
+    """Log how many CPUs this process may use, unless it may use all of the machine's."""
     if limit := describe_cpu_limit():
         logger.info(
             "This process may use %s (%s; %d in the machine).",
@@ -93,7 +93,7 @@ def log_limited_cpus() -> None:
 
 
 def log_idle_cpus(config: Config) -> None:
-    """Logs how to use all CPUs where fewer threads than that run at once. A WSGI application has threads of its own."""
+    """Log how to use all CPUs if there are fewer threads. A WSGI application has threads of its own."""
     cpus, threads = count_usable_cpus(), config.worker_count * config.thread_count
     if is_free_threaded_build() and not is_gil_enabled() and cpus > threads:
         logger.info(
@@ -105,7 +105,7 @@ def log_idle_cpus(config: Config) -> None:
 
 
 def log_addresses(config: Config, listeners: Listeners) -> None:
-    """Logs where it serves, and that nothing is watched where `--reload-dir` and the like came without `--reload`."""
+    """Log the addresses, and that nothing is watched if settings of `--reload` came without it."""
     if not config.reload and (config.reload_dirs or config.reload_includes or config.reload_excludes):
         logger.warning("Nothing is watched for changes: that takes --reload.")
     scheme = "https" if config.is_ssl else "http"
@@ -113,8 +113,8 @@ def log_addresses(config: Config, listeners: Listeners) -> None:
         log_emphasised(logger, "threadserve running on %s (Press CTRL+C to quit)", place, bold=True)
 
 
-def gil_state() -> str:
-    """Whether threads run at once."""
+def format_gil_state() -> str:
+    """Return whether the threads run at once, for the log."""
     if not is_free_threaded_build():
         return "with the GIL"
     return "free-threaded, but the GIL is on" if is_gil_enabled() else "free-threaded, the GIL is off"

@@ -1,4 +1,4 @@
-"""`run`: one process, several, or one that starts anew when the code changes.
+"""`run`: serves with one process, with several, or with one that is restarted when the code changes.
 
 Runs on the thread that calls it, which is the main thread for the command line. It owns nothing that serves.
 """
@@ -25,10 +25,10 @@ logger = logging.getLogger("threadserve.error")
 
 
 def run(app: Any, **settings: Any) -> None:
-    """Serves an application, given as "module:attribute" or as an object, until a signal or a failure.
+    """Serve an application, given as "module:attribute" or as an object, until a signal or a failure.
 
-    `settings` are those of `Config`. Raises `ThreadserveError` when the server cannot start or go on. Does nothing
-    while the application is imported to be served.
+    `settings` are those of `Config`. Raises `ThreadserveError` if the server cannot start or go on. Does nothing while
+    an application is being imported.
     """
     if is_import_running():
         return
@@ -36,11 +36,11 @@ def run(app: Any, **settings: Any) -> None:
         config = Config(app, **settings)
         load_environment(config)
         # Read once: the file may be a pipe.
-        serve(replace(config, env_file=None), settings)
+        serve_config(replace(config, env_file=None), settings)
 
 
-def serve(config: Config, settings: Mapping[str, Any]) -> None:
-    """Serves as a configuration says that was made with these settings."""
+def serve_config(config: Config, settings: Mapping[str, Any]) -> None:
+    """Serve as a configuration made with these settings asks for."""
     server: Server | Reloader | Supervisor
     if not (config.use_subprocess or is_to_be_supervised(config)):
         server = Server(config)
@@ -53,7 +53,7 @@ def serve(config: Config, settings: Mapping[str, Any]) -> None:
 
 
 def warn_of_unused(settings: Mapping[str, Any]) -> None:
-    """Logs that a host or a port that somebody has set is not used, because another setting says where to listen."""
+    """Warn about a host or port that is not used because another setting says where to listen."""
     used = next((name for name in ADDRESS_SETTINGS if settings.get(name) not in NOT_SET), None)
     unused = [f"--{name}" for name in ("host", "port") if name in settings]
     if used and unused:
@@ -62,7 +62,7 @@ def warn_of_unused(settings: Mapping[str, Any]) -> None:
 
 
 def is_to_be_supervised(config: Config) -> bool:
-    """Whether one worker was asked for, unless this process alone can serve what it was given."""
+    """Return whether to use a supervisor for one worker: it was asked for, and the application can be passed to it."""
     if config.workers is None or not isinstance(config.app, str):
         return False
     try:
@@ -73,7 +73,7 @@ def is_to_be_supervised(config: Config) -> bool:
 
 
 def check_processes(config: Config) -> None:
-    """Raises `ConfigError` where other processes cannot serve what this one was given, or not encrypt."""
+    """Raise `ConfigError` if other processes cannot be given the application, or cannot use the certificates."""
     option = "reload" if config.reload else "workers"
     if not isinstance(config.app, str):
         raise ConfigError(option, 'other processes cannot be given an object: pass the app as "module:attribute"')

@@ -16,7 +16,7 @@ from threadserve.config import Config
 from threadserve.http.bounds import Bounds
 from threadserve.http.context import LoopSetup
 from threadserve.logging.access_log import AccessLog
-from threadserve.threads.loop_parts import ServingLoop, serving_loop
+from threadserve.threads.loop_parts import LoopParts, build_loop_parts
 from threadserve.threads.mailbox import Mailbox
 
 # For how many seconds an answer is waited for before the measurement, and for the rest of one that has begun; then it
@@ -31,7 +31,7 @@ ADDRESSES = {"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8000)}
 class Client(asyncio.Transport):
     """One connection, which belongs to the running loop."""
 
-    def __init__(self, serving: ServingLoop) -> None:
+    def __init__(self, serving: LoopParts) -> None:
         super().__init__(ADDRESSES)
         self._context = serving.context
         self._loop = serving.context.loop
@@ -121,9 +121,9 @@ class Client(asyncio.Transport):
         return 0
 
 
-def loop_of(source: AppLoader, config: Config, log: AccessLog | None = None) -> ServingLoop:
+def loop_of(source: AppLoader, config: Config, log: AccessLog | None = None) -> LoopParts:
     """A loop that serves the application of a source, on the running loop."""
     mailbox = Mailbox()
     mailbox.open()
     serves = LoopSetup(config, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
-    return serving_loop(serves, 1, websockets=source.interface != "wsgi")
+    return build_loop_parts(serves, 1, websockets=source.interface != "wsgi")

@@ -379,7 +379,7 @@ def test_a_warning_where_others_can_ask(
 def test_nothing_is_there_without_the_option(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "threadserve.error"):
         server = serve(hello, admin_bind=None)
-    serving = server.server._serving
+    serving = server.server._server_run
     assert serving is not None
     assert serving._admin is None
     assert "threadserve-admin" not in {thread.name for thread in threading.enumerate()}
@@ -391,8 +391,8 @@ def test_a_server_in_a_loop_of_the_programs(error_log: ErrorLog) -> None:
         config = Config(hello, port=0, threads=1, admin_bind="127.0.0.1:0", log_config=None, lifespan="off")
         server = Server(config)
         await server.startup()
-        assert server._serving is not None
-        port = server._serving.admin_listeners[0].getsockname()[1]
+        assert server._server_run is not None
+        port = server._server_run.admin_listeners[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("GET", READYZ, "Connection: close"))
         assert (await reader.read()).endswith(b"ready\n")

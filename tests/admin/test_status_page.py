@@ -31,7 +31,7 @@ from threadserve.metrics.states import (
     ServerState,
     Stall,
 )
-from threadserve.threads.pulse import LAGS
+from threadserve.threads.heartbeat import LAG_BUCKETS
 from threadserve.types import Receive, Scope, Send
 
 pytestmark = needs_browser
@@ -103,7 +103,7 @@ class Source:
 def loop_state(number: int = 1, requests: int = 0, **more: Any) -> LoopState:
     """A loop that does nothing, unless `more` says otherwise."""
     counts = LoopCounts(requests=(0, 0, requests, 0, 0, 0, 0, 0, 0, 0))
-    state = LoopState(number, True, 0.0, 0, 0, 0.0, 0, counts, Histogram(LAGS).read_threadsafe(), 0)
+    state = LoopState(number, True, 0.0, 0, 0, 0.0, 0, counts, Histogram(LAG_BUCKETS).read_threadsafe(), 0)
     return replace(state, **more)
 
 

@@ -14,7 +14,7 @@ from support.websocket_client import opening
 
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
-from threadserve.threads.loop_parts import ServingLoop
+from threadserve.threads.loop_parts import LoopParts
 from threadserve.types import Receive, Scope, Send
 
 FOREVER = 3600.0
@@ -34,7 +34,7 @@ class Site:
     """The connections of one loop. The application notes at each request how many answers had left by then."""
 
     def __init__(self, bounds: Bounds) -> None:
-        self._loop: ServingLoop = serving(Config(self.app), bounds)
+        self._loop: LoopParts = serving(Config(self.app), bounds)
         self._transports: list[MemoryTransport] = []
         self._had_left: list[int] = []
 
@@ -62,7 +62,7 @@ class Site:
         await crowd(self._loop)
 
 
-async def crowd(loop: ServingLoop) -> None:
+async def crowd(loop: LoopParts) -> None:
     """Has so much sent that the loop looks at the next turn, then in one turn that it holds what is sent in others."""
     for _ in range(2):
         for _ in range(ENOUGH):

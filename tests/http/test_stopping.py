@@ -53,8 +53,8 @@ class Streaming:
 def begin_to_stop(server: EmbeddedServer) -> None:
     """Returns when the loop has begun to stop."""
     server.server.should_exit = True
-    assert server.server._serving is not None
-    loops = list(server.server._serving._group._slots)
+    assert server.server._server_run is not None
+    loops = list(server.server._server_run._group._slots)
     wait_until(
         lambda: all(slot.server._context is not None and slot.server._context.registry.is_draining for slot in loops),
         "the stop",

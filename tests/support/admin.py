@@ -86,8 +86,8 @@ def admin_at(host: str, port: int) -> Admin:
 
 def admin_of(server: EmbeddedServer) -> Admin:
     """The client of a server in this process, which serves or starts."""
-    wait_until(lambda: server.server._serving is not None, "the server to open its addresses")
-    serving = server.server._serving
+    wait_until(lambda: server.server._server_run is not None, "the server to open its addresses")
+    serving = server.server._server_run
     assert serving is not None
     host, port = serving.admin_listeners[0].getsockname()[:2]
     return admin_at(host, port)

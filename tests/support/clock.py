@@ -1,6 +1,6 @@
 """Time that passes only when a test says so, where nothing is to happen because the machine was slow."""
 
-from threadserve.threads.distribution import STALL
+from threadserve.threads.handover import STALL_SECONDS
 
 
 class Clock:
@@ -27,4 +27,4 @@ class StallClock(Clock):
 
     def pass_stall(self) -> None:
         """Whatever has been given to a loop has lain there for too long now."""
-        self.elapse(2 * STALL)
+        self.elapse(2 * STALL_SECONDS)

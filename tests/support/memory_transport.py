@@ -9,7 +9,7 @@ from support.waiting import DEADLINE
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
 from threadserve.http.context import LoopSetup
-from threadserve.threads.loop_parts import ServingLoop, serving_loop
+from threadserve.threads.loop_parts import LoopParts, build_loop_parts
 from threadserve.types import ASGIApp
 
 TURNS = 6
@@ -98,14 +98,14 @@ async def pass_turns() -> None:
         await asyncio.sleep(0)
 
 
-def serving(config: Config, bounds: Bounds | None = None, post: Any = None) -> ServingLoop:
+def serving(config: Config, bounds: Bounds | None = None, post: Any = None) -> LoopParts:
     """What serves the application of `config` on the running loop; `post` stands in for its `call_soon_threadsafe`."""
     post = post or asyncio.get_running_loop().call_soon_threadsafe
     serves = LoopSetup(config, cast("ASGIApp", config.app), {}, None, None, post, bounds or Bounds())
-    return serving_loop(serves, 0, websockets=True)
+    return build_loop_parts(serves, 0, websockets=True)
 
 
-def opened(loop: ServingLoop, kind: type[MemoryTransport] = MemoryTransport) -> MemoryTransport:
+def opened(loop: LoopParts, kind: type[MemoryTransport] = MemoryTransport) -> MemoryTransport:
     """A connection of this loop, whose client is a transport of this kind."""
     transport = kind(loop.make_connection(None, None))
     transport.protocol.connection_made(transport)

@@ -19,14 +19,14 @@ from support.apps import body, read_body, respond, start
 from support.waiting import DEADLINE, wait_until
 
 from threadserve import Server
-from threadserve.threads import group, loop_server
+from threadserve.threads import loop_group, loop_server
 from threadserve.types import Receive, Scope, Send
 
 if "STEERED_GRACE" in os.environ:
-    group.ABANDON_GRACE = float(os.environ["STEERED_GRACE"])
-    Server.bounds = replace(Server.bounds, idle_grace_seconds=group.ABANDON_GRACE)
+    loop_group.TERMINATE_GRACE_SECONDS = float(os.environ["STEERED_GRACE"])
+    Server.bounds = replace(Server.bounds, idle_grace_seconds=loop_group.TERMINATE_GRACE_SECONDS)
 if "STEERED_LIFESPAN_GRACE" in os.environ:
-    loop_server.LIFESPAN_GRACE = float(os.environ["STEERED_LIFESPAN_GRACE"])
+    loop_server.MIN_LIFESPAN_GRACE_SECONDS = float(os.environ["STEERED_LIFESPAN_GRACE"])
 
 
 def spin() -> None:

@@ -29,10 +29,11 @@ from threadserve.http.idle_release import ReleasedProtocol
 from threadserve.listening.accepted import AcceptedSocket, ReturnedSocket
 from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads.acceptor import Acceptor
-from threadserve.threads.distribution import chooser
-from threadserve.threads.idle import IdleConnections
-from threadserve.threads.loop_server import LoopServer, Phase, Shared
-from threadserve.threads.opening import Opening
+from threadserve.threads.distribution import make_distributor
+from threadserve.threads.idle_connections import IdleConnections
+from threadserve.threads.loop_server import LoopServer, Phase
+from threadserve.threads.opening import PendingConnection
+from threadserve.threads.shared_resources import SharedResources
 from threadserve.types import Receive, Scope, Send
 
 # Nothing happens because time passes, except that a head that is held leaves, and that a shutdown ends.
@@ -55,7 +56,7 @@ SOME = 3
 class SteppedLoop:
     """A loop server, and the loop that it runs on, which turns only in `turn`."""
 
-    def __init__(self, shared: Shared, number: int, report: Any, kind: str) -> None:
+    def __init__(self, shared: SharedResources, number: int, report: Any, kind: str) -> None:
         self.number = number
         self.server = LoopServer(shared, number, report)
         self.loop = find_loop_factory(kind)()
@@ -95,7 +96,7 @@ class SteppedLoop:
         if not (self.is_dead or self.has_ended or self.loop.is_running()):
             self.is_dead = True
             self.lost.update(self.addresses())
-            self.server.release()
+            self.server.close()
 
     def bury(self) -> None:
         """What its host does in the end, whatever has ended it: has its tasks end, and closes the loop."""
@@ -123,7 +124,9 @@ class SteppedLoop:
             return []
         opening = list(context.registry.opening)
         # What is compiled does not tell.
-        waiting = [each for each in opening if isinstance(each, Opening) and not getattr(each, "_is_over", True)]
+        waiting = [
+            each for each in opening if isinstance(each, PendingConnection) and not getattr(each, "_is_over", True)
+        ]
         found = [each._accepted.peername for each in waiting]
         if not self.is_dead:
             # A dead one has given them back.
@@ -166,18 +169,18 @@ class SteppedServer:
         self.kind = kind
         timeouts = config.timeout_keep_alive, config.timeout_request_header
         self.idle = IdleConnections(*timeouts, bounds.idle_grace_seconds)
-        self.acceptor = Acceptor(chooser("least-busy"), self.idle)
+        self.acceptor = Acceptor(make_distributor("least-busy"), self.idle)
         self.before_giving: list[Callable[[Any], object]] = []
         self.after_giving: list[Callable[[Any], object]] = []
         self.given: list[Any] = []
         self.loops: list[SteppedLoop] = []
         self.dead: list[SteppedLoop] = []
         # The clients whom nobody was left to serve.
-        self._homeless: set[Any] = set()
+        self._backlog: set[Any] = set()
         self.is_stopping = False
         self._is_closed = False
         self._reports: list[tuple[LoopServer, Phase]] = []
-        self._shared = Shared(
+        self._shared = SharedResources(
             config, AppLoader(config), StartupCoordinator(config), None, None, None, bounds, nothing, self._give_back
         )
         listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
@@ -202,7 +205,7 @@ class SteppedServer:
         after, self.after_giving = self.after_giving, []
         for act in before:
             act(connection.peername)
-        self.acceptor.returned.give_threadsafe(connection)
+        self.acceptor.return_queue.put_threadsafe(connection)
         self.given.append(connection.peername)
         for act in after:
             act(connection.peername)
@@ -219,7 +222,7 @@ class SteppedServer:
         reports, self._reports = self._reports, []
         for server, phase in reports:
             if phase is Phase.READY and any(each.server is server and not each.is_dead for each in self.loops):
-                self.acceptor.receivers.append(server)
+                self.acceptor.loops.append(server)
 
     def settle(self, times: int = ENOUGH) -> None:
         """Has everything happen that waits for no time to pass."""
@@ -244,7 +247,7 @@ class SteppedServer:
             self.acceptor.remove(dead.server)
             self.dead.append(dead)
             if self.is_stopping:
-                self._homeless.update(map(peername_of, self.acceptor._homeless))
+                self._backlog.update(map(peername_of, self.acceptor._backlog))
             else:
                 self.loops[number] = SteppedLoop(self._shared, dead.number, self._report, self.kind)
 
@@ -259,9 +262,9 @@ class SteppedServer:
             self.is_stopping = True
             places = self.places()
             self.acceptor.stop_listening()
-            if not any(not each.is_dead and each.server in self.acceptor.receivers for each in self.loops):
+            if not any(not each.is_dead and each.server in self.acceptor.loops for each in self.loops):
                 # There was nobody whom the acceptor could have given anything.
-                self._homeless.update(places, self.places())
+                self._backlog.update(places, self.places())
             for each in self.loops:
                 each.server.stop_threadsafe()
 
@@ -292,17 +295,17 @@ class SteppedServer:
 
     def places(self) -> list[Any]:
         """The clients of all connections, once for each place that has one."""
-        idle: list[AcceptedSocket] = [*self.acceptor.returned._returned, *self.idle._connections.values()]
+        idle: list[AcceptedSocket] = [*self.acceptor.return_queue._returned, *self.idle._connections.values()]
         found: list[Any] = [connection.peername for connection in idle]
-        found += map(peername_of, self.acceptor._homeless)
+        found += map(peername_of, self.acceptor._backlog)
         for each in self.every_loop():
-            found += map(peername_of, each.server.handed._waiting)
+            found += map(peername_of, each.server.handover._waiting)
             found += [*each.addresses(), *each.opening()]
         return found
 
     def bereaved(self) -> set[Any]:
         """The clients that the death of a loop may have cost their connections."""
-        return self._homeless.union(*[each.lost for each in self.every_loop()])
+        return self._backlog.union(*[each.lost for each in self.every_loop()])
 
     def faults(self) -> list[dict[str, Any]]:
         """What the loops had to be told of."""

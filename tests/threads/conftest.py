@@ -3,12 +3,12 @@
 import pytest
 from support.clock import StallClock
 
-from threadserve.threads import distribution
+from threadserve.threads import handover
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> StallClock:
     """The time by which loops are stalled, which stands still."""
     clock = StallClock()
-    monkeypatch.setattr(distribution, "time", clock)
+    monkeypatch.setattr(handover, "time", clock)
     return clock

@@ -17,7 +17,8 @@ from threadserve.errors import MailboxClosed
 from threadserve.listening.tcp import SharedListener
 from threadserve.threads import acceptor as acceptor_module
 from threadserve.threads.acceptor import Acceptor
-from threadserve.threads.distribution import HandOver, chooser
+from threadserve.threads.distribution import make_distributor
+from threadserve.threads.handover import HandoverQueue
 
 STEP = DEADLINE
 
@@ -26,7 +27,7 @@ class Loop:
     """A loop that is stalled until `turn`."""
 
     def __init__(self) -> None:
-        self.handed = HandOver()
+        self.handover = HandoverQueue()
         self.taken: list[socket.socket] = []
         self.closed = False
         self.thread_id = threading.get_native_id()
@@ -38,8 +39,8 @@ class Loop:
     def requests_threadsafe(self) -> int:
         return 0
 
-    def ask_for_turn_threadsafe(self) -> None:
-        self.handed.ask()
+    def request_wakeup_threadsafe(self) -> None:
+        self.handover.request_wakeup()
 
     def grant_threadsafe(self, credit: int, *, takes_busy: bool) -> None:
         pass
@@ -50,11 +51,11 @@ class Loop:
     def hand_over_threadsafe(self, connection: socket.socket) -> None:
         if self.closed:
             raise MailboxClosed
-        self.handed.give(connection)
+        self.handover.put(connection)
 
     def turn(self) -> None:
-        self.handed.begin_turn()
-        self.taken += self.handed.take_all()
+        self.handover.on_wakeup()
+        self.taken += self.handover.take_all()
 
 
 @pytest.fixture
@@ -62,13 +63,13 @@ def loops() -> Iterator[list[Loop]]:
     made = [Loop(), Loop()]
     yield made
     for loop in made:
-        for connection in [*loop.taken, *loop.handed.take_all()]:
+        for connection in [*loop.taken, *loop.handover.take_all()]:
             connection.close()
 
 
 @pytest.fixture
 def acceptor() -> Iterator[Acceptor]:
-    made = Acceptor(chooser("least-busy"))
+    made = Acceptor(make_distributor("least-busy"))
     yield made
     made.close()
 
@@ -110,18 +111,18 @@ def test_what_a_stalled_loop_leaves_lying_is_given_to_another(
     acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
 ) -> None:
     stalled, free = loops
-    acceptor.receivers += loops
+    acceptor.loops += loops
     client = dial()
     acceptor.step(STEP)
-    assert len(stalled.handed) == 1
+    assert len(stalled.handover) == 1
     begun = time.monotonic()
     acceptor.step(STEP)
-    assert len(stalled.handed) == 1
+    assert len(stalled.handover) == 1
     clock.pass_stall()
     acceptor.step(STEP)
     assert time.monotonic() - begun < STEP / 2
     free.turn()
-    assert len(stalled.handed) == 0
+    assert len(stalled.handover) == 0
     assert is_from(free.taken[0], client)
 
 
@@ -129,42 +130,42 @@ def test_a_stalled_loop_gets_nothing_until_its_next_turn(
     acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
 ) -> None:
     stalled, free = loops
-    acceptor.receivers += loops
+    acceptor.loops += loops
     dial()
-    step_until(acceptor, lambda: len(stalled.handed) == 1)
+    step_until(acceptor, lambda: len(stalled.handover) == 1)
     clock.pass_stall()
-    step_until(acceptor, lambda: len(free.handed) == 1)
+    step_until(acceptor, lambda: len(free.handover) == 1)
     for _ in range(3):
         free.turn()
         dial()
         acceptor.step(STEP)
-        assert len(stalled.handed) == 0
+        assert len(stalled.handover) == 0
     free.turn()
     stalled.turn()
     dial()
     dial()
-    step_until(acceptor, lambda: len(stalled.handed) >= 1)
+    step_until(acceptor, lambda: len(stalled.handover) >= 1)
 
 
 def test_what_lies_before_a_stalled_loop_goes_to_others_one_at_a_time(
     acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
 ) -> None:
     stalled, free, other = loops = [*loops, Loop()]
-    acceptor.receivers.append(stalled)
+    acceptor.loops.append(stalled)
     for _ in range(4):
         dial()
-    step_until(acceptor, lambda: len(stalled.handed) == 4)
-    acceptor.receivers += [free, other]
+    step_until(acceptor, lambda: len(stalled.handover) == 4)
+    acceptor.loops += [free, other]
     clock.pass_stall()
     for left in (2, 2, 2):
         acceptor.step(0.01)
-        assert [len(loop.handed) for loop in loops] == [left, 1, 1]
+        assert [len(loop.handover) for loop in loops] == [left, 1, 1]
     free.turn()
     acceptor.step(0.01)
-    assert [len(loop.handed) for loop in loops] == [1, 1, 1]
+    assert [len(loop.handover) for loop in loops] == [1, 1, 1]
     other.turn()
     acceptor.step(0.01)
-    assert [len(loop.handed) for loop in loops] == [0, 1, 1]
+    assert [len(loop.handover) for loop in loops] == [0, 1, 1]
     for loop in loops:
         loop.turn()
     assert [len(loop.taken) for loop in loops] == [0, 2, 2]
@@ -175,13 +176,13 @@ def test_what_lies_before_a_stalled_loop_goes_to_others_one_at_a_time(
 def test_the_first_of_busy_loops_to_turn_gets_no_more_than_its_share(
     acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
 ) -> None:
-    acceptor.receivers += loops
+    acceptor.loops += loops
 
     def come(number: int) -> None:
-        lying = sum(len(loop.handed) for loop in loops)
+        lying = sum(len(loop.handover) for loop in loops)
         for _ in range(number):
             dial()
-        step_until(acceptor, lambda: sum(len(loop.handed) for loop in loops) == lying + number)
+        step_until(acceptor, lambda: sum(len(loop.handover) for loop in loops) == lying + number)
 
     come(4)
     clock.pass_stall()
@@ -189,15 +190,15 @@ def test_the_first_of_busy_loops_to_turn_gets_no_more_than_its_share(
     loops[0].turn()
     come(6)
     acceptor.step(0.01)
-    assert [len(loop.handed) for loop in loops] == [3, 5]
+    assert [len(loop.handover) for loop in loops] == [3, 5]
 
 
 def test_when_all_are_stalled_connections_wait_with_them(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
-    acceptor.receivers += loops
+    acceptor.loops += loops
     for _ in range(4):
         dial()
         acceptor.step(STEP)
-    step_until(acceptor, lambda: sum(len(loop.handed) for loop in loops) == 4)
+    step_until(acceptor, lambda: sum(len(loop.handover) for loop in loops) == 4)
     for loop in loops:
         loop.turn()
     assert sum(len(loop.taken) for loop in loops) == 4
@@ -206,7 +207,7 @@ def test_when_all_are_stalled_connections_wait_with_them(acceptor: Acceptor, loo
 def test_when_all_are_stalled_other_processes_may_have_what_comes(
     acceptor: Acceptor, loops: list[Loop], clock: StallClock
 ) -> None:
-    acceptor.receivers += loops
+    acceptor.loops += loops
     with ExitStack() as stack:
         listener = stack.enter_context(SharedListener())
         listener.bind(("127.0.0.1", 0))
@@ -215,15 +216,15 @@ def test_when_all_are_stalled_other_processes_may_have_what_comes(
         acceptor.listen([SharedListener(fileno=os.dup(listener.fileno()))])
         for _ in loops:
             stack.enter_context(socket.create_connection(listener.getsockname()))
-        step_until(acceptor, lambda: all(loop.handed for loop in loops))
+        step_until(acceptor, lambda: all(loop.handover for loop in loops))
         clock.pass_stall()
         late = stack.enter_context(socket.create_connection(listener.getsockname()))
         for _ in range(5):
             acceptor.step(0.01)
-        assert sum(len(loop.handed) for loop in loops) == 2
+        assert sum(len(loop.handover) for loop in loops) == 2
         for loop in loops:
             loop.turn()
-        step_until(acceptor, lambda: any(loop.handed for loop in loops))
+        step_until(acceptor, lambda: any(loop.handover for loop in loops))
         loops[0].turn()
         loops[1].turn()
         assert any(is_from(taken, late) for loop in loops for taken in loop.taken)
@@ -231,16 +232,16 @@ def test_when_all_are_stalled_other_processes_may_have_what_comes(
 
 def test_a_closed_loop_is_passed_over(acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock) -> None:
     loops[0].closed = True
-    acceptor.receivers += loops
+    acceptor.loops += loops
     dial()
     acceptor.step(STEP)
-    assert len(loops[1].handed) == 1
+    assert len(loops[1].handover) == 1
 
 
 def test_connections_wait_until_there_is_a_loop(acceptor: Acceptor, loops: list[Loop], dial: Dial) -> None:
     client = dial()
     acceptor.step(STEP)
-    acceptor.receivers.append(loops[0])
+    acceptor.loops.append(loops[0])
     begun = time.monotonic()
     acceptor.step(STEP)
     assert time.monotonic() - begun < STEP / 2
@@ -251,23 +252,23 @@ def test_connections_wait_until_there_is_a_loop(acceptor: Acceptor, loops: list[
 def test_what_lies_before_a_dead_loop_is_given_to_another(
     acceptor: Acceptor, loops: list[Loop], dial: Dial, clock: StallClock
 ) -> None:
-    acceptor.receivers += loops
+    acceptor.loops += loops
     dial()
     acceptor.step(STEP)
     acceptor.remove(loops[0])
     begun = time.monotonic()
     acceptor.step(STEP)
     assert time.monotonic() - begun < STEP / 2
-    assert len(loops[1].handed) == 1
+    assert len(loops[1].handover) == 1
 
 
 def test_what_waits_in_the_listener_is_handed_over_when_it_closes(
     acceptor: Acceptor, loops: list[Loop], dial: Dial
 ) -> None:
-    acceptor.receivers.append(loops[0])
+    acceptor.loops.append(loops[0])
     clients = [dial() for _ in range(3)]
     acceptor.stop_listening()
-    assert len(loops[0].handed) == len(clients)
+    assert len(loops[0].handover) == len(clients)
     with pytest.raises(ConnectionRefusedError):
         dial()
 
@@ -296,8 +297,8 @@ class ExhaustedListener(socket.socket):
 def test_exhaustion_pauses_is_logged_once_and_passes(
     acceptor: Acceptor, loops: list[Loop], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(acceptor_module, "PAUSE", 0.02)
-    acceptor.receivers.append(loops[0])
+    monkeypatch.setattr(acceptor_module, "EXHAUSTION_PAUSE_SECONDS", 0.02)
+    acceptor.loops.append(loops[0])
     listener = ExhaustedListener()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
@@ -306,10 +307,10 @@ def test_exhaustion_pauses_is_logged_once_and_passes(
     with socket.create_connection(listener.getsockname()), caplog.at_level(logging.INFO):
         begun = time.monotonic()
         for _ in range(20):
-            if loops[0].handed:
+            if loops[0].handover:
                 break
             acceptor.step(STEP)
-        assert len(loops[0].handed) == 1
+        assert len(loops[0].handover) == 1
         assert time.monotonic() - begun >= 3 * 0.02
     assert [record.getMessage() for record in caplog.records] == [
         "Cannot accept connections: Too many open files. Trying again every 0.25 seconds."

@@ -23,7 +23,7 @@ from support.waiting import DEADLINE, wait_until
 from threadserve import Config, Server
 from threadserve.config import defaults
 from threadserve.runtime.loops import find_loop_factory
-from threadserve.threads.app_threads import AppThreads, LoopExecutor, app_threads_for
+from threadserve.threads.app_threads import AppThreads, LoopExecutor, make_app_threads
 from threadserve.types import Receive, Scope, Send
 
 OURS = "threadserve-app_"
@@ -137,7 +137,7 @@ def test_the_default_is_asyncios_with_the_cpus_that_may_be_used(
 
 
 def app_threads_of(**settings: Any) -> AppThreads:
-    threads = app_threads_for(Config("main:app", **settings))
+    threads = make_app_threads(Config("main:app", **settings))
     assert threads is not None
     return threads
 

@@ -8,7 +8,8 @@ import pytest
 from support.clock import StallClock
 from support.waiting import DEADLINE
 
-from threadserve.threads.distribution import LONGEST_STALL, STALL, STALL_TURNS, HandOver, chooser, stalled
+from threadserve.threads.distribution import make_distributor
+from threadserve.threads.handover import MAX_STALL_SECONDS, STALL_FACTOR, STALL_SECONDS, HandoverQueue, find_stalled
 
 
 class Loop:
@@ -16,7 +17,7 @@ class Loop:
 
     def __init__(self, exchanges: int = 0, connections: int = 0) -> None:
         self.load = exchanges, connections
-        self.handed = HandOver()
+        self.handover = HandoverQueue()
 
     def load_threadsafe(self) -> tuple[int, int]:
         return self.load
@@ -32,28 +33,28 @@ def sockets() -> Iterator[list[socket.socket]]:
 
 def test_least_busy_takes_the_fewest_requests_in_flight() -> None:
     loops = [Loop(2, 2), Loop(1, 9), Loop(3, 3)]
-    assert chooser("least-busy")(loops) is loops[1]
+    assert make_distributor("least-busy")(loops) is loops[1]
 
 
 def test_least_busy_takes_the_fewest_connections_among_equals() -> None:
     loops = [Loop(1, 5), Loop(1, 3), Loop(1, 4), Loop(2, 0)]
-    assert chooser("least-busy")(loops) is loops[1]
+    assert make_distributor("least-busy")(loops) is loops[1]
 
 
 def test_least_busy_takes_turns_among_equals() -> None:
-    loops, choose = [Loop(0, 0), Loop(1, 0), Loop(0, 0)], chooser("least-busy")
+    loops, choose = [Loop(0, 0), Loop(1, 0), Loop(0, 0)], make_distributor("least-busy")
     assert {loops.index(choose(loops)) for _ in range(2)} == {0, 2}
 
 
 def test_round_robin_takes_turns() -> None:
-    loops, choose = [Loop(9, 9), Loop(0, 0), Loop(5, 5)], chooser("round-robin")
+    loops, choose = [Loop(9, 9), Loop(0, 0), Loop(5, 5)], make_distributor("round-robin")
     chosen = [loops.index(choose(loops)) for _ in range(6)]
     assert sorted(chosen[:3]) == [0, 1, 2]
     assert chosen[3:] == chosen[:3]
 
 
 def test_round_robin_goes_on_when_a_loop_is_missing() -> None:
-    loops, choose = [Loop(0, 0) for _ in range(3)], chooser("round-robin")
+    loops, choose = [Loop(0, 0) for _ in range(3)], make_distributor("round-robin")
     for _ in range(4):
         choose(loops)
     assert {loops.index(choose(loops[:2])) for _ in range(2)} == {0, 1}
@@ -61,67 +62,67 @@ def test_round_robin_goes_on_when_a_loop_is_missing() -> None:
 
 def turn(loop: Loop) -> None:
     """The loop has a turn, and takes all that it was given."""
-    loop.handed.begin_turn()
-    loop.handed.take_all()
+    loop.handover.on_wakeup()
+    loop.handover.take_all()
 
 
 def test_a_loop_that_takes_in_time_is_not_stalled(sockets: list[socket.socket], clock: StallClock) -> None:
     loops = [Loop(), Loop()]
-    handed = loops[0].handed
-    assert stalled(loops) == []
-    handed.give(sockets[0])
-    assert len(handed) == 1
-    handed.begin_turn()
-    assert handed.take() is sockets[0]
-    assert handed.take() is None
+    handover = loops[0].handover
+    assert find_stalled(loops) == []
+    handover.put(sockets[0])
+    assert len(handover) == 1
+    handover.on_wakeup()
+    assert handover.take() is sockets[0]
+    assert handover.take() is None
     clock.pass_stall()
-    assert stalled(loops) == []
+    assert find_stalled(loops) == []
 
 
 def test_a_stalled_loop_stays_stalled_until_its_next_turn(sockets: list[socket.socket], clock: StallClock) -> None:
     loops = [Loop(), Loop()]
-    handed = loops[0].handed
+    handover = loops[0].handover
     for connection in sockets:
-        handed.give(connection)
-    assert stalled(loops) == []
+        handover.put(connection)
+    assert find_stalled(loops) == []
     clock.pass_stall()
-    assert stalled(loops) == loops[:1]
-    assert handed.take_all() == sockets
-    assert stalled(loops) == loops[:1]
+    assert find_stalled(loops) == loops[:1]
+    assert handover.take_all() == sockets
+    assert find_stalled(loops) == loops[:1]
     # What it is given meanwhile, since nobody else takes it, is no sign of life.
-    handed.give(sockets[0])
-    assert stalled(loops) == loops[:1]
+    handover.put(sockets[0])
+    assert find_stalled(loops) == loops[:1]
     turn(loops[0])
-    assert stalled(loops) == []
-    handed.give(sockets[0])
-    assert stalled(loops) == []
+    assert find_stalled(loops) == []
+    handover.put(sockets[0])
+    assert find_stalled(loops) == []
 
 
 def test_a_loop_that_keeps_up_is_not_stalled_though_there_is_always_something_to_take(
     sockets: list[socket.socket], clock: StallClock
 ) -> None:
     loops = [Loop(), Loop()]
-    handed = loops[0].handed
-    handed.give(sockets[0])
+    handover = loops[0].handover
+    handover.put(sockets[0])
     clock.pass_stall()
-    assert stalled(loops) == loops[:1]
-    handed.begin_turn()
+    assert find_stalled(loops) == loops[:1]
+    handover.on_wakeup()
     # Given while the first still lies there, in the middle of the loop's turn.
-    handed.give(sockets[1])
-    handed.take()
-    assert stalled(loops) == []
+    handover.put(sockets[1])
+    handover.take()
+    assert find_stalled(loops) == []
 
 
 def test_loops_that_are_all_late_are_busy(sockets: list[socket.socket], clock: StallClock) -> None:
     loops = [Loop() for _ in range(3)]
     for loop in loops:
-        loop.handed.give(sockets[0])
-        clock.elapse(STALL)
-    clock.elapse(2 * STALL)
-    assert stalled(loops) == []
+        loop.handover.put(sockets[0])
+        clock.elapse(STALL_SECONDS)
+    clock.elapse(2 * STALL_SECONDS)
+    assert find_stalled(loops) == []
     # The first of them that turns says how long that takes.
     turn(loops[0])
-    assert stalled(loops) == []
+    assert find_stalled(loops) == []
 
 
 def test_a_loop_is_stalled_when_it_takes_far_longer_than_the_quickest(
@@ -129,28 +130,28 @@ def test_a_loop_is_stalled_when_it_takes_far_longer_than_the_quickest(
 ) -> None:
     blocked, quick, slow = loops = [Loop() for _ in range(3)]
     for loop, seconds in ((slow, 0.04), (quick, 0.02)):
-        loop.handed.give(sockets[0])
+        loop.handover.put(sockets[0])
         clock.elapse(seconds)
         turn(loop)
-    blocked.handed.give(sockets[0])
-    clock.elapse(STALL_TURNS * 0.02 - 0.001)
-    assert stalled(loops) == []
+    blocked.handover.put(sockets[0])
+    clock.elapse(STALL_FACTOR * 0.02 - 0.001)
+    assert find_stalled(loops) == []
     clock.elapse(0.002)
-    assert stalled(loops) == [blocked]
+    assert find_stalled(loops) == [blocked]
 
 
 def test_one_quick_turn_of_a_busy_loop_may_be_luck(sockets: list[socket.socket], clock: StallClock) -> None:
     loops = [Loop(), Loop()]
     for seconds in (0.02, 0.0):
-        loops[0].handed.give(sockets[0])
+        loops[0].handover.put(sockets[0])
         clock.elapse(seconds)
         turn(loops[0])
-    loops[1].handed.give(sockets[1])
+    loops[1].handover.put(sockets[1])
     clock.elapse(0.02)
-    assert stalled(loops) == []
-    loops[0].handed.give(sockets[0])
+    assert find_stalled(loops) == []
+    loops[0].handover.put(sockets[0])
     turn(loops[0])
-    assert stalled(loops) == loops[1:]
+    assert find_stalled(loops) == loops[1:]
 
 
 def test_a_loop_that_others_were_as_slow_as_is_stalled_in_the_end(
@@ -158,38 +159,38 @@ def test_a_loop_that_others_were_as_slow_as_is_stalled_in_the_end(
 ) -> None:
     loops = [Loop(), Loop()]
     for loop in loops:
-        loop.handed.give(sockets[0])
-    clock.elapse(LONGEST_STALL)
+        loop.handover.put(sockets[0])
+    clock.elapse(MAX_STALL_SECONDS)
     turn(loops[0])
-    assert stalled(loops) == []
+    assert find_stalled(loops) == []
     clock.elapse(0.001)
-    assert stalled(loops) == loops[1:]
+    assert find_stalled(loops) == loops[1:]
 
 
 def test_what_is_taken_back_is_no_longer_there(sockets: list[socket.socket]) -> None:
-    handed = HandOver()
-    handed.give(sockets[0])
-    assert handed.take_back(sockets[0])
-    assert not handed.take_back(sockets[0])
-    assert len(handed) == 0
+    handover = HandoverQueue()
+    handover.put(sockets[0])
+    assert handover.withdraw(sockets[0])
+    assert not handover.withdraw(sockets[0])
+    assert len(handover) == 0
 
 
 def test_two_threads_that_take_never_get_the_same_connection() -> None:
-    handed, count, barrier = HandOver(), 5_000, threading.Barrier(2)
+    handover, count, barrier = HandoverQueue(), 5_000, threading.Barrier(2)
     given = [socket.socket() for _ in range(20)]
     taken: list[list[socket.socket]] = [[], []]
 
     def take(mine: list[socket.socket]) -> None:
         barrier.wait(DEADLINE)
         while sum(map(len, taken)) < count:
-            if (connection := handed.take()) is not None:
+            if (connection := handover.take()) is not None:
                 mine.append(connection)
 
     threads = [threading.Thread(target=take, args=(mine,)) for mine in taken]
     for thread in threads:
         thread.start()
     for number in range(count):
-        handed.give(given[number % len(given)])
+        handover.put(given[number % len(given)])
     for thread in threads:
         thread.join(DEADLINE)
         assert not thread.is_alive()

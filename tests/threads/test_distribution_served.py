@@ -13,7 +13,7 @@ from support.embedded_server import EmbeddedServer, Serve
 from support.raw_client import Connect, RawClient
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.serving import Observer
+from threadserve.server_run import Observer
 from threadserve.types import Receive, Scope, Send
 
 THREADS = 4
@@ -68,8 +68,8 @@ def start(serve: Serve, app: Blocking, distribute: str, threads: int = THREADS) 
 
 def loads(server: EmbeddedServer) -> list[tuple[int, int]]:
     """The requests in flight and the connections of each thread."""
-    assert server.server._serving is not None
-    return [loop.load_threadsafe() for loop in server.server._serving._acceptor.receivers]
+    assert server.server._server_run is not None
+    return [loop.load_threadsafe() for loop in server.server._server_run._acceptor.loops]
 
 
 @pytest.mark.parametrize("distribute", DISTRIBUTIONS)

@@ -41,7 +41,7 @@ from threadserve.http import idle_release
 from threadserve.http.bounds import Bounds
 from threadserve.runtime.loops import find_loop_factory
 from threadserve.threads import acceptor as acceptor_module
-from threadserve.threads import idle as idle_module
+from threadserve.threads import idle_connections as idle_module
 
 WALKS = settings(max_examples=30, suppress_health_check=list(HealthCheck))
 LOOPS = 3
@@ -103,7 +103,7 @@ class Faults(logging.Handler):
 @pytest.fixture(autouse=True)
 def no_handshakes(monkeypatch: pytest.MonkeyPatch) -> None:
     """No client is amidst of connecting when the acceptor stops to listen."""
-    monkeypatch.setattr(acceptor_module, "HANDSHAKE", 0.001)
+    monkeypatch.setattr(acceptor_module, "HANDSHAKE_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -611,7 +611,7 @@ def test_a_loop_keeps_what_the_acceptor_does_not_take(start: Start) -> None:
         before = descriptors()
 
         def act(_: Any) -> None:
-            server.acceptor.returned.close()
+            server.acceptor.return_queue.close()
             client.ask(2)
             client.ask(3, "later")
             client.send()
@@ -688,7 +688,7 @@ def test_a_deadline_passes_while_a_connection_is_given_back(
             server.step()
         assert server.places() == [client.address]
         # A deadline counts from a tick of the loop.
-        idle_clock.elapse(UNTIMED.tick_seconds + 100 + idle_module.TICK)
+        idle_clock.elapse(UNTIMED.tick_seconds + 100 + idle_module.TICK_SECONDS)
         if asks:
             # What has come in time is not too late only because nobody looked.
             ask_all(server, client, 2)
@@ -716,7 +716,7 @@ def test_what_has_arrived_when_the_shutdown_begins_is_answered(
     start: Start, idle_clock: Ahead, lies_in: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The acceptor does not look once more before it ends.
-    monkeypatch.setattr(acceptor_module, "HANDSHAKE", 0.0)
+    monkeypatch.setattr(acceptor_module, "HANDSHAKE_SECONDS", 0.0)
     server = start(Echo(), timeout_keep_alive=100)
     with client_of(server) as client:
         ask_all(server, client, 1)
@@ -872,11 +872,11 @@ def test_a_connection_that_a_dying_loop_was_handed_is_served_by_another(start: S
         client.ask(2)
         client.send()
         server.step()
-        assert len(server.loops[0].server.handed) == 1
+        assert len(server.loops[0].server.handover) == 1
         if turns:
             # It is opened, which is taken back.
             server.loops[0].turn()
-            assert len(server.loops[0].server.handed) == 0
+            assert len(server.loops[0].server.handover) == 0
         if server.loops[0].addresses():
             pytest.skip("this loop tells a connection of its transport at once")
         server.kill(0)

@@ -67,8 +67,8 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """No thread counts as busier than the others, nor as stalled for being run late."""
-    monkeypatch.setattr(balancing, "UNEVEN", 1000.0)
-    monkeypatch.setattr(balancing, "STALLED", 1.0)
+    monkeypatch.setattr(balancing, "IMBALANCE_FACTOR", 1000.0)
+    monkeypatch.setattr(balancing, "STALLED_SECONDS", 1.0)
 
 
 def start(serve: Serve, app: Any, **settings: Any) -> EmbeddedServer:
@@ -76,8 +76,8 @@ def start(serve: Serve, app: Any, **settings: Any) -> EmbeddedServer:
 
 
 def acceptor_of(server: EmbeddedServer) -> Any:
-    assert server.server._serving is not None
-    return server.server._serving._acceptor
+    assert server.server._server_run is not None
+    return server.server._server_run._acceptor
 
 
 def idle(server: EmbeddedServer) -> int:
@@ -87,12 +87,12 @@ def idle(server: EmbeddedServer) -> int:
 
 def kept(server: EmbeddedServer) -> int:
     """How many connections the loops have."""
-    return sum(loop.load_threadsafe()[1] for loop in acceptor_of(server).receivers)
+    return sum(loop.load_threadsafe()[1] for loop in acceptor_of(server).loops)
 
 
 def ticks(server: EmbeddedServer) -> int:
     """How often the loops have looked after their connections."""
-    return sum(loop.ticks_threadsafe() for loop in acceptor_of(server).receivers)
+    return sum(loop.ticks_threadsafe() for loop in acceptor_of(server).loops)
 
 
 def wait_for_idle(server: EmbeddedServer, count: int = 1) -> None:

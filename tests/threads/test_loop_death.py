@@ -98,7 +98,7 @@ def test_an_idle_connection_outlives_its_loop(
     server = serve(Mortal(), factory=True, threads=1, loop=loop)
     survivor = connect(server)
     assert survivor.get().body.startswith(b"1 on ")
-    serving = server.server._serving
+    serving = server.server._server_run
     assert serving is not None
     wait_until(lambda: len(cast("Any", serving._acceptor)._idle) == 1, "the connection to be idle")
     kill_loop(RawClient(server.host, server.port), error_log)

@@ -10,7 +10,7 @@ import pytest
 from support.waiting import DEADLINE, wait_until
 
 from threadserve.threads import stacks
-from threadserve.threads.stacks import stack_of
+from threadserve.threads.stacks import describe_stack
 
 
 @contextmanager
@@ -34,8 +34,8 @@ def test_a_thread_that_waits_goes_on_waiting() -> None:
 
     with running(wait_for_it) as thread:
         for _ in range(50):
-            wait_until(lambda: "in wait\n" in stack_of(thread), "the thread to wait")
-            told = stack_of(thread)
+            wait_until(lambda: "in wait\n" in describe_stack(thread), "the thread to wait")
+            told = describe_stack(thread)
             assert told.startswith("is at:\n")
             assert f'File "{__file__}"' in told
             assert "in wait_for_it\n    came.append(go_on.wait(2 * DEADLINE))\n" in told
@@ -58,7 +58,7 @@ def test_a_thread_that_computes_goes_on_computing() -> None:
             results.add(compute(3))
 
     with running(go_on) as thread:
-        told = [stack_of(thread) for _ in range(100)]
+        told = [describe_stack(thread) for _ in range(100)]
         stop.set()
     # A function that is just being entered may be missing, not what has called it.
     assert [each for each in told if "in go_on\n" not in each] == []
@@ -75,7 +75,7 @@ def test_a_system_call_is_made_again() -> None:
 
     with running(sleep) as thread:
         for _ in range(5):
-            assert "in sleep\n    time.sleep(0.3)" in stack_of(thread)
+            assert "in sleep\n    time.sleep(0.3)" in describe_stack(thread)
     assert slept[0] >= 0.3
 
 
@@ -94,44 +94,44 @@ def test_a_stack_that_is_too_deep_is_told_in_part() -> None:
 
     with running(go_deep) as thread:
         assert is_deep.wait(DEADLINE)
-        wait_until(lambda: "in wait\n" in stack_of(thread), "the thread to wait")
-        told = stack_of(thread)
+        wait_until(lambda: "in wait\n" in describe_stack(thread), "the thread to wait")
+        told = describe_stack(thread)
         go_on.set()
     assert "in deep\n" in told
     assert "in wait\n" in told
 
 
 def test_a_thread_that_takes_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stacks, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(stacks, "MAX_WAIT_SECONDS", 0.1)
     is_blocked, go_on = threading.Event(), threading.Event()
 
     def block() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [stacks.SIGNAL])
+        signal.pthread_sigmask(signal.SIG_BLOCK, [stacks.STACK_SIGNAL])
         is_blocked.set()
         go_on.wait(2 * DEADLINE)
 
     with running(block) as thread:
         assert is_blocked.wait(DEADLINE)
-        assert stack_of(thread) == "where it is cannot be told: it takes no signal."
+        assert describe_stack(thread) == "where it is cannot be told: it takes no signal."
         go_on.set()
 
 
 def test_a_handler_of_the_applications_own_is_left_alone() -> None:
     go_on = threading.Event()
     taken: list[int] = []
-    before = signal.signal(stacks.SIGNAL, lambda number, frame: taken.append(number))
+    before = signal.signal(stacks.STACK_SIGNAL, lambda number, frame: taken.append(number))
     try:
         with running(lambda: go_on.wait(2 * DEADLINE)) as thread:
-            assert stack_of(thread) == "where it is cannot be told, for something else uses SIGURG."
-            signal.raise_signal(stacks.SIGNAL)
+            assert describe_stack(thread) == "where it is cannot be told, for something else uses SIGURG."
+            signal.raise_signal(stacks.STACK_SIGNAL)
             go_on.set()
     finally:
-        signal.signal(stacks.SIGNAL, before)
-    assert taken == [stacks.SIGNAL]
+        signal.signal(stacks.STACK_SIGNAL, before)
+    assert taken == [stacks.STACK_SIGNAL]
 
 
 def test_a_thread_that_has_ended() -> None:
     with running(lambda: None) as thread:
         thread.join(DEADLINE)
-        assert stack_of(thread) == "has ended."
-    assert stack_of(threading.Thread()) == "has ended."
+        assert describe_stack(thread) == "has ended."
+    assert describe_stack(threading.Thread()) == "has ended."

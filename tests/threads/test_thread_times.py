@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.threads.thread_times import Spent, ThreadTimes
+from threadserve.threads.thread_times import CpuTimes, ThreadTimes
 
 HAS_TIMES = Path("/proc/self/schedstat").exists()
 
@@ -17,15 +17,15 @@ HAS_TIMES = Path("/proc/self/schedstat").exists()
 def test_a_thread_that_runs_has_run() -> None:
     times = ThreadTimes(threading.get_native_id())
     try:
-        before = times.look()
+        before = times.read()
         end = time.thread_time() + 0.05
         while time.thread_time() < end:
             pass
-        assert times.look().running - before.running >= 0.04
-        assert times.look().waiting >= before.waiting
+        assert times.read().running - before.running >= 0.04
+        assert times.read().waiting >= before.waiting
     finally:
         times.close()
-    assert times.look() == Spent(0.0, 0.0)
+    assert times.read() == CpuTimes(0.0, 0.0)
 
 
 @pytest.mark.skipif(not HAS_TIMES, reason="the system does not count it")
@@ -41,19 +41,19 @@ def test_a_thread_that_waits_for_something_else_spends_nothing() -> None:
     try:
         wait_until(lambda: ids, "the thread to run")
         times = ThreadTimes(ids[0])
-        before = times.look()
+        before = times.read()
         time.sleep(0.1)
-        spent = times.look()
+        spent = times.read()
         assert spent.running - before.running < 0.05
     finally:
         release.set()
         thread.join(DEADLINE)
     # It has ended.
-    wait_until(lambda: times.look() == Spent(0.0, 0.0), "the thread to be gone")
+    wait_until(lambda: times.read() == CpuTimes(0.0, 0.0), "the thread to be gone")
     times.close()
 
 
 def test_a_thread_that_there_is_not_spends_nothing() -> None:
     times = ThreadTimes(sys.maxsize)
-    assert times.look() == Spent(0.0, 0.0)
+    assert times.read() == CpuTimes(0.0, 0.0)
     times.close()

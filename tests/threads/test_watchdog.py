@@ -27,10 +27,10 @@ from support.waiting import DEADLINE, wait_until
 from support.workers import worker_servers
 
 from threadserve.threads import watchdog
-from threadserve.threads.stacks import SIGNAL
+from threadserve.threads.stacks import STACK_SIGNAL
 from threadserve.types import Receive, Scope, Send
 
-STALL = 0.3
+STALL_SECONDS = 0.3
 NOTICED = re.compile(r"Loop thread (\d) has not turned for (\d+\.\d) seconds, and is at:\n")
 OVER = re.compile(r"Loop thread (\d) turns again, after (\d+\.\d) seconds\.")
 TESTS = str(Path(__file__).parents[1])
@@ -40,7 +40,7 @@ STEERED = ("support.steered_app:app", "--app-dir", TESTS)
 @pytest.fixture
 def serve(error_log: ErrorLog) -> Iterator[Serve]:
     """`serve(app, **settings)` starts a server with one loop that is watched closely."""
-    with servers(threads=1, lifespan="off", timeout_loop_stall=STALL) as start:
+    with servers(threads=1, lifespan="off", timeout_loop_stall=STALL_SECONDS) as start:
         yield start
 
 
@@ -67,18 +67,18 @@ def test_a_stall_is_told_once_and_its_end_too(
         match = NOTICED.match(noticed)
         assert match
         assert match[1] == "1"
-        assert STALL - 0.1 <= float(match[2]) < DEADLINE
+        assert STALL_SECONDS - 0.1 <= float(match[2]) < DEADLINE
         # From the thread's first frame to the line that blocks it, with its text.
         assert noticed.index("in _bootstrap\n") < noticed.index("in __call__\n") < noticed.index(f"in {target[1:]}\n")
         line = "self.released.wait(3 * DEADLINE)" if target == "/sleep" else "sum(range(100))|while not self.has_enough"
         assert re.search(line.replace("(", r"\(").replace(")", r"\)").replace("*", r"\*"), noticed)
-        time.sleep(3 * STALL)
+        time.sleep(3 * STALL_SECONDS)
         assert messages(caplog) == [noticed]
     [_, over] = wait_for(caplog, 2)
     match = OVER.fullmatch(over)
     assert match
     assert match[1] == "1"
-    assert float(match[2]) >= 4 * STALL - 0.1
+    assert float(match[2]) >= 4 * STALL_SECONDS - 0.1
     # And the next one again.
     with app.held(server, target):
         assert NOTICED.match(wait_for(caplog, 3)[2])
@@ -97,7 +97,7 @@ def test_the_loop_that_is_blocked_is_named(serve: Serve, connect: Connect, caplo
 def test_nothing_is_said_of_loops_that_turn(serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Busy for long, but never for as long as that in one turn.
-        end = time.monotonic() + 4 * STALL
+        end = time.monotonic() + 4 * STALL_SECONDS
         while time.monotonic() < end:
             sum(range(1000))
             await asyncio.sleep(0)
@@ -112,14 +112,14 @@ def test_zero_watches_nothing(serve: Serve, connect: Connect, caplog: pytest.Log
     server = serve(app, timeout_loop_stall=0)
     assert "threadserve-watchdog" not in {thread.name for thread in threading.enumerate()}
     with app.held(server, "/sleep"):
-        time.sleep(2 * STALL)
+        time.sleep(2 * STALL_SECONDS)
     assert messages(caplog) == []
 
 
 def test_a_stall_that_lasts_into_the_stop(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     app = Blocking()
     server = serve(app, threads=2)
-    serving = server.server._serving
+    serving = server.server._server_run
     assert serving is not None
     with app.held(server, "/sleep"):
         wait_for(caplog, 1)
@@ -135,27 +135,27 @@ def receive_late(released: threading.Event) -> str:
     """Waits for bytes that come later."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        threading.Timer(3 * STALL, theirs.sendall, (b"late",)).start()
+        threading.Timer(3 * STALL_SECONDS, theirs.sendall, (b"late",)).start()
         return ours.recv(10).decode()
 
 
 def sleep_exactly(released: threading.Event) -> str:
     """Sleeps for as long as it wants to."""
     began = time.monotonic()
-    time.sleep(3 * STALL)
-    return "slept" if time.monotonic() - began >= 3 * STALL else "woken"
+    time.sleep(3 * STALL_SECONDS)
+    return "slept" if time.monotonic() - began >= 3 * STALL_SECONDS else "woken"
 
 
 def run_child(released: threading.Event) -> str:
     """Waits for a child process."""
-    code = f"import time; time.sleep({3 * STALL}); print('done')"
+    code = f"import time; time.sleep({3 * STALL_SECONDS}); print('done')"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def read_pipe(released: threading.Event) -> str:
     """Reads what is written later."""
     reader, writer = os.pipe()
-    threading.Timer(3 * STALL, os.write, (writer, b"piped")).start()
+    threading.Timer(3 * STALL_SECONDS, os.write, (writer, b"piped")).start()
     try:
         return os.read(reader, 10).decode()
     finally:
@@ -188,7 +188,7 @@ def test_what_blocks_goes_on_undisturbed(
 def test_a_programs_own_handler_of_the_signal(serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     app = Blocking()
     taken: list[int] = []
-    before = signal.signal(SIGNAL, lambda number, frame: taken.append(number))
+    before = signal.signal(STACK_SIGNAL, lambda number, frame: taken.append(number))
     try:
         server = serve(app)
         with app.held(server, "/sleep"):
@@ -196,10 +196,10 @@ def test_a_programs_own_handler_of_the_signal(serve: Serve, connect: Connect, ca
         wait_for(caplog, 2)
         assert noticed.endswith("and where it is cannot be told, for something else uses SIGURG.")
         assert taken == []
-        signal.raise_signal(SIGNAL)
-        assert taken == [SIGNAL]
+        signal.raise_signal(STACK_SIGNAL)
+        assert taken == [STACK_SIGNAL]
     finally:
-        signal.signal(SIGNAL, before)
+        signal.signal(STACK_SIGNAL, before)
 
 
 def test_nothing_is_left_of_the_signals_handler(
@@ -210,7 +210,7 @@ def test_nothing_is_left_of_the_signals_handler(
     with app.held(server, "/sleep"):
         wait_for(caplog, 1)
     wait_for(caplog, 2)
-    assert signal.getsignal(SIGNAL) is signal.SIG_DFL
+    assert signal.getsignal(STACK_SIGNAL) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("options", [("--timeout-loop-stall", "0.3"), ("--timeout-loop-exit", "0.5")])
@@ -252,11 +252,11 @@ class Stopped:
         return self.looks == 4
 
     @property
-    def pulse(self) -> Any:
+    def heartbeat(self) -> Any:
         """The loop's, which turns whenever the process runs."""
         return SimpleNamespace(due=self.now - 10 if self.is_late else self.now + 1, late=0.0)
 
-    def described_threadsafe(self) -> list[str]:
+    def format_requests_threadsafe(self) -> list[str]:
         """There are no requests."""
         return []
 
@@ -268,13 +268,13 @@ def test_the_time_in_which_a_process_was_stopped_is_nobodys(
     stopped: Any = Stopped()
     given_up: list[bool] = []
     monkeypatch.setattr(watchdog, "time", stopped)
-    watching = watchdog.Watchdog(lambda: [stopped], timeout, give_up_after, lambda: given_up.append(True))
+    watching = watchdog.LoopWatchdog(lambda: [stopped], timeout, give_up_after, lambda: given_up.append(True))
     watching.start()
     try:
         wait_until(lambda: stopped.looks > 8, "the watchdog to look")
     finally:
         watching.stop()
-    assert (watching.stalls, given_up, messages(caplog)) == ({}, [], [])
+    assert (watching.stall_counts, given_up, messages(caplog)) == ({}, [], [])
 
 
 @pytest.mark.parametrize("how", ["sleep", "spin"])
@@ -327,8 +327,8 @@ def test_a_loop_may_be_given_up_that_is_not_watched(error_log: ErrorLog) -> None
 
 
 def test_a_server_that_is_idle_is_not_stalled(serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
-    server = serve(hello, threads=2, timeout_loop_stall=STALL)
-    time.sleep(3 * STALL)
+    server = serve(hello, threads=2, timeout_loop_stall=STALL_SECONDS)
+    time.sleep(3 * STALL_SECONDS)
     assert connect(server).get().status == 200
     assert messages(caplog) == []
     assert logging.getLogger("threadserve.error").isEnabledFor(logging.WARNING)

@@ -105,7 +105,7 @@ def test_a_slow_client_holds_the_application_up(serve: Serve, connect_tls: Conne
 def test_a_response_that_ends_the_connection_is_complete(
     serve: Serve, connect_tls: ConnectTls, app: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "TLS_SHUTDOWN", 2.0)
+    monkeypatch.setattr(opening, "TLS_SHUTDOWN_SECONDS", 2.0)
     client = connect_tls(serve(app), receive_buffer=65536)
     client.send(request("GET", "/", "Connection: close", version="1.0"))
     # More is queued than the system takes, and the client begins later than TLS may take to end.

@@ -23,19 +23,19 @@ from threadserve.metrics.states import Detail, LoopState, PoolState, ProcessStat
 from threadserve.runtime.gil import is_gil_enabled
 from threadserve.runtime.process_limits import read_resident_bytes
 from threadserve.threads.acceptor import Acceptor
-from threadserve.threads.group import LoopGroup
+from threadserve.threads.heartbeat import LAG_BUCKETS
+from threadserve.threads.loop_group import LoopGroup
 from threadserve.threads.loop_server import LoopServer
-from threadserve.threads.pulse import LAGS
-from threadserve.threads.stacks import told_of
+from threadserve.threads.stacks import describe_thread
 from threadserve.threads.thread_times import ThreadTimes
-from threadserve.threads.watchdog import Watchdog, place_in
+from threadserve.threads.watchdog import LoopWatchdog, find_innermost_frame
 
 # The time that all loops together have to list their calls.
 LOOP_ANSWER_SECONDS = 0.1
 # Threads are asked where they are if their call has taken longer than this, and only so many of them.
 LONG_CALL_SECONDS = 0.5
 MAX_THREADS_ASKED = 8
-EMPTY_LAG = Histogram(LAGS).read_threadsafe()
+EMPTY_LAG = Histogram(LAG_BUCKETS).read_threadsafe()
 DESCRIPTORS_FOLDER = Path("/proc/self/fd")
 
 
@@ -49,7 +49,7 @@ class ProcessView:
         group: LoopGroup,
         acceptor: Acceptor,
         loader: AppLoader,
-        watchdog: Watchdog | None,
+        watchdog: LoopWatchdog | None,
     ) -> None:
         self.problems = ProblemHandler()
         self._stall_limit = config.timeout_loop_stall
@@ -80,7 +80,7 @@ class ProcessView:
             pool=replace(pool.state_threadsafe()[0], calls=()) if pool is not None else None,
             idle_connections=self._acceptor.idle_threadsafe(),
             exhaustions=self._acceptor.exhaustions_threadsafe(),
-            threads_replaced=self._group.replaced,
+            threads_replaced=self._group.replacements,
             is_gil_enabled=is_gil_enabled(),
             memory_bytes=read_resident_bytes(),
             cpu_seconds=time.process_time(),
@@ -90,7 +90,7 @@ class ProcessView:
 
     def _add_loop_numbers(self, server: LoopServer, state: LoopState) -> LoopState:
         in_flight, connections = server.load_threadsafe()
-        pulse, metrics = server.pulse, server.metrics
+        heartbeat, metrics = server.heartbeat, server.metrics
         return replace(
             state,
             in_flight=in_flight,
@@ -98,8 +98,8 @@ class ProcessView:
             cpu_seconds=read_thread_cpu_seconds(server.thread_id),
             websockets=metrics.websockets_open if metrics is not None else 0,
             counts=sum(self._group.counts_of_dead_threadsafe(server.number), server.counts_threadsafe()),
-            lag=pulse.lag.read_threadsafe() if pulse is not None else EMPTY_LAG,
-            stalls=self._watchdog.stalls.get(server.number, 0) if self._watchdog is not None else 0,
+            lag=heartbeat.lag.read_threadsafe() if heartbeat is not None else EMPTY_LAG,
+            stalls=self._watchdog.stall_counts.get(server.number, 0) if self._watchdog is not None else 0,
         )
 
     def _add_calls(self, state: ProcessState, servers: list[LoopServer]) -> ProcessState:
@@ -109,15 +109,16 @@ class ProcessView:
             state,
             loops=tuple(add_running_calls(servers, state.loops)),
             pool=add_call_places(*wsgi.pool.state_threadsafe()) if wsgi is not None else None,
-            stalls=tuple(self._watchdog.last_threadsafe()) if self._watchdog is not None else (),
+            stalls=tuple(self._watchdog.recent_stalls_threadsafe()) if self._watchdog is not None else (),
             problems=self.problems.list_threadsafe(),
         )
 
 
 def read_loop_health(server: LoopServer, now: float) -> LoopState:
     """Return a loop's state with its health alone."""
-    pulse = server.pulse
-    return LoopState(server.number, pulse is not None, max(0.0, now - pulse.due) if pulse is not None else 0.0)
+    heartbeat = server.heartbeat
+    lateness = max(0.0, now - heartbeat.due) if heartbeat is not None else 0.0
+    return LoopState(server.number, heartbeat is not None, lateness)
 
 
 def add_call_places(state: PoolState, threads: list[threading.Thread | None]) -> PoolState:
@@ -127,7 +128,7 @@ def add_call_places(state: PoolState, threads: list[threading.Thread | None]) ->
     for call, thread in zip(state.calls, threads, strict=True):
         if call.seconds > LONG_CALL_SECONDS and asked < MAX_THREADS_ASKED:
             asked += 1
-            calls.append(call._replace(place=place_in(told_of(thread))))
+            calls.append(call._replace(place=find_innermost_frame(describe_thread(thread))))
         else:
             calls.append(call)
     return replace(state, calls=tuple(calls))
@@ -137,7 +138,7 @@ def add_running_calls(servers: list[LoopServer], states: Sequence[LoopState]) ->
     """Return the states with the calls in flight: listed by each loop itself, or read by this thread."""
     answers: SimpleQueue[tuple[LoopServer, list[RunningCall]]] = SimpleQueue()
     for server in servers:
-        server.tell_calls_threadsafe(partial(put_answer, answers, server))
+        server.send_calls_threadsafe(partial(put_answer, answers, server))
     calls_by_loop: dict[LoopServer, list[RunningCall]] = {}
     deadline = time.monotonic() + LOOP_ANSWER_SECONDS
     while len(calls_by_loop) < len(servers):
@@ -162,7 +163,7 @@ def add_loop_calls(server: LoopServer, state: LoopState, calls: list[RunningCall
     place = ""
     if calls is None:
         calls = list(server.calls_threadsafe())
-        place = place_in(told_of(server.thread, server.thread_root)) if state.has_started else ""
+        place = find_innermost_frame(describe_thread(server.thread, server.root_function)) if state.has_started else ""
     slow = tuple(server.metrics.list_slow_threadsafe()) if server.metrics is not None else ()
     return replace(state, calls=tuple(calls), place=place, slow=slow)
 
@@ -171,7 +172,7 @@ def read_thread_cpu_seconds(thread_id: int) -> float:
     """Return how long a thread has run, by its native id; 0 if it has ended or the system does not tell."""
     times = ThreadTimes(thread_id)
     try:
-        return times.look().running
+        return times.read().running
     finally:
         times.close()
 

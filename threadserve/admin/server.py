@@ -18,8 +18,9 @@ from threadserve.http.bounds import Bounds
 from threadserve.listening.listeners import bind_addresses
 from threadserve.listening.tcp import Listeners, close_all, format_urls, is_tcp, make_bind_error
 from threadserve.runtime.loops import find_loop_factory
-from threadserve.threads.hosts import LoopThread
-from threadserve.threads.loop_server import LoopServer, Phase, Shared
+from threadserve.threads.loop_runners import LoopThread
+from threadserve.threads.loop_server import LoopServer, Phase
+from threadserve.threads.shared_resources import SharedResources
 
 logger = logging.getLogger("threadserve.error")
 
@@ -51,7 +52,7 @@ class AdminServer:
             release_idle=False,
             log_config=None,
         )
-        shared = Shared(
+        shared = SharedResources(
             config, AppLoader(config), StartupCoordinator(config), None, None, None, ADMIN_BOUNDS, lambda: None
         )
         self._server = LoopServer(shared, 0, self._on_report)
@@ -71,7 +72,7 @@ class AdminServer:
         """End the thread and close the listeners."""
         self._server.stop_threadsafe()
         if not self._thread.join(DRAIN_SECONDS):
-            self._server.abandon_threadsafe()
+            self._server.terminate_threadsafe()
             self._thread.join(ABANDON_SECONDS)
         for listener in self.listeners:
             listener.close()

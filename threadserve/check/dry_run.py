@@ -17,7 +17,7 @@ from threadserve.app.loading import AppLoader
 from threadserve.app.startups import StartupCoordinator
 from threadserve.config import Config
 from threadserve.runtime.loops import LoopFactory
-from threadserve.threads.stacks import root_of_this_thread
+from threadserve.threads.stacks import find_root_function
 from threadserve.types import ASGIApp
 
 # Further instances would only repeat what the second one does.
@@ -49,7 +49,7 @@ class InstanceRun:
         self.failure: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: threading.Thread | None = None
-        self.thread_root = ""
+        self.root_function = ""
         self._config = config
         self._loader = loader
         self._startups = startups
@@ -59,7 +59,7 @@ class InstanceRun:
         """Begin a stage on the calling thread and report it."""
         self.stage = stage
         self.thread = threading.current_thread()
-        self.thread_root = root_of_this_thread()
+        self.root_function = find_root_function()
         self._on_stage(self)
 
     def import_first(self) -> None:

@@ -32,7 +32,7 @@ from threadserve.logging.configuring import configure_logging
 from threadserve.runtime.exiting import exit_deadline, exit_now
 from threadserve.runtime.gil import GilGuard
 from threadserve.runtime.signals import ignore_signal
-from threadserve.threads.guarded_loops import serving_loops
+from threadserve.threads.guarded_loops import guarded_loop_factory
 from threadserve.tls.certificates import certificates_for
 
 # The last lines of a traceback, which say where the error is.
@@ -128,7 +128,7 @@ class Inspection:
 
     def run(self) -> None:
         """Load the application, inspect it while it is up, and shut it down. Raises `ConfigError`."""
-        factory = serving_loops(self._config)
+        factory = guarded_loop_factory(self._config)
         self._log.start()
         certificates_for(self._config, 1)
         self._guard.install()

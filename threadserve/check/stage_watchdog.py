@@ -15,7 +15,7 @@ from threadserve.check.dry_run import InstanceRun
 from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.check.source_locations import locate_in_text, locate_task
 from threadserve.logging.wording import format_count
-from threadserve.threads.stacks import told_of
+from threadserve.threads.stacks import describe_thread
 
 # The time that a loop has to say where its tasks wait.
 TASK_LOCATION_SECONDS = 0.5
@@ -75,7 +75,7 @@ def locate_run(instance_run: InstanceRun) -> SourceLocation | None:
         with suppress(RuntimeError, Empty):
             instance_run.loop.call_soon_threadsafe(put_task_location, answers)
             return answers.get(timeout=TASK_LOCATION_SECONDS)
-    return locate_in_text(told_of(instance_run.thread, instance_run.thread_root))
+    return locate_in_text(describe_thread(instance_run.thread, instance_run.root_function))
 
 
 def put_task_location(answers: "SimpleQueue[SourceLocation | None]") -> None:

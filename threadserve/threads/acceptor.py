@@ -1,8 +1,8 @@
-"""The acceptor: takes connections from every listening socket and hands each to a loop thread.
+"""The acceptor: accepts connections from the listening sockets and hands each over to a loop thread.
 
-Runs on the server's thread: one of its own where a loop has the thread that called, or else that one. It owns the
-listeners, the selector and the wake-up sockets; `wake_threadsafe` alone may be called from elsewhere, signal handlers
-included. It never reads from a connection and never runs application code.
+Runs on the server's thread, and owns the listeners, the selector and the wake-up sockets. Only the `*_threadsafe`
+methods may be called from elsewhere, `wake_threadsafe` from signal handlers too. It never reads from a connection and
+never runs application code.
 """
 
 import selectors
@@ -14,43 +14,44 @@ from typing import Protocol
 
 from threadserve.errors import MailboxClosed
 from threadserve.listening.tcp import is_shared
-from threadserve.threads.accepting import (
-    HANDSHAKE,
-    PAUSE,
+from threadserve.threads.accept_queue import (
+    EXHAUSTION_PAUSE_SECONDS,
+    HANDSHAKE_SECONDS,
     AcceptQueue,
-    Exhausted,
+    DescriptorsExhausted,
     ExhaustionLog,
-    ignore_newcomers,
+    drop_new_connections,
 )
-from threadserve.threads.balancing import Balanced, Balancer
-from threadserve.threads.distribution import STALL, Taker, Target, all_late, stalled
-from threadserve.threads.idle import IdleConnections, ReturnBox
+from threadserve.threads.balancing import BalancedLoop, Balancer
+from threadserve.threads.handover import STALL_SECONDS, are_all_late, find_stalled
+from threadserve.threads.idle_connections import IdleConnections, ReturnQueue
 
-# How often, in seconds, the acceptor looks for a loop that can take what lies before a stalled one.
-RESCUE = 0.001
+# How often the acceptor looks for a loop that can take connections from a stalled one.
+RESCUE_SECONDS = 0.001
 
 
-class Receiver(Target, Taker, Balanced, Protocol):
-    """A loop, as far as the acceptor sees it."""
+class ReceivingLoop(BalancedLoop, Protocol):
+    """A loop as the acceptor sees it."""
 
     def hand_over_threadsafe(self, connection: socket) -> None:
-        """Gives the loop a connection. Raises `MailboxClosed` when it takes none."""
+        """Hand over a connection. Raises `MailboxClosed` if the loop takes no more."""
         ...
 
 
 class Acceptor:
-    """Distributes connections over `receivers`, a list that its owner changes between two steps.
+    """Distributes connections over `loops`, a list that the loop group changes between two steps.
 
-    With `idle` it takes those back that are, by `returned`, and has `balancer`, if there is one, say when.
+    With `idle` it watches the idle connections that loops return by `return_queue`; `balancer`, if there is one,
+    decides when loops return connections.
     """
 
     def __init__(
         self,
-        choose: Callable[[Sequence[Receiver]], Receiver],
+        choose: Callable[[Sequence[ReceivingLoop]], ReceivingLoop],
         idle: IdleConnections | None = None,
         balancer: Balancer | None = None,
     ) -> None:
-        self.receivers: list[Receiver] = []
+        self.loops: list[ReceivingLoop] = []
         self._choose = choose
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = socketpair()
@@ -60,37 +61,37 @@ class Acceptor:
         self._queues: list[AcceptQueue] = []
         self._paused_until = 0.0
         self._exhaustion = ExhaustionLog()
-        self._homeless: list[socket] = []
-        self._stopped = False
-        self.returned = ReturnBox(self.wake_threadsafe)
+        self._backlog: list[socket] = []
+        self._has_stopped = False
+        self.return_queue = ReturnQueue(self.wake_threadsafe)
         self._idle = idle
         self._balancer = balancer
         if idle is not None:
             self._selector.register(idle, selectors.EVENT_READ, idle)
 
     def wake_threadsafe(self) -> None:
-        """Ends a `step` that waits."""
+        """Wake a `step` that waits."""
         try:
             self._wake_writer.send(b"\0")
         except OSError:
-            # The buffer is full, so that the step ends anyway; or the acceptor is closed and takes no more steps.
+            # The buffer is full, and the step ends anyway; or the acceptor is closed and takes no more steps.
             return
 
     def idle_threadsafe(self) -> int:
-        """How many idle connections belong to no loop."""
+        """Return the number of idle connections that belong to no loop."""
         return len(self._idle) if self._idle is not None else 0
 
     def exhaustions_threadsafe(self) -> int:
-        """How often no connection could be accepted for want of descriptors."""
+        """Return how often no connection could be accepted for want of descriptors."""
         return self._exhaustion.count
 
     def listen(self, listeners: list[socket]) -> None:
-        """Accepts from these sockets, which listen already, and owns them."""
+        """Accept from these sockets, which listen already, and own them."""
         self._queues += map(AcceptQueue, listeners)
         self._watch()
 
     def step(self, timeout: float) -> None:
-        """Waits for connections, a wake-up or `timeout` seconds, and hands over what has come."""
+        """Wait `timeout` seconds at most for connections or a wake-up, and hand over what has come."""
         for key, _ in self._selector.select(self._wait_time(timeout)):
             if key.data is None:
                 self._wake_reader.recv(4096)
@@ -101,39 +102,39 @@ class Acceptor:
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._watch()
         self._redistribute()
-        if self._idle is not None and not self._stopped:
-            self._look_after_idle(self._idle)
+        if self._idle is not None and not self._has_stopped:
+            self._check_idle(self._idle)
 
-    def remove(self, receiver: Receiver) -> None:
-        """Hands nothing more to a loop that has ended, and what lies before it to the others."""
-        if receiver in self.receivers:
-            self.receivers.remove(receiver)
-        self._homeless += receiver.handed.take_all()
+    def remove(self, loop: ReceivingLoop) -> None:
+        """Remove a loop that has ended, and take back the connections that wait in its queue."""
+        if loop in self.loops:
+            self.loops.remove(loop)
+        self._backlog += loop.handover.take_all()
 
     def stop_listening(self) -> None:
-        """Hands over what waits in the listeners, and closes them. What a loop has been given by then stays with it.
+        """Hand over what waits in the listeners, and close them. From now on no connection is moved from loop to loop.
 
-        It takes up those connections before it finishes, whereas another may have finished already. Of the idle ones
-        those are handed over whose next request may be under way, and the others closed.
+        A loop takes up what it was given before it drains, whereas another loop may have drained already. Idle
+        connections whose next request may be under way are handed over as well, and the others are closed.
         """
         for queue in self._queues:
-            ignore_newcomers(queue.listener)
-        deadline = time.monotonic() + HANDSHAKE
+            drop_new_connections(queue.listener)
+        deadline = time.monotonic() + HANDSHAKE_SECONDS
         while self._queues and (left := deadline - time.monotonic()) > 0:
             self.step(left)
-        self._stopped = True
+        self._has_stopped = True
         self._unwatch()
         self._paused_until = 0.0
         for queue in self._queues:
             self._hand_over(queue.drain_and_close())
         self._queues = []
         if self._idle is not None:
-            self._end_idle(self._idle)
+            self._hand_over_last_idle(self._idle)
 
     def close(self) -> None:
-        """Closes whatever the acceptor still owns."""
+        """Close everything that the acceptor still owns."""
         listeners = [queue.listener for queue in self._queues]
-        for owned in (*self._homeless, *listeners, self._wake_reader, self._wake_writer):
+        for owned in (*self._backlog, *listeners, self._wake_reader, self._wake_writer):
             owned.close()
         if self._idle is not None:
             self._idle.close()
@@ -141,27 +142,27 @@ class Acceptor:
             self._balancer.close()
         self._selector.close()
 
-    def _look_after_idle(self, idle: IdleConnections) -> None:
+    def _check_idle(self, idle: IdleConnections) -> None:
         self._take_returned(idle)
         now = time.monotonic()
-        if idle.next_tick() <= now:
-            # What has come in time is not too late only because it was not looked at.
+        if idle.next_deadline() <= now:
+            # A request that came in time is not late because nobody looked until now.
             while ready := idle.take_ready():
                 self._hand_over_returned(ready)
             idle.close_overdue(now)
-        if self._balancer is not None and self.receivers:
-            self._balancer.look(self.receivers)
+        if self._balancer is not None and self.loops:
+            self._balancer.check(self.loops)
 
     def _take_returned(self, idle: IdleConnections) -> None:
-        for connection in self.returned.take_all():
+        for connection in self.return_queue.take_all():
             try:
                 idle.add(connection)
             except OSError:
-                # The system watches no more for this user.
+                # The limit of watched descriptors is reached.
                 self._hand_over([connection])
 
-    def _end_idle(self, idle: IdleConnections) -> None:
-        self.returned.close()
+    def _hand_over_last_idle(self, idle: IdleConnections) -> None:
+        self.return_queue.close()
         self._take_returned(idle)
         while ready := idle.take_ready():
             self._hand_over(ready)
@@ -170,34 +171,34 @@ class Acceptor:
         idle.close()
 
     def _wait_time(self, timeout: float) -> float:
-        """For how long there is nothing to do that no socket tells of."""
-        if self._homeless and self.receivers:
-            return min(timeout, STALL)
-        if len(self.receivers) > 1 and any(receiver.handed for receiver in self.receivers):
-            lies_long = any(receiver.handed for receiver in stalled(self.receivers))
-            return min(timeout, RESCUE if lies_long else STALL)
-        until = [self._paused_until] if self._paused_until else []
-        if self._idle is not None and not self._stopped:
-            until.append(self._idle.next_tick())
-            if self._balancer is not None and self.receivers:
-                until.append(self._balancer.next_look)
-        return min(timeout, max(0.0, min(until, default=inf) - time.monotonic()))
+        """Return how long the selector may wait, `timeout` seconds at most, before something else is due."""
+        if self._backlog and self.loops:
+            return min(timeout, STALL_SECONDS)
+        if len(self.loops) > 1 and any(loop.handover for loop in self.loops):
+            is_any_stalled = any(loop.handover for loop in find_stalled(self.loops))
+            return min(timeout, RESCUE_SECONDS if is_any_stalled else STALL_SECONDS)
+        deadlines = [self._paused_until] if self._paused_until else []
+        if self._idle is not None and not self._has_stopped:
+            deadlines.append(self._idle.next_deadline())
+            if self._balancer is not None and self.loops:
+                deadlines.append(self._balancer.next_check)
+        return min(timeout, max(0.0, min(deadlines, default=inf) - time.monotonic()))
 
     def _accept(self, queue: AcceptQueue) -> None:
-        if is_shared(queue.listener) and self.receivers and all_late(self.receivers):
-            # Another process may serve it at once.
-            self._pause(STALL)
+        if is_shared(queue.listener) and self.loops and are_all_late(self.loops):
+            # Another process may serve the connection at once.
+            self._pause(STALL_SECONDS)
             return
         try:
             connections = queue.take_batch()
-        except Exhausted as error:
+        except DescriptorsExhausted as error:
             self._exhaustion.report(error)
-            self._pause(PAUSE)
+            self._pause(EXHAUSTION_PAUSE_SECONDS)
             return
         self._hand_over(connections)
 
     def _pause(self, seconds: float) -> None:
-        """Stops polling listeners that stay readable while nothing is accepted from them."""
+        """Stop polling the listeners, which stay readable while nothing is accepted from them."""
         self._paused_until = time.monotonic() + seconds
         self._unwatch()
 
@@ -213,46 +214,48 @@ class Acceptor:
                 self._selector.unregister(queue.listener)
 
     def _hand_over_returned(self, connections: Sequence[socket]) -> None:
-        """Hands over connections that were idle: to loops that have not given back theirs for having much to do."""
+        """Hand over connections that were idle, but not to the busier loops, which return theirs to get rid of load."""
         self._hand_over(connections, self._balancer.busier if self._balancer is not None else ())
 
     def _hand_over(self, connections: Sequence[socket], busier: Sequence[object] = ()) -> None:
-        avoided = stalled(self.receivers)
-        turning = [receiver for receiver in self.receivers if receiver not in avoided]
-        candidates = [receiver for receiver in turning if receiver not in busier]
+        stalled = find_stalled(self.loops)
+        responsive = [loop for loop in self.loops if loop not in stalled]
+        candidates = [loop for loop in responsive if loop not in busier]
         for connection in connections:
-            self._hand_to_one_of(candidates or turning or self.receivers, connection)
+            self._hand_to_one_of(candidates or responsive or self.loops, connection)
 
-    def _hand_to_one_of(self, candidates: list[Receiver], connection: socket) -> None:
+    def _hand_to_one_of(self, candidates: list[ReceivingLoop], connection: socket) -> None:
         while candidates:
             chosen = self._choose(candidates)
             try:
                 chosen.hand_over_threadsafe(connection)
             except MailboxClosed:
-                candidates = [receiver for receiver in candidates if receiver is not chosen]
+                candidates = [loop for loop in candidates if loop is not chosen]
             else:
                 return
-        # Between a loop's death and its replacement there may be nobody to serve the connection: it waits.
-        self._homeless.append(connection)
+        # Between a loop's death and its replacement there may be no loop for the connection.
+        self._backlog.append(connection)
 
     def _redistribute(self) -> None:
-        """Tries again what nobody would take, and gives what stalled loops have left lying to the others."""
-        if not self.receivers or self._stopped:
+        """Hand over the backlog, and move the connections that stalled loops have not taken to other loops."""
+        if not self.loops or self._has_stopped:
             return
-        if self._homeless:
-            homeless, self._homeless = self._homeless, []
-            self._hand_over(homeless)
-        if not any(receiver.handed for receiver in self.receivers):
+        if self._backlog:
+            backlog, self._backlog = self._backlog, []
+            self._hand_over(backlog)
+        if not any(loop.handover for loop in self.loops):
             return
-        if left := [receiver for receiver in stalled(self.receivers) if receiver.handed]:
-            self._rescue_from(left)
+        if stalled := [loop for loop in find_stalled(self.loops) if loop.handover]:
+            self._rescue(stalled)
 
-    def _rescue_from(self, stalled: list[Receiver]) -> None:
-        """Gives one connection to each loop that has nothing before it: it may turn out to be as busy as they are."""
-        free = [receiver for receiver in self.receivers if not receiver.handed.owes_turn()]
+    def _rescue(self, stalled: list[ReceivingLoop]) -> None:
+        """Move one connection to each loop with an empty queue: that loop may turn out to be as busy as the stalled
+        ones.
+        """
+        free = [loop for loop in self.loops if not loop.handover.is_wakeup_pending()]
         for _ in range(len(free)):
-            connection = next((taken for each in stalled if (taken := each.handed.take()) is not None), None)
+            connection = next((taken for each in stalled if (taken := each.handover.take()) is not None), None)
             if connection is None:
                 return
             self._hand_to_one_of(free, connection)
-            free = [receiver for receiver in free if not receiver.handed.owes_turn()]
+            free = [loop for loop in free if not loop.handover.is_wakeup_pending()]

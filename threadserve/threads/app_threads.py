@@ -1,8 +1,8 @@
-"""The threads for what applications do that blocks: one budget for all loops of a process.
+"""The threads for blocking calls of applications: one budget for all loops of a process.
 
 `AppThreads` is made and stopped on the server's thread and used by every loop's; a `LoopShare` belongs to one loop's
-thread. It owns the pool that is every loop's default executor, and sets the limit of anyio, which has threads of its
-own for each loop. It never calls a loop, and never touches one that is the program's.
+thread. The module owns the pool behind every loop's default executor, and sets the limit of anyio, which has threads of
+its own for each loop. It never calls a loop, and never touches a loop that is the program's own.
 """
 
 import asyncio
@@ -15,23 +15,26 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from threadserve.config import Config
+from threadserve.threads.futures import resolve
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# What anyio lets one loop have.
+# anyio's default limit for one loop.
 ANYIO_TOKENS = 40
 
 
-def app_threads_for(config: Config) -> "AppThreads | None":
-    """The budget that a configuration asks for; None where one loop keeps what asyncio and anyio give it."""
+def make_app_threads(config: Config) -> "AppThreads | None":
+    """Return the threads that a configuration asks for, or None if the one loop keeps the defaults of asyncio and
+    anyio.
+    """
     return AppThreads(config) if config.app_threads is not None or config.thread_count > 1 else None
 
 
 class AppThreads:
-    """The threads of one process: so many for the default executors of all loops, and about as many of anyio's.
+    """The threads of one process: `size` for the default executors of all loops, and about as many of anyio's.
 
-    They are started when there is something for them to do.
+    They are started when there is something to do for them.
     """
 
     def __init__(self, config: Config) -> None:
@@ -42,11 +45,11 @@ class AppThreads:
         self.pool = ThreadPoolExecutor(self.size, thread_name_prefix="threadserve-app")
 
     def share_threadsafe(self, loop: asyncio.AbstractEventLoop) -> "LoopShare":
-        """The part of a loop, which runs on the calling thread."""
+        """Return the share of a loop, which runs on the calling thread."""
         return LoopShare(self, loop)
 
     def stop(self, timeout: float) -> bool:
-        """Ends the threads; returns whether they have ended within `timeout` seconds."""
+        """End the threads; return whether they have ended within `timeout` seconds."""
         ending = threading.Thread(target=self.pool.shutdown, name="threadserve-app-end", daemon=True)
         ending.start()
         ending.join(timeout)
@@ -54,7 +57,7 @@ class AppThreads:
 
 
 class LoopShare:
-    """A loop's part of the threads, made before the application is loaded there, whose own settings come after it."""
+    """A loop's share of the threads. It is made before the application is loaded, whose own settings override it."""
 
     def __init__(self, threads: AppThreads, loop: asyncio.AbstractEventLoop) -> None:
         self._tokens = threads.anyio_tokens
@@ -63,7 +66,8 @@ class LoopShare:
             loop.set_default_executor(LoopExecutor(threads.pool, threads.size))
 
     def limit_anyio(self) -> None:
-        """Has anyio keep to the loop's part, once the application has imported it, unless that has set the limit.
+        """Limit anyio's threads to the loop's share, once the application has imported anyio, unless it has set the
+        limit itself.
 
         To be called in a task of the loop.
         """
@@ -72,7 +76,7 @@ class LoopShare:
         try:
             from anyio.to_thread import current_default_thread_limiter
         except ImportError:
-            # It had none before version 3.
+            # anyio has no limiter before version 3.
             return
         self._has_limited = True
         limiter = current_default_thread_limiter()
@@ -81,10 +85,10 @@ class LoopShare:
 
 
 class LoopExecutor(ThreadPoolExecutor):
-    """The default executor of one loop, which shuts it down when it ends, and the others' threads must go on then.
+    """The default executor of one loop. Its shutdown leaves the pool to the other loops.
 
-    asyncio takes no executor of another type. It has no threads of its own: what is submitted runs on those of `pool`.
-    Every method may be called from any thread.
+    asyncio accepts no executor of another type. It has no threads of its own: calls run on those of `pool`. Every
+    method may be called from any thread.
     """
 
     def __init__(self, pool: ThreadPoolExecutor, size: int) -> None:
@@ -95,7 +99,7 @@ class LoopExecutor(ThreadPoolExecutor):
         self._unfinished: set[Future[Any]] = set()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Has a call made. Raises RuntimeError once it has been shut down."""
+        """Submit a call. Raises `RuntimeError` after a shutdown."""
         future: Future[T] = Future()
         with self._changed:
             if self._has_ended:
@@ -106,7 +110,7 @@ class LoopExecutor(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more calls, and with `wait` returns when those that were submitted here have ended."""
+        """Take no more calls; with `wait` return when the submitted ones have ended."""
         with self._changed:
             self._has_ended = True
             unfinished = list(self._unfinished)
@@ -118,12 +122,12 @@ class LoopExecutor(ThreadPoolExecutor):
                 self._changed.wait_for(lambda: not self._unfinished)
 
     def _run(self, future: Future[T], call: Callable[[], T]) -> None:
-        """Makes a call; it has ended when the loop has been told of its outcome, and not before."""
-        settle(future, call)
+        """Run a call. It counts as unfinished until its loop has been told of the result."""
+        resolve(future, call)
         self._forget(future)
 
     def _forget_cancelled(self, future: Future[T]) -> None:
-        """The pool will get to it, perhaps only when the other loops' calls have ended, and do nothing."""
+        """Forget a cancelled call at once: the pool may skip it only when the other loops' calls have ended."""
         if future.cancelled():
             self._forget(future)
 
@@ -132,17 +136,3 @@ class LoopExecutor(ThreadPoolExecutor):
             self._unfinished.discard(future)
             if not self._unfinished:
                 self._changed.notify_all()
-
-
-def settle(future: Future[T], call: Callable[[], T]) -> None:
-    """Makes a call, unless its future was cancelled, which gets the outcome."""
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        result = call()
-    except BaseException as error:
-        future.set_exception(error)
-        # The error has this frame, which would keep both from being freed.
-        del future
-    else:
-        future.set_result(result)

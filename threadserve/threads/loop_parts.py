@@ -1,6 +1,6 @@
-"""The parts that a loop serves with, put together: what calls the application, HTTP/1.1, and WebSockets.
+"""Puts together what a loop serves connections with: the calls of the application, HTTP/1.1, HTTP/2 and WebSockets.
 
-Runs on the loop's thread, once, except where a function says otherwise.
+Runs once on each loop's thread, except where a function says otherwise.
 """
 
 import importlib
@@ -17,29 +17,29 @@ from threadserve.http1.header_lines import HeaderLines
 from threadserve.listening.accepted import ReturnedSocket
 from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.runtime.immortal import immortalize_functions
-from threadserve.threads.opening import MakeAgain, MakeConnection
+from threadserve.threads.opening import ConnectionFactory, ResumedConnectionFactory
 from threadserve.tls.certificates import LoopTls
 from threadserve.websocket.beginning import websocket_beginner
 from threadserve.wsgi.middleware import WSGIMiddleware
 from threadserve.wsgi.runner import WSGIRunner
 
-# With these modules, everything is imported that a request calls.
+# By now everything is imported that a request calls.
 immortalize_functions()
 
 
 @dataclass(frozen=True)
-class ServingLoop:
-    """What the connections of a loop share, and what makes them."""
+class LoopParts:
+    """The parts of one loop: its context, shared by its connections, and the functions that make connections."""
 
     context: LoopContext
-    make_connection: MakeConnection
-    make_again: MakeAgain
+    make_connection: ConnectionFactory
+    make_resumed: ResumedConnectionFactory
 
 
-def serving_loop(serves: LoopSetup, number: int, *, websockets: bool) -> ServingLoop:
-    """What serves on the running loop, the `number`th of the server. Raises `ConfigError`."""
+def build_loop_parts(serves: LoopSetup, number: int, *, websockets: bool) -> LoopParts:
+    """Build the parts for the running loop, the `number`th of the server. Raises `ConfigError`."""
     context = LoopContext(serves)
-    context.call_app = runner_for(serves, context).start
+    context.call_app = make_app_runner(serves, context).start
     if websockets:
         context.begin_websocket = websocket_beginner(serves.config, context)
     releaser = context.releaser
@@ -55,7 +55,7 @@ def serving_loop(serves: LoopSetup, number: int, *, websockets: bool) -> Serving
             releaser.on_new(connection)
         return connection
 
-    def make_again(returned: ReturnedSocket, addresses: ProxiedAddresses) -> Any:
+    def make_resumed(returned: ReturnedSocket, addresses: ProxiedAddresses) -> Any:
         left = returned.deadline - time.monotonic()
         if not returned.speaks_http1:
             connection = make(addresses, None)
@@ -66,23 +66,25 @@ def serving_loop(serves: LoopSetup, number: int, *, websockets: bool) -> Serving
         connection.deadline = context.deadlines.for_returned(left)
         return connection
 
-    make: MakeConnection = make_http1
+    make: ConnectionFactory = make_http1
     if serves.config.http2:
         from threadserve.http2.making import with_http2
 
         make = with_http2(serves.config, context, make_http1)
-    return ServingLoop(context, make, make_again)
+    return LoopParts(context, make, make_resumed)
 
 
 def import_parts(config: Config) -> None:
-    """Imports what only some configurations need, on the thread of the server, before there are loops."""
+    """Import what only some configurations need. Runs on the server's thread, before there are loops."""
     if config.http2:
         importlib.import_module("threadserve.http2.making")
         immortalize_functions()
 
 
-def runner_for(serves: LoopSetup, context: LoopContext) -> ASGIRunner | WSGIRunner:
-    """What calls the application: a WSGI one past the messages of ASGI, unless those are traced."""
+def make_app_runner(serves: LoopSetup, context: LoopContext) -> ASGIRunner | WSGIRunner:
+    """Return what calls the application. A WSGI application is called without messages of ASGI, unless those are
+    traced.
+    """
     if isinstance(serves.app, WSGIMiddleware):
         return WSGIRunner(serves.app.pool, context)
     return ASGIRunner(serves.app, context.registry, context.start_task)

@@ -1,6 +1,6 @@
 """The one way into a loop thread from outside.
 
-Any thread posts; the owner's loop delivers. The mailbox owns what has been posted and not yet delivered, guarded by its
+Any thread posts; the owner's loop delivers. The mailbox owns the messages that are not yet delivered, guarded by its
 own lock, which is held for a few lines and never while a message runs.
 """
 
@@ -18,10 +18,10 @@ Message = tuple[Callable[..., object], tuple[Any, ...]]
 
 
 class Mailbox:
-    """Calls that other threads want made on a loop.
+    """Calls that other threads want to run on a loop.
 
-    Messages of one sender are delivered in the order in which it posted them, those from before `open` included. The
-    loop is woken once per batch.
+    The messages of one sender are delivered in the order in which it posted them, including those from before `open`.
+    The loop is woken once per batch.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Mailbox:
         self._closed = False
 
     def post_threadsafe(self, call: Callable[..., object], *args: Any) -> None:
-        """Has `call(*args)` made on the loop. Raises `MailboxClosed` when the loop takes no more."""
+        """Run `call(*args)` on the loop. Raises `MailboxClosed` if the loop takes no more."""
         with self._mailbox_lock:
             if self._closed:
                 raise MailboxClosed
@@ -41,14 +41,14 @@ class Mailbox:
                 self._loop.call_soon_threadsafe(self._deliver)
 
     def open(self) -> None:
-        """Begins to deliver, on the running loop, whose thread is the owner from now on."""
+        """Start to deliver on the running loop, whose thread is the owner from now on."""
         with self._mailbox_lock:
             self._loop = asyncio.get_running_loop()
             if self._messages:
                 self._loop.call_soon(self._deliver)
 
     def close(self) -> None:
-        """Refuses what is posted from now on, and delivers what was posted before."""
+        """Refuse further messages, and deliver those that were posted before."""
         with self._mailbox_lock:
             self._closed = True
         self._deliver()

@@ -1,8 +1,8 @@
-"""Where another thread is at the moment.
+"""The stacks of other threads.
 
-Runs on the thread that watches others. Nobody reads another thread's frames, which is a use after free on free-threaded
-builds before 3.14 (cpython gh-152355): the thread does so itself, in `faulthandler`'s handler of a signal that is sent
-to it, wherever it is, and goes on. System calls that the signal interrupts are made again, by Python or by the kernel.
+Runs on the thread that asks. Reading another thread's frames is a use after free on free-threaded builds before 3.14
+(cpython gh-152355). So the other thread writes its stack itself, in `faulthandler`'s handler of a signal that is sent
+to it, and goes on. System calls that the signal interrupts are restarted, by Python or by the kernel.
 """
 
 import faulthandler
@@ -19,17 +19,17 @@ from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryFile
 
-# Of the signals that every system has, the one that nobody expects anything of: without a handler it is ignored.
-SIGNAL = signal.SIGURG
-# A thread that no signal reaches may be waited for so long: it is in the kernel, or blocks the signal.
-PATIENCE_SECONDS = 2.0
-LOOK_SECONDS = 0.005
-MOST_BYTES = 1_000_000
+# A signal that every system has and nobody uses: without a handler it is ignored.
+STACK_SIGNAL = signal.SIGURG
+# How long to wait for a thread that is in the kernel or blocks the signal.
+MAX_WAIT_SECONDS = 2.0
+POLL_SECONDS = 0.005
+MAX_STACK_BYTES = 1_000_000
 
 _frame = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
-# That there are more frames than `faulthandler` tells of.
+# `faulthandler`'s mark of a stack that is cut short.
 _more = re.compile(r"  \.\.\.\n")
-# What threads that Python starts begin with.
+# The outermost function of threads that Python starts.
 BOOTSTRAP = "_bootstrap"
 STATUS = Path("/proc/self/status")
 
@@ -37,8 +37,8 @@ STATUS = Path("/proc/self/status")
 _stack_lock = threading.Lock()
 
 
-def root_of_this_thread() -> str:
-    """The function that the calling thread has begun with, by which the end of its stack is known."""
+def find_root_function() -> str:
+    """Return the name of the calling thread's outermost function, which marks the end of its stack."""
     frame = inspect.currentframe()
     name = BOOTSTRAP
     while frame is not None:
@@ -46,39 +46,41 @@ def root_of_this_thread() -> str:
     return name
 
 
-def told_of(thread: threading.Thread | None, root: str = BOOTSTRAP) -> str:
-    """Ends a sentence about a thread with where that is, or why it cannot be told: no file may be left to write to."""
+def describe_thread(thread: threading.Thread | None, root: str = BOOTSTRAP) -> str:
+    """Return the end of a sentence about a thread: its stack, or why that cannot be read, as when no file can be
+    opened.
+    """
     try:
-        return stack_of(thread, root) if thread is not None else "has ended."
+        return describe_stack(thread, root) if thread is not None else "has ended."
     except Exception as error:
         return f"where it is cannot be told: {error}"
 
 
-def stack_of(thread: threading.Thread, root: str = BOOTSTRAP) -> str:
-    """Ends a sentence about a thread, which has begun with the function `root`, with where it is, as a traceback."""
+def describe_stack(thread: threading.Thread, root: str = BOOTSTRAP) -> str:
+    """Return the end of a sentence about a thread whose outermost function is `root`: its stack as a traceback."""
     if thread.ident is None or not thread.is_alive():
         return "has ended."
     with _stack_lock:
-        if signal.getsignal(SIGNAL) is not signal.SIG_DFL or is_caught(SIGNAL):
-            return f"where it is cannot be told, for something else uses {SIGNAL.name}."
+        if signal.getsignal(STACK_SIGNAL) is not signal.SIG_DFL or is_caught(STACK_SIGNAL):
+            return f"where it is cannot be told, for something else uses {STACK_SIGNAL.name}."
         with TemporaryFile(buffering=0) as file, _handled(file):
-            signal.pthread_kill(thread.ident, SIGNAL)
+            signal.pthread_kill(thread.ident, STACK_SIGNAL)
             told = _read_all(file, root)
     return f"is at:\n{_as_traceback(told)}" if told else "where it is cannot be told: it takes no signal."
 
 
 @contextmanager
 def _handled(file: FileIO) -> Iterator[None]:
-    """Has a thread that gets the signal write its stack to a file."""
-    faulthandler.register(SIGNAL, file, all_threads=False)
+    """Let a thread that gets the signal write its stack to a file."""
+    faulthandler.register(STACK_SIGNAL, file, all_threads=False)
     try:
         yield
     finally:
-        faulthandler.unregister(SIGNAL)
+        faulthandler.unregister(STACK_SIGNAL)
 
 
 def is_caught(number: int) -> bool:
-    """Whether something handles a signal of which Python does not know, such as a `faulthandler` of the program's."""
+    """Return whether a handler that Python does not know of, such as the program's `faulthandler`, catches a signal."""
     try:
         caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", STATUS.read_text(), re.MULTILINE)
     except OSError:
@@ -87,18 +89,18 @@ def is_caught(number: int) -> bool:
 
 
 def _read_all(file: FileIO, root: str) -> str:
-    """What has been written, once that is all, or when the time for it is over."""
+    """Return what has been written, once it is complete or the time is over."""
     first = re.compile(rf"  File .* in {re.escape(root)}\n\Z")
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
     while True:
-        # Not from where the file is: that is where the thread writes on.
-        told = os.pread(file.fileno(), MOST_BYTES, 0).decode("ascii", "replace")
+        # `pread` leaves the file's position alone, at which the thread writes on.
+        told = os.pread(file.fileno(), MAX_STACK_BYTES, 0).decode("ascii", "replace")
         if first.search(told) or _more.search(told) or time.monotonic() > deadline:
             return told
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _as_traceback(told: str) -> str:
-    """What `faulthandler` has written, in the order and with the lines of a traceback."""
+    """Return `faulthandler`'s output in the order and with the source lines of a traceback."""
     frames = [(match["file"], int(match["line"]), match["name"], None) for match in _frame.finditer(told)]
     return "".join(traceback.StackSummary.from_list(reversed(frames)).format()).rstrip()

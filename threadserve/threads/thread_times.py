@@ -1,27 +1,26 @@
-"""How the time of a thread is spent, as the system counts it.
+"""The processor time of a thread, as the system counts it.
 
-Belongs to the thread that asks, which may be any; the one that it asks about does not notice.
+Belongs to the thread that asks, which may be any; the thread that it asks about does not notice.
 """
 
 import os
 from typing import NamedTuple
 
-NANOSECONDS = 1e9
-# Three numbers of 20 digits at most.
-SIZE = 64
+NANOSECONDS_PER_SECOND = 1e9
+# Enough for three numbers of 20 digits.
+MAX_BYTES = 64
 
 
-class Spent(NamedTuple):
-    """Seconds so far, in which a thread has run, and in which it could have, but no processor was free."""
+class CpuTimes(NamedTuple):
+    """The seconds that a thread has run, and that it has waited for a free processor."""
 
     running: float
     waiting: float
 
 
 class ThreadTimes:
-    """Looks at the times of one thread, by its native id: Linux's `schedstat`, where there is one.
-
-    Where there is none, no time is spent.
+    """Reads the times of the thread with this native id from Linux's `schedstat`. Where there is none, all times
+    are 0.
     """
 
     def __init__(self, thread_id: int) -> None:
@@ -31,18 +30,18 @@ class ThreadTimes:
         except OSError:
             return
 
-    def look(self) -> Spent:
-        """The times up to now; none of a thread that has ended."""
+    def read(self) -> CpuTimes:
+        """Return the times up to now, or 0 for a thread that has ended."""
         if self._descriptor is None:
-            return Spent(0.0, 0.0)
+            return CpuTimes(0.0, 0.0)
         try:
-            running, waiting = os.pread(self._descriptor, SIZE, 0).split()[:2]
+            running, waiting = os.pread(self._descriptor, MAX_BYTES, 0).split()[:2]
         except (OSError, ValueError):
-            return Spent(0.0, 0.0)
-        return Spent(int(running) / NANOSECONDS, int(waiting) / NANOSECONDS)
+            return CpuTimes(0.0, 0.0)
+        return CpuTimes(int(running) / NANOSECONDS_PER_SECOND, int(waiting) / NANOSECONDS_PER_SECOND)
 
     def close(self) -> None:
-        """Looks no more."""
+        """Close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

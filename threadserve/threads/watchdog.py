@@ -1,7 +1,7 @@
-"""The watchdog: says which code blocks a loop, while it does.
+"""The watchdog: logs which code blocks a loop, while it does.
 
-Runs on a thread of its own. It owns what it has said of which loop, and reads the loops' pulses; it never touches
-a loop, and does nothing to the thread that is blocked but have it tell where it is (see `stacks`).
+Runs on a thread of its own. It owns what it knows of each stall, and reads the loops' heartbeats. It never touches a
+loop, and does nothing to a blocked thread but ask it for its stack (see `stacks`).
 """
 
 import contextvars
@@ -15,140 +15,142 @@ from typing import Protocol
 
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import Stall
-from threadserve.threads.pulse import SHORTEST_INTERVAL, Pulse
-from threadserve.threads.stacks import told_of
+from threadserve.threads.heartbeat import MIN_INTERVAL_SECONDS, LoopHeartbeat
+from threadserve.threads.stacks import describe_thread
 
 logger = logging.getLogger("threadserve.error")
 
-# How often, in the time after which a stall is one, it is looked for; and in seconds, at most.
-LOOKS = 4
-LONGEST_PAUSE = 0.5
-STALLS_KEPT = 20
+# How often the loops are checked within the shortest timeout; and the longest pause.
+CHECKS_PER_TIMEOUT = 4
+MAX_PAUSE_SECONDS = 0.5
+MAX_STALLS_KEPT = 20
 
 
-class Watched(Protocol):
-    """A loop. `thread` is the one that runs it, beginning with a function, and `pulse` its pulse, once it has them."""
+class WatchedLoop(Protocol):
+    """A loop as the watchdog sees it: `thread` runs it, beginning with `root_function`; None until the loop is
+    ready.
+    """
 
     number: int
-    thread_root: str
-    pulse: Pulse | None
+    root_function: str
+    heartbeat: LoopHeartbeat | None
     thread: threading.Thread | None
 
-    def described_threadsafe(self) -> list[str]:
-        """The requests in flight, as the log calls them."""
+    def format_requests_threadsafe(self) -> list[str]:
+        """Return the requests in flight as the log names them."""
         ...
 
 
 @dataclass
-class Current:
-    """A stall that goes on: which beat has not come, and what was said of it."""
+class OngoingStall:
+    """A stall that goes on: the beat that has not come, when it was seen, and where the code is."""
 
     due: float
     seen: float
     place: str
 
 
-class Watchdog:
-    """Watches loops from `start` to `stop`.
+class LoopWatchdog:
+    """Watches the loops from `start` to `stop`.
 
-    `timeout` is for how many seconds a loop may not turn, and `give_up_after` for how many all of them may not before
-    `on_given_up` is called, or None for ever. `loops` returns those that there are. `stalls` counts, for each loop's
-    number, how often it was stalled; any thread may read it in one step.
+    A loop is stalled if it has not turned for `timeout` seconds. If all loops have not turned for `exit_after` seconds,
+    unless that is None, `on_all_stalled` is called. `loops` returns the current loops. `stall_counts` has the number of
+    stalls by the loop's number; any thread may read it in one step.
     """
 
     def __init__(
         self,
-        loops: Callable[[], Sequence[Watched]],
+        loops: Callable[[], Sequence[WatchedLoop]],
         timeout: float,
-        give_up_after: float | None,
-        on_given_up: Callable[[], object],
+        exit_after: float | None,
+        on_all_stalled: Callable[[], object],
     ) -> None:
-        self.stalls: dict[int, int] = {}
+        self.stall_counts: dict[int, int] = {}
         self._loops = loops
         self._timeout = timeout
-        self._give_up_after = give_up_after
-        self._on_given_up = on_given_up
-        self._current: dict[Watched, Current] = {}
-        self._last: tuple[Stall, ...] = ()
+        self._exit_after = exit_after
+        self._on_all_stalled = on_all_stalled
+        self._ongoing: dict[WatchedLoop, OngoingStall] = {}
+        self._recent: tuple[Stall, ...] = ()
         self._has_stopped = threading.Event()
-        self._shortest = min(timeout or inf, give_up_after or inf)
-        self._pause = min(max(self._shortest / LOOKS, SHORTEST_INTERVAL), LONGEST_PAUSE)
+        self._shortest = min(timeout or inf, exit_after or inf)
+        self._pause = min(max(self._shortest / CHECKS_PER_TIMEOUT, MIN_INTERVAL_SECONDS), MAX_PAUSE_SECONDS)
         # In an empty context: on free-threaded builds from 3.14 on a thread inherits its starter's.
         self._thread = threading.Thread(
             target=contextvars.Context().run, args=(self._watch,), name="threadserve-watchdog", daemon=True
         )
 
     def start(self) -> None:
-        """Starts the thread. To be called once."""
+        """Start the thread. To be called once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, and waits for that."""
+        """End the thread, and wait for that."""
         self._has_stopped.set()
         if self._thread.is_alive():
             self._thread.join()
 
-    def last_threadsafe(self) -> list[Stall]:
-        """The last stalls, those that go on among them."""
-        going_on = [Stall(loop.number, each.seen, None, each.place) for loop, each in self._current.copy().items()]
-        return [*self._last, *going_on]
+    def recent_stalls_threadsafe(self) -> list[Stall]:
+        """Return the last stalls, including those that go on."""
+        going_on = [Stall(loop.number, each.seen, None, each.place) for loop, each in self._ongoing.copy().items()]
+        return [*self._recent, *going_on]
 
     def _watch(self) -> None:
-        looked_at = time.monotonic()
+        checked_at = time.monotonic()
         while not self._has_stopped.wait(self._pause):
-            before, looked_at = looked_at, time.monotonic()
-            if looked_at - before > self._shortest:
-                # The whole process has been stopped, or the machine was: that is nobody's code.
+            before, checked_at = checked_at, time.monotonic()
+            if checked_at - before > self._shortest:
+                # The whole process or machine was stopped: no code is to blame.
                 continue
             try:
-                self._look(list(self._loops()), looked_at)
+                self._check(list(self._loops()), checked_at)
             except Exception as error:
                 logger.error("The loop threads could not be looked after", exc_info=error)
 
-    def _look(self, loops: list[Watched], now: float) -> None:
-        late = {loop: now - loop.pulse.due for loop in loops if loop.pulse is not None}
-        for loop, each in list(self._current.items()):
-            if loop.pulse is None or loop.pulse.due != each.due:
-                self._end(loop, each)
+    def _check(self, loops: list[WatchedLoop], now: float) -> None:
+        late = {loop: now - loop.heartbeat.due for loop in loops if loop.heartbeat is not None}
+        for loop, each in list(self._ongoing.items()):
+            if loop.heartbeat is None or loop.heartbeat.due != each.due:
+                self._on_stall_end(loop, each)
         if self._timeout:
             for loop, seconds in late.items():
-                if seconds > self._timeout and loop not in self._current:
-                    self._begin(loop, seconds)
-        if self._give_up_after is not None and late and min(late.values()) > self._give_up_after:
-            self._give_up(loops)
+                if seconds > self._timeout and loop not in self._ongoing:
+                    self._on_stall(loop, seconds)
+        if self._exit_after is not None and late and min(late.values()) > self._exit_after:
+            self._on_exit_timeout(loops)
 
-    def _begin(self, loop: Watched, seconds: float) -> None:
-        if loop.pulse is None:
+    def _on_stall(self, loop: WatchedLoop, seconds: float) -> None:
+        if loop.heartbeat is None:
             return
-        due, seen = loop.pulse.due, time.time()
-        self.stalls[loop.number] = self.stalls.get(loop.number, 0) + 1
-        told = told_of(loop.thread, loop.thread_root)
-        if loop.pulse.due != due:
-            # What was told is of something else.
-            told = "it turns again: what has blocked it cannot be told."
-        self._current[loop] = Current(due, seen, place_in(told))
-        logger.warning("Loop thread %d has not turned for %.1f seconds, and %s", loop.number, seconds, told)
+        due, seen = loop.heartbeat.due, time.time()
+        self.stall_counts[loop.number] = self.stall_counts.get(loop.number, 0) + 1
+        stack = describe_thread(loop.thread, loop.root_function)
+        if loop.heartbeat.due != due:
+            # The stack was read after the stall.
+            stack = "it turns again: what has blocked it cannot be told."
+        self._ongoing[loop] = OngoingStall(due, seen, find_innermost_frame(stack))
+        logger.warning("Loop thread %d has not turned for %.1f seconds, and %s", loop.number, seconds, stack)
 
-    def _end(self, loop: Watched, stall: Current) -> None:
-        has_turned = loop.pulse is not None and loop.pulse.due < inf
-        seconds = loop.pulse.late if has_turned and loop.pulse else time.monotonic() - stall.due
-        del self._current[loop]
-        # Another tuple each time: others may be reading this one.
-        self._last = (*self._last, Stall(loop.number, stall.seen, seconds, stall.place))[-STALLS_KEPT:]
+    def _on_stall_end(self, loop: WatchedLoop, stall: OngoingStall) -> None:
+        has_turned = loop.heartbeat is not None and loop.heartbeat.due < inf
+        seconds = loop.heartbeat.late if has_turned and loop.heartbeat else time.monotonic() - stall.due
+        del self._ongoing[loop]
+        # A new tuple each time: other threads may be reading the old one.
+        self._recent = (*self._recent, Stall(loop.number, stall.seen, seconds, stall.place))[-MAX_STALLS_KEPT:]
         logger.warning("Loop thread %d turns again, after %.1f seconds.", loop.number, seconds)
 
-    def _give_up(self, loops: list[Watched]) -> None:
-        """Every loop has been stalled for too long: says where each is, and ends the process."""
+    def _on_exit_timeout(self, loops: list[WatchedLoop]) -> None:
+        """Log where each loop is, as all of them have been stalled for too long, and end the process."""
         for loop in loops:
-            requests = loop.described_threadsafe()
+            requests = loop.format_requests_threadsafe()
             logger.critical(
                 "Loop thread %d does not turn, with %s in flight, and %s",
-                loop.number, format_count(len(requests), "request"), told_of(loop.thread, loop.thread_root),
+                loop.number, format_count(len(requests), "request"), describe_thread(loop.thread, loop.root_function),
             )  # fmt: skip
-        self._on_given_up()
+        self._on_all_stalled()
 
 
-def place_in(told: str) -> str:
-    """The innermost place in what a thread has told: file, line and function."""
-    places = [line.strip() for line in told.splitlines() if line.startswith("  File ")]
+def find_innermost_frame(stack: str) -> str:
+    """Return the innermost frame in a thread's stack: file, line and function."""
+    places = [line.strip() for line in stack.splitlines() if line.startswith("  File ")]
     return places[-1] if places else ""

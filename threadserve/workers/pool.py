@@ -23,7 +23,7 @@ logger = logging.getLogger("threadserve.error")
 
 # Time beyond `timeout_graceful_shutdown` for cutting off requests and for lifespan shutdown.
 STOP_MARGIN_SECONDS = 30.0
-TERMINATE_GRACE_SECONDS = 2.0
+WORKER_TERMINATE_GRACE_SECONDS = 2.0
 
 
 @dataclass(eq=False)
@@ -54,7 +54,7 @@ class Worker:
 
     def terminate(self) -> None:
         """Ask the worker to stop at once, whatever it serves."""
-        self._set_deadline(TERMINATE_GRACE_SECONDS)
+        self._set_deadline(WORKER_TERMINATE_GRACE_SECONDS)
         self.child.terminate()
 
     def _set_deadline(self, grace: float | None) -> None:

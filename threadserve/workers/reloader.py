@@ -23,7 +23,7 @@ from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.runtime.signals import UPKEEP_SIGNALS, call_program_handlers, collecting_signals
 from threadserve.workers.child import ChildProcess, check_picklable
-from threadserve.workers.pool import TERMINATE_GRACE_SECONDS, format_exit_reason
+from threadserve.workers.pool import WORKER_TERMINATE_GRACE_SECONDS, format_exit_reason
 from threadserve.workers.reload_patterns import ReloadPatterns
 from threadserve.workers.watchers import make_watcher
 
@@ -159,7 +159,7 @@ class Reloader:
             systemd.notify_watchdog()
             if self._stop.count > 1 and not is_terminated:
                 is_terminated = True
-                deadline = time.monotonic() + TERMINATE_GRACE_SECONDS
+                deadline = time.monotonic() + WORKER_TERMINATE_GRACE_SECONDS
                 self._child.terminate()
             if time.monotonic() > deadline:
                 self._child.kill()

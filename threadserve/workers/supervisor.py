@@ -25,7 +25,7 @@ from threadserve.logging.reopening import reopen_log_files
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import ServerPhase
 from threadserve.runtime.signals import STOP_SIGNALS, UPKEEP_SIGNALS, call_program_handlers, collecting_signals
-from threadserve.threads.accepting import HANDSHAKE, ignore_newcomers
+from threadserve.threads.accept_queue import HANDSHAKE_SECONDS, drop_new_connections
 from threadserve.workers.child import check_picklable
 from threadserve.workers.pool import WorkerPool
 
@@ -171,11 +171,11 @@ class Supervisor:
         """Wait until workers have accepted the connections that closing the listeners would reset."""
         own = [listener for listener in self._listeners if not is_shared(listener)]
         for listener in own:
-            ignore_newcomers(listener)
-        time.sleep(HANDSHAKE)
+            drop_new_connections(listener)
+        time.sleep(HANDSHAKE_SECONDS)
         deadline = time.monotonic() + QUEUE_GRACE_SECONDS
         while wait(own, 0) and time.monotonic() < deadline:
-            time.sleep(HANDSHAKE)
+            time.sleep(HANDSHAKE_SECONDS)
 
     def _wake(self) -> None:
         try:

@@ -23,7 +23,7 @@ from threadserve.listening.tcp import SharedListener
 from threadserve.runtime.exiting import exit_deadline
 from threadserve.runtime.signals import ignore_signal
 from threadserve.server import Server
-from threadserve.serving import Observer
+from threadserve.server_run import Observer
 
 # The least number of heartbeats within `--timeout-worker-healthcheck`.
 HEARTBEATS_PER_TIMEOUT = 4
@@ -114,7 +114,7 @@ class WorkerHeartbeat(Observer):
         self._is_serving = True
         self.send(WorkerEvent.READY)
 
-    def on_tick(self, *, has_moved: bool) -> None:
+    def on_heartbeat(self, *, is_alive: bool) -> None:
         """Send a heartbeat. It is sent even if all loops are blocked, as by Uvicorn: the child's requests go on."""
         if self._is_serving:
             self.send(WorkerEvent.HEARTBEAT)

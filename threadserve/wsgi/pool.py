@@ -16,7 +16,7 @@ from typing import Any
 
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import PoolState, RunningCall
-from threadserve.threads.stacks import told_of
+from threadserve.threads.stacks import describe_thread
 from threadserve.wsgi.call import Call, ThreadCache
 from threadserve.wsgi.locks import Mutex, Semaphore
 from threadserve.wsgi.thread_cleanup import close_database_connections
@@ -388,7 +388,7 @@ class Pool:
                 is_replaced = self._start_replacement()
             is_last = not self._threads
         call.abandon_threadsafe()
-        stack = told_of(pool_thread.thread)
+        stack = describe_thread(pool_thread.thread)
         logger.error(
             "A WSGI call has not come back for %s: %s. Its thread is set aside, as %d now %s, %s, and %s",
             format_count(timeout, "second"), call, count, "is" if count == 1 else "are",

@@ -19,7 +19,7 @@ from support.loops import Loops
 from support.waiting import DEADLINE
 
 from threadserve.config import Config
-from threadserve.threads.guarded_loops import serving_loops
+from threadserve.threads.guarded_loops import guarded_loop_factory
 
 Act = Callable[[], object]
 Warnings = Callable[[], list[str]]
@@ -267,7 +267,7 @@ def test_debug_mode_refuses_it_as_ever(loops: Loops, warnings: Warnings) -> None
 def test_a_loop_that_does_not_run_is_anybodys(loop: str, warnings: Warnings) -> None:
     called: list[int] = []
     with concurrent.futures.ThreadPoolExecutor(1) as owner:
-        idle = owner.submit(serving_loops(Config(Loops(), threads=2, loop=loop))).result(DEADLINE)
+        idle = owner.submit(guarded_loop_factory(Config(Loops(), threads=2, loop=loop))).result(DEADLINE)
         idle.call_soon(called.append, 1)
         idle.call_later(0.03, called.append, 2)
         owner.submit(idle.run_until_complete, asyncio.sleep(0.1)).result(DEADLINE)

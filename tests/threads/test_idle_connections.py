@@ -11,8 +11,8 @@ from support.waiting import DEADLINE, wait_until
 
 from threadserve.errors import MailboxClosed
 from threadserve.listening.accepted import ReturnedSocket
-from threadserve.threads import idle as idle_module
-from threadserve.threads.idle import BATCH, BUSY, IdleConnections, ReturnBox
+from threadserve.threads import idle_connections as idle_module
+from threadserve.threads.idle_connections import BUSY_SECONDS, MAX_BATCH, IdleConnections, ReturnQueue
 
 KEEP_ALIVE = 5.0
 HEADER = 30.0
@@ -71,15 +71,16 @@ def test_a_connection_is_taken_out_when_something_arrives(idle: IdleConnections,
 
 
 def test_a_batch_leaves_the_rest_for_the_next(idle: IdleConnections, open_pair: Open) -> None:
-    for _ in range(BATCH + 3):
+    for _ in range(MAX_BATCH + 3):
         connection, client = open_pair()
         idle.add(connection)
         client.send(b"G")
-    assert [len(idle.take_ready()) for _ in range(3)] == [BATCH, 3, 0]
+    assert [len(idle.take_ready()) for _ in range(3)] == [MAX_BATCH, 3, 0]
 
 
 @pytest.mark.parametrize(
-    ("since", "is_busy"), [(None, False), (1000.0, True), (1000.0 - BUSY / 2, True), (1000.0 - 2 * BUSY, False)]
+    ("since", "is_busy"),
+    [(None, False), (1000.0, True), (1000.0 - BUSY_SECONDS / 2, True), (1000.0 - 2 * BUSY_SECONDS, False)],
 )
 def test_who_comes_back_at_once_is_busy(
     idle: IdleConnections, time_of_idle: StallClock, open_pair: Open, since: float | None, is_busy: bool
@@ -94,21 +95,21 @@ def test_who_comes_back_at_once_is_busy(
 def test_each_is_closed_at_its_deadline(idle: IdleConnections, time_of_idle: StallClock, open_pair: Open) -> None:
     first, first_client = open_pair(1002.0)
     second, second_client = open_pair(1004.2)
-    assert idle.next_tick() == float("inf")
+    assert idle.next_deadline() == float("inf")
     idle.add(second)
     idle.add(first)
-    assert idle.next_tick() == 1002.0
+    assert idle.next_deadline() == 1002.0
     idle.close_overdue(1001.9)
     assert len(idle) == 2
     idle.close_overdue(1002.0)
     assert (len(idle), first_client.recv(1)) == (1, b"")
     # Never early.
-    assert idle.next_tick() == 1004.5
+    assert idle.next_deadline() == 1004.5
     idle.close_overdue(1004.4)
     assert len(idle) == 1
     idle.close_overdue(1005.0)
     assert (len(idle), second_client.recv(1)) == (0, b"")
-    assert idle.next_tick() == float("inf")
+    assert idle.next_deadline() == float("inf")
 
 
 def test_those_used_lately_are_kept_at_the_end(
@@ -129,22 +130,22 @@ def test_those_used_lately_are_kept_at_the_end(
 
 def test_a_box_wakes_once_for_what_it_is_given_until_it_is_emptied(open_pair: Open) -> None:
     woken: list[bool] = []
-    box = ReturnBox(lambda: woken.append(True))
+    box = ReturnQueue(lambda: woken.append(True))
     first, second = open_pair()[0], open_pair()[0]
-    box.give_threadsafe(first)
-    box.give_threadsafe(second)
+    box.put_threadsafe(first)
+    box.put_threadsafe(second)
     assert len(woken) == 1
     assert box.take_all() == [first, second]
-    box.give_threadsafe(first)
+    box.put_threadsafe(first)
     assert len(woken) == 2
     box.close()
     with pytest.raises(MailboxClosed):
-        box.give_threadsafe(second)
+        box.put_threadsafe(second)
     assert box.take_all() == [first]
 
 
 def test_what_threads_give_while_the_box_is_closed_is_taken_or_refused(open_pair: Open) -> None:
-    box = ReturnBox(lambda: None)
+    box = ReturnQueue(lambda: None)
     connection = open_pair()[0]
     start = threading.Barrier(5)
     given: list[int] = []
@@ -154,7 +155,7 @@ def test_what_threads_give_while_the_box_is_closed_is_taken_or_refused(open_pair
         count = 0
         try:
             while True:
-                box.give_threadsafe(connection)
+                box.put_threadsafe(connection)
                 count += 1
         except MailboxClosed:
             given.append(count)

@@ -7,7 +7,7 @@ from typing import Any
 
 from support.waiting import DEADLINE
 
-from threadserve.threads.hosts import LoopThread
+from threadserve.threads.loop_runners import LoopThread
 
 
 class Brief:

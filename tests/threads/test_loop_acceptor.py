@@ -17,8 +17,8 @@ from support.waiting import DEADLINE, wait_until
 from threadserve import Config
 from threadserve.listening.accepted import AcceptedSocket
 from threadserve.runtime.loops import find_loop_factory
-from threadserve.threads.accepting import AcceptQueue
-from threadserve.threads.opening import Opener
+from threadserve.threads.accept_queue import AcceptQueue
+from threadserve.threads.opening import ConnectionOpener
 from threadserve.types import Receive, Scope, Send
 
 
@@ -78,7 +78,7 @@ def test_a_plain_connection_is_opened_without_a_task(serve: Serve, connect: Conn
 
 
 def loads(server: Any) -> list[tuple[int, int]]:
-    return [receiver.load_threadsafe() for receiver in server.server._serving._acceptor.receivers]
+    return [receiver.load_threadsafe() for receiver in server.server._server_run._acceptor.loops]
 
 
 class Registry:
@@ -119,7 +119,7 @@ class Place:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         listener.setblocking(False)
         self.queue = AcceptQueue(listener)
-        self.opener = Opener(self.loop, self.registry, self.make, self.make, Config(tell), None)
+        self.opener = ConnectionOpener(self.loop, self.registry, self.make, self.make, Config(tell), None)
         self.clients: list[socket.socket] = []
 
     def make(self, addresses: Any, tls: Any) -> Protocol:

@@ -1,14 +1,14 @@
 import cython
 
-from threadserve.threads.opening cimport Opener
+from threadserve.threads.opening cimport ConnectionOpener
 
 
 @cython.final
-cdef class Intake:
-    cdef public Opener opener
+cdef class LoopAcceptor:
+    cdef public ConnectionOpener opener
     cdef object _accepted
     cdef object _exhaustion
-    cdef object _handed
+    cdef object _handover
     cdef bint _is_closed
     cdef object _loop
     cdef list _queues
