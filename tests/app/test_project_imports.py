@@ -5,8 +5,8 @@ import importlib.util
 import shutil
 import sys
 import threading
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -556,16 +556,16 @@ def execute():
         failed.wait({DEADLINE})
 """,
     )
-    find = instance.find_spec
+    search = instance.search_path
 
-    def find_late(name: str, holder: ModuleType | None) -> ModuleSpec | None:
+    def search_late(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
         turns: Any = sys.modules["turns"]
         if name == "broken" and not turns.held.is_set():
             turns.held.set()
             turns.executing.wait(DEADLINE)
-        return find(name, holder)
+        return search(name, path)
 
-    monkeypatch.setattr(instance, "find_spec", find_late)
+    monkeypatch.setattr(instance, "search_path", search_late)
     project.write("broken.py", "import turns\nturns.execute()\nNone.attribute\n")
     source = f"""
 import turns

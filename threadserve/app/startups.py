@@ -75,8 +75,8 @@ class AppStartups:
             self._reported |= overwritten
             self._last_setter.update(dict.fromkeys(new, number))
             self._is_up = True
-            waiting, self._pending = self._pending, []
-        for begin in waiting:
+            pending, self._pending = self._pending, []
+        for begin in pending:
             begin()
         labels = sorted(new[key].label for key in overwritten if not is_set_by_framework(new[key]))
         if labels:

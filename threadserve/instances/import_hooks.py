@@ -42,9 +42,9 @@ class ImportHooks:
     `first` is the instance of code that belongs to none.
     """
 
-    def __init__(self, first: Instance, has: IsProjectModule) -> None:
+    def __init__(self, first: Instance, is_project_module: IsProjectModule) -> None:
         self._first = first
-        self._finder = ProjectFinder(first, has)
+        self._finder = ProjectFinder(first, is_project_module)
         self._patched: list[tuple[object, str, object, object]] = []
 
     def install(self) -> None:
@@ -175,10 +175,10 @@ def call_as_instance(
 class ProjectFinder(ServerFinder):
     """Finds modules before the other finders do. `found` are those of a project."""
 
-    def __init__(self, first: ProjectInstance, has: IsProjectModule) -> None:
+    def __init__(self, first: ProjectInstance, is_project_module: IsProjectModule) -> None:
         self.found: set[str] = set()
         self._first = first
-        self._is_project_module = has
+        self._is_project_module = is_project_module
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the spec that the other finders find, or for a module of a project one that loads a proxy.

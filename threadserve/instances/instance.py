@@ -78,11 +78,11 @@ class Instance:
         copy = self._copies.get(name)
         if copy is not None and name not in self._loading_names:
             return copy
-        package = name.rpartition(".")[0]
-        holder = self._get_module(package) if package else None
+        package_name = name.rpartition(".")[0]
+        package = self._get_module(package_name) if package_name else None
         with use_in_context(self), self._lock_module(name):
             copy = self._copies.get(name)
-            return self._load(name, holder) if copy is None else copy
+            return self._load(name, package) if copy is None else copy
 
     def add_copy(self, name: str, module: ModuleType) -> None:
         """Add a module as the instance's copy."""
@@ -126,23 +126,23 @@ class Instance:
         module = sys.modules.get(name) or import_module(name)
         return self.import_copy(name) if type(module) is ModuleProxy else module
 
-    def _load(self, name: str, holder: ModuleType | None) -> ModuleType:
+    def _load(self, name: str, package: ModuleType | None) -> ModuleType:
         proxy = sys.modules.get(name)
         if type(proxy) is not ModuleProxy:
             # While this thread waited, every import failed, or the entry was replaced.
             return self._copies.setdefault(name, import_module(name))
         self._loading_names.add(name)
         try:
-            copy = self._execute(name, proxy, holder)
+            copy = self._execute(name, proxy, package)
         finally:
             self._loading_names.discard(name)
-        if holder is not None:
-            is_copied = type(sys.modules.get(holder.__name__)) is ModuleProxy
-            setattr(holder, name.rpartition(".")[2], copy if is_copied else proxy)
+        if package is not None:
+            is_copied = type(sys.modules.get(package.__name__)) is ModuleProxy
+            setattr(package, name.rpartition(".")[2], copy if is_copied else proxy)
         return copy
 
-    def _execute(self, name: str, proxy: ModuleProxy, holder: ModuleType | None) -> ModuleType:
-        spec: Any = find_spec(name, holder)
+    def _execute(self, name: str, proxy: ModuleProxy, package: ModuleType | None) -> ModuleType:
+        spec: Any = search_path(name, package.__path__ if package is not None else None)
         if spec is None:
             discard_failed_import(name)
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -177,8 +177,8 @@ class Instance:
     def _bind(self, copy: ModuleType) -> None:
         """Replace the proxies among a copy's globals by this instance's copies, because attribute access is quicker."""
         for attribute, value in list(vars(copy).items()):
-            if type(value) is ModuleProxy and (meant := self.find_copy(get_proxied_name(value))) is not None:
-                setattr(copy, attribute, meant)
+            if type(value) is ModuleProxy and (own := self.find_copy(get_proxied_name(value))) is not None:
+                setattr(copy, attribute, own)
 
 
 def discard_failed_import(name: str) -> None:
@@ -195,13 +195,8 @@ def discard_failed_import(name: str) -> None:
             sys.modules.pop(name, None)
 
 
-def find_spec(name: str, holder: ModuleType | None) -> ModuleSpec | None:
-    """Return the spec of a module, found in its package if that is given, as if the server had no finder."""
-    return search_path(name, holder.__path__ if holder is not None else None)
-
-
 def search_path(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    """Return the spec of a module in the folders of a path, as if the server had no finder."""
+    """Return the spec of a module, in the folders of a path if given, as if the server had no finder."""
     for finder in list(sys.meta_path):
         if not isinstance(finder, ServerFinder):
             spec = finder.find_spec(name, path, None)
