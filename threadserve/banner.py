@@ -18,7 +18,7 @@ from threadserve.version import __version__
 logger = logging.getLogger("threadserve.error")
 
 
-def log_server_start(config: Config, source: AppLoader, listeners: Listeners) -> None:
+def log_server_start(config: Config, loader: AppLoader, listeners: Listeners) -> None:
     """Log what serves, how, and at which addresses."""
     logger.info(
         "threadserve %s on %s %s, %s: %s, %s, %s, %s",
@@ -27,7 +27,7 @@ def log_server_start(config: Config, source: AppLoader, listeners: Listeners) ->
         platform.python_version(),
         format_gil_state(),
         format_count(config.thread_count, "thread"),
-        format_instances(config, source),
+        format_instances(config, loader),
         resolve_loop_name(config.loop),
         format_parser(config.http),
     )
@@ -37,7 +37,7 @@ def log_server_start(config: Config, source: AppLoader, listeners: Listeners) ->
         logger.warning(
             "This build of Python has the GIL: the threads take turns. Free-threaded Python runs them at once."
         )
-    if source.wsgi is None:
+    if loader.wsgi is None:
         log_idle_cpus(config)
     log_addresses(config, listeners)
 
@@ -47,13 +47,13 @@ def format_parser(name: str) -> str:
     return "own parser" if name == "auto" else name
 
 
-def format_instances(config: Config, source: AppLoader) -> str:
+def format_instances(config: Config, loader: AppLoader) -> str:
     """Return the number of app instances for the log, and with several threads why it is what it is."""
-    count = format_count(source.instance_count, "app instance")
-    if config.thread_count > 1 and source.sharing_reason:
-        return f"{count} (shared: {source.sharing_reason})"
-    if source.copied_module_count:
-        return f"{count} ({format_count(source.copied_module_count, 'module')} of the project in each)"
+    count = format_count(loader.instance_count, "app instance")
+    if config.thread_count > 1 and loader.sharing_reason:
+        return f"{count} (shared: {loader.sharing_reason})"
+    if loader.copied_module_count:
+        return f"{count} ({format_count(loader.copied_module_count, 'module')} of the project in each)"
     return count
 
 

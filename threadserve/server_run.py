@@ -120,7 +120,7 @@ class ServerRun:
         self._observer = observer
         self._gil_guard = GilGuard()
         self._log_writer = AccessLogWriter(config.access_log_format)
-        self._source = AppLoader(config)
+        self._loader = AppLoader(config)
         watches = config.release_idle and self._certificates is None and HAS_EPOLL
         timeouts = config.timeout_keep_alive, config.timeout_request_header
         idle = IdleConnections(*timeouts, bounds.idle_grace_seconds) if watches else None
@@ -129,7 +129,7 @@ class ServerRun:
         self._app_threads = make_app_threads(config)
         shared = SharedResources(
             config,
-            self._source,
+            self._loader,
             StartupCoordinator(config),
             self._log_writer if config.access_log else None,
             ConcurrencyLimit(config.limit_concurrency) if config.limit_concurrency else None,
@@ -143,7 +143,7 @@ class ServerRun:
         stall, exit_after = config.timeout_loop_stall, config.timeout_loop_exit
         loops = self._group.servers_threadsafe
         self._watchdog = LoopWatchdog(loops, stall, exit_after, self._exit_stalled) if stall or exit_after else None
-        self.view = ProcessView(config, self._phase, self._group, self._acceptor, self._source, self._watchdog)
+        self.view = ProcessView(config, self._phase, self._group, self._acceptor, self._loader, self._watchdog)
         self._admin: AdminServer | StateReporter | None = None
         if observer.status_socket is not None:
             # The supervisor has the admin address, and asks each of its processes.
@@ -153,7 +153,7 @@ class ServerRun:
 
     def import_threadsafe(self) -> None:
         """Import the application on the calling thread. A loop that loads it raises what is wrong with it."""
-        self._source.import_threadsafe()
+        self._loader.import_threadsafe()
 
     @property
     def has_cut_off_start(self) -> bool:
@@ -203,7 +203,7 @@ class ServerRun:
             self._gil_guard.check()
             log_emphasised(logger, "Started server process [%d]", os.getpid(), fg="cyan")
             if not self._observer.is_supervised:
-                log_server_start(self._config, self._source, self.listeners)
+                log_server_start(self._config, self._loader, self.listeners)
                 systemd.notify("READY=1")
             self.started = True
             self._observer.on_serving()
@@ -247,7 +247,7 @@ class ServerRun:
             is_reached = limits.check(with_memory=is_due)
             if is_reached and not self._flags.should_exit and self._observer.on_limit():
                 return
-            self._source.check()
+            self._loader.check()
             if is_due:
                 next_check = time.monotonic() + TICK_SECONDS
                 self._gil_guard.check()
@@ -291,7 +291,7 @@ class ServerRun:
             systemd.notify("STOPPING=1")
         self._acceptor.stop_listening()
         ended = self._group.stop(self._is_forced)
-        ended = self._source.stop(POOL_GRACE_SECONDS) and ended
+        ended = self._loader.stop(POOL_GRACE_SECONDS) and ended
         if self._app_threads is not None:
             # The calls of a loop that has not ended may never end.
             ended = self._app_threads.stop(POOL_GRACE_SECONDS if ended else 0) and ended

@@ -121,9 +121,9 @@ class Client(asyncio.Transport):
         return 0
 
 
-def loop_of(source: AppLoader, config: Config, log: AccessLog | None = None) -> LoopParts:
-    """A loop that serves the application of a source, on the running loop."""
+def loop_of(loader: AppLoader, config: Config, log: AccessLog | None = None) -> LoopParts:
+    """A loop that serves the application of a loader, on the running loop."""
     mailbox = Mailbox()
     mailbox.open()
-    serves = LoopSetup(config, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
-    return build_loop_parts(serves, 1, websockets=source.interface != "wsgi")
+    serves = LoopSetup(config, loader.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
+    return build_loop_parts(serves, 1, websockets=loader.interface != "wsgi")

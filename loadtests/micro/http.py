@@ -80,10 +80,10 @@ class Asked:
 async def conversation(asked: Asked) -> AsyncIterator[Repeat]:
     """A connection that has answered once."""
     config = Config(asked.app, http=asked.parser)
-    source = AppLoader(config)
+    loader = AppLoader(config)
     writer = NoWriter()
     log = AccessLog(asyncio.get_running_loop(), writer) if asked.is_logged else None
-    client = Client(loop_of(source, config, log))
+    client = Client(loop_of(loader, config, log))
     await client.ask(asked.request, asked.is_answered_by)
     if log is not None:
         log.flush()

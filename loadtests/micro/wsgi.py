@@ -22,8 +22,8 @@ IN_FLIGHT = 8
 async def conversations(count: int, app: Callable[..., Any] = wsgi.hello) -> AsyncIterator[Repeat]:
     """So many connections of one loop, each of which has answered once and has one request in flight."""
     config = Config(app, interface="wsgi", wsgi_threads=POOL_THREADS)
-    source = AppLoader(config)
-    serving = loop_of(source, config)
+    loader = AppLoader(config)
+    serving = loop_of(loader, config)
     try:
         clients = [Client(serving) for _ in range(count)]
         for client in clients:
@@ -36,7 +36,7 @@ async def conversations(count: int, app: Callable[..., Any] = wsgi.hello) -> Asy
         for client in clients:
             await client.leave()
     finally:
-        source.stop(PATIENCE)
+        loader.stop(PATIENCE)
 
 
 BENCHMARKS = (

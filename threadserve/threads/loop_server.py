@@ -210,8 +210,8 @@ class LoopServer:
 
     async def _serve(self) -> None:
         """Load and start the application, serve until stopped, drain, and shut the application down."""
-        config, source = self._shared.config, self._shared.source
-        app = source.load_threadsafe(self.number)
+        config, loader = self._shared.config, self._shared.loader
+        app = loader.load_threadsafe(self.number)
         self._shared.on_loaded()
         self._limit_anyio()
         traced = MessageTrace(app) if trace_logger.isEnabledFor(TRACE_LOG_LEVEL) else app
@@ -233,7 +233,7 @@ class LoopServer:
 
     @property
     def _is_wsgi(self) -> bool:
-        return self._shared.source.interface == "wsgi"
+        return self._shared.loader.interface == "wsgi"
 
     def _make_lifespan(self, app: ASGIApp) -> Lifespan:
         state = {} if self._is_wsgi else {STOPPING_KEY: self._stop_announced}
@@ -242,13 +242,13 @@ class LoopServer:
 
     async def _start_up(self, app: ASGIApp, lifespan: Lifespan) -> bool:
         """Start the application when it is its turn; return False if the loop was stopped before that."""
-        start_ups = self._shared.start_ups.register_threadsafe(self.number, app)
-        start_ups.schedule_threadsafe(lambda: self.post_threadsafe(self._may_start_up.set))
+        startups = self._shared.startups.register_threadsafe(self.number, app)
+        startups.schedule_threadsafe(lambda: self.post_threadsafe(self._may_start_up.set))
         self._on_phase(self, Phase.LOADED, None)
         await self._may_start_up.wait()
         if self._stop.is_set():
             return False
-        with start_ups.watch_threadsafe(self.number, app):
+        with startups.watch_threadsafe(self.number, app):
             await lifespan.startup()
         self._limit_anyio()
         return True

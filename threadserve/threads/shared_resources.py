@@ -27,8 +27,8 @@ class SharedResources:
     """
 
     config: Config
-    source: AppLoader
-    start_ups: StartupCoordinator
+    loader: AppLoader
+    startups: StartupCoordinator
     access_log: AccessLogWriter | None
     limit: ConcurrencyLimit | None
     certificates: Certificates | None
