@@ -29,6 +29,6 @@ def find_failed_module_in_text(text: str) -> str | None:
     files = MODULE_FRAME.findall(text)
     if not files:
         return None
-    loaded = list(sys.modules.items())
+    loaded = sys.modules.copy().items()
     names = {getattr(module, "__file__", None): name for name, module in loaded if type(module) is ModuleProxy}
     return next((names[file] for file in reversed(files) if file in names), None)

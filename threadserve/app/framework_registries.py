@@ -38,9 +38,9 @@ def get_top_level_package(cls: type) -> str:
 
 def find_global_name(value: object, packages: set[str]) -> str | None:
     """Return the name of an object in a module of these packages, in the module of its class first, or None."""
-    loaded = [(name, module) for name, module in list(sys.modules.items()) if name.partition(".")[0] in packages]
+    loaded = [(name, module) for name, module in sys.modules.copy().items() if name.partition(".")[0] in packages]
     for name, module in sorted(loaded, key=lambda item: item[0] != type(value).__module__):
-        for attribute, there in list(vars(module).items()):
+        for attribute, there in vars(module).copy().items():
             if there is value:
                 return f"{name}.{attribute}"
     return None

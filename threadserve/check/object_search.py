@@ -64,7 +64,7 @@ class HeldObject:
 def search_modules(sharing: Sharing) -> Iterator[HeldObject]:
     """Yield the objects in the loaded modules: first the project's, from one of the copies, then those of libraries."""
     project = sharing.project
-    found = [(name, module, get_first_copy(name, module)) for name, module in list(sys.modules.items())]
+    found = [(name, module, get_first_copy(name, module)) for name, module in sys.modules.copy().items()]
     own = [
         (copy, is_module_copied(name, module, sharing))
         for name, module, copy in found

@@ -176,7 +176,7 @@ class Instance:
 
     def _bind(self, copy: ModuleType) -> None:
         """Replace the proxies among a copy's globals by this instance's copies, because attribute access is quicker."""
-        for attribute, value in list(vars(copy).items()):
+        for attribute, value in vars(copy).copy().items():
             if type(value) is ModuleProxy and (own := self.find_copy(get_proxied_name(value))) is not None:
                 setattr(copy, attribute, own)
 
@@ -208,6 +208,6 @@ def search_path(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
 def add_shared_submodules(package: ModuleType) -> None:
     """Set on a package its submodules that exist once, because they will not be imported again."""
     prefix = f"{package.__name__}."
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if name.startswith(prefix) and "." not in name.removeprefix(prefix) and type(module) is not ModuleProxy:
             setattr(package, name.removeprefix(prefix), module)

@@ -41,21 +41,21 @@ class InstanceRegistry:
     def _install_proxies(self) -> None:
         """Replace the imported modules by proxies, under all the names that they have."""
         proxies: dict[int, ModuleProxy] = {}
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():
             spec = get_module_spec(module)
             if spec is not None and self._is_project_module(name, spec):
                 self.first.add_copy(name, module)
                 proxies[id(module)] = ModuleProxy(
                     ModuleProxySpec(spec, ModuleProxyLoader(spec.loader, self.first)), self.first
                 )
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():
             if name not in NEVER_COPIED and (proxy := proxies.get(id(module))) is not None:
                 sys.modules[name] = proxy
         self._set_on_packages()
 
     def _set_on_packages(self) -> None:
         """Set the proxies on packages that exist once but contain a part of the project."""
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():
             package, _, child = name.rpartition(".")
             holder = sys.modules.get(package)
             if type(module) is ModuleProxy and type(holder) is ModuleType:
@@ -68,7 +68,7 @@ class InstanceRegistry:
             if self._projects:
                 return
             self._import_hooks.uninstall()
-            for name, module in list(sys.modules.items()):
+            for name, module in sys.modules.copy().items():
                 if type(module) is ModuleProxy:
                     self._restore(name, module)
             self.first.release()
