@@ -74,6 +74,8 @@ class LoopWatchdog:
         self._recent: tuple[Stall, ...] = ()
         self._has_stopped = threading.Event()
         self._shortest = min(timeout or inf, exit_after or inf)
+        # When the whole process, or the machine, went on after a stop: the time before blocked nobody.
+        self._resumed_at = -inf
         self._pause = min(max(self._shortest / CHECKS_PER_TIMEOUT, MIN_INTERVAL_SECONDS), MAX_PAUSE_SECONDS)
         # In an empty context: on free-threaded builds from 3.14 on a thread inherits its starter's.
         self._thread = threading.Thread(
@@ -100,15 +102,14 @@ class LoopWatchdog:
         while not self._has_stopped.wait(self._pause):
             before, checked_at = checked_at, time.monotonic()
             if checked_at - before > self._shortest:
-                # The whole process or machine was stopped: no code is to blame.
-                continue
+                self._resumed_at = checked_at
             try:
                 self._check(list(self._loops()), checked_at)
             except Exception as error:
                 logger.error("The loop threads could not be looked after", exc_info=error)
 
     def _check(self, loops: list[WatchedLoop], now: float) -> None:
-        late = {loop: now - loop.heartbeat.due for loop in loops if loop.heartbeat is not None}
+        late = {loop: now - max(loop.heartbeat.due, self._resumed_at) for loop in loops if loop.heartbeat is not None}
         for loop, each in list(self._ongoing.items()):
             if loop.heartbeat is None or loop.heartbeat.due != each.due:
                 self._on_stall_end(loop, each)
