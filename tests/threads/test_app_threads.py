@@ -161,6 +161,7 @@ def test_one_loop_without_a_number_is_left_alone(serve: Serve, connect: Connect)
     assert not name.startswith(OURS)
 
 
+@pytest.mark.usefixtures("no_stalls")
 def test_starlettes_sync_endpoints_on_all_loops_are_limited_together(
     serve: Serve, connect: Connect, work: Work, loop: str
 ) -> None:

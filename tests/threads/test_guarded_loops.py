@@ -142,6 +142,7 @@ def test_the_applications_own_handler_is_left_alone(passes_on: bool, loops: Loop
         assert logging.Formatter().format(error_log.expect(RuntimeError)).endswith(OTHER_LOOP_HINT)
 
 
+@pytest.mark.usefixtures("no_stalls")
 def test_a_request_that_fails_ends_with_the_same(
     serve: Serve, connect: Connect, loop: str, error_log: ErrorLog
 ) -> None:
