@@ -30,4 +30,4 @@ def test_modules_may_be_imported_while_submodules_are_looked_for(monkeypatch: py
         gc.set_threshold(*before)
         gc.callbacks.remove(import_another)
     assert pairs
-    assert package.message is sys.modules["email.message"]  # type: ignore[attr-defined]
+    assert package.message is sys.modules["email.message"]
