@@ -154,6 +154,13 @@ def test_a_wsgi_application_is_shared_as_it_should_be(project: Any) -> None:
     assert report["would_run"]["interface"] == "wsgi"
 
 
+def test_a_lifespan_that_uses_the_loop_of_another_thread(project: Any) -> None:
+    up = "import asyncio; loops.append(asyncio.get_running_loop()); loops[0].call_soon(id, 1)"
+    project.write("main.py", f"loops = []\n{lifespan(up)}")
+    [found] = project.found("foreign-call", "main:app", "--threads", "2", "--app-instance", "shared")
+    assert (found["level"], "main.py" in found["message"]) == ("warn", True)
+
+
 def test_an_application_that_runs_its_own_server(project: Any) -> None:
     project.write("main.py", f"{BARE}\nimport threadserve\nthreadserve.run('main:app', port=0)\n")
     [found] = project.found("serves-itself", "main:app")

@@ -5,20 +5,31 @@ Any thread may log. It owns the records that it has collected and changes none; 
 
 import logging
 from collections.abc import Iterator
+from types import ModuleType
 
+from threadserve.app import import_guard, lifespan, loading, startups
 from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.check.source_locations import locate_error, locate_in_text
+from threadserve.threads import cross_thread_log
+from threadserve.tls import certificates
 
 logger = logging.getLogger("threadserve.error")
 
+
+def get_record_name(module: ModuleType) -> str:
+    """Return the name that log records have for a module."""
+    return module.__name__.rpartition(".")[2]
+
+
 # The code of a warning's finding, by the module that has logged it.
-CODES = {
-    "foreign_places": "foreign-call",
-    "import_guard": "serves-itself",
-    "loading": "factory",
-    "certificates": "tls",
-    "startups": "lifespans-overwrite",
+MODULE_CODES = {
+    cross_thread_log: "foreign-call",
+    import_guard: "serves-itself",
+    loading: "factory",
+    certificates: "tls",
+    startups: "lifespans-overwrite",
 }
+CODES = {get_record_name(module): code for module, code in MODULE_CODES.items()}
 SHARED_CODE = "shared-instance"
 SHARED_STATE_REMEDY = (
     'What its lifespans make for one loop belongs into their state: yield {"client": ...}, request.state.client.'
@@ -54,7 +65,7 @@ class LogCollector:
                 code = choose_code(record)
                 remedy = remedy or (SHARED_STATE_REMEDY if code == SHARED_CODE else "")
                 yield Finding(Level.WARN, code, f"{problem.removesuffix('.')}.", remedy)
-            elif record.module == "lifespan" and "shutdown" in text and text.endswith("Exiting."):
+            elif record.module == get_record_name(lifespan) and "shutdown" in text and text.endswith("Exiting."):
                 problem = text.removesuffix(" Exiting.")
                 remedy = "The server ends all the same, but what was to be closed may not be."
                 yield Finding(Level.WARN, "shutdown-fails", problem, remedy, self.locate_on_thread(record.thread))
@@ -67,7 +78,7 @@ class LogCollector:
 
 def choose_code(record: logging.LogRecord) -> str:
     """Return the code of a warning's finding."""
-    if record.module == "loading" and "shared" in str(record.msg):
+    if record.module == get_record_name(loading) and "shared" in str(record.msg):
         return SHARED_CODE
     return CODES.get(record.module, "logged")
 
