@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 # The methods that a subclass may override: `serve`, and the steps of it in their order.
 OVERRIDABLE_STEPS = ("serve", "startup", "main_loop", "on_tick", "shutdown")
-TICK_SECONDS = 0.1
+MAIN_LOOP_TICK_SECONDS = 0.1
 
 
 class Server:
@@ -229,9 +229,9 @@ class Server:
 
     async def _tick(self) -> None:
         if self._is_stopped:
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(MAIN_LOOP_TICK_SECONDS)
         else:
-            await asyncio.wait([self._run_future], timeout=TICK_SECONDS)
+            await asyncio.wait([self._run_future], timeout=MAIN_LOOP_TICK_SECONDS)
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether the server is to stop. Called ten times a second by `main_loop`; programs may override it."""

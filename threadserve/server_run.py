@@ -49,7 +49,7 @@ from threadserve.tls.certificates import certificates_for
 
 logger = logging.getLogger("threadserve.error")
 
-TICK_SECONDS = 1.0
+CHECK_INTERVAL_SECONDS = 1.0
 POOL_GRACE_SECONDS = 1.0
 
 
@@ -70,7 +70,7 @@ class Observer:
     stop_signals: tuple[int, ...] = STOP_SIGNALS
     upkeep_signals: tuple[int, ...] = UPKEEP_SIGNALS
     # The seconds between two calls of `on_heartbeat` while the server serves.
-    interval = TICK_SECONDS
+    interval = CHECK_INTERVAL_SECONDS
 
     def on_serving(self) -> None:
         """Take note that connections are accepted from now on."""
@@ -193,7 +193,7 @@ class ServerRun:
         """Start the loops, and listen once the application is ready on each of them."""
         self._group.start()
         while not (self._group.is_ready or self._group.failure or self._flags.should_exit):
-            self._acceptor.step(TICK_SECONDS)
+            self._acceptor.step(CHECK_INTERVAL_SECONDS)
             self._group.check()
             self._send_heartbeat()
         if self._group.is_ready:
@@ -233,8 +233,8 @@ class ServerRun:
         """Accept, and check on the loops, until there is a reason to stop. Raises `ThreadsStuck`."""
         limits = ProcessLimits(self._config, self._group.requests)
         interval = self._observer.interval
-        pause = min(interval, TICK_SECONDS / 10) if limits.requests else interval
-        next_check, next_heartbeat = time.monotonic() + TICK_SECONDS, time.monotonic() + interval
+        pause = min(interval, CHECK_INTERVAL_SECONDS / 10) if limits.requests else interval
+        next_check, next_heartbeat = time.monotonic() + CHECK_INTERVAL_SECONDS, time.monotonic() + interval
         while not self._is_stop_due():
             self._acceptor.step(min(pause, max(0.0, self._stop_at - time.monotonic())))
             self._group.check()
@@ -249,7 +249,7 @@ class ServerRun:
                 return
             self._loader.check()
             if is_due:
-                next_check = time.monotonic() + TICK_SECONDS
+                next_check = time.monotonic() + CHECK_INTERVAL_SECONDS
                 self._gil_guard.check()
                 self._reload_changed_certificates()
 

@@ -5,12 +5,12 @@ from support.clock import StallClock
 
 from threadserve.threads import balancing
 from threadserve.threads.balancing import (
-    CHECK_SECONDS,
+    CREDIT_TICK_SECONDS,
     MAX_CREDIT,
     MAX_WAITING_SHARE,
+    STALL_CHECK_SECONDS,
     STALL_MEMORY_SECONDS,
     STALLED_SECONDS,
-    TICK_SECONDS,
     Balancer,
 )
 from threadserve.threads.handover import MAX_STALL_SECONDS, HandoverQueue
@@ -86,13 +86,13 @@ class Process:
 
         For a share of it the threads wait for a processor.
         """
-        for _ in range(round(seconds / CHECK_SECONDS)):
+        for _ in range(round(seconds / STALL_CHECK_SECONDS)):
             for loop, share in zip(self.loops, shares or [LIGHT] * len(self.loops), strict=True):
                 loop.requests += not loop.is_blocked
                 loop.spent = CpuTimes(
-                    loop.spent.running + share * CHECK_SECONDS, loop.spent.waiting + waiting * CHECK_SECONDS
+                    loop.spent.running + share * STALL_CHECK_SECONDS, loop.spent.waiting + waiting * STALL_CHECK_SECONDS
                 )
-            self.clock.elapse(CHECK_SECONDS)
+            self.clock.elapse(STALL_CHECK_SECONDS)
             self.balancer.check(self.loops)
             for loop in self.loops:
                 loop.turn()
@@ -104,7 +104,7 @@ def process(clock: StallClock, monkeypatch: pytest.MonkeyPatch) -> Process:
     monkeypatch.setattr(balancing, "ThreadTimes", Times)
     clock.elapse(1000.0)
     made = Process(clock, 4)
-    made.serve(2 * TICK_SECONDS)
+    made.serve(2 * CREDIT_TICK_SECONDS)
     return made
 
 
@@ -122,7 +122,7 @@ def test_loops_that_turn_and_have_as_much_to_do_keep_their_connections(process: 
 
 def test_a_stall_has_all_loops_give_back_their_connections(process: Process) -> None:
     process.loops[2].is_blocked = True
-    process.serve(STALLED_SECONDS + 2 * CHECK_SECONDS)
+    process.serve(STALLED_SECONDS + 2 * STALL_CHECK_SECONDS)
     assert granted(process) == [(MAX_CREDIT, False)] * 4
     assert [loop.released for loop in process.loops] == [1] * 4
     process.serve(1.0)
@@ -130,7 +130,7 @@ def test_a_stall_has_all_loops_give_back_their_connections(process: Process) -> 
     process.loops[2].is_blocked = False
     process.serve(STALL_MEMORY_SECONDS - 1.0)
     assert granted(process) == [(MAX_CREDIT, False)] * 4
-    process.serve(1.0 + 2 * TICK_SECONDS)
+    process.serve(1.0 + 2 * CREDIT_TICK_SECONDS)
     assert granted(process) == [(0, True)] * 4
 
 
@@ -154,27 +154,27 @@ def test_little_is_given_back_where_threads_wait_for_processors(process: Process
 def test_loops_that_all_take_long_are_not_stalled(process: Process) -> None:
     for loop in process.loops:
         loop.is_blocked = True
-    process.serve(MAX_STALL_SECONDS - CHECK_SECONDS)
+    process.serve(MAX_STALL_SECONDS - STALL_CHECK_SECONDS)
     assert granted(process) == [None] * 4
 
 
 def test_a_loop_that_has_more_to_do_gives_connections_to_the_others(process: Process) -> None:
-    process.serve(2 * TICK_SECONDS, 0.4, 0.1, 0.1, 0.15)
+    process.serve(2 * CREDIT_TICK_SECONDS, 0.4, 0.1, 0.1, 0.15)
     # Half of what it has too much, rounded up.
     assert granted(process) == [(5, True), None, None, None]
     assert process.balancer.busier == [process.loops[0]]
-    process.serve(4 * TICK_SECONDS)
+    process.serve(4 * CREDIT_TICK_SECONDS)
     assert granted(process) == [(0, True), None, None, None]
     assert process.balancer.busier == []
 
 
 def test_none_that_is_above_the_mean_gets_what_another_gives(process: Process) -> None:
-    process.serve(2 * TICK_SECONDS, 0.4, 0.26, 0.1, 0.2)
+    process.serve(2 * CREDIT_TICK_SECONDS, 0.4, 0.26, 0.1, 0.2)
     assert process.balancer.busier == process.loops[:2]
 
 
 def test_what_hardly_costs_anything_is_not_worth_the_way(process: Process) -> None:
-    process.serve(2 * TICK_SECONDS, 0.008, 0.002, 0.002, 0.002)
+    process.serve(2 * CREDIT_TICK_SECONDS, 0.008, 0.002, 0.002, 0.002)
     assert granted(process) == [None] * 4
 
 
@@ -187,29 +187,29 @@ def test_the_only_connection_of_a_loop_stays_however_busy_it_is(process: Process
 
 def test_what_does_not_help_is_tried_less_and_less(process: Process) -> None:
     tried = 0
-    for _ in range(round(60.0 / TICK_SECONDS)):
+    for _ in range(round(60.0 / CREDIT_TICK_SECONDS)):
         process.loops[0].granted = None
-        process.serve(TICK_SECONDS, 0.9, 0.1, 0.1, 0.1)
+        process.serve(CREDIT_TICK_SECONDS, 0.9, 0.1, 0.1, 0.1)
         grant = process.loops[0].granted
         tried += grant is not None and grant[0] > 0
     # After 0.25, 0.75, 1.75, ... seconds.
     assert 6 <= tried <= 10
-    process.serve(4 * TICK_SECONDS)
-    process.serve(2 * TICK_SECONDS, 0.9, 0.1, 0.1, 0.1)
+    process.serve(4 * CREDIT_TICK_SECONDS)
+    process.serve(2 * CREDIT_TICK_SECONDS, 0.9, 0.1, 0.1, 0.1)
     assert process.loops[0].granted is not None
     assert process.loops[0].granted[0] > 0
 
 
 def test_a_stall_makes_no_loop_busier(process: Process) -> None:
     process.loops[3].is_blocked = True
-    process.serve(2 * TICK_SECONDS, 0.4, 0.1, 0.1, 0.0)
+    process.serve(2 * CREDIT_TICK_SECONDS, 0.4, 0.1, 0.1, 0.0)
     assert granted(process) == [(MAX_CREDIT, False)] * 4
     assert process.balancer.busier == []
 
 
 def test_loops_that_serve_nothing_are_left_alone(process: Process) -> None:
     def asked() -> int:
-        process.clock.elapse(TICK_SECONDS)
+        process.clock.elapse(CREDIT_TICK_SECONDS)
         process.balancer.check(process.loops)
         for loop in process.loops:
             loop.turn()
@@ -225,9 +225,9 @@ def test_loops_that_serve_nothing_are_left_alone(process: Process) -> None:
 
 
 def test_the_successor_of_a_loop_has_times_of_its_own(process: Process) -> None:
-    process.serve(2 * TICK_SECONDS, 0.4, 0.4, 0.4, 0.4)
+    process.serve(2 * CREDIT_TICK_SECONDS, 0.4, 0.4, 0.4, 0.4)
     dead, process.loops[1] = process.loops[1], Loop()
-    process.serve(2 * TICK_SECONDS, 0.4, 0.4, 0.4, 0.4)
+    process.serve(2 * CREDIT_TICK_SECONDS, 0.4, 0.4, 0.4, 0.4)
     assert granted(process) == [None] * 4
     assert [loop.is_watched for loop in (dead, *process.loops)] == [False, True, True, True, True]
     process.balancer.close()

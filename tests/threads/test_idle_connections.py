@@ -12,7 +12,7 @@ from support.waiting import DEADLINE, wait_until
 from threadserve.errors import MailboxClosed
 from threadserve.listening.accepted import ReturnedSocket
 from threadserve.threads import idle_connections as idle_module
-from threadserve.threads.idle_connections import BUSY_SECONDS, MAX_BATCH, IdleConnections, ReturnQueue
+from threadserve.threads.idle_connections import BUSY_SECONDS, MAX_READY_CONNECTIONS, IdleConnections, ReturnQueue
 
 KEEP_ALIVE = 5.0
 HEADER = 30.0
@@ -71,11 +71,11 @@ def test_a_connection_is_taken_out_when_something_arrives(idle: IdleConnections,
 
 
 def test_a_batch_leaves_the_rest_for_the_next(idle: IdleConnections, open_pair: Open) -> None:
-    for _ in range(MAX_BATCH + 3):
+    for _ in range(MAX_READY_CONNECTIONS + 3):
         connection, client = open_pair()
         idle.add(connection)
         client.send(b"G")
-    assert [len(idle.take_ready()) for _ in range(3)] == [MAX_BATCH, 3, 0]
+    assert [len(idle.take_ready()) for _ in range(3)] == [MAX_READY_CONNECTIONS, 3, 0]
 
 
 @pytest.mark.parametrize(

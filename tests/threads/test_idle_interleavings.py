@@ -688,7 +688,7 @@ def test_a_deadline_passes_while_a_connection_is_given_back(
             server.step()
         assert server.places() == [client.address]
         # A deadline counts from a tick of the loop.
-        idle_clock.elapse(UNTIMED.tick_seconds + 100 + idle_module.TICK_SECONDS)
+        idle_clock.elapse(UNTIMED.tick_seconds + 100 + idle_module.DEADLINE_TICK_SECONDS)
         if asks:
             # What has come in time is not too late only because nobody looked.
             ask_all(server, client, 2)

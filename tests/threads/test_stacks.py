@@ -102,7 +102,7 @@ def test_a_stack_that_is_too_deep_is_told_in_part() -> None:
 
 
 def test_a_thread_that_takes_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stacks, "MAX_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(stacks, "MAX_STACK_WAIT_SECONDS", 0.1)
     is_blocked, go_on = threading.Event(), threading.Event()
 
     def block() -> None:

@@ -13,13 +13,13 @@ from threadserve.threads.handover import HandoverQueue, find_stalled
 from threadserve.threads.thread_times import CpuTimes, ThreadTimes
 
 # How often the loops are checked for stalls, while there are requests.
-CHECK_SECONDS = 0.05
+STALL_CHECK_SECONDS = 0.05
 # A loop is stalled if it has not woken up for so long, although its thread could run, while other loops have.
 STALLED_SECONDS = 0.02
 # For how long the loops return connections at once after one has been stalled.
 STALL_MEMORY_SECONDS = 5.0
 # How often the loops' loads are compared and credit is granted.
-TICK_SECONDS = 0.25
+CREDIT_TICK_SECONDS = 0.25
 # How many connections a loop may return within a tick, so that returning them never is most of its work. It may return
 # none if threads wait for processors half of the time.
 MAX_CREDIT = 500
@@ -28,7 +28,7 @@ MAX_WAITING_SHARE = 0.5
 IMBALANCE_FACTOR = 1.1
 IMBALANCE_SHARE = 0.005
 # If that does not help, because a single connection may be too busy, it is tried again after pauses that double.
-MAX_PAUSE_SECONDS = 16.0
+MAX_RETRY_PAUSE_SECONDS = 16.0
 IMPROVEMENT_FACTOR = 0.95
 
 
@@ -121,7 +121,7 @@ class Balancer:
         self._stalled_until = 0.0
         self._requests = 0
         self._imbalance = inf
-        self._pause = TICK_SECONDS
+        self._pause = CREDIT_TICK_SECONDS
         self._retry_at = 0.0
         self._monitors: dict[BalancedLoop, LoopMonitor] = {}
 
@@ -133,11 +133,11 @@ class Balancer:
         self._update_monitors(loops)
         self._check_for_requests(loops, now)
         is_active = now < self._active_until
-        self.next_check = now + (CHECK_SECONDS if is_active else TICK_SECONDS)
+        self.next_check = now + (STALL_CHECK_SECONDS if is_active else CREDIT_TICK_SECONDS)
         if is_active or any(loop.load_threadsafe()[0] for loop in loops):
             self._check_for_stalls(loops, now)
         if now >= self._next_tick:
-            self._next_tick = now + TICK_SECONDS
+            self._next_tick = now + CREDIT_TICK_SECONDS
             self._grant_credit(now)
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class Balancer:
         requests = sum(loop.requests_threadsafe() for loop in loops)
         if requests != self._requests:
             self._requests = requests
-            self._active_until = now + 2 * TICK_SECONDS
+            self._active_until = now + 2 * CREDIT_TICK_SECONDS
 
     def _check_for_stalls(self, loops: Sequence[BalancedLoop], now: float) -> None:
         if any(self._monitors[loop].is_stalled(now) for loop in find_stalled(loops)):
@@ -194,13 +194,13 @@ class Balancer:
             self.busier = [each.loop for each in monitors if each.share.running > mean]
             uneven, self._imbalance = self._imbalance, most / mean
             self._pause = (
-                TICK_SECONDS
+                CREDIT_TICK_SECONDS
                 if self._imbalance < IMPROVEMENT_FACTOR * uneven
-                else min(2 * self._pause, MAX_PAUSE_SECONDS)
+                else min(2 * self._pause, MAX_RETRY_PAUSE_SECONDS)
             )
             self._retry_at = now + self._pause
         elif most <= limit:
-            self._imbalance, self._pause, self._retry_at = inf, TICK_SECONDS, now
+            self._imbalance, self._pause, self._retry_at = inf, CREDIT_TICK_SECONDS, now
 
 
 def count_surplus(monitors: LoopMonitor, mean: float) -> int:

@@ -13,7 +13,7 @@ from threadserve.app.hints import add_hint
 
 logger = logging.getLogger("threadserve.error")
 
-MIN_INTERVAL_SECONDS = 1.0
+MIN_NOTIFY_INTERVAL_SECONDS = 1.0
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def notify_while_serving(callback: Callable[[], Awaitable[Any]] | None, interval
     if callback is None:
         yield
         return
-    task = asyncio.get_running_loop().create_task(call_repeatedly(callback, max(interval, MIN_INTERVAL_SECONDS)))
+    task = asyncio.get_running_loop().create_task(call_repeatedly(callback, max(interval, MIN_NOTIFY_INTERVAL_SECONDS)))
     try:
         yield
     finally:

@@ -11,9 +11,9 @@ from threadserve.metrics.histogram import Histogram
 
 # In seconds: from a loop that is at work to one that is blocked.
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-MAX_INTERVAL_SECONDS = 0.25
+MAX_BEAT_INTERVAL_SECONDS = 0.25
 # A heartbeat that is more frequent would be a load by itself.
-MIN_INTERVAL_SECONDS = 0.01
+MIN_BEAT_INTERVAL_SECONDS = 0.01
 BEATS_PER_STALL_TIMEOUT = 4
 
 
@@ -53,5 +53,5 @@ class LoopHeartbeat:
 
 def heartbeat_interval(timeout_loop_stall: float) -> float:
     """Return the seconds between two beats for a stall of `timeout_loop_stall` seconds to be noticed."""
-    wanted = timeout_loop_stall / BEATS_PER_STALL_TIMEOUT or MAX_INTERVAL_SECONDS
-    return min(max(wanted, MIN_INTERVAL_SECONDS), MAX_INTERVAL_SECONDS)
+    wanted = timeout_loop_stall / BEATS_PER_STALL_TIMEOUT or MAX_BEAT_INTERVAL_SECONDS
+    return min(max(wanted, MIN_BEAT_INTERVAL_SECONDS), MAX_BEAT_INTERVAL_SECONDS)

@@ -17,9 +17,9 @@ from threadserve.listening.accepted import ReturnedSocket
 # Without epoll, which only Linux has, idle connections stay with their loops.
 HAS_EPOLL = sys.platform.startswith("linux")
 # How many connections are taken at a time.
-MAX_BATCH = 64
+MAX_READY_CONNECTIONS = 64
 # The precision of timeouts.
-TICK_SECONDS = 0.5
+DEADLINE_TICK_SECONDS = 0.5
 # A connection is busy if its next request comes within so many seconds of its return: returning it was not worth it.
 BUSY_SECONDS = 0.005
 
@@ -85,8 +85,8 @@ class IdleConnections:
         self._due.setdefault(round_up_to_tick(connection.deadline), set()).add(connection)
 
     def take_ready(self) -> list[ReturnedSocket]:
-        """Return connections that can be read, or whose client has closed them: `MAX_BATCH` at most."""
-        events = self._poll.poll(0, MAX_BATCH)
+        """Return connections that can be read, or whose client has closed them: `MAX_READY_CONNECTIONS` at most."""
+        events = self._poll.poll(0, MAX_READY_CONNECTIONS)
         ready = [self._connections[descriptor] for descriptor, _ in events]
         busy_since = time.monotonic() - BUSY_SECONDS
         for connection in ready:
@@ -108,11 +108,11 @@ class IdleConnections:
 
     def next_deadline(self) -> float:
         """Return when the next connection times out, in seconds of `time.monotonic`."""
-        return min(self._due, default=inf) * TICK_SECONDS
+        return min(self._due, default=inf) * DEADLINE_TICK_SECONDS
 
     def close_overdue(self, now: float) -> None:
         """Close the connections that have timed out."""
-        for tick in [tick for tick in self._due if tick * TICK_SECONDS <= now]:
+        for tick in [tick for tick in self._due if tick * DEADLINE_TICK_SECONDS <= now]:
             for connection in list(self._due[tick]):
                 self._forget(connection)
                 connection.close()
@@ -138,4 +138,4 @@ class IdleConnections:
 
 def round_up_to_tick(deadline: float) -> int:
     """Return the number of the first tick that is not before a deadline."""
-    return ceil(deadline / TICK_SECONDS)
+    return ceil(deadline / DEADLINE_TICK_SECONDS)

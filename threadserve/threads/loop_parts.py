@@ -6,7 +6,6 @@ Runs once on each loop's thread, except where a function says otherwise.
 import importlib
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from threadserve.config import Config
 from threadserve.http.context import LoopContext, LoopSetup
@@ -17,7 +16,7 @@ from threadserve.http1.header_lines import HeaderLines
 from threadserve.listening.accepted import ReturnedSocket
 from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.runtime.immortal import immortalize_functions
-from threadserve.threads.opening import ConnectionFactory, ResumedConnectionFactory
+from threadserve.threads.opening import ConnectionFactory, ConnectionProtocol, ResumedConnectionFactory
 from threadserve.tls.certificates import LoopTls
 from threadserve.websocket.beginning import websocket_beginner
 from threadserve.wsgi.middleware import WSGIMiddleware
@@ -55,7 +54,7 @@ def build_loop_parts(serves: LoopSetup, number: int, *, websockets: bool) -> Loo
             releaser.on_new(connection)
         return connection
 
-    def make_resumed(returned: ReturnedSocket, addresses: ProxiedAddresses) -> Any:
+    def make_resumed(returned: ReturnedSocket, addresses: ProxiedAddresses) -> ConnectionProtocol:
         left = returned.deadline - time.monotonic()
         if not returned.speaks_http1:
             connection = make(addresses, None)

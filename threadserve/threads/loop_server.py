@@ -13,7 +13,7 @@ from enum import Enum
 from functools import partial
 from heapq import nsmallest
 from socket import socket
-from typing import Any, cast
+from typing import Any, Protocol
 
 from threadserve.app.lifespan import STOPPING_KEY, Lifespan
 from threadserve.errors import MailboxClosed, ThreadserveError
@@ -38,7 +38,7 @@ from threadserve.threads.opening import ConnectionOpener
 from threadserve.threads.shared_resources import SharedResources
 from threadserve.threads.stacks import find_root_function
 from threadserve.tls.certificates import LoopTls
-from threadserve.types import ASGIApp
+from threadserve.types import ASGIApp, Scope
 
 logger = logging.getLogger("threadserve.error")
 
@@ -60,6 +60,18 @@ class Phase(Enum):
     TERMINATED = "abandoned"
     FAILED = "failed"
     ENDED = "ended"
+
+
+class RequestInFlight(Protocol):
+    """A request that the loop serves, as far as reports about it are concerned."""
+
+    scope: Scope
+    started_at: float
+    task: asyncio.Task[None] | None
+
+    def to_running_call(self) -> RunningCall:
+        """Return the request's state for other threads."""
+        ...
 
 
 OnPhase = Callable[["LoopServer", Phase, BaseException | None], None]
@@ -292,7 +304,8 @@ class LoopServer:
                     raise
                 # A program that ends cancels every task on its loop; `Server.serve` then stops this one gracefully. An
                 # application that cancels tasks of others does not stop it.
-                cast("asyncio.Task[None]", self._main_task).uncancel()
+                if self._main_task is not None:
+                    self._main_task.uncancel()
 
     async def _drain(self, context: LoopContext, acceptor: LoopAcceptor) -> None:
         """Let what is in flight end within the grace period, then cut it off."""
@@ -386,7 +399,7 @@ class LoopServer:
             self._acceptor.listen(listeners)
 
 
-def find_longest_running(calls: Iterable[Any]) -> list[Any]:
+def find_longest_running(calls: Iterable[RequestInFlight]) -> list[RequestInFlight]:
     """Return the calls that have run for longest, `MAX_REPORTED_CALLS` at most; WebSockets last, which are meant to go
     on.
     """

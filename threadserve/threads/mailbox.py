@@ -14,7 +14,7 @@ from threadserve.errors import MailboxClosed
 
 logger = logging.getLogger("threadserve.error")
 
-Message = tuple[Callable[..., object], tuple[Any, ...]]
+PostedCall = tuple[Callable[..., object], tuple[Any, ...]]
 
 
 class Mailbox:
@@ -27,7 +27,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mailbox_lock = threading.Lock()
-        self._messages: list[Message] = []
+        self._messages: list[PostedCall] = []
         self._closed = False
 
     def post_threadsafe(self, call: Callable[..., object], *args: Any) -> None:

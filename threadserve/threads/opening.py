@@ -32,18 +32,28 @@ PEEK_BYTES = 4096
 TLS_ERROR_WORDS = {"HTTP_REQUEST": "the client speaks plain HTTP"}
 
 
+# A connection's protocol. Compiled classes cannot inherit from asyncio's, for which asyncio's functions ask.
+ConnectionProtocol = Any
 # Makes what serves a connection, from the addresses to use in place of the transport's and what encrypts it.
-ConnectionFactory = Callable[[ProxiedAddresses | None, LoopTls | None], Any]
+ConnectionFactory = Callable[[ProxiedAddresses | None, LoopTls | None], ConnectionProtocol]
 # Makes what serves a connection that a loop has returned, from its addresses.
-ResumedConnectionFactory = Callable[[ReturnedSocket, ProxiedAddresses], Any]
+ResumedConnectionFactory = Callable[[ReturnedSocket, ProxiedAddresses], ConnectionProtocol]
+
+
+class Cancellable(Protocol):
+    """A task, or what takes the place of one."""
+
+    def cancel(self) -> object:
+        """Cancel it."""
+        ...
 
 
 class OpeningRegistry(Protocol):
-    """The loop's registry, as far as connections are concerned that are being opened. Each entry can be cancelled."""
+    """The loop's registry, as far as connections are concerned that are being opened."""
 
-    opening: set[Any]
+    opening: set[Cancellable]
 
-    def on_opened(self, opening: Any) -> None:
+    def on_opened(self, opening: Cancellable) -> None:
         """Remove a connection that was being opened: it is open, or has failed."""
         ...
 
@@ -58,7 +68,7 @@ class PendingConnection:
     __slots__ = ("_accepted", "_coroutine", "_is_over", "_make", "_registry", "_waiter")
 
     def __init__(
-        self, accepted: AcceptedSocket, make: Callable[[AcceptedSocket], Any], registry: OpeningRegistry
+        self, accepted: AcceptedSocket, make: Callable[[AcceptedSocket], ConnectionProtocol], registry: OpeningRegistry
     ) -> None:
         self._accepted = accepted
         self._make = make
@@ -72,7 +82,7 @@ class PendingConnection:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Make the transport. Raises what the loop raises for a socket that it cannot use."""
         self._coroutine = loop.connect_accepted_socket(cast("Any", self), self._accepted)
-        self._waiter: asyncio.Future[Any] = self._coroutine.send(None)
+        self._waiter: asyncio.Future[object] = self._coroutine.send(None)
         self._registry.opening.add(self)
 
     def finish(self, _: object = None) -> None:
@@ -207,7 +217,7 @@ class ConnectionOpener:
         else:
             self._started.append(opening)
 
-    def _make_connection_for(self, accepted: AcceptedSocket) -> Any:
+    def _make_connection_for(self, accepted: AcceptedSocket) -> ConnectionProtocol:
         if isinstance(accepted, ReturnedSocket):
             return self._make_resumed(accepted, ProxiedAddresses(accepted.peername, copy_address(accepted.sockname)))
         return self._make_connection(self._addresses_of(accepted), None)

@@ -22,13 +22,13 @@ from tempfile import TemporaryFile
 # A signal that every system has and nobody uses: without a handler it is ignored.
 STACK_SIGNAL = signal.SIGURG
 # How long to wait for a thread that is in the kernel or blocks the signal.
-MAX_WAIT_SECONDS = 2.0
+MAX_STACK_WAIT_SECONDS = 2.0
 POLL_SECONDS = 0.005
 MAX_STACK_BYTES = 1_000_000
 
-_frame = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
+FRAME_LINE = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
 # `faulthandler`'s mark of a stack that is cut short.
-_more = re.compile(r"  \.\.\.\n")
+MORE_FRAMES_LINE = re.compile(r"  \.\.\.\n")
 # The outermost function of threads that Python starts.
 BOOTSTRAP = "_bootstrap"
 STATUS = Path("/proc/self/status")
@@ -63,14 +63,14 @@ def describe_stack(thread: threading.Thread, root: str = BOOTSTRAP) -> str:
     with _stack_lock:
         if signal.getsignal(STACK_SIGNAL) is not signal.SIG_DFL or is_caught(STACK_SIGNAL):
             return f"where it is cannot be told, for something else uses {STACK_SIGNAL.name}."
-        with TemporaryFile(buffering=0) as file, _handled(file):
+        with TemporaryFile(buffering=0) as file, _write_stack_on_signal(file):
             signal.pthread_kill(thread.ident, STACK_SIGNAL)
-            told = _read_all(file, root)
-    return f"is at:\n{_as_traceback(told)}" if told else "where it is cannot be told: it takes no signal."
+            text = _read_all(file, root)
+    return f"is at:\n{_as_traceback(text)}" if text else "where it is cannot be told: it takes no signal."
 
 
 @contextmanager
-def _handled(file: FileIO) -> Iterator[None]:
+def _write_stack_on_signal(file: FileIO) -> Iterator[None]:
     """Let a thread that gets the signal write its stack to a file."""
     faulthandler.register(STACK_SIGNAL, file, all_threads=False)
     try:
@@ -91,16 +91,16 @@ def is_caught(number: int) -> bool:
 def _read_all(file: FileIO, root: str) -> str:
     """Return what has been written, once it is complete or the time is over."""
     first = re.compile(rf"  File .* in {re.escape(root)}\n\Z")
-    deadline = time.monotonic() + MAX_WAIT_SECONDS
+    deadline = time.monotonic() + MAX_STACK_WAIT_SECONDS
     while True:
         # `pread` leaves the file's position alone, at which the thread writes on.
-        told = os.pread(file.fileno(), MAX_STACK_BYTES, 0).decode("ascii", "replace")
-        if first.search(told) or _more.search(told) or time.monotonic() > deadline:
-            return told
+        text = os.pread(file.fileno(), MAX_STACK_BYTES, 0).decode("ascii", "replace")
+        if first.search(text) or MORE_FRAMES_LINE.search(text) or time.monotonic() > deadline:
+            return text
         time.sleep(POLL_SECONDS)
 
 
-def _as_traceback(told: str) -> str:
+def _as_traceback(text: str) -> str:
     """Return `faulthandler`'s output in the order and with the source lines of a traceback."""
-    frames = [(match["file"], int(match["line"]), match["name"], None) for match in _frame.finditer(told)]
+    frames = [(match["file"], int(match["line"]), match["name"], None) for match in FRAME_LINE.finditer(text)]
     return "".join(traceback.StackSummary.from_list(reversed(frames)).format()).rstrip()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 NANOSECONDS_PER_SECOND = 1e9
 # Enough for three numbers of 20 digits.
-MAX_BYTES = 64
+SCHEDSTAT_BYTES = 64
 
 
 class CpuTimes(NamedTuple):
@@ -35,7 +35,7 @@ class ThreadTimes:
         if self._descriptor is None:
             return CpuTimes(0.0, 0.0)
         try:
-            running, waiting = os.pread(self._descriptor, MAX_BYTES, 0).split()[:2]
+            running, waiting = os.pread(self._descriptor, SCHEDSTAT_BYTES, 0).split()[:2]
         except (OSError, ValueError):
             return CpuTimes(0.0, 0.0)
         return CpuTimes(int(running) / NANOSECONDS_PER_SECOND, int(waiting) / NANOSECONDS_PER_SECOND)

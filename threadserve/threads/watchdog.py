@@ -15,14 +15,14 @@ from typing import Protocol
 
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import Stall
-from threadserve.threads.heartbeat import MIN_INTERVAL_SECONDS, LoopHeartbeat
+from threadserve.threads.heartbeat import MIN_BEAT_INTERVAL_SECONDS, LoopHeartbeat
 from threadserve.threads.stacks import describe_thread
 
 logger = logging.getLogger("threadserve.error")
 
 # How often the loops are checked within the shortest timeout; and the longest pause.
 CHECKS_PER_TIMEOUT = 4
-MAX_PAUSE_SECONDS = 0.5
+MAX_CHECK_PAUSE_SECONDS = 0.5
 MAX_STALLS_KEPT = 20
 
 
@@ -76,7 +76,7 @@ class LoopWatchdog:
         self._shortest = min(timeout or inf, exit_after or inf)
         # When the whole process, or the machine, went on after a stop: the time before blocked nobody.
         self._resumed_at = -inf
-        self._pause = min(max(self._shortest / CHECKS_PER_TIMEOUT, MIN_INTERVAL_SECONDS), MAX_PAUSE_SECONDS)
+        self._pause = min(max(self._shortest / CHECKS_PER_TIMEOUT, MIN_BEAT_INTERVAL_SECONDS), MAX_CHECK_PAUSE_SECONDS)
         # In an empty context: on free-threaded builds from 3.14 on a thread inherits its starter's.
         self._thread = threading.Thread(
             target=contextvars.Context().run, args=(self._watch,), name="threadserve-watchdog", daemon=True

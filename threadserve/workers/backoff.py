@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 logger = logging.getLogger("threadserve.error")
 
-MAX_PAUSE_SECONDS = 30.0
+MAX_START_PAUSE_SECONDS = 30.0
 # A worker that has served for so long did not end because of how it starts.
 STEADY_SECONDS = 30.0
 
@@ -40,7 +40,7 @@ class StartBackoff:
             return
         self._last = now
         self._in_a_row = max(self._in_a_row + 1, 2 if serves_since is None else 1)
-        pause = min(MAX_PAUSE_SECONDS, 2.0 ** (self._in_a_row - 2)) if self._in_a_row > 1 else 0.0
+        pause = min(MAX_START_PAUSE_SECONDS, 2.0 ** (self._in_a_row - 2)) if self._in_a_row > 1 else 0.0
         self._until = now + pause
         if pause > 1:
             logger.critical("Child processes end again and again: the next is started in %g seconds.", pause)

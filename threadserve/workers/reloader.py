@@ -112,7 +112,7 @@ class Reloader:
         systemd.notify_watchdog()
         changed = self._watcher.wait_for_changes()
         if changed and not self._stop.is_set():
-            names = ", ".join(sorted(map(format_path, changed)))
+            names = ", ".join(sorted(map(format_changed_file, changed)))
             logger.warning("%s detected changes in %s. Reloading...", self._watcher.name, names)
             self._restart_child()
         # In this order: after the end nothing more can be received.
@@ -166,6 +166,6 @@ class Reloader:
         self._child.close()
 
 
-def format_path(path: Path) -> str:
+def format_changed_file(path: Path) -> str:
     """Return a file's path for the log, relative to the working directory if it is below that."""
     return repr(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -31,7 +31,7 @@ from threadserve.workers.pool import WorkerPool
 
 logger = logging.getLogger("threadserve.error")
 
-TICK_SECONDS = 0.5
+SUPERVISOR_TICK_SECONDS = 0.5
 # The time that workers have at the end to accept what waits in the listeners.
 QUEUE_GRACE_SECONDS = 1.0
 SIGNALS = (*STOP_SIGNALS, *UPKEEP_SIGNALS, signal.SIGTTIN, signal.SIGTTOU)
@@ -112,7 +112,7 @@ class Supervisor:
         if delay:
             logger.info("Shutting down in %s. (CTRL+C to force quit)", format_count(delay, "second"))
         while time.monotonic() < stops_at and self._pool.failure is None and len(stop_signals) == 1:
-            self._step(min(TICK_SECONDS, max(0.0, stops_at - time.monotonic())))
+            self._step(min(SUPERVISOR_TICK_SECONDS, max(0.0, stops_at - time.monotonic())))
             stop_signals += self._handle_signals(signals)
 
     def _has_second_signal(self, signals: list[int], stop_signals: list[int]) -> bool:
@@ -148,7 +148,7 @@ class Supervisor:
             return ServerPhase.DRAINING
         return ServerPhase.SERVING if self._pool.has_started else ServerPhase.STARTING
 
-    def _step(self, timeout: float = TICK_SECONDS) -> None:
+    def _step(self, timeout: float = SUPERVISOR_TICK_SECONDS) -> None:
         """Wait for a worker's message or end, a signal, or `timeout` seconds; then check the pool."""
         had_started, was_replacing = self._pool.has_started, self._pool.is_replacing
         self._pool.check(self._elapsed())
@@ -165,7 +165,7 @@ class Supervisor:
     def _elapsed(self) -> float:
         """Return the seconds since the last check, two ticks at most: a stopped supervisor has missed heartbeats."""
         before, self._checked_at = self._checked_at, time.monotonic()
-        return min(self._checked_at - before, 2 * TICK_SECONDS)
+        return min(self._checked_at - before, 2 * SUPERVISOR_TICK_SECONDS)
 
     def _wait_for_empty_backlogs(self) -> None:
         """Wait until workers have accepted the connections that closing the listeners would reset."""
