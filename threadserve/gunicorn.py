@@ -30,8 +30,8 @@ from threadserve.config.environment import load_environment
 from threadserve.errors import AppImportFailed, ConfigError, ThreadserveError
 from threadserve.listening.tcp import SharedListener
 from threadserve.logging.formatters import iterate_handlers
+from threadserve.observer import Observer
 from threadserve.server import Server
-from threadserve.server_run import Observer
 
 # The time for cutting off requests and for lifespan shutdown, before the arbiter kills a worker at the end of its
 # graceful timeout.

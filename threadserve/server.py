@@ -21,6 +21,7 @@ from threadserve.errors import ThreadserveError
 from threadserve.http.bounds import Bounds
 from threadserve.listening.tcp import Listeners
 from threadserve.logging.configuring import configure_logging
+from threadserve.observer import Observer
 from threadserve.runtime.exiting import exit_now
 from threadserve.runtime.garbage_collection import gc_freeze
 from threadserve.runtime.loops import LoopFactory
@@ -32,7 +33,7 @@ from threadserve.runtime.signals import (
     has_other_stop_handler,
     reraise_signals,
 )
-from threadserve.server_run import Observer, ServerRun, StopFlags, noop
+from threadserve.server_run import ServerRun, StopFlags, noop
 from threadserve.threads.futures import run_in_thread
 from threadserve.threads.guarded_loops import guarded_loop_factory
 from threadserve.threads.loop_group import MakeRunner

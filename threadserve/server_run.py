@@ -33,10 +33,10 @@ from threadserve.logging.formatters import log_emphasised
 from threadserve.logging.reopening import reopen_log_files
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import ServerPhase
+from threadserve.observer import Observer
 from threadserve.runtime.exiting import exit_now
 from threadserve.runtime.gil import GilGuard
 from threadserve.runtime.process_limits import ProcessLimits
-from threadserve.runtime.signals import STOP_SIGNALS, UPKEEP_SIGNALS
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.app_threads import make_app_threads
 from threadserve.threads.balancing import Balancer
@@ -58,32 +58,6 @@ class StopFlags:
 
     should_exit = False
     force_exit = False
-
-
-class Observer:
-    """Follows a server's life; this one does nothing. Its methods are called on the server's thread."""
-
-    # True if another process reports for the server, and decides about its end.
-    is_supervised = False
-    # The socket by which that process asks for the server's status, to answer at the admin address itself.
-    status_socket: socket.socket | None = None
-    stop_signals: tuple[int, ...] = STOP_SIGNALS
-    upkeep_signals: tuple[int, ...] = UPKEEP_SIGNALS
-    # The seconds between two calls of `on_heartbeat` while the server serves.
-    interval = CHECK_INTERVAL_SECONDS
-
-    def on_serving(self) -> None:
-        """Take note that connections are accepted from now on."""
-
-    def on_heartbeat(self, *, is_alive: bool) -> None:
-        """Take note that the server's thread is alive: called every `interval` seconds at least.
-
-        `is_alive` tells that at least one loop is alive as well.
-        """
-
-    def on_limit(self) -> bool:
-        """Return whether to stop, as the process has reached a limit. May be called again."""
-        return True
 
 
 class ServerRun:
@@ -108,48 +82,49 @@ class ServerRun:
         self.on_loaded: Callable[[], object] = noop
         self.on_ready: Callable[[], object] = noop
         self.on_started: Callable[[], object] = noop
-        thread_count = config.thread_count
-        self._certificates = certificates_for(config, thread_count)
-        self._upkeep: deque[int] = deque()
-        self._is_stopping = False
-        self._stop_at = inf
-        self.listeners = open_listeners(config) if sockets is None else set_nonblocking(sockets)
-        self.admin_listeners = [] if observer.status_socket is not None else listen_for_admin(config, self.listeners)
         self._config = config
         self._flags = flags
         self._observer = observer
+        self._upkeep: deque[int] = deque()
+        self._is_stopping = False
+        self._stop_at = inf
+        self._certificates = certificates_for(config, config.thread_count)
+        self.listeners = open_listeners(config) if sockets is None else set_nonblocking(sockets)
+        self.admin_listeners = [] if observer.status_socket is not None else listen_for_admin(config, self.listeners)
         self._gil_guard = GilGuard()
         self._log_writer = AccessLogWriter(config.access_log_format)
         self._loader = AppLoader(config)
-        watches = config.release_idle and self._certificates is None and HAS_EPOLL
-        timeouts = config.timeout_keep_alive, config.timeout_request_header
-        idle = IdleConnections(*timeouts, bounds.idle_grace_seconds) if watches else None
-        balancer = Balancer() if watches and config.distribute == "least-busy" and thread_count > 1 else None
-        self._acceptor = Acceptor(make_distributor(config.distribute), idle, balancer)
         self._app_threads = make_app_threads(config)
+        watches_idle = config.release_idle and self._certificates is None and HAS_EPOLL
+        self._acceptor = make_acceptor(config, bounds, watches_idle=watches_idle)
         shared = SharedResources(
-            config,
-            self._loader,
-            StartupCoordinator(config),
-            self._log_writer if config.access_log else None,
-            ConcurrencyLimit(config.limit_concurrency) if config.limit_concurrency else None,
-            self._certificates,
-            bounds,
-            lambda: self.on_loaded(),
-            self._acceptor.return_queue.put_threadsafe if watches else None,
-            self._app_threads,
+            config=config,
+            loader=self._loader,
+            startups=StartupCoordinator(config),
+            access_log=self._log_writer if config.access_log else None,
+            limit=ConcurrencyLimit(config.limit_concurrency) if config.limit_concurrency else None,
+            certificates=self._certificates,
+            bounds=bounds,
+            on_loaded=lambda: self.on_loaded(),
+            give_back_threadsafe=self._acceptor.return_queue.put_threadsafe if watches_idle else None,
+            app_threads=self._app_threads,
         )
-        self._group = LoopGroup(shared, thread_count, make_runner, self._acceptor)
-        stall, exit_after = config.timeout_loop_stall, config.timeout_loop_exit
-        loops = self._group.servers_threadsafe
-        self._watchdog = LoopWatchdog(loops, stall, exit_after, self._exit_stalled) if stall or exit_after else None
+        self._group = LoopGroup(shared, config.thread_count, make_runner, self._acceptor)
+        self._watchdog = self._make_watchdog()
         self.view = ProcessView(config, self._phase, self._group, self._acceptor, self._loader, self._watchdog)
-        self._admin: AdminServer | StateReporter | None = None
-        if observer.status_socket is not None:
+        self._admin = self._make_admin()
+
+    def _make_watchdog(self) -> LoopWatchdog | None:
+        stall, exit_after = self._config.timeout_loop_stall, self._config.timeout_loop_exit
+        if not (stall or exit_after):
+            return None
+        return LoopWatchdog(self._group.servers_threadsafe, stall, exit_after, self._exit_stalled)
+
+    def _make_admin(self) -> AdminServer | StateReporter | None:
+        if self._observer.status_socket is not None:
             # The supervisor has the admin address, and asks each of its processes.
-            self._admin = StateReporter(observer.status_socket, self.view)
-        elif self.admin_listeners:
-            self._admin = AdminServer(self.admin_listeners, ProcessSource(self.view))
+            return StateReporter(self._observer.status_socket, self.view)
+        return AdminServer(self.admin_listeners, ProcessSource(self.view)) if self.admin_listeners else None
 
     def import_threadsafe(self) -> None:
         """Import the application on the calling thread. A loop that loads it raises what is wrong with it."""
@@ -319,6 +294,17 @@ class ServerRun:
         """Return whether to terminate the loops that are stopping. They are alive as long as this is called."""
         self._send_heartbeat()
         return self._flags.force_exit
+
+
+def make_acceptor(config: Config, bounds: Bounds, *, watches_idle: bool) -> Acceptor:
+    """Return the acceptor for a configuration; with `watches_idle` it takes idle connections from the loops."""
+    distribute = make_distributor(config.distribute)
+    if not watches_idle:
+        return Acceptor(distribute)
+    timeouts = config.timeout_keep_alive, config.timeout_request_header
+    is_balanced = config.distribute == "least-busy" and config.thread_count > 1
+    idle = IdleConnections(*timeouts, bounds.idle_grace_seconds)
+    return Acceptor(distribute, idle, Balancer() if is_balanced else None)
 
 
 def noop() -> None:

@@ -13,7 +13,7 @@ from support.embedded_server import EmbeddedServer, Serve
 from support.raw_client import Connect, RawClient
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.server_run import Observer
+from threadserve.observer import Observer
 from threadserve.types import Receive, Scope, Send
 
 THREADS = 4

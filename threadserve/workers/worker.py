@@ -20,10 +20,10 @@ from threadserve.app.app_errors import format_app_traceback
 from threadserve.config import Config
 from threadserve.errors import AppImportFailed, ThreadserveError
 from threadserve.listening.tcp import SharedListener
+from threadserve.observer import Observer
 from threadserve.runtime.exiting import exit_deadline
 from threadserve.runtime.signals import ignore_signal
 from threadserve.server import Server
-from threadserve.server_run import Observer
 
 # The least number of heartbeats within `--timeout-worker-healthcheck`.
 HEARTBEATS_PER_TIMEOUT = 4
