@@ -330,7 +330,7 @@ def test_an_address_that_another_gets_first_is_one_line(monkeypatch: pytest.Monk
             rival.listen()
             return listeners
 
-        monkeypatch.setattr(admin_server, "bind_each_of", bind_too_late)
+        monkeypatch.setattr(admin_server, "bind_addresses", bind_too_late)
         config = Config(hello, port=0, admin_bind=f"127.0.0.1:{port}", log_config=None, threads=1)
         with pytest.raises(BindError, match=f"^cannot bind to 127.0.0.1:{port}: address already in use$"):
             Server(config).run()
