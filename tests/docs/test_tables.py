@@ -30,7 +30,7 @@ PACKAGE = Path(threadserve.__file__).parent
         ("An exchange", ResponseState),
         ("An HTTP/1.1 connection", Reading),
         ("An HTTP/1.1 connection", Closing),
-        ("An HTTP/2 connection", http2_states.Closing),
+        ("An HTTP/2 connection", http2_states.ConnectionPhase),
     ],
 )
 def test_every_state_is_drawn(heading: str, states: type[IntEnum]) -> None:

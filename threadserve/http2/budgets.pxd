@@ -10,8 +10,8 @@ cdef class Budget:
     cdef double _seconds
     cdef double _since
     cdef long long _spent
-    cdef str _what
+    cdef str _name
 
     cpdef spend(self)
-    cdef _begin_again(self)
+    cdef _start_period(self)
     cpdef earn(self, long long count)

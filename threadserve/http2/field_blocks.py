@@ -1,7 +1,7 @@
-"""Header blocks (RFC 7541): those that repeat are neither decoded nor encoded again.
+"""Field blocks (RFC 7541): repeated blocks are neither decoded nor encoded again.
 
-A decoder and an encoder belong to one connection, on its loop's thread. Each owns its table of the compression, and
-what blocks mean or what fields make while that table stays as it is.
+A decoder and an encoder belong to one connection, on its loop's thread. Each owns its compression table, and a cache of
+blocks that holds while the table stays unchanged.
 """
 
 from collections.abc import Iterable
@@ -13,19 +13,18 @@ from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
 from threadserve.http.head import RequestHead
-from threadserve.http2.errors import ConnectionFault
+from threadserve.http2.errors import H2ConnectionError
 from threadserve.types import Field
 
-# How many blocks are known at a time, and how long such a block may be: those that repeat are all but references to the
-# table.
-KNOWN_LIMIT = 64
-KNOWN_LENGTH = 256
+# The cache's limits: blocks that repeat are short, for they refer to the table.
+MAX_CACHED_BLOCKS = 64
+MAX_CACHED_BLOCK_BYTES = 256
 
 Fields = tuple[Field, ...]
 
 
 class FieldBlock:
-    """What a block says: its fields, and the request's head that they are, once somebody has read it."""
+    """The fields of a block, and the request head made of them, once it has been parsed."""
 
     __slots__ = ("fields", "head")
 
@@ -35,57 +34,59 @@ class FieldBlock:
 
 
 class BlockDecoder(Decoder):
-    """Decodes the blocks of one connection.
+    """The decoder of one connection.
 
-    The library looks through the fields of every block several times. It gets one field, with an empty name, whose
-    value is the `FieldBlock`; what is in it is looked at once.
+    The library checks the fields of every block several times. So it is given a single field with an empty name, whose
+    value is the `FieldBlock`; the fields in it are checked once.
     """
 
     def __init__(self, size_limit: int) -> None:
         super().__init__(size_limit)
-        self._known: dict[bytes, list[Any]] = {}
+        self._cache: dict[bytes, list[Any]] = {}
 
     def decode(self, data: bytes, raw: bool = False) -> Iterable[Any]:
-        """Raises `ConnectionFault` for a block that is none, `OversizedHeaderListError` where it says too much."""
-        block = self._known.get(data)
+        """Return the block as a list of one field.
+
+        Raises `H2ConnectionError` for a malformed block, and `OversizedHeaderListError` for one that is too large.
+        """
+        block = self._cache.get(data)
         if block is None:
-            mark = mark_of(self.header_table)
-            block = [(b"", FieldBlock(self._decode(data)))]
-            if is_changed(self.header_table, mark):
-                self._known.clear()
-            elif len(data) <= KNOWN_LENGTH:
-                if len(self._known) >= KNOWN_LIMIT:
-                    self._known.clear()
-                self._known[data] = block
+            version = table_version(self.header_table)
+            block = [(b"", FieldBlock(self._decode_block(data)))]
+            if has_changed(self.header_table, version):
+                self._cache.clear()
+            elif len(data) <= MAX_CACHED_BLOCK_BYTES:
+                if len(self._cache) >= MAX_CACHED_BLOCKS:
+                    self._cache.clear()
+                self._cache[data] = block
         return block
 
-    def _decode(self, data: bytes) -> list[HeaderTuple]:
+    def _decode_block(self, data: bytes) -> list[HeaderTuple]:
         try:
             return list(super().decode(data, raw=True))
         except OversizedHeaderListError:
             raise
         except HPACKError as error:
-            # Section 4.3; h2 has another code for it.
-            raise ConnectionFault(ErrorCodes.COMPRESSION_ERROR, str(error)) from None
+            # Section 4.3 of RFC 9113; h2 would use another code.
+            raise H2ConnectionError(ErrorCodes.COMPRESSION_ERROR, str(error)) from None
 
 
 class BlockEncoder(Encoder):
-    """Encodes the blocks of one connection.
+    """The encoder of one connection.
 
-    `fields` is what the next block says: the library, which looks through what it is given, is told no more of it than
-    it needs.
+    `fields` are those of the next block. The library, which checks the fields that it is given, gets a placeholder.
     """
 
     fields: Fields
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[Fields, bytes] = {}
+        self._cache: dict[Fields, bytes] = {}
         self.fields = ()
 
     @property
     def header_table_size(self) -> int:
-        """The size of the table, in bytes; never more than the usual one, however large the client would have it."""
+        """The table's size in bytes, never above the default, whatever the client allows."""
         return self.header_table.maxsize
 
     @header_table_size.setter
@@ -96,35 +97,35 @@ class BlockEncoder(Encoder):
             self.table_size_changes.append(limited)
 
     def encode(self, headers: Any, huffman: bool = True) -> bytes:
-        """The block of `fields`, whatever the headers are."""
+        """Return the block of `fields`; the headers that the library passes are ignored."""
         fields = self.fields
-        # A table whose size was changed has to be told first.
+        # After a change of the table's size the block has to start with that change.
         if not self.header_table.resized:
-            block = self._known.get(fields)
+            block = self._cache.get(fields)
             if block is not None:
                 return block
-        mark = mark_of(self.header_table)
-        # Without Huffman's code: it takes Python far longer than it takes the network to carry the rest.
+        version = table_version(self.header_table)
+        # Without Huffman coding, which takes Python far longer than the network takes for the saved bytes.
         block = super().encode(fields, huffman=False)
-        if is_changed(self.header_table, mark):
-            self._known.clear()
-        elif len(block) <= KNOWN_LENGTH:
-            if len(self._known) >= KNOWN_LIMIT:
-                self._known.clear()
-            self._known[fields] = block
+        if has_changed(self.header_table, version):
+            self._cache.clear()
+        elif len(block) <= MAX_CACHED_BLOCK_BYTES:
+            if len(self._cache) >= MAX_CACHED_BLOCKS:
+                self._cache.clear()
+            self._cache[fields] = block
         return block
 
 
-Mark = tuple[int, int, Any]
+TableVersion = tuple[int, int, Any]
 
 
-def mark_of(table: HeaderTable) -> Mark:
-    """What a table is known again by."""
+def table_version(table: HeaderTable) -> TableVersion:
+    """Return a value that identifies the table's contents."""
     entries = table.dynamic_entries
     return table.maxsize, len(entries), entries[0] if entries else None
 
 
-def is_changed(table: HeaderTable, mark: Mark) -> bool:
-    """Whether a table has changed since its mark was taken: the newest entry is first, and each is its own object."""
-    size, count, newest = mark_of(table)
-    return size != mark[0] or count != mark[1] or newest is not mark[2]
+def has_changed(table: HeaderTable, version: TableVersion) -> bool:
+    """Return whether the table differs from `version`: the newest entry is first, and every entry is a new object."""
+    size, count, newest = table_version(table)
+    return size != version[0] or count != version[1] or newest is not version[2]

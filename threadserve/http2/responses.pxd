@@ -14,14 +14,14 @@ cdef class ResponseFields:
 
 
 @cython.final
-cdef class FieldMaker:
+cdef class FieldFormatter:
     cdef list _config_fields
-    cdef dict _known
+    cdef dict _cache
     cdef bint _is_date_sent
-    cdef public list default
+    cdef public list default_fields
 
-    cpdef renew(self)
-    @cython.locals(head=ResponseFields, made=list, own=list, known=dict)
+    cpdef refresh_date(self)
+    @cython.locals(head=ResponseFields, made=list, given=list, cache=dict)
     cpdef ResponseFields prepare(self, object status, object fields)
-    cdef _add(self, ResponseFields head, tuple field)
-    cdef object _learn(self, tuple field, object sent)
+    cdef _add_field(self, ResponseFields head, tuple field)
+    cdef object _cache_field(self, tuple field, object encoded)

@@ -1,6 +1,6 @@
-"""Responses as the fields that HTTP/2 sends (RFC 9113 section 8.3.2).
+"""Response heads, as the fields that HTTP/2 sends (RFC 9113 section 8.3.2).
 
-Belongs to the loop's thread, as what its connections have in common; it never compresses, and never sends.
+Belongs to the loop's thread; the connections share it. It neither compresses nor sends.
 """
 
 from collections.abc import Iterable
@@ -26,10 +26,10 @@ from threadserve.http.fields import (
 from threadserve.http2.requests import CONNECTION_SPECIFIC
 from threadserve.types import Field
 
-DECIDED_HERE = CONNECTION_SPECIFIC | {CONTENT_LENGTH, DATE, SERVER}
-# What seldom repeats would push out of a client's table what does, and secrets do not belong there (RFC 7541 section
-# 7.1.3).
-NOT_INDEXED = frozenset(
+HANDLED_FIELDS = CONNECTION_SPECIFIC | {CONTENT_LENGTH, DATE, SERVER}
+# Fields that are never indexed: values that seldom repeat would evict others from the client's table, and secrets do
+# not belong in it (RFC 7541 section 7.1.3).
+NEVER_INDEXED = frozenset(
     {
         b"age",
         b"content-length",
@@ -43,12 +43,12 @@ NOT_INDEXED = frozenset(
     }
 )
 
-KNOWN_LIMIT = 1024
-KNOWN_LENGTH = 256
+MAX_CACHED_FIELDS = 1024
+MAX_CACHED_FIELD_BYTES = 256
 
 
 class ResponseFields:
-    """The head of a response that is to be sent: its status, what it declares of its length, and its fields."""
+    """A response head that is to be sent: its status, the declared length of its body, and its fields."""
 
     __slots__ = ("fields", "length", "status")
 
@@ -58,70 +58,70 @@ class ResponseFields:
         self.fields: list[Field] = []
 
     def declare_length(self, length: int) -> None:
-        """Has the fields say how long the body is."""
+        """Add a content-length to the fields."""
         self.length = length
         self.fields.append(NeverIndexedHeaderTuple(CONTENT_LENGTH, b"%d" % length))
 
 
-class FieldMaker:
-    """Checks fields, and knows those that applications send again and again.
+class FieldFormatter:
+    """Checks and formats response fields, and caches those that applications repeat.
 
-    `default` are date and server, and the headers that are added to every response.
+    `default_fields` are the date, the server, and the headers that are added to every response.
     """
 
-    __slots__ = ("_config_fields", "_is_date_sent", "_known", "default")
+    __slots__ = ("_cache", "_config_fields", "_is_date_sent", "default_fields")
 
     def __init__(self, config: Config) -> None:
         self._config_fields = [
-            as_sent(name.lower().encode("latin-1"), value.encode("latin-1"))
+            to_hpack_field(name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in configured_headers(config)
         ]
         self._is_date_sent = is_date_sent(config)
-        self._known: dict[Field, Field] = {}
-        self.default: list[Field] = []
-        self.renew()
+        self._cache: dict[Field, Field] = {}
+        self.default_fields: list[Field] = []
+        self.refresh_date()
 
-    def renew(self) -> None:
-        """Looks at the date. Called at every tick."""
+    def refresh_date(self) -> None:
+        """Update the date. Called at every tick."""
         date = [(DATE, formatdate(usegmt=True).encode())] if self._is_date_sent else []
-        self.default = [*date, *self._config_fields]
+        self.default_fields = [*date, *self._config_fields]
 
     def prepare(self, status: Any, fields: Iterable[Any]) -> ResponseFields:
-        """The head of a response. Raises as `Stream.prepare_response` does."""
+        """Return the head of a response. Raises the errors of `Stream.prepare_response`."""
         if type(status) is not int or not 200 <= status <= 999:
             status = check_final_status(status)
         head = ResponseFields(status)
         made = head.fields
         made.append((b":status", b"%d" % head.status))
-        made += self.default
-        known = self._known
-        own = fields if type(fields) is list else list(fields)
-        for field in own:
+        made += self.default_fields
+        cache = self._cache
+        given = fields if type(fields) is list else list(fields)
+        for field in given:
             try:
-                sent = known.get(field)
-                if sent is None and field[0] == CONTENT_LENGTH and head.length < 0:
+                encoded = cache.get(field)
+                if encoded is None and field[0] == CONTENT_LENGTH and head.length < 0:
                     digits = field[1]
                     if digits.isdigit() and len(digits) <= MAX_LENGTH_DIGITS:
                         head.length = int(digits)
-                        sent = NeverIndexedHeaderTuple(CONTENT_LENGTH, digits)
+                        encoded = NeverIndexedHeaderTuple(CONTENT_LENGTH, digits)
             except (AttributeError, TypeError, ValueError):
-                # Only tuples of bytes can be looked up; other pairs, and other buffers, are as good.
-                sent = None
-            if sent is None:
-                self._add(head, copy_field(field))
+                # Only tuples of bytes can be looked up; other pairs and buffers are formatted each time.
+                encoded = None
+            if encoded is None:
+                self._add_field(head, copy_field(field))
             else:
-                made.append(sent)
+                made.append(encoded)
         if head.status == 204 and head.length >= 0:
             # RFC 9110 section 8.6: a response without content has no content-length.
-            head.fields = without(CONTENT_LENGTH, made)
+            head.fields = remove_field(CONTENT_LENGTH, made)
         return head
 
-    def _add(self, head: ResponseFields, field: Field) -> None:
-        """Adds a field that is not known, or that means something to us."""
+    def _add_field(self, head: ResponseFields, field: Field) -> None:
+        """Check and add a field that is not in the cache."""
         name, value = check_field(field)
         lower, value = name.lower(), value.strip(b"\t ")
-        if lower not in DECIDED_HERE:
-            head.fields.append(self._learn(field, as_sent(lower, value)))
+        if lower not in HANDLED_FIELDS:
+            head.fields.append(self._cache_field(field, to_hpack_field(lower, value)))
         elif lower == CONTENT_LENGTH:
             is_first = head.length < 0
             head.length = parse_content_length(value, head.length)
@@ -129,28 +129,28 @@ class FieldMaker:
                 head.declare_length(head.length)
         elif lower == DATE or lower == SERVER:
             status, *others = head.fields
-            head.fields = [status, *without(lower, others), as_sent(lower, value)]
+            head.fields = [status, *remove_field(lower, others), to_hpack_field(lower, value)]
 
-    def _learn(self, field: Field, sent: Field) -> Field:
-        if len(field[0]) + len(field[1]) <= KNOWN_LENGTH:
-            if len(self._known) >= KNOWN_LIMIT:
-                self._known.clear()
-            self._known[field] = sent
-        return sent
-
-
-def as_sent(name: bytes, value: bytes) -> Field:
-    """A field, so made that the library compresses it rightly."""
-    return NeverIndexedHeaderTuple(name, value) if name in NOT_INDEXED else (name, value)
+    def _cache_field(self, field: Field, encoded: Field) -> Field:
+        if len(field[0]) + len(field[1]) <= MAX_CACHED_FIELD_BYTES:
+            if len(self._cache) >= MAX_CACHED_FIELDS:
+                self._cache.clear()
+            self._cache[field] = encoded
+        return encoded
 
 
-def without(name: bytes, fields: list[Field]) -> list[Field]:
-    """Fields less those with this name."""
+def to_hpack_field(name: bytes, value: bytes) -> Field:
+    """Return a field, marked as never indexed where it should be."""
+    return NeverIndexedHeaderTuple(name, value) if name in NEVER_INDEXED else (name, value)
+
+
+def remove_field(name: bytes, fields: list[Field]) -> list[Field]:
+    """Return the fields without those of this name."""
     return [field for field in fields if field[0] != name]
 
 
-def plain_fields(fields: Iterable[Any]) -> list[Field]:
-    """Fields as they are sent in trailers and informational responses. Raises as `check_field` does."""
+def lowercase_fields(fields: Iterable[Any]) -> list[Field]:
+    """Return the fields of trailers or of an informational response. Raises the errors of `check_field`."""
     checked = [check_field(field) for field in fields]
     lowered = [(name.lower(), value.strip(b"\t ")) for name, value in checked]
     return [field for field in lowered if field[0] not in CONNECTION_SPECIFIC]

@@ -1,27 +1,27 @@
-"""The states of an HTTP/2 connection on its way to its end.
+"""The phases of an HTTP/2 connection.
 
-Names only; docs/architecture.md draws how they follow each other. See `threadserve.http.states` for why the constants
-are plain integers.
+Names only; docs/architecture.md draws how they follow each other. `threadserve.http.states` says why the constants are
+plain integers.
 """
 
 from enum import IntEnum
 
 
-class Closing(IntEnum):
-    """Whether the connection goes on."""
+class ConnectionPhase(IntEnum):
+    """The phases from serving to closed."""
 
     OPEN = 0
     DRAINING = 1
-    """The client has been told to open no further stream; those that are under way are still served."""
+    """The client has been told to open no further stream; streams that are under way are still served."""
     FINISHING = 2
-    """No further stream is served; those that are open are."""
+    """Further streams are refused; open streams are still served."""
     LINGERING = 3
-    """What the client still sends is read past, so that closing does not cost it what was sent last."""
+    """Bytes that the client still sends are read and dropped, so that it does not lose what was sent last."""
     CLOSED = 4
 
 
-OPEN = Closing.OPEN.value
-DRAINING = Closing.DRAINING.value
-FINISHING = Closing.FINISHING.value
-LINGERING = Closing.LINGERING.value
-CLOSED = Closing.CLOSED.value
+OPEN = ConnectionPhase.OPEN.value
+DRAINING = ConnectionPhase.DRAINING.value
+FINISHING = ConnectionPhase.FINISHING.value
+LINGERING = ConnectionPhase.LINGERING.value
+CLOSED = ConnectionPhase.CLOSED.value

@@ -67,16 +67,16 @@ def build_loop_parts(serves: LoopSetup, number: int, *, websockets: bool) -> Loo
 
     make: ConnectionFactory = make_http1
     if serves.config.http2:
-        from threadserve.http2.making import with_http2
+        from threadserve.http2.factory import http2_connection_factory
 
-        make = with_http2(serves.config, context, make_http1)
+        make = http2_connection_factory(serves.config, context, make_http1)
     return LoopParts(context, make, make_resumed)
 
 
 def import_parts(config: Config) -> None:
     """Import what only some configurations need. Runs on the server's thread, before there are loops."""
     if config.http2:
-        importlib.import_module("threadserve.http2.making")
+        importlib.import_module("threadserve.http2.factory")
         immortalize_functions()
 
 

@@ -1,7 +1,7 @@
-"""Which version of HTTP a new connection speaks (RFC 9113 section 3).
+"""The choice of the HTTP version that a new connection speaks (RFC 9113 section 3).
 
-Belongs to the connection, on the loop's thread, until that is known; it answers nothing. Over TLS the handshake has
-settled it; else what a client sends first does. An `Upgrade: h2c` changes nothing (section 3.1).
+Belongs to the connection, on the loop's thread, until the version is known; it sends nothing. Over TLS the handshake
+has chosen the version (ALPN); otherwise the client's first bytes tell it. `Upgrade: h2c` is ignored (section 3.1).
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from threadserve.tls.certificates import LoopTls
 
 ALPN = "h2"
 
-# What serves a connection, from the addresses to use in place of the transport's and what encrypts it.
-MakeConnection = Callable[[ProxiedAddresses | None, LoopTls | None], Any]
+# Makes a connection's protocol from the addresses to use in place of the transport's, and its TLS settings.
+ConnectionFactory = Callable[[ProxiedAddresses | None, LoopTls | None], Any]
 
 
-class FirstBytes:
-    """The protocol of a connection whose version of HTTP is not known yet."""
+class ProtocolDetector:
+    """The protocol of a connection until its version of HTTP is known."""
 
     __slots__ = (
-        "_announced",
         "_context",
         "_data",
         "_make_http1",
         "_make_http2",
+        "_proxied_addresses",
         "_tls",
         "_transport",
         "deadline",
@@ -39,15 +39,15 @@ class FirstBytes:
     def __init__(
         self,
         context: LoopContext,
-        make_http1: MakeConnection,
-        make_http2: MakeConnection,
-        announced: ProxiedAddresses | None,
+        make_http1: ConnectionFactory,
+        make_http2: ConnectionFactory,
+        proxied_addresses: ProxiedAddresses | None,
         tls: LoopTls | None,
     ) -> None:
         self._context = context
         self._make_http1 = make_http1
         self._make_http2 = make_http2
-        self._announced = announced
+        self._proxied_addresses = proxied_addresses
         self._tls = tls
         self._data = b""
         self.deadline = self.release_at = inf
@@ -55,11 +55,11 @@ class FirstBytes:
     # Called by the event loop.
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """The connection is open."""
+        """Switch to the version that TLS has chosen, or wait for the first bytes."""
         self._transport = transport
         encrypted = transport.get_extra_info("ssl_object")
         if encrypted is not None:
-            self._hand_over(self._make_http2 if encrypted.selected_alpn_protocol() == ALPN else self._make_http1)
+            self._switch_to(self._make_http2 if encrypted.selected_alpn_protocol() == ALPN else self._make_http1)
             return
         if self.deadline == inf:
             self.deadline = self._context.deadlines.head
@@ -71,33 +71,33 @@ class FirstBytes:
             self.begin_shutdown()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have arrived."""
+        """Switch to a version as soon as the bytes tell which."""
         self._data += data
         if self._data.startswith(PREFACE):
-            self._hand_over(self._make_http2)
+            self._switch_to(self._make_http2)
         elif not PREFACE.startswith(self._data):
-            self._hand_over(self._make_http1)
+            self._switch_to(self._make_http1)
 
     def eof_received(self) -> bool:
-        """The client sends no more."""
-        goes_on: bool = self._hand_over(self._make_http1).eof_received()
+        """Leave it to HTTP/1.1 to answer a client that ends its side early."""
+        goes_on: bool = self._switch_to(self._make_http1).eof_received()
         return goes_on
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, by whichever side."""
-        self._leave()
+        """Forget the connection, which is closed."""
+        self._unregister()
         self._context.registry.check_drained()
 
     def pause_writing(self) -> None:
-        """Never: nothing is written yet."""
+        """Do nothing: nothing has been written."""
 
     def resume_writing(self) -> None:
-        """Never either."""
+        """Do nothing: nothing has been written."""
 
-    def _hand_over(self, make: MakeConnection) -> Any:
-        """Has the connection go on as one of this version; returns that."""
-        self._leave()
-        connection = make(self._announced, self._tls)
+    def _switch_to(self, make: ConnectionFactory) -> Any:
+        """Replace this protocol by the one that `make` returns, which gets the bytes so far; return that."""
+        self._unregister()
+        connection = make(self._proxied_addresses, self._tls)
         self._transport.set_protocol(connection)
         connection.connection_made(self._transport)
         data, self._data = self._data, b""
@@ -105,33 +105,33 @@ class FirstBytes:
             connection.data_received(data)
         return connection
 
-    def _leave(self) -> None:
+    def _unregister(self) -> None:
         self.deadline = inf
         self._context.registry.connections.discard(self)
 
-    # Called by the sweep and by the shutdown.
+    # Called by the sweep of deadlines and by the shutdown.
 
     def on_deadline(self) -> None:
-        """The client took too long, which every version answers in its own way."""
-        self._hand_over(self._make_http1).on_deadline()
+        """Leave it to HTTP/1.1 to answer a client that sends nothing in time."""
+        self._switch_to(self._make_http1).on_deadline()
 
     def release(self) -> bool:
-        """See `IdleReleaser`."""
+        """Give an idle connection back to the acceptor; return whether that was done (see `IdleReleaser`)."""
         releaser = self._context.releaser
         if self._data or releaser is None:
             return False
-        peer = make_peer(self._transport, self._announced, self._context.trusted_proxies, None)
+        peer = make_peer(self._transport, self._proxied_addresses, self._context.trusted_proxies, None)
         if not releaser.release(self._transport, peer, self.deadline, speaks_http1=False):
             return False
-        self._leave()
+        self._unregister()
         return True
 
     def begin_shutdown(self) -> None:
-        """The server is stopping: the version of a request that is under way is still found out."""
+        """Shorten the deadline: the server stops, and still serves a request that has begun to arrive."""
         deadlines = self._context.deadlines
         self.deadline = min(self.deadline, deadlines.head if self._data else deadlines.idle)
 
     def abort(self) -> None:
-        """Closes the connection at once."""
-        self._leave()
+        """Close the connection at once."""
+        self._unregister()
         self._transport.abort()
