@@ -4,7 +4,7 @@ Runs on any thread. It owns nothing and starts nothing.
 """
 
 import math
-from typing import Any
+from typing import TypedDict
 
 from threadserve.check.findings import Finding, Level
 from threadserve.config import Config
@@ -13,8 +13,23 @@ from threadserve.runtime.cpus import count_schedulable_cpus, count_usable_cpus, 
 from threadserve.runtime.gil import is_free_threaded_build
 
 
-def plan_capacity(config: Config, interface: str) -> dict[str, Any]:
-    """Return the numbers by their names in the report.
+class Capacity(TypedDict):
+    """The threads and processes of a server, by their names in the report."""
+
+    processes: int
+    threads: int
+    wsgi_threads: int
+    app_threads: int
+    helper_threads: list[str]
+    interface: str
+    usable_cpus: int
+    cpus_by_affinity: int
+    cpu_quota: float | None
+    free_threaded: bool
+
+
+def plan_capacity(config: Config, interface: str) -> Capacity:
+    """Return the threads and processes that the server would have.
 
     `interface` is the application's, "auto" if it is not known. `cpu_quota` is None without a quota of a control group.
     The access log's writer counts without an access log too.
@@ -41,7 +56,7 @@ def list_helper_threads(config: Config) -> list[str]:
     return [name for name, is_started in purposes if is_started]
 
 
-def describe_capacity(numbers: dict[str, Any]) -> Finding:
+def describe_capacity(numbers: Capacity) -> Finding:
     """Return the numbers in a sentence."""
     threads = [format_count(numbers["threads"], "event loop")]
     if numbers["wsgi_threads"]:

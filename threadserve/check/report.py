@@ -9,8 +9,8 @@ import platform
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from threadserve.check.capacity import Capacity
 from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.logging.wording import format_count
 from threadserve.runtime.gil import is_free_threaded_build
@@ -26,7 +26,7 @@ class CheckReport:
 
     app: str
     findings: list[Finding]
-    would_run: dict[str, Any]
+    would_run: Capacity
 
     @property
     def ok(self) -> bool:
