@@ -16,7 +16,7 @@ from threadserve.errors import ConfigError
 from threadserve.listening.listeners import open_listeners
 from threadserve.runtime.signals import ignoring_upkeep_signals
 from threadserve.server import Server
-from threadserve.tls.certificates import certificates_for
+from threadserve.tls.certificates import load_certificates
 from threadserve.workers.child import check_picklable
 from threadserve.workers.reloader import Reloader
 from threadserve.workers.supervisor import Supervisor
@@ -79,4 +79,4 @@ def check_processes(config: Config) -> None:
         raise ConfigError(option, 'other processes cannot be given an object: pass the app as "module:attribute"')
     if config.reload and config.workers not in (None, 1):
         raise ConfigError("reload", "it serves with one process: leave out --workers, or use --threads")
-    certificates_for(config, 1)
+    load_certificates(config, 1)

@@ -45,7 +45,7 @@ from threadserve.threads.idle_connections import HAS_EPOLL, IdleConnections
 from threadserve.threads.loop_group import LoopGroup, MakeRunner
 from threadserve.threads.shared_resources import SharedResources
 from threadserve.threads.watchdog import LoopWatchdog
-from threadserve.tls.certificates import certificates_for
+from threadserve.tls.certificates import load_certificates
 
 logger = logging.getLogger("threadserve.error")
 
@@ -88,7 +88,7 @@ class ServerRun:
         self._upkeep: deque[int] = deque()
         self._is_stopping = False
         self._stop_at = inf
-        self._certificates = certificates_for(config, config.thread_count)
+        self._certificates = load_certificates(config, config.thread_count)
         self.listeners = open_listeners(config) if sockets is None else set_nonblocking(sockets)
         self.admin_listeners = [] if observer.status_socket is not None else listen_for_admin(config, self.listeners)
         self._gil_guard = GilGuard()

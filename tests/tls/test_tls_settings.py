@@ -16,7 +16,7 @@ from support.waiting import DEADLINE
 
 from threadserve import Config
 from threadserve.errors import ConfigError
-from threadserve.tls.certificates import LoopTls, certificates_for
+from threadserve.tls.certificates import LoopTls, load_certificates
 
 APP = "support.steered_app:app"
 TESTS = str(Path(__file__).parents[1])
@@ -24,9 +24,9 @@ TESTS = str(Path(__file__).parents[1])
 
 def load(**settings: Any) -> LoopTls:
     """What a server with these settings encrypts with."""
-    certificates = certificates_for(Config(hello, **settings), 1)
+    certificates = load_certificates(Config(hello, **settings), 1)
     assert certificates is not None
-    return certificates.of_loop_threadsafe(1)
+    return certificates.get_threadsafe(1)
 
 
 def problem(**settings: Any) -> tuple[str, str]:
@@ -70,13 +70,13 @@ def test_the_constant_for_one_version(identity: Identity) -> None:
 
 
 def test_each_loop_has_a_context_of_its_own(identity: Identity) -> None:
-    certificates = certificates_for(Config(hello, **identity.settings), 3)
+    certificates = load_certificates(Config(hello, **identity.settings), 3)
     assert certificates is not None
-    assert len({id(certificates.of_loop_threadsafe(number).context) for number in (1, 2, 3)}) == 3
+    assert len({id(certificates.get_threadsafe(number).context) for number in (1, 2, 3)}) == 3
 
 
 def test_without_tls_there_are_no_certificates() -> None:
-    assert certificates_for(Config(hello), 1) is None
+    assert load_certificates(Config(hello), 1) is None
 
 
 @pytest.mark.parametrize("version", [ssl.PROTOCOL_TLSv1, ssl.PROTOCOL_TLSv1_1, ssl.PROTOCOL_TLS_CLIENT, 99])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.certificates import Authority, needs_openssl
 
-from threadserve.tls.x509 import elements, expiry, subject_name
+from threadserve.tls.x509 import format_subject, parse_elements, read_expiry
 
 UNKNOWN = "1.3.6.1.4.1.1466.0"
 
@@ -34,14 +34,14 @@ UNKNOWN = "1.3.6.1.4.1.1466.0"
     ],
 )
 def test_a_name_as_one_string(subject: Any, name: str) -> None:
-    assert subject_name({"subject": subject}) == name
+    assert format_subject({"subject": subject}) == name
 
 
 @needs_openssl
 @pytest.mark.parametrize("days", [-3, 2, 365 * 40], ids=["past", "soon", "beyond 2049"])
 def test_when_a_certificate_expires(tmp_path: Path, days: int) -> None:
     identity = Authority(tmp_path).sign("server", days=days)
-    found = expiry(ssl.PEM_cert_to_DER_cert(identity.certificate.read_text()))
+    found = read_expiry(ssl.PEM_cert_to_DER_cert(identity.certificate.read_text()))
     told = subprocess.run(
         ["openssl", "x509", "-noout", "-enddate", "-in", identity.certificate],
         check=True,
@@ -54,4 +54,4 @@ def test_when_a_certificate_expires(tmp_path: Path, days: int) -> None:
 
 
 def test_elements_with_short_and_long_lengths() -> None:
-    assert list(elements(b"\x02\x01\x05\x04\x82\x01\x00" + b"x" * 256)) == [(2, b"\x05"), (4, b"x" * 256)]
+    assert list(parse_elements(b"\x02\x01\x05\x04\x82\x01\x00" + b"x" * 256)) == [(2, b"\x05"), (4, b"x" * 256)]

@@ -33,7 +33,7 @@ from threadserve.runtime.exiting import exit_deadline, exit_now
 from threadserve.runtime.gil import GilGuard
 from threadserve.runtime.signals import ignore_signal
 from threadserve.threads.guarded_loops import guarded_loop_factory
-from threadserve.tls.certificates import certificates_for
+from threadserve.tls.certificates import load_certificates
 
 # The last lines of a traceback, which say where the error is.
 MAX_TRACEBACK_LINES = 6
@@ -130,7 +130,7 @@ class Inspection:
         """Load the application, inspect it while it is up, and shut it down. Raises `ConfigError`."""
         factory = guarded_loop_factory(self._config)
         self._log.start()
-        certificates_for(self._config, 1)
+        load_certificates(self._config, 1)
         self._guard.install()
         self._watchdog.start()
         self._dry_run.run(factory)

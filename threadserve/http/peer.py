@@ -5,11 +5,10 @@ Made by the connection's loop thread when the connection opens, and read by it a
 
 import asyncio
 import select
-from typing import Any
 
 from threadserve.proxies.forwarded import TrustedHosts
 from threadserve.proxies.protocol import ProxiedAddresses
-from threadserve.tls.certificates import LoopTls
+from threadserve.tls.certificates import LoopTls, TLSExtension
 from threadserve.types import Address, LocalAddress
 
 
@@ -24,7 +23,7 @@ class Peer:
     __slots__ = ("client", "is_trusted", "label", "scheme", "server", "tls")
 
     def __init__(
-        self, client: Address | None, server: LocalAddress | None, tls: dict[str, Any] | None, is_trusted: bool
+        self, client: Address | None, server: LocalAddress | None, tls: TLSExtension | None, is_trusted: bool
     ) -> None:
         self.client = client
         self.server = server
@@ -42,7 +41,7 @@ def make_peer(
         parse_address(transport.get_extra_info("peername")),
         parse_local_address(transport.get_extra_info("sockname")),
     )
-    facts = None if tls is None else tls.facts(transport.get_extra_info("ssl_object"))
+    facts = None if tls is None else tls.describe(transport.get_extra_info("ssl_object"))
     return Peer(client, server, facts, trusted.trusts_peer(client, server))
 
 

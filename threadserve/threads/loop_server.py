@@ -370,7 +370,7 @@ class LoopServer:
 
     def _tls(self) -> LoopTls | None:
         certificates = self._shared.certificates
-        return certificates.of_loop_threadsafe(self.number) if certificates is not None else None
+        return certificates.get_threadsafe(self.number) if certificates is not None else None
 
     def _update_tls(self) -> None:
         if self._acceptor is not None:

@@ -1,1 +1,1 @@
-"""Encryption: the contexts of connections, and what certificates say."""
+"""Encryption: the TLS contexts of connections, and certificates."""
