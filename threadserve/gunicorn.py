@@ -192,9 +192,7 @@ def translate_tls_settings(cfg: Any) -> dict[str, Any]:
 
 
 def has_proxy_protocol(cfg: Any) -> bool:
-    """Return whether connections begin with a PROXY header. Newer versions of Gunicorn have a choice of its
-    versions.
-    """
+    """Return whether connections begin with a PROXY header. Newer versions of Gunicorn name its version."""
     return cfg.proxy_protocol not in (False, "off")
 
 

@@ -257,9 +257,7 @@ class Server:
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals by `handle_exit` while entered, on the main thread only. Programs that handle signals override
-        it.
-        """
+        """Handle signals by `handle_exit` within the context, on the main thread only. Programs may override it."""
         self._signals.clear()
         with (
             handling_signals(self.handle_exit, self._observer.stop_signals) as self._take_signals,
@@ -288,8 +286,7 @@ class Server:
         return has_to_end and thread.is_blocked_threadsafe()
 
     def _is_exit(self, error: BaseException) -> bool:
-        """Return whether an exception from a loop is how a signal handler of the program's asks for the end; begin that
-        end.
+        """Return whether a signal handler of the program's asks for the end by this exception; begin that end.
 
         The same exception from the application only kills the loop.
         """

@@ -249,9 +249,7 @@ class Acceptor:
             self._rescue(stalled)
 
     def _rescue(self, stalled: list[ReceivingLoop]) -> None:
-        """Move one connection to each loop with an empty queue: that loop may turn out to be as busy as the stalled
-        ones.
-        """
+        """Move one connection to each loop with an empty queue, which may turn out to be as busy."""
         free = [loop for loop in self.loops if not loop.handover.is_wakeup_pending()]
         for _ in range(len(free)):
             connection = next((taken for each in stalled if (taken := each.handover.take()) is not None), None)

@@ -25,9 +25,7 @@ ANYIO_TOKENS = 40
 
 
 def make_app_threads(config: Config) -> "AppThreads | None":
-    """Return the threads that a configuration asks for, or None if the one loop keeps the defaults of asyncio and
-    anyio.
-    """
+    """Return the threads that a configuration asks for, or None for the defaults of asyncio and anyio."""
     return AppThreads(config) if config.app_threads is not None or config.thread_count > 1 else None
 
 
@@ -66,10 +64,10 @@ class LoopShare:
             loop.set_default_executor(LoopExecutor(threads.pool, threads.size))
 
     def limit_anyio(self) -> None:
-        """Limit anyio's threads to the loop's share, once the application has imported anyio, unless it has set the
-        limit itself.
+        """Limit anyio's threads to the loop's share.
 
-        To be called in a task of the loop.
+        Does nothing until the application has imported anyio, or if it has set the limit itself. To be called in a task
+        of the loop.
         """
         if self._has_limited or "anyio" not in sys.modules:
             return

@@ -72,7 +72,6 @@ class LoopMonitor:
         self._cpu_times = ThreadTimes(loop.thread_id)
         self._at_tick = self._cpu_times.read()
         self._waiting_when_asked = self._at_tick.waiting
-
         self.share = CpuTimes(0.0, 0.0)
 
     def is_stalled(self, now: float) -> bool:
@@ -113,7 +112,6 @@ class Balancer:
 
     def __init__(self) -> None:
         self.busier: list[BalancedLoop] = []
-
         self.next_check = 0.0
         self._next_tick = 0.0
         self._ticked_at = 0.0
@@ -149,9 +147,9 @@ class Balancer:
         if list(self._monitors) == list(loops):
             return
         before, self._monitors = self._monitors, {loop: self._monitors.get(loop) or LoopMonitor(loop) for loop in loops}
-        for loop, monitors in before.items():
+        for loop, monitor in before.items():
             if loop not in self._monitors:
-                monitors.close()
+                monitor.close()
 
     def _check_for_requests(self, loops: Sequence[BalancedLoop], now: float) -> None:
         requests = sum(loop.requests_threadsafe() for loop in loops)
@@ -166,49 +164,50 @@ class Balancer:
                     loop.release_idle_threadsafe()
                 self._next_tick = now
             self._stalled_until = now + STALL_MEMORY_SECONDS
-        for monitors in self._monitors.values():
-            monitors.request_wakeup()
+        for monitor in self._monitors.values():
+            monitor.request_wakeup()
 
     def _grant_credit(self, now: float) -> None:
         """Grant each loop its credit until the next tick."""
         monitors = list(self._monitors.values())
-        for each in monitors:
-            each.tick(now - self._ticked_at)
+        for monitor in monitors:
+            monitor.tick(now - self._ticked_at)
         self._ticked_at = now
         self.busier = []
         if now < self._stalled_until:
-            for each in monitors:
-                each.grant(round(MAX_CREDIT * max(0.0, 1 - each.share.waiting / MAX_WAITING_SHARE)), takes_busy=False)
+            for monitor in monitors:
+                monitor.grant(
+                    round(MAX_CREDIT * max(0.0, 1 - monitor.share.waiting / MAX_WAITING_SHARE)), takes_busy=False
+                )
         else:
             self._even_out_load(monitors, now)
 
     def _even_out_load(self, monitors: list[LoopMonitor], now: float) -> None:
         """Let loops with too much load return half of the excess, unless that has not helped lately."""
-        mean = sum(each.share.running for each in monitors) / len(monitors)
+        mean = sum(monitor.share.running for monitor in monitors) / len(monitors)
         limit = max(IMBALANCE_FACTOR * mean, mean + IMBALANCE_SHARE)
-        most = max(each.share.running for each in monitors)
+        most = max(monitor.share.running for monitor in monitors)
         is_due = most > limit and now >= self._retry_at
-        for each in monitors:
-            each.grant(count_surplus(each, mean) if is_due and each.share.running > limit else 0, takes_busy=True)
-        if any(each.is_granted for each in monitors):
-            self.busier = [each.loop for each in monitors if each.share.running > mean]
-            uneven, self._imbalance = self._imbalance, most / mean
-            self._pause = (
-                CREDIT_TICK_SECONDS
-                if self._imbalance < IMPROVEMENT_FACTOR * uneven
-                else min(2 * self._pause, MAX_RETRY_PAUSE_SECONDS)
+        for monitor in monitors:
+            monitor.grant(
+                count_surplus(monitor, mean) if is_due and monitor.share.running > limit else 0, takes_busy=True
             )
+        if any(monitor.is_granted for monitor in monitors):
+            self.busier = [monitor.loop for monitor in monitors if monitor.share.running > mean]
+            before, self._imbalance = self._imbalance, most / mean
+            has_helped = self._imbalance < IMPROVEMENT_FACTOR * before
+            self._pause = CREDIT_TICK_SECONDS if has_helped else min(2 * self._pause, MAX_RETRY_PAUSE_SECONDS)
             self._retry_at = now + self._pause
         elif most <= limit:
             self._imbalance, self._pause, self._retry_at = inf, CREDIT_TICK_SECONDS, now
 
 
-def count_surplus(monitors: LoopMonitor, mean: float) -> int:
+def count_surplus(monitor: LoopMonitor, mean: float) -> int:
     """Return how many connections a loop returns that runs for more than the mean share.
 
     The busiest connections go first: they are the first to complete a response. A single connection stays: it would
     load another loop just as much.
     """
-    connections = monitors.loop.load_threadsafe()[1]
-    excess = (monitors.share.running - mean) / monitors.share.running
+    connections = monitor.loop.load_threadsafe()[1]
+    excess = (monitor.share.running - mean) / monitor.share.running
     return ceil(excess * connections / 2) if connections > 1 else 0

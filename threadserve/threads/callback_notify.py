@@ -18,9 +18,7 @@ MIN_NOTIFY_INTERVAL_SECONDS = 1.0
 
 @contextmanager
 def notify_while_serving(callback: Callable[[], Awaitable[Any]] | None, interval: float) -> Iterator[None]:
-    """Await the callback, if there is one, every `interval` seconds on the running loop while the context is
-    entered.
-    """
+    """Await the callback, if any, every `interval` seconds on the running loop, within the context."""
     if callback is None:
         yield
         return

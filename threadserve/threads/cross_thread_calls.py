@@ -39,9 +39,7 @@ class CrossThreadCalls:
         self._is_scheduled = False
 
     def call_soon(self, callback: Callback, *args: Any, context: Context | None = None) -> asyncio.Handle:
-        """Forward the call to the loop's thread, which runs the callback a moment later, in the order of all such
-        calls.
-        """
+        """Forward the call to the loop's thread, which runs the callbacks a moment later, in their order."""
         if self._loop.get_debug():
             return self._call_soon(callback, *args, context=context)
         self._log(find_method(callback, args))
@@ -109,9 +107,7 @@ class ForwardedCall(asyncio.TimerHandle):
 
 
 def find_method(callback: Callback, args: tuple[Any, ...]) -> str:
-    """Return the name of the method that called `call_soon`. asyncio's futures and tasks are compiled and have no
-    frames.
-    """
+    """Return the method that called `call_soon`. asyncio's futures and tasks are compiled and have no frames."""
     if isinstance(getattr(callback, "__self__", None), asyncio.Task) and not args:
         return "loop.create_task"
     if len(args) != 1 or not isinstance(args[0], asyncio.Future) or not args[0].done():

@@ -34,8 +34,7 @@ class CrossThreadLog:
         self._first: dict[CodePlace | None, object] = {}
 
     def report(self, method: str, owner: str, caller: FrameType | None) -> None:
-        """Log that the calling thread has called `method` of the loop of the thread named `owner`, unless its place was
-        logged.
+        """Log, once for each place, that the calling thread has called `method` of the loop of the thread `owner`.
 
         `caller` is the frame that has called the method: mostly asyncio's, on behalf of the first frame outside.
         """

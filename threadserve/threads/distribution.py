@@ -12,9 +12,7 @@ class HasLoad(Protocol):
     """A loop as the distributor sees it."""
 
     def load_threadsafe(self) -> tuple[int, int]:
-        """Return the numbers of requests in flight and of connections; both include the connections in the handover
-        queue.
-        """
+        """Return the numbers of requests in flight and of connections; both include those in the handover queue."""
         ...
 
 

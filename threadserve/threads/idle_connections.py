@@ -95,9 +95,7 @@ class IdleConnections:
         return ready
 
     def take_recent(self) -> list[ReturnedSocket]:
-        """Return the connections whose next request may be under way, judged by their deadline, which counts from the
-        last one.
-        """
+        """Return the connections whose next request may be under way, judged by the time of their last one."""
         since = time.monotonic() - self._grace_seconds
         recent = [
             each for each in self._connections.values() if each.deadline - self._timeouts[each.speaks_http1] > since

@@ -23,9 +23,7 @@ from threadserve.threads.opening import ConnectionOpener
 
 
 class LoopAcceptor:
-    """Takes connections and lets `opener` open them. If the loop dies before that, the connections are left to other
-    loops.
-    """
+    """Takes connections and lets `opener` open them. If the loop dies first, they are left to other loops."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, opener: ConnectionOpener, handover: HandoverQueue) -> None:
         self.opener = opener
@@ -73,9 +71,7 @@ class LoopAcceptor:
         self._open_accepted()
 
     def close(self) -> None:
-        """Take no more connections, and return those that are not open. The listeners stay open for the loop's
-        replacement.
-        """
+        """Take no more connections, and return those that are not open. The listeners stay open for a replacement."""
         self._is_closed = True
         self._unwatch()
         self._queues = []
@@ -93,8 +89,8 @@ class LoopAcceptor:
     def _accept(self, queue: AcceptQueue) -> None:
         """Accept what waits, and open it in the next iteration of the loop.
 
-        When something kills uvloop, uvloop still finishes the iteration: a connection opened at once would be read
-        from.
+        After an exception that kills it, uvloop runs one more iteration, in which a connection opened at once would be
+        read from.
         """
         try:
             batch = queue.take_batch()

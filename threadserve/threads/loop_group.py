@@ -86,9 +86,7 @@ class LoopGroup:
         self._stopped_at = inf
 
     def start(self) -> None:
-        """Start the first loop. The others start once it has loaded the application, so that a bad one fails only
-        once.
-        """
+        """Start the first loop, and the others once it has loaded the application: a bad one fails only once."""
         import_parts(self._shared.config)
         self._start_slot(1)
 
@@ -126,7 +124,7 @@ class LoopGroup:
             slot.server.update_tls_threadsafe()
 
     def check(self) -> None:
-        """Process the loops' reports, and forget dead loops whose threads have ended."""
+        """Read the loops' reports, and forget dead loops whose threads have ended."""
         if self._dead_runners:
             self._dead_runners = [runner for runner in self._dead_runners if not runner.join(0)]
         while True:

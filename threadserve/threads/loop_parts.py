@@ -81,9 +81,7 @@ def import_parts(config: Config) -> None:
 
 
 def make_app_runner(serves: LoopSetup, context: LoopContext) -> ASGIRunner | WSGIRunner:
-    """Return what calls the application. A WSGI application is called without messages of ASGI, unless those are
-    traced.
-    """
+    """Return what calls the application: a WSGI one without messages of ASGI, unless those are traced."""
     if isinstance(serves.app, WSGIMiddleware):
         return WSGIRunner(serves.app.pool, context)
     return ASGIRunner(serves.app, context.registry, context.start_task)

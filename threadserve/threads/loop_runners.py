@@ -35,7 +35,7 @@ class LoopRunner(Protocol):
 
 
 def call_once(on_end: OnEnd) -> OnEnd:
-    """Pass on the first call alone: a loop that was killed ends a second time when it is closed."""
+    """Return a callback that passes on its first call alone: a killed loop ends a second time when it is closed."""
     has_ended = False
 
     def end(error: BaseException | None) -> None:

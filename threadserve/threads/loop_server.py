@@ -111,9 +111,7 @@ class LoopServer:
     # From any thread.
 
     def load_threadsafe(self) -> tuple[int, int]:
-        """Return the numbers of requests in flight and of connections; both include the connections on their way to the
-        loop.
-        """
+        """Return the numbers of requests in flight and of connections; both include those on their way to the loop."""
         context, acceptor, waiting = self._context, self._acceptor, len(self.handover)
         if context is None or acceptor is None:
             return waiting, waiting
@@ -140,9 +138,7 @@ class LoopServer:
         return [call.to_running_call() for call in calls]
 
     def send_calls_threadsafe(self, send: Callable[[list[RunningCall]], object]) -> None:
-        """Call `send`, on the loop's thread, with the longest of the requests in flight and where each of them
-        waits.
-        """
+        """Call `send`, on the loop's thread, with the longest of the requests in flight and where they wait."""
         self.post_threadsafe(partial(self._send_calls, send))
 
     def format_requests_threadsafe(self) -> list[str]:
@@ -333,8 +329,7 @@ class LoopServer:
             logger.error("Cut off %s %s: %s", format_count(len(described), "request"), when, join_names(described))
 
     def close(self) -> None:
-        """Close everything on every way out of `main`, but for the listeners, which the server may pass to a
-        replacement.
+        """Close everything, on every way out of `main`, but for the listeners, which a replacement may get.
 
         Also to be called when the loop was killed, and `main` with it, before the loop is run again to be closed.
         """
@@ -400,9 +395,7 @@ class LoopServer:
 
 
 def find_longest_running(calls: Iterable[RequestInFlight]) -> list[RequestInFlight]:
-    """Return the calls that have run for longest, `MAX_REPORTED_CALLS` at most; WebSockets last, which are meant to go
-    on.
-    """
+    """Return the longest running calls, `MAX_REPORTED_CALLS` at most; WebSockets last, which are meant to go on."""
     return nsmallest(MAX_REPORTED_CALLS, calls, key=lambda call: (call.scope["type"] == "websocket", call.started_at))
 
 

@@ -98,9 +98,7 @@ class PendingConnection:
             self.finish()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Pass the transport, which is about to read, to the connection's protocol; close it if the connection was
-        reclaimed.
-        """
+        """Pass the transport to the connection's protocol, or close it if the connection was reclaimed."""
         try:
             if not self._is_over:
                 self._is_over = True

@@ -47,9 +47,7 @@ def find_root_function() -> str:
 
 
 def describe_thread(thread: threading.Thread | None, root: str = BOOTSTRAP) -> str:
-    """Return the end of a sentence about a thread: its stack, or why that cannot be read, as when no file can be
-    opened.
-    """
+    """Return the end of a sentence about a thread: its stack, or why that cannot be read."""
     try:
         return describe_stack(thread, root) if thread is not None else "has ended."
     except Exception as error:

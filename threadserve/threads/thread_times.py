@@ -19,9 +19,7 @@ class CpuTimes(NamedTuple):
 
 
 class ThreadTimes:
-    """Reads the times of the thread with this native id from Linux's `schedstat`. Where there is none, all times
-    are 0.
-    """
+    """Reads a thread's times, by its native id, from Linux's `schedstat`. All are 0 where there is none."""
 
     def __init__(self, thread_id: int) -> None:
         self._descriptor: int | None = None

@@ -46,9 +46,7 @@ class StartBackoff:
             logger.critical("Child processes end again and again: the next is started in %g seconds.", pause)
 
     def on_serving(self, serves_since: float) -> None:
-        """Take note that a worker has served since `serves_since`: once that is long enough, earlier deaths no longer
-        count.
-        """
+        """Take note that a worker has served since `serves_since`; after a while earlier deaths no longer count."""
         if serves_since >= self._last and self._clock() - serves_since >= STEADY_SECONDS:
             self.reset()
 
