@@ -147,7 +147,7 @@ class Server:
         def make_runner(server: LoopServer, on_end: OnEnd) -> LoopRunner:
             return LoopThread(server, factory, on_end)
 
-        server_run = self._prepare(self.config, make_runner, sockets)
+        server_run = self._make_run(self.config, make_runner, sockets)
         server_run.on_ready = on_ready
         return server_run.run()
 
@@ -180,7 +180,7 @@ class Server:
             self._request_stop()
 
         thread = CallingThread(factory, prepare, self._is_exit)
-        server_run = self._prepare(self.config, thread.make_runner, sockets)
+        server_run = self._make_run(self.config, thread.make_runner, sockets)
         server_run.on_ready = on_ready
         server_run.on_loaded = self._take_signals
         with deferring_interrupts(on_interrupt):
@@ -214,7 +214,7 @@ class Server:
         self._startup = loop, started
         self.started = self._is_stopped = False
         self._flags.should_exit = self.should_exit
-        outcome, _ = run_in_thread(lambda: self._prepare(config, make_runner, sockets).run())
+        outcome, _ = run_in_thread(lambda: self._make_run(config, make_runner, sockets).run())
         self._run_future = asyncio.wrap_future(outcome)
         self._run_future.add_done_callback(lambda ended: started.set())
         await self._wait_for(asyncio.ensure_future(started.wait()))
@@ -265,7 +265,7 @@ class Server:
         ):
             yield
 
-    def _prepare(self, config: Config, make_runner: MakeRunner, sockets: Listeners | None) -> ServerRun:
+    def _make_run(self, config: Config, make_runner: MakeRunner, sockets: Listeners | None) -> ServerRun:
         self._server_run = None
         self.started = False
         self._server_run = ServerRun(config, make_runner, sockets, self._flags, self._observer, self.bounds)

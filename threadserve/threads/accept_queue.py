@@ -41,7 +41,7 @@ DROP_SYN_FILTER = array(
 
 # The option of sockets that accept connections to other machines' addresses.
 IP_TRANSPARENT = 19
-EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
+WILDCARD_ADDRESSES = frozenset({"0.0.0.0", "::"})
 
 EXHAUSTION_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -82,7 +82,7 @@ class AcceptQueue:
         self._accept: Callable[[], tuple[int, object]] = cast("Any", listener)._accept
         self._kind = int(listener.family), int(listener.type), listener.proto
         self._batch = SHARED_ACCEPT_BATCH if is_shared(listener) else ACCEPT_BATCH
-        self._sockname = common_sockname(listener)
+        self._sockname = find_common_sockname(listener)
 
     def take_batch(self) -> list[AcceptedSocket]:
         """Accept the connections that wait now, `ACCEPT_BATCH` at most.
@@ -126,13 +126,13 @@ class AcceptQueue:
         return waiting
 
 
-def common_sockname(listener: socket.socket) -> object:
+def find_common_sockname(listener: socket.socket) -> object:
     """Return the local address that all connections of a listener have, or None if each has its own."""
     name = listener.getsockname()
     if not is_tcp(listener):
         return name
     is_transparent = sys.platform.startswith("linux") and listener.getsockopt(socket.IPPROTO_IP, IP_TRANSPARENT)
-    return None if name[0] in EVERY_ADDRESS or is_transparent else name
+    return None if name[0] in WILDCARD_ADDRESSES or is_transparent else name
 
 
 def drop_new_connections(listener: socket.socket) -> None:

@@ -92,7 +92,7 @@ class Acceptor:
 
     def step(self, timeout: float) -> None:
         """Wait `timeout` seconds at most for connections or a wake-up, and hand over what has come."""
-        for key, _ in self._selector.select(self._wait_time(timeout)):
+        for key, _ in self._selector.select(self._compute_wait(timeout)):
             if key.data is None:
                 self._wake_reader.recv(4096)
             elif key.data is self._idle:
@@ -170,7 +170,7 @@ class Acceptor:
         self._selector.unregister(idle)
         idle.close()
 
-    def _wait_time(self, timeout: float) -> float:
+    def _compute_wait(self, timeout: float) -> float:
         """Return how long the selector may wait, `timeout` seconds at most, before something else is due."""
         if self._backlog and self.loops:
             return min(timeout, STALL_SECONDS)

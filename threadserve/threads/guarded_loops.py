@@ -19,7 +19,7 @@ from threadserve.threads.cross_thread_log import CrossThreadLog
 Method = Callable[..., Any]
 
 # The methods that all of asyncio's objects call in the end, on the thread that uses them.
-OWNERS_METHODS = ("call_soon", "call_later", "call_at")
+OWNER_METHODS = ("call_soon", "call_later", "call_at")
 
 
 def guarded_loop_factory(config: Config) -> LoopFactory:
@@ -38,7 +38,7 @@ def guarded_loop_factory(config: Config) -> LoopFactory:
 def guard_loop(loop: asyncio.AbstractEventLoop, places: CrossThreadLog) -> asyncio.AbstractEventLoop:
     """Guard a loop of the calling thread, unless it takes no attributes, and return it."""
     foreign = CrossThreadCalls(loop, places)
-    methods = {name: dispatch_by_thread(getattr(loop, name), getattr(foreign, name)) for name in OWNERS_METHODS}
+    methods = {name: dispatch_by_thread(getattr(loop, name), getattr(foreign, name)) for name in OWNER_METHODS}
     methods["default_exception_handler"] = add_hints(loop.default_exception_handler)
     if hasattr(loop, "__dict__"):
         vars(loop).update(methods)

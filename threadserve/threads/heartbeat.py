@@ -51,7 +51,7 @@ class LoopHeartbeat:
         self.start()
 
 
-def heartbeat_interval(timeout_loop_stall: float) -> float:
+def compute_heartbeat_interval(timeout_loop_stall: float) -> float:
     """Return the seconds between two beats for a stall of `timeout_loop_stall` seconds to be noticed."""
     wanted = timeout_loop_stall / BEATS_PER_STALL_TIMEOUT or MAX_BEAT_INTERVAL_SECONDS
     return min(max(wanted, MIN_BEAT_INTERVAL_SECONDS), MAX_BEAT_INTERVAL_SECONDS)

@@ -23,7 +23,7 @@ from threadserve.threads.loop_server import (
     CUT_OFF_GRACE_SECONDS,
     LoopServer,
     Phase,
-    lifespan_grace_seconds,
+    compute_lifespan_grace,
 )
 from threadserve.threads.shared_resources import SharedResources
 
@@ -31,7 +31,7 @@ logger = logging.getLogger("threadserve.error")
 
 MAX_DEATHS = 5
 DEATHS_WINDOW_SECONDS = 60.0
-STEP_SECONDS = 0.5
+STOP_STEP_SECONDS = 0.5
 TERMINATE_GRACE_SECONDS = 1.0
 # The time that a loop has beyond its own deadlines.
 OVERDUE_SECONDS = 1.5
@@ -154,9 +154,9 @@ class LoopGroup:
         for slot in self._slots:
             slot.server.stop_threadsafe()
             self._set_give_up_time(slot)
-        log_at = time.monotonic() + STEP_SECONDS
+        log_at = time.monotonic() + STOP_STEP_SECONDS
         while not self.has_ended and not is_forced() and not self._is_overdue():
-            self._acceptor.step(STEP_SECONDS)
+            self._acceptor.step(STOP_STEP_SECONDS)
             self.check()
             if time.monotonic() >= log_at:
                 log_at = inf
@@ -181,7 +181,7 @@ class LoopGroup:
         elif slot.phase is Phase.READY:
             slot.give_up_at = now + grace + 2 * CUT_OFF_GRACE_SECONDS + OVERDUE_SECONDS
         elif slot.phase in (Phase.DRAINED, Phase.FAILED):
-            slot.give_up_at = now + lifespan_grace_seconds(grace, now - self._stopped_at) + OVERDUE_SECONDS
+            slot.give_up_at = now + compute_lifespan_grace(grace, now - self._stopped_at) + OVERDUE_SECONDS
 
     def _is_overdue(self) -> bool:
         """Return whether all loops that have not ended have taken too long."""

@@ -30,7 +30,7 @@ from threadserve.metrics.states import RunningCall
 from threadserve.threads.app_threads import LoopShare
 from threadserve.threads.callback_notify import notify_while_serving
 from threadserve.threads.handover import HandoverQueue
-from threadserve.threads.heartbeat import LoopHeartbeat, heartbeat_interval
+from threadserve.threads.heartbeat import LoopHeartbeat, compute_heartbeat_interval
 from threadserve.threads.loop_acceptor import LoopAcceptor
 from threadserve.threads.loop_parts import build_loop_parts
 from threadserve.threads.mailbox import Mailbox
@@ -236,7 +236,7 @@ class LoopServer:
         await self._drain(context, acceptor)
         self._on_phase(self, Phase.DRAINED, None)
         elapsed = context.loop.time() - stopped_at
-        await lifespan.shutdown(lifespan_grace_seconds(grace, elapsed) if grace is not None else None)
+        await lifespan.shutdown(compute_lifespan_grace(grace, elapsed) if grace is not None else None)
         self._on_phase(self, Phase.SHUT_DOWN, None)
 
     @property
@@ -274,12 +274,12 @@ class LoopServer:
         if config.timeout_request is not None and not self._is_wsgi:
             CallTimeouts(context, config.timeout_request).start()
         make, make_resumed = parts.make_connection, parts.make_resumed
-        opener = ConnectionOpener(loop, context.registry, make, make_resumed, config, self._tls(), self.metrics)
+        opener = ConnectionOpener(loop, context.registry, make, make_resumed, config, self._get_tls(), self.metrics)
         acceptor = LoopAcceptor(loop, opener, self.handover)
         if context.releaser is not None:
             context.releaser.serve_again = acceptor.reopen
         self._acceptor, self._context = acceptor, context
-        self.heartbeat = LoopHeartbeat(loop, heartbeat_interval(config.timeout_loop_stall))
+        self.heartbeat = LoopHeartbeat(loop, compute_heartbeat_interval(config.timeout_loop_stall))
         self.heartbeat.start()
         return context, acceptor
 
@@ -363,13 +363,13 @@ class LoopServer:
 
     # Encryption.
 
-    def _tls(self) -> LoopTls | None:
+    def _get_tls(self) -> LoopTls | None:
         certificates = self._shared.certificates
         return certificates.get_threadsafe(self.number) if certificates is not None else None
 
     def _update_tls(self) -> None:
         if self._acceptor is not None:
-            self._acceptor.opener.tls = self._tls()
+            self._acceptor.opener.tls = self._get_tls()
 
     # Taking up connections, and giving them back.
 
@@ -399,7 +399,7 @@ def find_longest_running(calls: Iterable[RequestInFlight]) -> list[RequestInFlig
     return nsmallest(MAX_REPORTED_CALLS, calls, key=lambda call: (call.scope["type"] == "websocket", call.started_at))
 
 
-def lifespan_grace_seconds(grace: float, elapsed: float) -> float:
+def compute_lifespan_grace(grace: float, elapsed: float) -> float:
     """Return the time left for lifespan shutdown, `elapsed` seconds after the signal to stop."""
     return max(grace - elapsed, MIN_LIFESPAN_GRACE_SECONDS)
 

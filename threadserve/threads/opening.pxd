@@ -34,4 +34,4 @@ cdef class ConnectionOpener:
 
     cpdef open_all(self, object accepted)
     cdef _open_now(self, object accepted)
-    cdef object _addresses_of(self, object accepted)
+    cdef object _find_addresses(self, object accepted)

@@ -218,14 +218,14 @@ class ConnectionOpener:
     def _make_connection_for(self, accepted: AcceptedSocket) -> ConnectionProtocol:
         if isinstance(accepted, ReturnedSocket):
             return self._make_resumed(accepted, ProxiedAddresses(accepted.peername, copy_address(accepted.sockname)))
-        return self._make_connection(self._addresses_of(accepted), None)
+        return self._make_connection(self._find_addresses(accepted), None)
 
     def _finish_started(self) -> None:
         started, self._started = self._started, []
         for opening in started:
             opening.finish()
 
-    def _addresses_of(self, accepted: AcceptedSocket) -> ProxiedAddresses | None:
+    def _find_addresses(self, accepted: AcceptedSocket) -> ProxiedAddresses | None:
         """Return the addresses that the accept gave, or None if it did not give the server's."""
         sockname = accepted.sockname
         if sockname is None:
@@ -260,7 +260,7 @@ class ConnectionOpener:
             except asyncio.CancelledError:
                 accepted.close()
                 raise
-        transport = await self._connect(accepted, proxied or self._addresses_of(accepted))
+        transport = await self._connect(accepted, proxied or self._find_addresses(accepted))
         if transport is not None and self._is_closed:
             transport.abort()
 
@@ -299,7 +299,7 @@ class ConnectionOpener:
 
     async def _read_proxy_header(self, accepted: AcceptedSocket, trusted: TrustedHosts) -> ProxiedAddresses | None:
         """Return the addresses in the PROXY header. Raises `ProxyHeaderError` or `OSError`."""
-        if not trusted.trusts(peer_host(accepted)):
+        if not trusted.trusts(find_client_host(accepted)):
             raise ProxyHeaderError("--forwarded-allow-ips does not have this address")
         accepted.setblocking(False)
         try:
@@ -350,7 +350,7 @@ def log_failed_handshake(client: str, error: OSError) -> None:
         logger.debug("TLS handshake with %s was not completed: %s", client, error or type(error).__name__)
 
 
-def peer_host(accepted: AcceptedSocket) -> str | None:
+def find_client_host(accepted: AcceptedSocket) -> str | None:
     """Return the client's host for `TrustedHosts`: its address, or the Unix socket that it connected to."""
     address = parse_address(accepted.peername) or parse_local_address(accepted.sockname)
     return address[0] if address else None

@@ -31,7 +31,7 @@ FRAME_LINE = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>
 MORE_FRAMES_LINE = re.compile(r"  \.\.\.\n")
 # The outermost function of threads that Python starts.
 BOOTSTRAP = "_bootstrap"
-STATUS = Path("/proc/self/status")
+STATUS_FILE = Path("/proc/self/status")
 
 # Held while a signal is under way: there is one handler for the whole process.
 _stack_lock = threading.Lock()
@@ -64,7 +64,7 @@ def describe_stack(thread: threading.Thread, root: str = BOOTSTRAP) -> str:
         with TemporaryFile(buffering=0) as file, _write_stack_on_signal(file):
             signal.pthread_kill(thread.ident, STACK_SIGNAL)
             text = _read_all(file, root)
-    return f"is at:\n{_as_traceback(text)}" if text else "where it is cannot be told: it takes no signal."
+    return f"is at:\n{_format_traceback(text)}" if text else "where it is cannot be told: it takes no signal."
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def _write_stack_on_signal(file: FileIO) -> Iterator[None]:
 def is_caught(number: int) -> bool:
     """Return whether a handler that Python does not know of, such as the program's `faulthandler`, catches a signal."""
     try:
-        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", STATUS.read_text(), re.MULTILINE)
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", STATUS_FILE.read_text(), re.MULTILINE)
     except OSError:
         return False
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
@@ -98,7 +98,7 @@ def _read_all(file: FileIO, root: str) -> str:
         time.sleep(POLL_SECONDS)
 
 
-def _as_traceback(text: str) -> str:
+def _format_traceback(text: str) -> str:
     """Return `faulthandler`'s output in the order and with the source lines of a traceback."""
     frames = [(match["file"], int(match["line"]), match["name"], None) for match in FRAME_LINE.finditer(text)]
     return "".join(traceback.StackSummary.from_list(reversed(frames)).format()).rstrip()

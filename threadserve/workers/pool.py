@@ -228,7 +228,7 @@ class WorkerPool:
         reason = format_exit_reason(child)
         if not self.has_started:
             line = reason if child.failure is not None else f"a worker process could not start: {reason}"
-            self.failure = WorkerFailed(line, exit_code_for(child))
+            self.failure = WorkerFailed(line, find_exit_code(child))
             return
         logger.error("Child process [%d] could not start: %s", child.pid, reason)
         self._backoff.on_death(None)
@@ -273,7 +273,7 @@ def format_exit_reason(child: ChildProcess) -> str:
     return f"killed by {signal.Signals(-code).name}"
 
 
-def exit_code_for(child: ChildProcess) -> int:
+def find_exit_code(child: ChildProcess) -> int:
     """Return the supervisor's exit code for a failed start: the child's own, or 128 plus a signal's number."""
     code = child.exit_code or 0
     return 128 - code if code < 0 else code or WorkerFailed.exit_code

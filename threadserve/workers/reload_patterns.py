@@ -15,8 +15,8 @@ from threadserve.config.declaring import list_texts
 
 logger = logging.getLogger("threadserve.error")
 
-INCLUDES = ("*.py",)
-EXCLUDES = (".*", ".py[cod]", ".sw.*", "~*")
+DEFAULT_INCLUDES = ("*.py",)
+DEFAULT_EXCLUDES = (".*", ".py[cod]", ".sw.*", "~*")
 
 # Nobody edits code in these folders, which may contain a hundred thousand files.
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", ".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache"})
@@ -35,14 +35,14 @@ class ReloadPatterns:
 
     def __init__(self, config: Config) -> None:
         includes, excludes = list_texts(config.reload_includes), list_texts(config.reload_excludes)
-        self.includes = [*(each for each in INCLUDES if each not in excludes), *includes]
-        self.excludes = [*(each for each in EXCLUDES if each not in includes), *excludes]
+        self.includes = [*(each for each in DEFAULT_INCLUDES if each not in excludes), *includes]
+        self.excludes = [*(each for each in DEFAULT_EXCLUDES if each not in includes), *excludes]
         self._left_out = {*resolve_folders(excludes), *find_matching_folders(excludes)}
         # `ModificationTimes` asks for the same files again and again.
         self._matches = lru_cache(MAX_CACHED_PATHS)(self._match)
-        self.folders = self._watched(list_texts(config.reload_dirs), includes)
+        self.folders = self._find_folders(list_texts(config.reload_dirs), includes)
 
-    def _watched(self, named: list[str], includes: list[str]) -> list[Path]:
+    def _find_folders(self, named: list[str], includes: list[str]) -> list[Path]:
         """Return the folders to watch, without those below another one; the working directory if none is named."""
         for each in named:
             if not Path(each).is_dir():
@@ -57,7 +57,9 @@ class ReloadPatterns:
 
     def is_watched(self, path: Path) -> bool:
         """Return whether a change of the file at this absolute path matters."""
-        return self._matches(str(path)) and not any(self._skips(folder) for folder in self._between(path))
+        return self._matches(str(path)) and not any(
+            self._is_skipped(folder) for folder in self._iter_inner_folders(path)
+        )
 
     def files(self) -> Iterator[Path]:
         """Yield each file that matches now, once. Symbolic links to folders are followed."""
@@ -69,7 +71,7 @@ class ReloadPatterns:
                     below.clear()
                     continue
                 visited.add(identity)
-                below[:] = [name for name in below if not self._skips(Path(folder, name))]
+                below[:] = [name for name in below if not self._is_skipped(Path(folder, name))]
                 yield from (Path(folder, name) for name in names if self._matches(f"{folder}{os.sep}{name}"))
 
     def _match(self, name: str) -> bool:
@@ -79,14 +81,14 @@ class ReloadPatterns:
             return True
         return bool(matching) and not any(path.match(pattern) for pattern in self.excludes)
 
-    def _between(self, path: Path) -> Iterator[Path]:
+    def _iter_inner_folders(self, path: Path) -> Iterator[Path]:
         """Yield the folders between a file and the watched folder that contains it."""
         for folder in path.parents:
             if folder in self.folders:
                 return
             yield folder
 
-    def _skips(self, folder: Path) -> bool:
+    def _is_skipped(self, folder: Path) -> bool:
         """Return whether a folder inside a watched one is left out."""
         return folder.name in SKIPPED_FOLDERS or folder in self._left_out or (folder / VIRTUALENV_FILE).exists()
 

@@ -34,7 +34,7 @@ logger = logging.getLogger("threadserve.error")
 SUPERVISOR_TICK_SECONDS = 0.5
 # The time that workers have at the end to accept what waits in the listeners.
 QUEUE_GRACE_SECONDS = 1.0
-SIGNALS = (*STOP_SIGNALS, *UPKEEP_SIGNALS, signal.SIGTTIN, signal.SIGTTOU)
+SUPERVISOR_SIGNALS = (*STOP_SIGNALS, *UPKEEP_SIGNALS, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Supervisor:
@@ -62,7 +62,7 @@ class Supervisor:
         Raises `ConfigError` for a setting that cannot be passed to another process, `WorkerFailed` if the workers could
         not start, and `SystemExit` when a second signal terminated it, or when the first signal cut off a start-up.
         """
-        with collecting_signals(self._wake, SIGNALS) as signals:
+        with collecting_signals(self._wake, SUPERVISOR_SIGNALS) as signals:
             try:
                 check_picklable(self._config)
                 log_emphasised(logger, "Started parent process [%d]", os.getpid(), fg="cyan", bold=True)

@@ -86,20 +86,20 @@ class ModificationTimes:
         self._patterns = patterns
         self._delay = delay
         self._stop = stop
-        self._seen = self._look()
+        self._seen = self._scan()
 
     def wait_for_changes(self) -> set[Path]:
         """Implement `Watcher.wait_for_changes`."""
         changed: set[Path] = set()
         while not self._stop.wait(self._delay):
-            seen, self._seen = self._seen, self._look()
+            seen, self._seen = self._seen, self._scan()
             more = {path for path, _ in seen.items() ^ self._seen.items()}
             changed |= more
             if not more:
                 break
         return changed
 
-    def _look(self) -> dict[Path, FileStamp]:
+    def _scan(self) -> dict[Path, FileStamp]:
         return {path: stamp for path in self._patterns.files() if (stamp := read_stamp(path)) is not None}
 
 
