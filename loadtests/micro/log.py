@@ -8,7 +8,7 @@ from io import StringIO
 from loadtests.errors import LoadTestError
 from loadtests.micro.benchmark import Benchmark, Repeat
 from threadserve.logging import AccessFormatter, ConsoleHandler
-from threadserve.logging.access_log import AccessEntry, access_logger, write
+from threadserve.logging.access_log import AccessEntry, access_logger, write_entries
 from threadserve.logging.default_config import LOGGING_CONFIG
 
 BATCH = 100
@@ -26,13 +26,13 @@ async def written() -> AsyncIterator[Repeat]:
     access_logger.addHandler(console)
     access_logger.setLevel(logging.INFO)
     try:
-        write(entries)
+        write_entries(entries)
         if shown.getvalue() != LINE * BATCH:
             raise LoadTestError(f"the access log has {shown.getvalue()[: 2 * len(LINE)]!r}")
 
         async def repeat(operations: int) -> None:
             for _ in range(operations // BATCH):
-                write(entries)
+                write_entries(entries)
                 shown.seek(0)
 
         yield repeat

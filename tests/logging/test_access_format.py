@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from threadserve.config import Config
 from threadserve.errors import ConfigError
-from threadserve.logging.access_format import AccessFacts, access_format, check_format
+from threadserve.logging.access_format import AccessFacts, check_format, make_access_format
 
 GUNICORN_DEFAULT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 KEYS = [
@@ -64,14 +64,14 @@ def line(
     **changes: Any,
 ) -> str:
     """The line of a format, for FACTS with these header fields and changes."""
-    format = access_format(text)
+    format = make_access_format(text)
     assert format is not None
     assert check_format(text) is None
     given = [
         tuple((headers or {}).get(name.decode()) for name in names)
         for names, headers in ((format.request_names, request), (format.response_names, response))
     ]
-    return format.line(FACTS._replace(request_fields=given[0], response_fields=given[1], **changes))
+    return format.format_line(FACTS._replace(request_fields=given[0], response_fields=given[1], **changes))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_header_fields_in_any_case() -> None:
 
 
 def test_a_format_asks_for_the_fields_that_it_names_only() -> None:
-    format = access_format("%(h)s %(f)s %({X-One}i)s %({referer}i)s %({Date}o)s")
+    format = make_access_format("%(h)s %(f)s %({X-One}i)s %({referer}i)s %({Date}o)s")
     assert format is not None
     assert format.request_names == [b"referer", b"x-one"]
     assert format.response_names == [b"date"]
@@ -242,7 +242,7 @@ def test_json_always_has_the_same_keys() -> None:
     ("text", "wants"), [("%(Q)s", True), ("json", True), ("%(h)s %(F)s", False), ("%%(Q)s", False), ("Q", False)]
 )
 def test_the_queue_time_is_looked_for_where_it_is_wanted(text: str, wants: bool) -> None:
-    format = access_format(text)
+    format = make_access_format(text)
     assert format is not None
     assert format.wants_queue_time == wants
 

@@ -11,7 +11,7 @@ from support.access_console import Seen, access, console_handler, entry, line, p
 from support.waiting import wait_until
 
 from threadserve.logging import access_log
-from threadserve.logging.access_log import AccessEntry, AccessLogWriter, fast_lane_now
+from threadserve.logging.access_log import AccessEntry, AccessLogWriter, find_direct_console
 from threadserve.logging.formatters import ACCESS_FORMAT, AccessFormatter, ConsoleHandler
 
 pytestmark = pytest.mark.usefixtures("console")
@@ -37,7 +37,7 @@ def test_both_lanes_write_the_same_bytes(use_colors: bool) -> None:
         access.handlers = [console_handler(stream, use_colors=use_colors)]
         if slow:
             access.addHandler(logging.NullHandler())
-        assert (fast_lane_now() is None) == slow
+        assert (find_direct_console() is None) == slow
         written(ENTRIES)
         output.append(stream.getvalue())
     assert output[0] == output[1]
@@ -135,9 +135,9 @@ def keep_all(record: logging.LogRecord) -> bool:
 def test_records_are_made_where_somebody_could_tell(
     console: ConsoleHandler, change: Callable[[ConsoleHandler], None]
 ) -> None:
-    assert fast_lane_now() == (console, console.formatter)
+    assert find_direct_console() == (console, console.formatter)
     change(console)
-    assert fast_lane_now() is None
+    assert find_direct_console() is None
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_records_are_made_where_somebody_could_tell(
 )
 def test_no_records_are_made_for_handlers_that_take_none(console: ConsoleHandler, change: Callable[[], None]) -> None:
     change()
-    assert fast_lane_now() == (console, console.formatter)
+    assert find_direct_console() == (console, console.formatter)
 
 
 @pytest.mark.parametrize(

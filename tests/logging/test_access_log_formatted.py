@@ -11,7 +11,7 @@ import pytest
 from support.access_console import Seen, access, console_handler
 
 from threadserve.logging.access_format import AccessFacts
-from threadserve.logging.access_log import AccessLogWriter, fast_lane_now
+from threadserve.logging.access_log import AccessLogWriter, find_direct_console
 from threadserve.logging.formatters import ACCESS_FORMAT, AccessFormatter, ConsoleHandler, DefaultFormatter
 
 pytestmark = pytest.mark.usefixtures("console")
@@ -55,7 +55,7 @@ def test_both_lanes_write_the_lines_and_nothing_else(stream: io.StringIO, use_co
     access.handlers = [console_handler(stream, use_colors=use_colors)]
     if slow:
         access.addHandler(logging.NullHandler())
-    assert (fast_lane_now() is None) == slow
+    assert (find_direct_console() is None) == slow
     written(ENTRIES)
     assert stream.getvalue().splitlines() == LINES
 

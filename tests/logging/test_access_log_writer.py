@@ -120,7 +120,7 @@ class Blocking(io.StringIO):
 
 
 def test_a_blocked_console_bounds_what_waits(monkeypatch: pytest.MonkeyPatch, errors: Seen) -> None:
-    monkeypatch.setattr(access_log, "MAX_WAITING", 10)
+    monkeypatch.setattr(access_log, "MAX_WAITING_LINES", 10)
     access.handlers = [console_handler(stream := Blocking())]
     writer = AccessLogWriter()
     writer.start()
@@ -135,7 +135,7 @@ def test_a_blocked_console_bounds_what_waits(monkeypatch: pytest.MonkeyPatch, er
 
 
 def test_after_a_blockage_lines_are_written_again(monkeypatch: pytest.MonkeyPatch, errors: Seen) -> None:
-    monkeypatch.setattr(access_log, "MAX_WAITING", 2)
+    monkeypatch.setattr(access_log, "MAX_WAITING_LINES", 2)
     access.handlers = [console_handler(stream := Blocking())]
     writer = AccessLogWriter()
     writer.start()

@@ -89,7 +89,7 @@ def test_a_file_that_was_never_opened_stays_so(tmp_path: Path, add: AddHandler) 
 def test_where_no_file_is_open_nothing_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("threadserve.logging.reopening.file_handlers", list)
+    monkeypatch.setattr("threadserve.logging.reopening.list_file_handlers", list)
     reopen_log_files()
     assert caplog.messages == []
 

@@ -1,7 +1,7 @@
-"""Access-log formats: what a line needs to know of a request, and the line made of it.
+"""Access-log formats: the facts that a line needs of a request, and the line made of them.
 
-A format is made when a loop or the writer starts, and belongs to the thread that made it; it is never written
-afterwards. A loop asks it which header fields to keep, the writer for lines. It never touches a request.
+A format is made when a loop or the writer starts, belongs to the thread that made it, and is never written afterwards.
+A loop reads in it which header fields to keep, the writer formats lines. It never touches a request.
 
 A format is a text with Gunicorn's atoms, such as `%(h)s`, and three more, or `json`. What comes from clients is escaped
 as Apache does it, so that it can neither end a line or a quoted value nor forge another: `\\xNN`, `\\"` and `\\\\`.
@@ -14,23 +14,22 @@ import os
 import re
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, Protocol, cast
 
 from threadserve.logging.wording import format_utc_time
 
-JSON = "json"
-NOTHING = "-"
-QUEUE_TIME = "Q"
+JSON_FORMAT = "json"
+ABSENT = "-"
+QUEUE_TIME_ATOM = "Q"
 
-TOKEN = re.compile(r"%(?:%|\((?P<name>[^()]*)\)(?P<style>[-#0 +]*\d{0,3}(?:\.\d{1,3})?[a-z])|)")
+ATOM = re.compile(r"%(?:%|\((?P<name>[^()]*)\)(?P<style>[-#0 +]*\d{0,3}(?:\.\d{1,3})?[a-z])|)")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-UNSAFE = re.compile(r'[^ -~]|["\\]')
-NAMED = re.compile(r"\{([^{}]+)\}([ioe])")
+UNSAFE_CHARACTER = re.compile(r'[^ -~]|["\\]')
+FIELD_ATOM = re.compile(r"\{([^{}]+)\}([ioe])")
 
 
 class AccessFacts(NamedTuple):
-    """What a format may tell of one answered request.
+    """The facts that a format may tell of one answered request.
 
     `label` is the client as the log names it and `host` its address, both "" where it has none. `sent` counts the bytes
     of the response's body, without its framing. `seconds` is the time from the request's head to the last byte of the
@@ -65,7 +64,7 @@ class AccessFacts(NamedTuple):
 
 
 class AccessFormat(Protocol):
-    """How a line of the access log is made. The names of the header fields that it needs are in lower case.
+    """A format of lines of the access log. The names of the header fields that it needs are in lower case.
 
     `environ_names` are variables of a WSGI application's environ, in any case. `wants_queue_time` says whether it tells
     how long requests have waited in proxies.
@@ -76,40 +75,40 @@ class AccessFormat(Protocol):
     environ_names: list[str]
     wants_queue_time: bool
 
-    def line(self, facts: AccessFacts) -> str:
-        """The line for one request, without its newline."""
+    def format_line(self, facts: AccessFacts) -> str:
+        """Return the line for one request, without its newline."""
         ...
 
 
-def access_format(text: str | None) -> AccessFormat | None:
-    """The format that a setting asks for, which has no problem; None is for the default line."""
+def make_access_format(text: str | None) -> AccessFormat | None:
+    """Return the format that a checked setting asks for; None is for the default line."""
     if text is None:
         return None
-    return JsonFormat() if text == JSON else AtomFormat(text)
+    return JsonFormat() if text == JSON_FORMAT else AtomFormat(text)
 
 
 def check_format(text: str) -> str | None:
-    """What is wrong with the text of a format, or None."""
-    if text == JSON:
+    """Return what is wrong with the text of a format, or None."""
+    if text == JSON_FORMAT:
         return None
-    tokens = list(TOKEN.finditer(text))
-    if not any(token["name"] for token in tokens):
-        return f"{text!r} is neither {JSON} nor a text with atoms such as %(h)s"
-    return next((problem for token in tokens if (problem := _check_token(text, token))), None)
+    atoms = list(ATOM.finditer(text))
+    if not any(atom["name"] for atom in atoms):
+        return f"{text!r} is neither {JSON_FORMAT} nor a text with atoms such as %(h)s"
+    return next((problem for atom in atoms if (problem := _check_atom(text, atom))), None)
 
 
-def _check_token(text: str, token: re.Match[str]) -> str | None:
-    name, style = token["name"], token["style"]
-    if token[0] == "%%":
+def _check_atom(text: str, atom: re.Match[str]) -> str | None:
+    name, style = atom["name"], atom["style"]
+    if atom[0] == "%%":
         return None
     if name is None:
-        return f"{text[token.start() :][:12]!r}: an atom is written %(h)s, and a percent sign %%"
-    if name not in ATOMS and not NAMED.fullmatch(name):
-        return f"there is no atom {token[0]}; there are {' '.join(ATOMS)} and {{header}}i {{header}}o {{variable}}e"
+        return f"{text[atom.start() :][:12]!r}: an atom is written %(h)s, and a percent sign %%"
+    if name not in ATOMS and not FIELD_ATOM.fullmatch(name):
+        return f"there is no atom {atom[0]}; there are {' '.join(ATOMS)} and {{header}}i {{header}}o {{variable}}e"
     try:
-        f"%{style}" % (0 if name in NUMBERS else "")
+        f"%{style}" % (0 if name in NUMBER_ATOMS else "")
     except (TypeError, ValueError):
-        return f"{token[0]} cannot be written so; write %({name})s"
+        return f"{atom[0]} cannot be written so; write %({name})s"
     return None
 
 
@@ -120,41 +119,42 @@ class AtomFormat:
         self.request_names: list[bytes] = []
         self.response_names: list[bytes] = []
         self.environ_names: list[str] = []
-        self.wants_queue_time = any(token["name"] == QUEUE_TIME for token in TOKEN.finditer(text))
-        self._readers = [self._reader(token["name"]) for token in TOKEN.finditer(text) if token["name"]]
-        self._text = TOKEN.sub(lambda token: f"%{token['style']}" if token["name"] else token[0], text)
+        self.wants_queue_time = any(atom["name"] == QUEUE_TIME_ATOM for atom in ATOM.finditer(text))
+        self._readers = [self._make_reader(atom["name"]) for atom in ATOM.finditer(text) if atom["name"]]
+        self._text = ATOM.sub(lambda atom: f"%{atom['style']}" if atom["name"] else atom[0], text)
 
-    def line(self, facts: AccessFacts) -> str:
-        """The line for one request, without its newline."""
+    def format_line(self, facts: AccessFacts) -> str:
+        """Return the line for one request, without its newline."""
         return self._text % tuple([read(facts) for read in self._readers])
 
-    def _reader(self, name: str) -> Callable[[AccessFacts], str | int]:
-        """What gives the value of an atom, ready to be written; remembers the header field that it needs."""
-        if name in NUMBERS:
-            return NUMBERS[name]
+    def _make_reader(self, name: str) -> Callable[[AccessFacts], str | int]:
+        """Return a function that gives an atom's value as text, and add the header field that it needs."""
+        if name in NUMBER_ATOMS:
+            return NUMBER_ATOMS[name]
         if name == "u":
-            position = remember("authorization", self.request_names)
-            return lambda facts: user_text(facts.request_fields[position])
-        if name in TEXTS:
-            return partial(escaped_text, TEXTS[name])
-        field, of = cast("re.Match[str]", NAMED.fullmatch(SHORT.get(name, name))).groups()
+            position = add_name("authorization", self.request_names)
+            return lambda facts: format_user(facts.request_fields[position])
+        if name in TEXT_ATOMS:
+            read = TEXT_ATOMS[name]
+            return lambda facts: escape_text(read(facts))
+        field, of = cast("re.Match[str]", FIELD_ATOM.fullmatch(ABBREVIATIONS.get(name, name))).groups()
         if of == "e":
-            return self._variable_reader(field)
+            return self._make_variable_reader(field)
         if of == "i":
-            position = remember(field, self.request_names)
-            return lambda facts: escaped(facts.request_fields[position] or NOTHING)
-        position = remember(field, self.response_names)
-        return lambda facts: escaped(facts.response_fields[position] or NOTHING)
+            position = add_name(field, self.request_names)
+            return lambda facts: escape_text(facts.request_fields[position] or ABSENT)
+        position = add_name(field, self.response_names)
+        return lambda facts: escape_text(facts.response_fields[position] or ABSENT)
 
-    def _variable_reader(self, name: str) -> Callable[[AccessFacts], str]:
-        """What gives the value of a variable: the request's, or else that of the process."""
-        of_process = escaped(os.environ.get(name, os.environ.get(name.upper(), NOTHING)))
+    def _make_variable_reader(self, name: str) -> Callable[[AccessFacts], str]:
+        """Return a function that gives the value of a variable: the request's, or else that of the process."""
+        of_process = escape_text(os.environ.get(name, os.environ.get(name.upper(), ABSENT)))
         position = len(self.environ_names)
         self.environ_names.append(name)
 
         def read(facts: AccessFacts) -> str:
             value = facts.environ[position] if facts.environ else None
-            return of_process if value is None else escaped(value)
+            return of_process if value is None else escape_text(value)
 
         return read
 
@@ -168,64 +168,59 @@ class JsonFormat:
         self.environ_names: list[str] = []
         self.wants_queue_time = True
 
-    def line(self, facts: AccessFacts) -> str:
-        """The line for one request, without its newline."""
+    def format_line(self, facts: AccessFacts) -> str:
+        """Return the line for one request, without its newline."""
         authorization, host, referer, user_agent = facts.request_fields
         return json.dumps(
             {
                 "time": format_utc_time(facts.ended),
                 "client": facts.host or None,
-                "user": readable(basic_user(authorization)),
+                "user": decode_or_none(parse_basic_user(authorization)),
                 "method": facts.method,
                 "scheme": facts.scheme,
-                "host": readable(host),
-                "path": readable(facts.path),
-                "query": readable(facts.query),
+                "host": decode_or_none(host),
+                "path": decode_or_none(facts.path),
+                "query": decode_or_none(facts.query),
                 "protocol": f"HTTP/{facts.version}",
                 "status": facts.status,
                 "bytes": facts.sent,
                 "duration": round(facts.seconds, 6),
                 "first_byte": round(facts.first_byte, 6),
                 "queued": round(facts.queued, 6) if facts.queued is not None else None,
-                "referer": readable(referer),
-                "user_agent": readable(user_agent),
+                "referer": decode_or_none(referer),
+                "user_agent": decode_or_none(user_agent),
                 "pid": os.getpid(),
                 "thread": facts.thread,
             }
         )
 
 
-def remember(name: str, names: list[bytes]) -> int:
-    """Puts a header field's name among others, once; returns its position."""
+def add_name(name: str, names: list[bytes]) -> int:
+    """Add a header field's name to others, once, and return its position."""
     key = name.lower().encode("latin-1", "replace")
     if key not in names:
         names.append(key)
     return names.index(key)
 
 
-def escaped(value: str | bytes) -> str:
-    """A value of a client's in printable ASCII, without a quote or a backslash that is not an escape."""
+def escape_text(value: str | bytes) -> str:
+    """Return a client's value in printable ASCII, without a quote or a backslash that is not an escape."""
     raw = value.encode("utf-8", "backslashreplace") if isinstance(value, str) else value
-    return UNSAFE.sub(escape, raw.decode("latin-1"))
+    return UNSAFE_CHARACTER.sub(_escape_character, raw.decode("latin-1"))
 
 
-def escape(match: re.Match[str]) -> str:
-    """The escape for one character that stands for a byte."""
+def _escape_character(match: re.Match[str]) -> str:
+    """Return the escape for one character that stands for a byte."""
     return f"\\{match[0]}" if match[0] in '"\\' else f"\\x{ord(match[0]):02x}"
 
 
-def escaped_text(read: Callable[[AccessFacts], str | bytes], facts: AccessFacts) -> str:
-    """The value of an atom, escaped."""
-    return escaped(read(facts))
+def format_user(authorization: bytes | None) -> str:
+    """Return a user's name for a format. It usually stands without quotes, so a blank in it is escaped too."""
+    return escape_text(parse_basic_user(authorization) or ABSENT).replace(" ", "\\x20")
 
 
-def user_text(authorization: bytes | None) -> str:
-    """A user's name for a format. It usually stands without quotes, so a blank in it is escaped too."""
-    return escaped(basic_user(authorization) or NOTHING).replace(" ", "\\x20")
-
-
-def basic_user(authorization: bytes | None) -> bytes:
-    """The user's name in the value of an Authorization field, or nothing (RFC 7617)."""
+def parse_basic_user(authorization: bytes | None) -> bytes:
+    """Return the user's name in the value of an Authorization field, or b"" (RFC 7617)."""
     scheme, _, credentials = (authorization or b"").partition(b" ")
     if scheme.lower() != b"basic":
         return b""
@@ -235,44 +230,44 @@ def basic_user(authorization: bytes | None) -> bytes:
         return b""
 
 
-def readable(value: bytes | None) -> str | None:
-    """Bytes of a client's as text, None where there are none; what is not UTF-8 is shown as an escape."""
+def decode_or_none(value: bytes | None) -> str | None:
+    """Return a client's bytes as text, or None where there are none; what is not UTF-8 becomes an escape."""
     return value.decode("utf-8", "backslashreplace") if value else None
 
 
-def clf_time(facts: AccessFacts) -> str:
-    """The time as the Common Log Format has it, whatever the locale calls the months."""
+def format_clf_time(facts: AccessFacts) -> str:
+    """Return the time as the Common Log Format has it, in English whatever the locale."""
     at = time.localtime(facts.ended)
     return f"[{at.tm_mday:02}/{MONTHS[at.tm_mon - 1]}/{time.strftime('%Y:%H:%M:%S %z', at)}]"
 
 
-def below_mount(path: bytes) -> bytes:
-    """A path without that below which `$SCRIPT_NAME` says the application is mounted."""
+def remove_mount(path: bytes) -> bytes:
+    """Return a path without `$SCRIPT_NAME`, below which the application is mounted."""
     mount = os.fsencode(os.environ.get("SCRIPT_NAME", "").rstrip("/"))
     return path.removeprefix(mount) if path.startswith(mount + b"/") or path == mount else path
 
 
-def request_line(facts: AccessFacts) -> bytes:
-    """The first line of a request."""
+def format_request_line(facts: AccessFacts) -> bytes:
+    """Return the first line of a request."""
     return b"%b %b HTTP/%b" % (facts.method.encode(), facts.target, facts.version.encode())
 
 
-TEXTS: dict[str, Callable[[AccessFacts], str | bytes]] = {
-    "h": lambda facts: facts.host or NOTHING,
-    "l": lambda facts: NOTHING,
-    "t": clf_time,
-    "r": request_line,
+TEXT_ATOMS: dict[str, Callable[[AccessFacts], str | bytes]] = {
+    "h": lambda facts: facts.host or ABSENT,
+    "l": lambda facts: ABSENT,
+    "t": format_clf_time,
+    "r": format_request_line,
     "m": lambda facts: facts.method,
-    "U": lambda facts: below_mount(facts.path),
+    "U": lambda facts: remove_mount(facts.path),
     "q": lambda facts: facts.query,
     "H": lambda facts: f"HTTP/{facts.version}",
-    "b": lambda facts: str(facts.sent or NOTHING),
+    "b": lambda facts: str(facts.sent or ABSENT),
     "L": lambda facts: f"{facts.seconds:.6f}",
     "p": lambda facts: f"<{os.getpid()}>",
     "F": lambda facts: f"{facts.first_byte:.6f}",
-    QUEUE_TIME: lambda facts: f"{facts.queued:.6f}" if facts.queued is not None else NOTHING,
+    QUEUE_TIME_ATOM: lambda facts: f"{facts.queued:.6f}" if facts.queued is not None else ABSENT,
 }
-NUMBERS: dict[str, Callable[[AccessFacts], int]] = {
+NUMBER_ATOMS: dict[str, Callable[[AccessFacts], int]] = {
     "s": lambda facts: facts.status,
     "B": lambda facts: facts.sent,
     "T": lambda facts: int(facts.seconds),
@@ -280,5 +275,5 @@ NUMBERS: dict[str, Callable[[AccessFacts], int]] = {
     "D": lambda facts: int(facts.seconds * 1_000_000),
     "N": lambda facts: facts.thread,
 }
-SHORT = {"f": "{referer}i", "a": "{user-agent}i"}
-ATOMS = (*TEXTS, *NUMBERS, *SHORT, "u")
+ABBREVIATIONS = {"f": "{referer}i", "a": "{user-agent}i"}
+ATOMS = (*TEXT_ATOMS, *NUMBER_ATOMS, *ABBREVIATIONS, "u")

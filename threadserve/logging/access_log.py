@@ -1,13 +1,13 @@
 """The access log: loops collect entries, one thread writes them.
 
-`AccessLog` belongs to its loop's thread and costs a request one append; it never formats and takes a lock only to
-hand a batch over. `AccessLogWriter` owns the writer thread, which alone formats and writes, so a slow console or
-handler never holds up a loop. What waits is bounded: beyond `MAX_WAITING` lines are dropped, counted and reported.
+`AccessLog` belongs to its loop's thread and costs a request one append; it never formats, and takes a lock only to
+hand over a batch. `AccessLogWriter` owns the writer thread, which alone formats and writes, so a slow console or
+handler never holds up a loop. The queue is bounded: beyond `MAX_WAITING_LINES` lines are dropped, counted and reported.
 
 With `access_log_format` the entries are the facts that the format asks for, and the writer makes the lines of them.
 
-Lines reach the handlers up to `FLUSH_SECONDS` after the response. Where they are records, for handlers, filters and
-formatters that somebody has set up, they have the time, the thread and the context variables of the response's end.
+Lines reach the handlers up to `FLUSH_SECONDS` after the response. Handlers, filters and formatters that somebody
+has set up get records, with the time, the thread and the context variables of the response's end.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from threadserve.logging.access_format import AccessFacts, AccessFormat, access_format
+from threadserve.logging.access_format import AccessFacts, AccessFormat, make_access_format
 from threadserve.logging.formatters import AccessEntry, AccessFormatter, ConsoleHandler, iterate_handlers
 from threadserve.logging.wording import format_count
 
@@ -30,18 +30,18 @@ __all__ = ["AccessEntry", "AccessLog", "AccessLogWriter"]
 MESSAGE = '%s - "%s %s HTTP/%s" %d'
 WITHOUT_ARGS = "%.0s" * 5
 FLUSH_SECONDS = 0.05
-MAX_WAITING = 100_000
+MAX_WAITING_LINES = 100_000
 CHUNK_LINES = 1_000
 
-PRINTABLE = bytes(range(0x20, 0x7F))
-CONTROL = bytes([*range(0x20), 0x7F])
+PRINTABLE_BYTES = bytes(range(0x20, 0x7F))
+CONTROL_BYTES = bytes([*range(0x20), 0x7F])
 
 Entry = AccessEntry | AccessFacts
-"""What is kept of a request: facts where there is a format, else what the default line shows."""
+"""The facts of a request for a format, or the values that the default line shows."""
 
 
 class Moment(NamedTuple):
-    """When, by which thread and in which context a response came to its end."""
+    """The time, thread and context of a response's end."""
 
     time: float
     thread: threading.Thread
@@ -52,13 +52,13 @@ Batch = tuple[list[Entry], Sequence[Moment]]
 """Entries, and as many moments or none."""
 
 access_logger = logging.getLogger("threadserve.access")
-error_logger = logging.getLogger("threadserve.error")
+logger = logging.getLogger("threadserve.error")
 
 
 class AccessLog:
-    """Collects one loop's entries and hands them to the writer. Every method runs on the loop's thread.
+    """The entries of one loop, handed to the writer in batches. Every method runs on the loop's thread.
 
-    `add(entry)` takes `AccessFacts` if there is a `format`, or else an `AccessEntry`. It is looked up anew for each
+    `add(entry)` takes `AccessFacts` if there is a `format`, or else an `AccessEntry`. It is looked up again for each
     request: the first entry after a flush schedules the next flush, and until then `add` is the list's own `append`,
     which costs a quarter of a method that would have to ask whether it is the first; where records are to be made of
     the entries, it notes the moment as well.
@@ -71,7 +71,7 @@ class AccessLog:
     def __init__(self, loop: asyncio.AbstractEventLoop, writer: "AccessLogWriter", format: str | None = None) -> None:
         self._loop = loop
         self._writer = writer
-        self.format = access_format(format)
+        self.format = make_access_format(format)
         self._thread = threading.current_thread()
         self._entries: list[Entry] = []
         self._moments: list[Moment] = []
@@ -79,7 +79,7 @@ class AccessLog:
 
     def _add_first(self, entry: Entry) -> None:
         self._loop.call_later(FLUSH_SECONDS, self.flush)
-        self.add = self._entries.append if fast_lane_now() is not None else self._add_with_moment
+        self.add = self._entries.append if find_direct_console() is not None else self._add_with_moment
         self.add(entry)
 
     def _add_with_moment(self, entry: Entry) -> None:
@@ -87,7 +87,7 @@ class AccessLog:
         self._moments.append(Moment(time.time(), self._thread, contextvars.copy_context()))
 
     def flush(self) -> None:
-        """Hands over what was collected. Also to be called once after the loop's last request."""
+        """Hand over the collected entries. Also to be called once after the loop's last request."""
         entries, self._entries = self._entries, []
         moments, self._moments = self._moments, []
         self.add = self._add_first
@@ -103,12 +103,12 @@ class AccessLogWriter:
     """
 
     def __init__(self, format: str | None = None) -> None:
-        chosen = access_format(format)
+        chosen = make_access_format(format)
         self._write: Callable[[list[Any], Sequence[Moment]], None] = (
-            partial(write_formatted, chosen) if chosen else write
+            partial(write_formatted, chosen) if chosen else write_entries
         )
+        # Guards the next four attributes, which loops and the writer thread share.
         self._handover = threading.Condition()
-        """Guards the four below, which loops and the writer thread share."""
         self._batches: deque[Batch] = deque()
         self._waiting = 0
         self._dropped = 0
@@ -119,11 +119,11 @@ class AccessLogWriter:
         )
 
     def start(self) -> None:
-        """Starts the thread. To be called once."""
+        """Start the thread. To be called once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when everything handed in is written and the thread has ended. What comes later is dropped."""
+        """Write everything that was handed over, and end the thread. Later entries are dropped."""
         with self._handover:
             self._stopping = True
             self._handover.notify()
@@ -131,9 +131,9 @@ class AccessLogWriter:
             self._thread.join()
 
     def write_threadsafe(self, entries: list[Entry], moments: Sequence[Moment] = ()) -> None:
-        """Takes entries, and the moment of each or none, for its own. Never blocks on the console."""
+        """Take ownership of entries, and of as many moments or none. Never blocks on the console."""
         with self._handover:
-            if self._stopping or self._waiting + len(entries) > MAX_WAITING:
+            if self._stopping or self._waiting + len(entries) > MAX_WAITING_LINES:
                 self._dropped += len(entries)
                 return
             self._batches.append((entries, moments))
@@ -151,7 +151,7 @@ class AccessLogWriter:
             self._report_dropped()
 
     def _take_batches(self) -> deque[Batch]:
-        """What waits to be written, as soon as there is any; nothing when stopping and all is written."""
+        """Wait for batches and return them; none when stopping and all is written."""
         with self._handover:
             while not self._batches and not self._stopping:
                 self._handover.wait()
@@ -166,44 +166,44 @@ class AccessLogWriter:
         with self._handover:
             dropped, self._dropped = self._dropped, 0
         if dropped:
-            error_logger.warning(
+            logger.warning(
                 "Access log: %s dropped, the console or a log handler was too slow", format_count(dropped, "line")
             )
 
 
-def write(entries: list[AccessEntry], moments: Sequence[Moment] = ()) -> None:
-    """Writes entries the fastest way that shows no difference: lines straight to the console, or else log records."""
-    if not is_wanted():
+def write_entries(entries: list[AccessEntry], moments: Sequence[Moment] = ()) -> None:
+    """Write entries straight to the console where that makes no visible difference, or else as log records."""
+    if not has_takers():
         return
     if not is_printable(entries):
-        entries = [printable(entry) for entry in entries]
-    fast_lane = fast_lane_now()
-    if fast_lane is not None:
-        console, formatter = fast_lane
+        entries = [quote_entry(entry) for entry in entries]
+    direct = find_direct_console()
+    if direct is not None:
+        console, formatter = direct
         console.write_threadsafe(formatter.format_lines(entries))
     else:
         write_records(entries, moments)
 
 
 def write_formatted(format: AccessFormat, entries: list[AccessFacts], moments: Sequence[Moment]) -> None:
-    """Writes entries as `write` does, in a format."""
-    if not is_wanted():
+    """Write entries as `write_entries` does, in a format."""
+    if not has_takers():
         return
-    lines = [format.line(facts) for facts in entries]
-    fast_lane = fast_lane_now()
-    if fast_lane is not None:
-        fast_lane[0].write_threadsafe("".join([f"{line}\n" for line in lines]))
+    lines = [format.format_line(facts) for facts in entries]
+    direct = find_direct_console()
+    if direct is not None:
+        direct[0].write_threadsafe("".join([f"{line}\n" for line in lines]))
     else:
-        write_records([printable(entry_of(facts)) for facts in entries], moments, lines)
+        write_records([quote_entry(make_default_entry(facts)) for facts in entries], moments, lines)
 
 
-def is_wanted() -> bool:
-    """Whether anything takes access records."""
+def has_takers() -> bool:
+    """Return whether anything takes access records."""
     return access_logger.isEnabledFor(logging.INFO) and access_logger.hasHandlers()
 
 
-def fast_lane_now() -> tuple[ConsoleHandler, AccessFormatter] | None:
-    """The handler and formatter that alone make something of access records, if both are ours and nobody filters."""
+def find_direct_console() -> tuple[ConsoleHandler, AccessFormatter] | None:
+    """Return the handler and formatter that alone take access records, if both are ours and nobody filters."""
     takers = [handler for handler in iterate_handlers(access_logger) if handler.level <= logging.INFO]
     if access_logger.filters or len(takers) != 1:
         return None
@@ -217,7 +217,7 @@ def fast_lane_now() -> tuple[ConsoleHandler, AccessFormatter] | None:
 
 
 def write_records(entries: list[AccessEntry], moments: Sequence[Moment], lines: list[str] | None = None) -> None:
-    """Hands every entry to the logger as a record; what a handler or filter raises is reported once for all.
+    """Hand every entry to the logger as a record; errors of handlers and filters are reported once for all.
 
     The message of a record is its line, where there are `lines`. Its args are the entry in any case, for filters.
     """
@@ -229,21 +229,21 @@ def write_records(entries: list[AccessEntry], moments: Sequence[Moment], lines: 
             record.msg = lines[position].replace("%", "%%") + WITHOUT_ARGS
         try:
             if moments:
-                handle_at(moments[position], record)
+                handle_record_at(moments[position], record)
             else:
                 access_logger.handle(record)
         except Exception as error:
             failures.append(error)
     if failures:
-        error_logger.error(
+        logger.error(
             "Access log: %s failed in a log handler or filter",
             format_count(len(failures), "line"),
             exc_info=failures[0],
         )
 
 
-def handle_at(moment: Moment, record: logging.LogRecord) -> None:
-    """Hands a record to the logger as if it were made at that moment."""
+def handle_record_at(moment: Moment, record: logging.LogRecord) -> None:
+    """Hand a record to the logger as if it were made at that moment."""
     record.relativeCreated += (moment.time - record.created) * 1000
     record.created = moment.time
     record.msecs = moment.time % 1 * 1000 // 1
@@ -252,19 +252,19 @@ def handle_at(moment: Moment, record: logging.LogRecord) -> None:
 
 
 def is_printable(entries: list[AccessEntry]) -> bool:
-    """Whether all texts are ASCII without control characters, so that nothing in them can break or forge a line."""
+    """Return whether all texts are ASCII without control characters, so that none can break or forge a line."""
     clients, methods, paths, versions, _ = zip(*entries, strict=True)
     text = "".join(clients + methods + paths + versions)
-    return text.isascii() and len(text.encode().translate(None, CONTROL)) == len(text)
+    return text.isascii() and len(text.encode().translate(None, CONTROL_BYTES)) == len(text)
 
 
-def printable(entry: AccessEntry) -> AccessEntry:
-    """An entry with everything but printable ASCII percent-encoded."""
-    client, method, path, version = (quote(text, PRINTABLE, errors="backslashreplace") for text in entry[:4])
+def quote_entry(entry: AccessEntry) -> AccessEntry:
+    """Return an entry with everything but printable ASCII percent-encoded."""
+    client, method, path, version = (quote(text, PRINTABLE_BYTES, errors="backslashreplace") for text in entry[:4])
     return client, method, path, version, entry[4]
 
 
-def entry_of(facts: AccessFacts) -> AccessEntry:
-    """What the default line would show of a request."""
+def make_default_entry(facts: AccessFacts) -> AccessEntry:
+    """Return the values that the default line would show of a request."""
     target = facts.target.decode("ascii", "backslashreplace")
     return facts.label, facts.method, target, facts.version, facts.status

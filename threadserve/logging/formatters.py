@@ -1,7 +1,7 @@
-"""How log lines look and where they go: levels, formatters and the console handler.
+"""Levels, formatters and the console handler of the log.
 
-Everything runs on whichever thread logs: a formatter is not written after it was made, and a handler's stream belongs
-to the handler's own lock. Nothing here starts a thread, and nothing touches a handler, formatter or filter that
+Everything runs on whichever thread logs: a formatter is not written after it was made, and a handler's lock guards its
+stream. Nothing here starts a thread, and nothing touches a handler, formatter or filter that
 somebody else attached.
 
 The loggers are `threadserve`, its child `threadserve.error` for the server's messages, `threadserve.access` for
@@ -39,8 +39,8 @@ AccessEntry = tuple[str, str, str, str, int]
 """One answered request: client as host:port or "", method, path with query string, HTTP version, status."""
 
 
-def level_prefix(level: int, name: str, use_colors: bool | None) -> str:
-    """The start of a line: the level's name and a colon, padded so that the messages line up."""
+def format_level(level: int, name: str, use_colors: bool | None) -> str:
+    """Return the start of a line: the level's name and a colon, padded so that the messages line up."""
     padding = " " * (8 - len(name))
     if use_colors and level in LEVEL_COLORS:
         name = click.style(name, fg=LEVEL_COLORS[level])
@@ -48,13 +48,13 @@ def level_prefix(level: int, name: str, use_colors: bool | None) -> str:
 
 
 def log_emphasised(logger: logging.Logger, message: str, *args: object, **look: Any) -> None:
-    """Logs at level INFO a message whose arguments stand out where colours are on; `look` is for `click.style`."""
+    """Log at level INFO a message whose arguments stand out where colours are on; `look` is for `click.style`."""
     color_message = re.sub("%[sd]", lambda argument: click.style(argument[0], **look), message)
     logger.info(message, *args, extra={"color_message": color_message}, stacklevel=2)
 
 
-def status_text(status: int, use_colors: bool | None) -> str:
-    """A status code and its phrase, coloured by its class; a code without a phrase ends with the blank."""
+def format_status(status: int, use_colors: bool | None) -> str:
+    """Return a status code and its phrase, coloured by its class; a code without a phrase ends with the blank."""
     text = f"{status} {PHRASES.get(status, '')}"
     if use_colors and status // 100 in STATUS_COLORS:
         return click.style(text, fg=STATUS_COLORS[status // 100])
@@ -62,14 +62,14 @@ def status_text(status: int, use_colors: bool | None) -> str:
 
 
 class StatusTexts(dict[int, str]):
-    """`status_text` for every status, made beforehand for those with a phrase. Never written: all threads read it."""
+    """The results of `format_status`, those of statuses with a phrase made beforehand. All threads read it."""
 
     def __init__(self, use_colors: bool) -> None:
-        super().__init__((status, status_text(status, use_colors)) for status in PHRASES)
+        super().__init__((status, format_status(status, use_colors)) for status in PHRASES)
         self.use_colors = use_colors
 
     def __missing__(self, status: int) -> str:
-        return status_text(status, self.use_colors)
+        return format_status(status, self.use_colors)
 
 
 PLAIN_STATUS = StatusTexts(use_colors=False)
@@ -94,8 +94,8 @@ class ColourizedFormatter(logging.Formatter):
         self.use_colors = use_colors
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """What a format may use beyond a record's own attributes, or instead of them."""
-        fields: dict[str, Any] = {"levelprefix": level_prefix(record.levelno, record.levelname, self.use_colors)}
+        """Return the values that a format may use beyond a record's own attributes, or instead of them."""
+        fields: dict[str, Any] = {"levelprefix": format_level(record.levelno, record.levelname, self.use_colors)}
         if self.use_colors and hasattr(record, "color_message"):
             colored = copy.copy(record)
             colored.msg = record.color_message
@@ -103,7 +103,7 @@ class ColourizedFormatter(logging.Formatter):
         return fields
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line for a record, which itself is not changed: other handlers would show our fields."""
+        """Return the line for a record, which itself is not changed: other handlers would show our fields."""
         # All that a format sees of a record is its __dict__; copying a record takes as long as the rest of its line.
         values = SimpleNamespace(**{**record.__dict__, **self.fields(record)})
         return super().formatMessage(cast("logging.LogRecord", values))
@@ -121,7 +121,7 @@ class AccessFormatter(ColourizedFormatter):
     """
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """What a format may use beyond a record's own attributes."""
+        """Return the values that a format may use beyond a record's own attributes."""
         client, method, path, version, status = cast("AccessEntry", record.args)
         request_line = f"{method} {path} HTTP/{version}"
         return {
@@ -132,22 +132,22 @@ class AccessFormatter(ColourizedFormatter):
         }
 
     def get_status_code(self, status: int) -> str:
-        """A status code with its phrase, coloured where colours are on. Uvicorn's name, for formatters made from it."""
+        """Return a status code with its phrase, coloured where colours are on. Uvicorn's name, for subclasses."""
         return (COLORED_STATUS if self.use_colors else PLAIN_STATUS)[status]
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line for a record, which itself is not changed."""
+        """Return the line for a record, which itself is not changed."""
         if self._fmt == ACCESS_FORMAT and hasattr(record, "access_line"):
             return str(record.access_line)
         return super().formatMessage(record)
 
     def has_default_format(self) -> bool:
-        """Whether `format_lines` gives what `format` would."""
+        """Return whether `format_lines` gives what `format` would."""
         return self._fmt == ACCESS_FORMAT and type(self) is AccessFormatter
 
     def format_lines(self, entries: Iterable[AccessEntry]) -> str:
-        """The lines of many requests at level INFO in the default format, each with its newline, without records."""
-        prefix = level_prefix(logging.INFO, logging.getLevelName(logging.INFO), self.use_colors)
+        """Return the lines of many requests at level INFO in the default format, each with its newline."""
+        prefix = format_level(logging.INFO, logging.getLevelName(logging.INFO), self.use_colors)
         bold, plain, texts = (BOLD, NOT_BOLD, COLORED_STATUS) if self.use_colors else ("", "", PLAIN_STATUS)
         return "".join(
             [
@@ -158,19 +158,19 @@ class AccessFormatter(ColourizedFormatter):
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):
-    """Prints records on the console, coloured where that is a terminal, and outlives a console that is gone."""
+    """A handler that prints on the console, coloured where that is a terminal, and survives a console that is gone."""
 
     def __init__(self, stream: Any = None) -> None:
         super().__init__(stream)
         self.is_broken = False
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:
-        """Uses this formatter, with the colours decided for this handler's stream where it leaves them open."""
+        """Use this formatter, with colours if the stream is a terminal, unless the formatter decides that."""
         super().setFormatter(fmt)
         resolve_colors(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints the record."""
+        """Print the record."""
         try:
             line = self.format(record)
         except Exception:
@@ -179,7 +179,7 @@ class ConsoleHandler(logging.StreamHandler[Any]):
             self.write_threadsafe(f"{line}\n")
 
     def write_threadsafe(self, text: str) -> None:
-        """Writes lines that end with a newline, and flushes. Never raises: a console that is gone is reported once."""
+        """Write lines that end with a newline, and flush. Never raises: a console that is gone is reported once."""
         self.acquire()
         try:
             self.stream.write(text)
@@ -192,7 +192,7 @@ class ConsoleHandler(logging.StreamHandler[Any]):
             self.release()
 
     def on_write_error(self, error: Exception) -> None:
-        """Says on stderr that the stream takes no lines, once until it does again."""
+        """Report on stderr that the stream takes no lines, once until it does again."""
         if not self.is_broken:
             self.is_broken = True
             write_to_stderr(
@@ -201,7 +201,7 @@ class ConsoleHandler(logging.StreamHandler[Any]):
 
 
 def resolve_colors(handler: object) -> None:
-    """Decides whether a handler's formatter colours, where that is open, by whether its stream is a terminal."""
+    """Turn a formatter's colours on where its handler's stream is a terminal, unless the formatter decides that."""
     if isinstance(handler, logging.StreamHandler):
         formatter = handler.formatter
         if isinstance(formatter, ColourizedFormatter) and formatter.use_colors is None:
@@ -210,7 +210,7 @@ def resolve_colors(handler: object) -> None:
 
 
 def write_to_stderr(text: str) -> None:
-    """Writes to stderr, if there is one that can be written to."""
+    """Write to stderr, if there is one that can be written to."""
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -219,7 +219,7 @@ def write_to_stderr(text: str) -> None:
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a stream is an open terminal."""
+    """Return whether a stream is an open terminal."""
     try:
         return bool(stream.isatty())
     except (AttributeError, ValueError):
@@ -227,7 +227,7 @@ def is_terminal(stream: Any) -> bool:
 
 
 def iterate_loggers() -> Iterator[logging.Logger]:
-    """All loggers of the process; one that has two names comes twice."""
+    """Yield all loggers of the process; one that has two names comes twice."""
     yield logging.getLogger()
     for each in logging.Logger.manager.loggerDict.copy().values():
         if isinstance(each, logging.Logger):
@@ -235,7 +235,7 @@ def iterate_loggers() -> Iterator[logging.Logger]:
 
 
 def iterate_handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
-    """The handlers that a logger's records come to, in their order, whatever their levels."""
+    """Yield the handlers that a logger's records come to, in their order, whatever their levels."""
     current: logging.Logger | None = logger
     while current is not None:
         yield from current.handlers
