@@ -12,7 +12,7 @@ from support.command_line import APP, Calls, assert_one_line, invoke, run_module
 
 import threadserve
 from threadserve.cli import command
-from threadserve.cli.elsewhere import SERVICE
+from threadserve.cli.other_servers import SERVICE_HINT
 from threadserve.errors import (
     AppImportFailed,
     AppLoadError,
@@ -100,7 +100,7 @@ def test_an_unknown_option_gets_a_suggestion(mistake: str, remedy: str) -> None:
 
 @pytest.mark.parametrize(
     ("mistake", "remedy"),
-    [("--preload", "Leave it out: threads share one copy of the code."), ("--daemon", SERVICE)],
+    [("--preload", "Leave it out: threads share one copy of the code."), ("--daemon", SERVICE_HINT)],
 )
 def test_an_option_that_is_not_needed_says_so(mistake: str, remedy: str) -> None:
     assert_one_line(invoke(APP, mistake), f"No such option '{mistake}'. {remedy}")

@@ -1,4 +1,4 @@
-"""The lines for what goes wrong on the command line.
+"""The messages for mistakes on the command line.
 
 Runs on the main thread, before the server and after it. It owns nothing and never ends the process.
 """
@@ -8,28 +8,29 @@ from difflib import get_close_matches
 
 import click
 
-from threadserve.cli.elsewhere import ELSEWHERE, NEEDLESS
 from threadserve.cli.options import PREFIX
+from threadserve.cli.other_servers import EQUIVALENT_OPTIONS, UNNEEDED_OPTIONS
 from threadserve.errors import ConfigError
 from threadserve.runtime import forms
 
-UVICORNS = "UVICORN_"
-# What asks for a form of the server, to be run and to be built, and is no option's.
-FORMS = (forms.PURE_VARIABLE, "THREADSERVE_BUILD")
+UVICORN_PREFIX = "UVICORN_"
+# Variables that are no option's: they choose the form of the server that is run, or built.
+FORM_VARIABLES = (forms.PURE_VARIABLE, "THREADSERVE_BUILD")
 
 
-def unknown_option(name: str, command: click.Command) -> str:
-    """The line for an option that there is not, with the one that may have been meant, or none that is needed."""
-    if name in NEEDLESS:
-        return f"No such option '{name}'. {NEEDLESS[name]}"
+def describe_unknown_option(name: str, command: click.Command) -> str:
+    """Return the line for an unknown option, with the one that may have been meant."""
+    if name in UNNEEDED_OPTIONS:
+        return f"No such option '{name}'. {UNNEEDED_OPTIONS[name]}"
     known = [flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)]
-    meant = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, known, n=1, cutoff=0.8)
+    equivalent = EQUIVALENT_OPTIONS.get(name)
+    meant = [equivalent] if equivalent else get_close_matches(name, known, n=1, cutoff=0.8)
     return f"No such option '{name}'." + "".join(f" Did you mean {flag}?" for flag in meant)
 
 
-def unknown_variables(environ: Mapping[str, str], command: click.Command) -> list[str]:
-    """A line for each environment variable that looks like an option's and is none's, with what may have been meant."""
-    known = [*FORMS, *(str(parameter.envvar) for parameter in command.params if parameter.envvar)]
+def describe_unknown_variables(environ: Mapping[str, str], command: click.Command) -> list[str]:
+    """Return a line for each unknown variable with our prefix, with the one that may have been meant."""
+    known = [*FORM_VARIABLES, *(str(parameter.envvar) for parameter in command.params if parameter.envvar)]
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
     return [
         f"There is no option for the environment variable {name}."
@@ -38,10 +39,12 @@ def unknown_variables(environ: Mapping[str, str], command: click.Command) -> lis
     ]
 
 
-def uvicorns_variables(environ: Mapping[str, str], command: click.Command) -> list[str]:
-    """A line for the options that are set by Uvicorn's names for their variables alone, with ours."""
+def describe_uvicorn_variables(environ: Mapping[str, str], command: click.Command) -> list[str]:
+    """Return a line for the variables of Uvicorn's that set an option there and are not read here, if there are any."""
     known = [str(parameter.envvar) for parameter in command.params if parameter.envvar]
-    names = {name: PREFIX + name.removeprefix(UVICORNS) for name in sorted(environ) if name.startswith(UVICORNS)}
+    names = {
+        name: PREFIX + name.removeprefix(UVICORN_PREFIX) for name in sorted(environ) if name.startswith(UVICORN_PREFIX)
+    }
     unread = {name: own for name, own in names.items() if environ[name] and own in known and own not in environ}
     if not unread:
         return []
@@ -49,8 +52,8 @@ def uvicorns_variables(environ: Mapping[str, str], command: click.Command) -> li
     return [f"{', '.join(unread)} {verb} not read: {called} called {', '.join(unread.values())}."]
 
 
-def refusal(ctx: click.Context, error: ConfigError) -> str:
-    """The line for a setting that `Config` refuses, with the option's name in place of the setting's."""
+def describe_config_error(ctx: click.Context, error: ConfigError) -> str:
+    """Return the line for a setting that `Config` refuses, with the option's name in place of the setting's."""
     for parameter in ctx.command.params:
         if parameter.name == error.option:
             return click.BadParameter(error.problem, ctx, parameter).format_message()

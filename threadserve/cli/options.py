@@ -17,14 +17,15 @@ from threadserve.config.declaring import allowed_texts, find_problem, value_type
 
 PREFIX = "THREADSERVE_"
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
-NAMES_WIDTH = 30  # Of the column of the options' names in the help, with the space around them.
+# Of the column of the options' names in the help, with the space around them.
+NAMES_WIDTH = 30
 
 
-class Switch(click.types.BoolParamType):
-    """The value of a flag, which is a text when an environment variable has it."""
+class FlagValue(click.types.BoolParamType):
+    """The type of a flag's value, which is text when it comes from an environment variable."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """True or False, or the text, for the check to refuse."""
+        """Return True or False, or the text, for the check to refuse."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
@@ -35,23 +36,23 @@ class SettingOption(click.Option):
     """The option of one setting."""
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        """Names the option, and the environment variable if the value came from there."""
+        """Return the option's name, with the environment variable's if the value came from there."""
         hint = f"'{self.opts[0]}'"
         if ctx is not None and ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
             hint += f" (environment variable {self.envvar})"
         return hint
 
     def value_from_envvar(self, ctx: click.Context) -> Any:
-        """The variable's text, or its lines if the option may be repeated: a header has spaces, where Click splits.
+        """Return the variable's text, or its lines if the option may be repeated: Click would split headers at spaces.
 
-        Read here, for in Click 8.2 a flag's variable turns the flag on whatever its value is.
+        In Click 8.2 a flag's variable would turn the flag on whatever its value is.
         """
-        text = os.environ.get(variable(self.name)) or None
+        text = os.environ.get(get_variable(self.name)) or None
         return text.splitlines() if self.multiple and text is not None else text
 
 
-def option(declared: Field[Any]) -> click.Option:
-    """The option of a setting, made from its declaration; of the types that its value may have the first is read."""
+def make_option(declared: Field[Any]) -> click.Option:
+    """Return the option of a setting. Of the types that its value may have, the first is parsed."""
     metadata = declared.metadata
     hint = value_types(declared)[0]
     kind = get_origin(hint) or hint
@@ -60,24 +61,24 @@ def option(declared: Field[Any]) -> click.Option:
     can_be_denied = is_flag and declared.default is not False
     return SettingOption(
         [declared.name, f"{flag}/--no-{flag[2:]}" if can_be_denied else flag],
-        type=READERS.get(get_args(hint)[0] if kind is Sequence else kind, str),
+        type=PARSERS.get(get_args(hint)[0] if kind is Sequence else kind, str),
         is_flag=is_flag,
         multiple=kind is Sequence,
         default=None if declared.default is MISSING else declared.default,
-        metavar=None if is_flag else value_name(declared, kind),
-        help=help_text(declared),
-        envvar=variable(declared.name),
-        callback=checker(declared),
+        metavar=None if is_flag else get_metavar(declared, kind),
+        help=format_help(declared),
+        envvar=get_variable(declared.name),
+        callback=make_check(declared),
     )
 
 
-def variable(name: str) -> str:
-    """The environment variable of a setting."""
+def get_variable(name: str) -> str:
+    """Return the name of a setting's environment variable."""
     return f"{PREFIX}{name.upper()}"
 
 
-def help_text(declared: Field[Any]) -> str:
-    """What the help says about an option: what it is for, and its default if that is anything."""
+def format_help(declared: Field[Any]) -> str:
+    """Return an option's help: its purpose, and its default if there is one."""
     shown = declared.metadata["shown_default"] or ("on" if declared.default is True else declared.default)
     text: str = declared.metadata["help"]
     if shown is False or shown is MISSING or shown is None or shown in ("", ()):
@@ -85,8 +86,8 @@ def help_text(declared: Field[Any]) -> str:
     return f"{text} [default:{NO_BREAK_SPACE}{shown}]"
 
 
-def value_name(declared: Field[Any], kind: Any) -> str:
-    """What the help calls the value of an option."""
+def get_metavar(declared: Field[Any], kind: Any) -> str:
+    """Return the help's name for the value of an option."""
     if metavar := declared.metadata["metavar"]:
         return str(metavar)
     if allowed := allowed_texts(declared):
@@ -95,7 +96,7 @@ def value_name(declared: Field[Any], kind: Any) -> str:
 
 
 def write_record(formatter: click.HelpFormatter, names: str, text: str) -> None:
-    """Writes an option's part of the help. Unlike Click's `write_dl` it never breaks a line within an option's name."""
+    """Write an option's part of the help. Unlike Click's `write_dl` it never breaks a line within an option's name."""
     margin = " " * NAMES_WIDTH
     lines = wrap(text, formatter.width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
     beginning = " " * formatter.current_indent + names
@@ -106,8 +107,8 @@ def write_record(formatter: click.HelpFormatter, names: str, text: str) -> None:
     formatter.write("".join(f"{line}\n" for line in lines).replace(NO_BREAK_SPACE, " "))
 
 
-def checker(declared: Field[Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """A callback of Click's that checks an option's value as `Config` does, unless it is the default."""
+def make_check(declared: Field[Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return a callback for Click that checks an option's value as `Config` does, unless it is the default."""
 
     def check(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
         if is_given(ctx, declared.name):
@@ -120,29 +121,29 @@ def checker(declared: Field[Any]) -> Callable[[click.Context, click.Parameter, A
 
 
 def is_given(ctx: click.Context, name: str) -> bool:
-    """Whether somebody set this option, wherever that was."""
+    """Return whether somebody set this option, wherever that was."""
     return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def number(text: str, kind: type[int] | type[float]) -> int | float | str:
-    """The number that a text is, or the text, for the check to refuse."""
+def parse_number(text: str, kind: type[int] | type[float]) -> int | float | str:
+    """Return the number in a text, or the text, for the check to refuse."""
     try:
         return kind(text)
     except ValueError:
         return text
 
 
-def header(text: str) -> tuple[str, str]:
-    """A header's name and value, without the white space around the value (RFC 9110, section 5.5)."""
+def parse_header(text: str) -> tuple[str, str]:
+    """Return a header's name and value, without the white space around the value (RFC 9110, section 5.5)."""
     name, colon, value = text.partition(":")
     if not colon:
         raise click.BadParameter(f"{text!r} has no colon; a header is Name:Value")
     return name, value.strip(" \t")
 
 
-READERS: dict[Any, Any] = {
-    bool: Switch(),
-    int: lambda text: number(text, int),
-    float: lambda text: number(text, float),
-    tuple[str, str]: header,
+PARSERS: dict[Any, Any] = {
+    bool: FlagValue(),
+    int: lambda text: parse_number(text, int),
+    float: lambda text: parse_number(text, float),
+    tuple[str, str]: parse_header,
 }

@@ -1,1 +1,1 @@
-"""What programs that were written for Uvicorn find here under its names, and this server does not need itself."""
+"""The names of Uvicorn's that programs written for it use, and that this server does not need itself."""

@@ -42,7 +42,7 @@ class SettingsGroup:
 
 @dataclass(eq=False)
 class ServingSettings(SettingsGroup):
-    """What is served, and where. The first five may be given by position, as Uvicorn's."""
+    """The application, the addresses and the threads. The first five may be given by position, as Uvicorn's."""
 
     heading = "Serving"
 

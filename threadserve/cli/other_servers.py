@@ -1,7 +1,7 @@
-"""What the options of the commands that people come from are called here. Runs on no thread: it holds names only."""
+"""Options of other servers' commands, and the options that do the same here. It holds names only."""
 
-# The text goes after "Did you mean".
-ELSEWHERE = {
+# The text follows "Did you mean".
+EQUIVALENT_OPTIONS = {
     # Gunicorn and Hypercorn
     "-w": "--workers",
     "-b": "--bind",
@@ -74,20 +74,19 @@ ELSEWHERE = {
     "--max-request-header-size": "--limit-request-header-size",
 }
 
-# What is said of those that there is no need for.
-SERVICE = "Leave it to the service manager or the container."
-NEEDLESS = {
+# Hints about options that are not needed here.
+SERVICE_HINT = "Leave it to the service manager or the container."
+UNNEEDED_OPTIONS = {
     "-k": "Leave it out: every process has event loops, and threads for WSGI.",
     "--worker-class": "Leave it out: every process has event loops, and threads for WSGI.",
     "--preload": "Leave it out: threads share one copy of the code.",
     "--access-logfile": "Leave it out: requests are logged to stdout, and --log-config can name a file.",
     "--error-logfile": "Leave it out: the log goes to stderr, and --log-config can name a file.",
     "--log-file": "Leave it out: the log goes to stderr, and --log-config can name a file.",
-    "-D": SERVICE,
-    "--daemon": SERVICE,
-    "--pid": SERVICE,
-    "--user": SERVICE,
-    "--group": SERVICE,
+    "-D": SERVICE_HINT,
+    "--daemon": SERVICE_HINT,
+    "--pid": SERVICE_HINT,
+    "--user": SERVICE_HINT,
+    "--group": SERVICE_HINT,
     "--insecure-bind": "Start a second server without a certificate.",
-    "--http2": "HTTP/1.1 and WebSockets are served; a proxy in front can add HTTP/2.",
 }
