@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from threadserve.app.import_guard import is_import_running
-from threadserve.compat.servers import BoundSockets
+from threadserve.compat.server import UvicornServer
 from threadserve.config import Config
 from threadserve.config.environment import load_environment
 from threadserve.errors import ThreadserveError
@@ -49,7 +49,7 @@ OVERRIDABLE_STEPS = ("serve", "startup", "main_loop", "on_tick", "shutdown")
 MAIN_LOOP_TICK_SECONDS = 0.1
 
 
-class Server:
+class Server(UvicornServer):
     """A server for one configuration. Any thread may read every attribute, and set the two flags.
 
     `started` tells that it serves. Setting `should_exit` stops it gracefully, and `force_exit` at once. `addresses` are
@@ -65,7 +65,6 @@ class Server:
         self.config = config
         self.owns_process = False
         self.started = False
-        self.lifespan: Any = None
         self._should_exit = False
         # Set by `shutdown`, after which a program may call `startup` again.
         self._is_stopped = False
@@ -84,15 +83,6 @@ class Server:
     def addresses(self) -> list[Any]:
         """The addresses of the listeners."""
         return self._server_run.addresses if self._server_run is not None else []
-
-    @property
-    def servers(self) -> list["BoundSockets"]:
-        """An object with `sockets` for each listener, by which programs written for Uvicorn find the address."""
-        return (
-            [BoundSockets((listener,)) for listener in self._server_run.listeners]
-            if self._server_run is not None
-            else []
-        )
 
     @property
     def should_exit(self) -> bool:

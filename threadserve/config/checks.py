@@ -17,7 +17,7 @@ Check = Callable[[Any], str | None]
 LOOPS = ("auto", "asyncio", "uvloop", "none")
 
 # RFC 9110, section 5.6.2 (token) and, complemented, section 5.5 (field-vchar, space and tab).
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NOT_IN_FIELD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 FRAMING_HEADERS = ("content-length", "transfer-encoding")
 
@@ -120,7 +120,7 @@ def check_header_fields(headers: Sequence[object]) -> str | None:
 def _check_header(header: object) -> str | None:
     match header:
         case (str(name), str(value)):
-            if not TOKEN.fullmatch(name):
+            if not FIELD_NAME.fullmatch(name):
                 return f"{name!r} is not a header's name"
             if forbidden := NOT_IN_FIELD_VALUE.search(value):
                 return f"{value!r}, the value of {name}, has {forbidden.group()!r}, which no header may have"
