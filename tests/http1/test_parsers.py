@@ -86,12 +86,12 @@ class OddParser:
         self.refused = refused
         self.bodies: list[bytes] = []
 
-    def head(self, data: bytes) -> None:
+    def read_head(self, data: bytes) -> None:
         if self.refused in data:
             raise ParserError("odd")
         self.method, self.target, self.headers = "ODD", b"/odd", [(b"odd", b"1")]
 
-    def body(self, data: bytes) -> bytes:
+    def read_body(self, data: bytes) -> bytes:
         if self.refused in data:
             raise ParserError("odd")
         self.bodies.append(data)

@@ -14,7 +14,7 @@ from threadserve.http.errors import HTTPError
 from threadserve.http.grammar import METHODS
 from threadserve.http1 import scan
 from threadserve.http1.framing import CONTROL_FIELDS
-from threadserve.http1.grammar import explain_head
+from threadserve.http1.grammar import check_partial_head
 from threadserve.http1.scan import HeadScanner
 
 HEAD = b"GET /a?b HTTP/1.1\r\nHost: x\r\nX-A:\t b c \t\r\nEMPTY:\r\nForwarded: for=y\r\n\r\n"
@@ -136,11 +136,11 @@ def test_what_is_not_taken_can_be_explained_and_what_is_never_was(data: bytes) -
     scanned = HeadScanner(1).scan(data, 0)
     if scanned is None and data.endswith(b"\r\n\r\n") and not data.startswith(b"\r\n"):
         with pytest.raises(HTTPError):
-            explain_head(data, 0, 0, len(data))
+            check_partial_head(data, 0, 0, len(data))
     elif scanned is not None:
         unchecked = 0
         for end in range(scanned[0]):
-            unchecked = explain_head(data[:end], 0, unchecked, len(data))
+            unchecked = check_partial_head(data[:end], 0, unchecked, len(data))
 
 
 def both(twin: Any, data: bytes, position: int = 0) -> tuple[Any, ...] | None:

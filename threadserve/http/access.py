@@ -1,6 +1,6 @@
-"""What the access log is told of a request: a few facts for the usual line, all of them for a format.
+"""The access log's record of a request: a few facts for the usual line, all of them for a configured format.
 
-Called on the loop's thread, when the request is at its end; keeps nothing.
+Called on the loop's thread when the request is at its end; keeps nothing.
 """
 
 from time import time
@@ -16,7 +16,7 @@ from threadserve.types import Headers
 
 
 def make_entry(scope: dict[str, Any], peer: Peer, status: int) -> Entry:
-    """For the usual line."""
+    """Return the facts of a usual line."""
     label = peer.label if scope["client"] is peer.client else format_client(scope["client"])
     return label, scope["method"], format_target(scope), scope["http_version"], status
 
@@ -31,9 +31,10 @@ def make_facts(
     response_fields: Headers,
     environ: tuple[bytes | None, ...],
 ) -> AccessFacts:
-    """For a line by a format, of a request that has taken the first of the `times` on a loop's `thread`.
+    """Return the facts of a line by a configured format, of a request on the loop with the number `thread`.
 
-    The others are how long it was until the first byte of its response, and for how long it had waited in proxies.
+    `times` are in seconds: how long the request took, how long it was until the first byte of its response, and how
+    long it had waited in proxies, if that is known.
     """
     client = scope["client"]
     seconds, first_byte, queued = times
@@ -59,7 +60,7 @@ def make_facts(
 
 
 def queue_seconds(headers: Headers, seconds: float) -> float | None:
-    """For how long a request had waited when its head was here, so many seconds ago, by what a proxy says of it."""
+    """Return how many seconds a request had waited before its head arrived, `seconds` ago; None if no proxy says so."""
     for name, value in headers:
         if name == REQUEST_START_FIELD:
             return read_queue_time(value, time() - seconds)

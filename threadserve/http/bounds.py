@@ -1,6 +1,6 @@
-"""How long clients and applications may take for what they have begun, and how much may wait for them.
+"""Limits that no setting decides: how long clients and applications may take, and how much may be buffered.
 
-Read on each loop's thread, and never written: a test that wants others gives a server its own.
+Read on each loop's thread and never written: a test that wants others gives a server its own.
 """
 
 from collections.abc import Callable
@@ -10,25 +10,27 @@ from time import perf_counter
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Seconds and bytes that no setting decides.
+    """The limits, in seconds and bytes.
 
-    A tick renews the date and looks at deadlines; one that is set between two ticks counts from the next. A client may
-    take `linger_seconds` to end its side after the last answer, `close_seconds` to take that answer where the end has
-    to be told over TLS or in a WebSocket's frames, and `write_stall_seconds` between two parts of it. A loop gives back
-    what has been idle for `idle_release_seconds`; what was wanted again at once it keeps for `busy_seconds`. While the
-    server stops, an idle client has `idle_grace_seconds` for a request that is under way, and one that has begun a
-    handshake or a head `partial_grace_seconds`. A response's head waits `late_head_seconds` for its body. What is sent
-    may wait `batch_seconds` for what leaves with it; where nothing is sent for `blocked_seconds` in the middle of a
-    loop's turn, an application blocks it, and for `unbatched_seconds` no answer waits there. `clock` measures these
-    three.
+    Time. A tick refreshes the date and looks at deadlines; a deadline set between two ticks counts from the next. A
+    client may take `linger_seconds` to end its side after the last answer, `close_seconds` to take that answer where
+    the end has to be told over TLS or in a WebSocket's frames, and `write_stall_seconds` between two parts of it. A
+    loop releases a connection that has been idle for `idle_release_seconds`; one that was wanted again at once it keeps
+    for `busy_seconds`. During a shutdown, an idle client has `idle_grace_seconds` for a request that is under way, and
+    one that has begun a handshake or a head `partial_grace_seconds`.
 
-    `read_ahead_bytes` are kept of later requests, `body_bytes` of a body that the application has not asked for, and
-    `max_discard_bytes` are read past of one that it never did. A chunk's line and a body's trailers have limits too.
+    Writing. A response's head waits `late_head_seconds` for its body. Writes may wait `batch_seconds` for others of the
+    same turn of the loop. Where nothing is sent for `blocked_seconds` in the middle of a turn, an application blocks
+    the loop, and for `unbatched_seconds` no write waits there. `clock` measures these three.
 
-    An HTTP/2 connection has so many `streams` at once, whose clients may send `stream_window_bytes` ahead on each, and
-    `connection_window_bytes` on all; `stream_buffer_bytes` of a response wait on each. `frames_per_turn` are taken up
-    before other connections have their turn. In `budget_seconds` a client may reset `resets` streams, or have as many
-    reset by its faults, and send `control_frames` that carry nothing for an application.
+    Bytes. `read_ahead_bytes` are buffered of later requests, `body_buffer_bytes` of a body that the application has not
+    asked for, and `max_discard_bytes` are read past of a body that it never asked for. The line of a chunk and the
+    trailers of a body have limits too.
+
+    HTTP/2. A connection has at most `max_streams` at once, whose clients may send `stream_window_bytes` ahead on each,
+    and `connection_window_bytes` on all; `stream_buffer_bytes` of a response are buffered on each. After
+    `frames_per_turn` frames other connections have their turn. In `budget_seconds` a client may reset `max_resets`
+    streams, or have as many reset by its faults, and send `max_control_frames` that carry nothing for an application.
     """
 
     tick_seconds: float = 0.5

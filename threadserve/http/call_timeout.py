@@ -1,4 +1,4 @@
-"""Calls of an ASGI application that do not come back in time: they are answered 504, cancelled, and told of in the log.
+"""The timeout of an ASGI application's calls: a call that takes too long is answered 504, cancelled, and logged.
 
 Belongs to its loop, and runs on its thread. It owns a timer; requests cost it nothing, and WebSockets are not its
 concern.
@@ -14,43 +14,43 @@ from threadserve.logging.wording import format_count
 
 logger = logging.getLogger("threadserve.error")
 
-# For no more than so many seconds a call goes unnoticed that has taken too long.
-LONGEST_LOOK = 0.5
-SHORTEST_LOOK = 0.01
-# A loop that is so many seconds late has been blocked.
-STALL = 0.1
+# The calls are checked after a quarter of the timeout, within these bounds.
+MAX_CHECK_SECONDS = 0.5
+MIN_CHECK_SECONDS = 0.01
+# A check that comes so many seconds late shows that the loop has been blocked.
+STALL_SECONDS = 0.1
 
 
 class CallTimeouts:
-    """Looks for the calls of a loop that have gone on for `timeout` seconds, since the heads of their requests came."""
+    """Times out the calls of a loop that have gone on for `timeout` seconds since the heads of their requests came."""
 
     def __init__(self, context: LoopContext, timeout: float) -> None:
         self._loop = context.loop
         self._calls = context.registry.calls
         self._timeout = timeout
-        self._due = 0.0
-        self._is_excused = False
+        self._check_at = 0.0
+        self._skips_check = False
 
     def start(self) -> None:
-        """Looks at them from now on, until the loop ends."""
-        self._due = self._loop.time() + min(max(self._timeout / 4, SHORTEST_LOOK), LONGEST_LOOK)
-        self._loop.call_at(self._due, self._look)
+        """Check the calls from now on, until the loop ends."""
+        self._check_at = self._loop.time() + min(max(self._timeout / 4, MIN_CHECK_SECONDS), MAX_CHECK_SECONDS)
+        self._loop.call_at(self._check_at, self._check)
 
-    def _look(self) -> None:
-        # What calls wait for may have come during a stall: they get some turns before they are given up.
-        self._is_excused = not self._is_excused and self._loop.time() - self._due > STALL
+    def _check(self) -> None:
+        # The events that calls wait for may have come during a stall: calls get some turns before they time out.
+        self._skips_check = not self._skips_check and self._loop.time() - self._check_at > STALL_SECONDS
         self.start()
-        if not self._is_excused:
-            self._give_up([call for call in self._calls if self._is_overdue(call)])
+        if not self._skips_check:
+            self._time_out([call for call in self._calls if self._is_overdue(call)])
 
     def _is_overdue(self, call: object) -> bool:
         if not isinstance(call, Exchange) or call.is_cancelled or not call.is_response_pending():
             return False
         return perf_counter() - call.started_at >= self._timeout
 
-    def _give_up(self, overdue: list[Exchange]) -> None:
+    def _time_out(self, overdue: list[Exchange]) -> None:
         for call in overdue:
-            outcome, stack = outcome_of(call), format_task_stack(call.task)
+            outcome, stack = describe_outcome(call), format_task_stack(call.task)
             call.time_out()
             logger.error(
                 "An ASGI call has not come back for %s: %s. %s, and is cancelled %s",
@@ -58,8 +58,8 @@ class CallTimeouts:
             )  # fmt: skip
 
 
-def outcome_of(call: Exchange) -> str:
-    """What becomes of a call that is given up."""
+def describe_outcome(call: Exchange) -> str:
+    """Return the log's sentence about the response of a call that is timed out."""
     if call.can_still_answer():
         return "It is answered 504"
     return "Its client has gone" if call.is_over() else "It is broken off in its response"

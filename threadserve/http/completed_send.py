@@ -1,4 +1,4 @@
-"""What an application awaits when its message has been taken and there is nothing to wait for.
+"""An awaitable for an application whose message has been taken and that has nothing to wait for.
 
 Each loop has one `CompletedSend`, and uses it on its own thread alone.
 """
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 
 def coroutine_marker() -> object:
-    """What `inspect`, from 3.12 on, looks for in what is a coroutine function without being an `async def`."""
+    """Return the marker that `inspect`, from 3.12 on, looks for in a coroutine function that is no `async def`."""
 
     def function() -> None: ...
 
@@ -24,7 +24,7 @@ INSPECT_COROUTINE_MARKER = coroutine_marker()
 
 
 class CompletedSend:
-    """A coroutine that is over, for all of a loop: making one for every message costs more than most messages do."""
+    """A completed coroutine, shared by a loop: making one for every message costs more than most messages do."""
 
     __slots__ = ("_nothing",)
 
@@ -35,12 +35,12 @@ class CompletedSend:
         return self._nothing
 
     def send(self, value: object) -> NoReturn:
-        """Ends at once, as `coroutine.send` does."""
+        """End at once, as `coroutine.send` does."""
         raise StopIteration
 
     def throw(self, error: Any, *details: Any) -> NoReturn:
-        """Raises what it is given, as `coroutine.throw` does."""
+        """Raise the given error, as `coroutine.throw` does."""
         raise error
 
     def close(self) -> None:
-        """Does nothing: it is closed."""
+        """Do nothing: it is closed."""

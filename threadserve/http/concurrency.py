@@ -8,21 +8,21 @@ import threading
 
 
 class ConcurrencyLimit:
-    """Admits exactly `limit` requests at once, over all threads."""
+    """Admits at most `limit` requests at once, over all threads."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._admitted = 0
         self._admission_lock = threading.Lock()
 
-    def enter_threadsafe(self) -> bool:
-        """Returns whether a request is admitted; one that is must `leave_threadsafe` once."""
+    def acquire_threadsafe(self) -> bool:
+        """Return whether a request is admitted. One that is has to call `release_threadsafe` once."""
         with self._admission_lock:
             admitted = self._admitted < self._limit
             self._admitted += admitted
             return admitted
 
-    def leave_threadsafe(self) -> None:
-        """A request that was admitted has ended."""
+    def release_threadsafe(self) -> None:
+        """Count an admitted request out."""
         with self._admission_lock:
             self._admitted -= 1

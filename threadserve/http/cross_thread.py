@@ -1,8 +1,8 @@
-"""`send` awaited on another thread than the connection's own.
+"""The application's `send`, awaited on another thread than the connection's own.
 
-A `CrossThreadSender` belongs to a loop, and other threads call only what is named `*_threadsafe`: a message goes to the
-loop through its mailbox, is sent there, and the outcome comes back to the loop that waits for it. It owns the messages
-that are under way, and takes no lock but the mailbox's.
+A `CrossThreadSender` belongs to a loop, and other threads call only its methods named `*_threadsafe` and `run_on_loop`:
+a message goes to the loop through its mailbox and is sent there, and the outcome comes back to the loop that awaits it.
+It owns the messages under way, and takes no lock but the mailbox's.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
+from threadserve.http.tasks import StartTask
 from threadserve.types import Message
 
 Post = Callable[..., object]
 SendMessage = Callable[[Message], Coroutine[Any, Any, None]]
-StartTask = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 class PendingSend:
-    """One message on its way. The loop that it goes to owns `task`, the loop that waits owns `future`."""
+    """One message under way. The loop that sends it owns `task`, the loop that awaits the outcome owns `future`."""
 
     __slots__ = ("future", "loop", "message", "send", "task")
 
@@ -30,7 +30,7 @@ class PendingSend:
         self.task: asyncio.Task[None] | None = None
 
     def report_threadsafe(self, error: BaseException | None) -> None:
-        """Says how it went."""
+        """Resolve `future` on its own loop: with an error, or with None for a message that was sent."""
         try:
             self.loop.call_soon_threadsafe(self._resolve, error)
         except RuntimeError:
@@ -47,7 +47,7 @@ class PendingSend:
 
 
 class CrossThreadSender:
-    """The way of messages into one loop."""
+    """Sends the messages that other threads have for the connections of one loop."""
 
     def __init__(self, post_threadsafe: Post, start_task: StartTask) -> None:
         self._loop = asyncio.get_running_loop()
@@ -55,17 +55,18 @@ class CrossThreadSender:
         self._start_task = start_task
         self._pending: set[PendingSend] = set()
 
-    async def on_loop(self, work: SendMessage, message: Message) -> None:
-        """Does what has to be awaited for a message on the loop's own thread, whichever thread awaits this."""
+    async def run_on_loop(self, work: SendMessage, message: Message) -> None:
+        """Await `work(message)` on the loop's own thread, whichever thread awaits this."""
         if asyncio.get_running_loop() is self._loop:
             await work(message)
         else:
             await self.send_threadsafe(work, message)
 
     async def send_threadsafe(self, send: SendMessage, message: Message) -> None:
-        """Awaits `send(message)` on this loop from another one; raises what it raises.
+        """Await `send(message)` on this loop from another one; raise what it raises.
 
-        Messages of one sender keep their order. Raises `ClientDisconnected` when the loop has ended, or ends before.
+        The messages of one sender keep their order. Raises `ClientDisconnected` when the loop ends before the message
+        has been sent.
         """
         pending = PendingSend(send, message)
         try:
@@ -107,12 +108,12 @@ class CrossThreadSender:
             pending.task.cancel()
 
     def close(self) -> None:
-        """The loop ends: whoever still waits is told that the client has gone."""
+        """Tell every sender that still waits that its client has gone, because the loop ends."""
         sends, self._pending = self._pending, set()
         for pending in sends:
             pending.report_threadsafe(loop_ended_error())
 
 
 def loop_ended_error() -> ClientDisconnected:
-    """What a sender gets that can no longer reach the connection."""
+    """Return the error for a sender that can no longer reach the connection."""
     return ClientDisconnected("the connection's thread has ended")

@@ -1,7 +1,7 @@
-"""The time of a loop's deadlines, and when the usual ones fall due.
+"""A loop's clock, and the deadlines that count from now.
 
-Belongs to the loop's thread. It owns a clock that stands still while the loop is blocked, so that clients are not
-charged for that; it looks at no connection.
+Belongs to the loop's thread. Its clock stands still while the loop is blocked, so that clients are not charged for
+that; it looks at no connection.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from threadserve.http.bounds import Bounds
 
 
 class Deadlines:
-    """When something that is begun now has to be done, in the seconds of `now`.
+    """The deadlines of what begins now, in the seconds of `now`.
 
-    `idle` is for the next request, `head` for the rest of a request's head, `body` for the next of its body, `linger`
-    for the client's end, `close` for taking the last bytes, `untaken` for taking more of them, `ping` for the next ping
-    of a WebSocket, `pong` for its answer. At `rest` a loop gives back a connection that has been idle since; never,
-    unless `gives_back`.
+    `idle` is for the next request, `head` for the rest of a request's head, `body` for more of its body, `linger` for
+    the client's end, `close` for taking the last bytes, `write_stall` for taking more of them, `ping` for the next ping
+    of a WebSocket, and `pong` for its answer. At `release` a loop releases a connection that has been idle since then;
+    never, unless `gives_back`.
     """
 
     __slots__ = (
@@ -61,13 +61,13 @@ class Deadlines:
         self.refresh()
 
     def drain(self) -> None:
-        """The server is stopping: ticks come more often, and idle clients have less time."""
+        """Tick more often and give idle clients less time, because the server is stopping."""
         self.is_draining = True
         self.refresh()
         self.tick_seconds = self._bounds.shutdown_tick_seconds
 
     def refresh(self) -> None:
-        """Looks at the time. Called at every tick."""
+        """Read the time and set all deadlines again. Called at every tick."""
         bounds = self._bounds
         looked_at, self._looked_at = self._looked_at, self._loop.time()
         self.now += min(self._looked_at - looked_at, self.tick_seconds)
@@ -87,14 +87,14 @@ class Deadlines:
         self.pong = base + self._ping_timeout
 
     def for_returned(self, left: float) -> float:
-        """When a connection is closed that the acceptor hands over, if its client asks nothing in so many seconds.
+        """Return when to close a connection from the acceptor whose client asks nothing for `left` seconds.
 
         What has arrived is read before.
         """
         return self.now + self.tick_seconds + max(left, self.tick_seconds)
 
     def for_idle_at_shutdown(self, idle: float) -> float:
-        """When an idle connection is closed by a shutdown, given when it would have been closed for idleness.
+        """Return when a shutdown closes an idle connection whose own deadline is `idle`.
 
         One that was used a moment ago may have its next request under way, so it is kept for that moment. When exactly
         it was used is not known, but the deadline counts from a tick that came no earlier.

@@ -1,4 +1,4 @@
-"""What the log says of an application's failure.
+"""The log of an application's failures.
 
 Runs on the connection's loop thread; keeps nothing.
 """
@@ -13,7 +13,7 @@ logger = logging.getLogger("threadserve.error")
 
 
 def log_app_error(error: BaseException, interface: str, *, is_cancelled: bool) -> None:
-    """Logs what an application raised, unless that follows from its client's leaving, or from being cut off."""
+    """Log what an application raised, unless that follows from its client's leaving or from its own cancelling."""
     if is_cancelled and isinstance(error, asyncio.CancelledError):
         return
     if is_disconnect(error):
@@ -23,9 +23,10 @@ def log_app_error(error: BaseException, interface: str, *, is_cancelled: bool) -
 
 
 def is_disconnect(error: BaseException | None, seen: frozenset[int] = frozenset()) -> bool:
-    """Whether an exception is `ClientDisconnected`, or was raised from one or beside it, or is a group of only such.
+    """Return whether an exception is `ClientDisconnected`, has one as its cause or context, or is a group of only such.
 
-    `seen` are those that led here: one that was taken out of a group and raised again has that group as its context.
+    `seen` holds the ids of those that led here: an exception taken out of a group and raised again has that group as
+    its context.
     """
     while error is not None and id(error) not in seen:
         if isinstance(error, ClientDisconnected):

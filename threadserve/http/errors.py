@@ -1,4 +1,4 @@
-"""The error that refuses a request, whatever version of HTTP it came in.
+"""The error that refuses a request, in every version of HTTP.
 
 Raised on the connection's loop thread; owns nothing and never touches a transport.
 """
@@ -11,7 +11,7 @@ from threadserve.types import Field
 class HTTPError(Exception):
     """A request that is refused: `status` is the HTTP status and `reason` one line that names the fault.
 
-    `fields` are headers that this answer carries beyond those of every response.
+    `fields` are headers of this answer beyond those of every response.
     """
 
     def __init__(self, status: int, reason: str, fields: Sequence[Field] = ()) -> None:
@@ -22,10 +22,10 @@ class HTTPError(Exception):
 
 
 def bad_request(reason: str) -> HTTPError:
-    """The error with 400 (RFC 9110 section 15.5.1)."""
+    """Return the error with 400 (RFC 9110 section 15.5.1)."""
     return HTTPError(400, reason)
 
 
 def body_too_late() -> HTTPError:
-    """The error with 408 for a body that stops coming (RFC 9110 section 15.5.9)."""
+    """Return the error with 408 for a body that stops coming (RFC 9110 section 15.5.9)."""
     return HTTPError(408, "the body of the request took too long")

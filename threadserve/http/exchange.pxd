@@ -10,7 +10,7 @@ from threadserve.metrics.loop_metrics cimport LoopMetrics
 
 cdef int BODY_EXPECTED, BODY_COMPLETE, DISCARDING, DISCONNECTED
 cdef int NOT_STARTED, HEAD_HELD, HEAD_SENT, BODY, TRAILERS, COMPLETE, ABORTED
-cdef int LENGTH_UNKNOWN, LET_GO_AT_ONCE
+cdef int LENGTH_UNKNOWN, MAX_DISCARDED_IN_A_ROW
 cdef str CANCEL_ON_DISCONNECT, HTTP_1_0
 cdef object _get_running_loop, perf_counter, sleep, copy_body, check_final_status
 
@@ -34,16 +34,16 @@ cdef class Exchange:
     cdef public bint is_logged
     cdef public int disconnect_listeners
     cdef object _loop
-    cdef bint _is_given
-    cdef object _changed
-    cdef bint _bodyless
-    cdef bint _cancels
-    cdef long long _remaining
+    cdef bint _is_body_delivered
+    cdef object _wakeup
+    cdef bint _has_no_content
+    cdef bint _cancels_on_disconnect
+    cdef long long _unsent_bytes
     cdef bint _wants_trailers
-    cdef bint _trails
-    cdef bint _is_late
-    cdef bint _has_ended
-    cdef int _let_go
+    cdef bint _sends_trailers
+    cdef bint _is_head_late
+    cdef bint _is_end_discarded
+    cdef int _discarded_parts
     cdef public tuple environ
 
     cpdef bint can_still_answer(self) except -1
@@ -51,9 +51,9 @@ cdef class Exchange:
     cpdef bint is_response_pending(self) except -1
     cpdef bint is_awaiting_body(self) except -1
     cpdef take_complete_body(self)
-    cdef dict _take(self, RequestBody body)
+    cdef dict _take_body(self, RequestBody body)
     cdef _wake(self)
-    cdef _look_for_client(self)
+    cdef _cancel_if_client_gone(self)
     cpdef bint feed(self, bytes data, bint more) except -1
     cpdef discard_body(self)
     cpdef start(self, object message)
@@ -61,7 +61,7 @@ cdef class Exchange:
     cdef _hold_head(self, int status, long long length)
     cdef _expect_trailers(self)
     cpdef send_part(self, bytes body, bint more)
-    cdef _count(self, long long size, bint more)
+    cdef _check_length(self, long long size, bint more)
     cdef _complete(self)
     cpdef bint send_late_head(self) except -1
     cpdef on_return(self)

@@ -1,4 +1,4 @@
-"""What an application sends: the status, the header fields and the body, checked before anything is written.
+"""Checks of what an application sends: status, header fields and body, before anything is written.
 
 Runs on the connection's loop thread; keeps nothing.
 """
@@ -19,17 +19,17 @@ DATE = b"date"
 SERVER = b"server"
 
 FINAL_STATUSES = range(200, 1000)
-# The length of a body whose fields declare none.
+# Stands for the length of a body whose fields declare none.
 LENGTH_UNKNOWN = -1
-# How many digits a length may have, of a request or a response: what they say fits into 64 bits.
+# The most digits of a content-length, of a request or a response: their value fits into 64 bits.
 MAX_LENGTH_DIGITS = 18
 
-_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
-_value = re.compile(rb"[^\r\n\0]*+")
+_field_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
+_field_value = re.compile(rb"[^\r\n\0]*+")
 
 
 def check_final_status(status: Any) -> int:
-    """The number of a final response's status, whatever class it is of. Raises `ValueError` for what is none."""
+    """Return a final response's status as an int, whatever class it is of. Raises `ValueError` for anything else."""
     try:
         return FINAL_STATUSES[FINAL_STATUSES.index(status)]
     except ValueError:
@@ -37,19 +37,19 @@ def check_final_status(status: Any) -> int:
 
 
 def is_date_sent(config: Config) -> bool:
-    """Whether the date is ours to tell."""
+    """Return whether the server adds the date to responses."""
     return config.date_header and not any(name.lower() == "date" for name, _ in config.headers)
 
 
 def configured_headers(config: Config) -> list[tuple[str, str]]:
-    """The server header, and those that are added to every response."""
+    """Return the server header and those that are added to every response."""
     names = {name.lower() for name, _ in config.headers}
     own = [("server", "threadserve")] if config.server_header and "server" not in names else []
     return [*own, *config.headers]
 
 
 def reason_phrase(status: int) -> str:
-    """What a status is called (RFC 9110 section 15); empty for one that is not registered."""
+    """Return the reason phrase of a status (RFC 9110 section 15); empty for one that is not registered."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -57,7 +57,7 @@ def reason_phrase(status: int) -> str:
 
 
 def copy_bytes(data: Any) -> bytes:
-    """What a bytes, a bytearray, a memoryview or another buffer holds, as bytes that nobody else can change.
+    """Return the contents of a bytes, a bytearray, a memoryview or another buffer as bytes that nobody else can change.
 
     Raises `TypeError` for anything else.
     """
@@ -65,7 +65,7 @@ def copy_bytes(data: Any) -> bytes:
 
 
 def copy_body(body: Any) -> bytes:
-    """A part of the body as bytes that nobody else can change while they wait for the client. Raises `TypeError`."""
+    """Return a part of a body as bytes that nobody else can change while they wait to be sent. Raises `TypeError`."""
     try:
         return copy_bytes(body)
     except TypeError:
@@ -73,7 +73,7 @@ def copy_body(body: Any) -> bytes:
 
 
 def copy_field(field: Iterable[Any]) -> Field:
-    """A field of the application's as a tuple of this thread's own: of another thread's, a look-up would take a lock.
+    """Return a field of the application's as a tuple of this thread's own: looking up another thread's takes a lock.
 
     Raises `TypeError` where it is no pair of bytes.
     """
@@ -85,23 +85,24 @@ def copy_field(field: Iterable[Any]) -> Field:
 
 
 def check_field(field: Iterable[Any]) -> Field:
-    """A field as `copy_field` returns it, if it may be sent.
+    """Return a field as `copy_field` does, if it may be sent.
 
     Raises `ValueError` for a name that is no token and for a value with a CR, LF or NUL, which could forge further
     fields (RFC 9110 sections 5.1 and 5.5), and `TypeError` as `copy_field` does.
     """
     own = name, value = copy_field(field)
-    if not _name.fullmatch(name):
+    if not _field_name.fullmatch(name):
         raise ValueError(f"invalid header name in the response: {name!r}")
-    if not _value.fullmatch(value):
+    if not _field_value.fullmatch(value):
         raise ValueError(f"CR, LF or NUL in the response's header {name.decode()}: {value!r}")
     return own
 
 
 def parse_content_length(value: bytes, declared: int) -> int:
-    """The length that a content-length declares after `declared`, which it may repeat; negative where it is the first.
+    """Return the length of a body that a content-length declares.
 
-    Raises `ValueError` for what is no length, and for another length (RFC 9110 section 8.6).
+    `declared` is that of an earlier content-length, which this one may repeat, or negative. Raises `ValueError` for
+    what is no length, and for another length (RFC 9110 section 8.6).
     """
     for number in value.split(b","):
         digits = number.strip(b"\t ")
@@ -115,7 +116,7 @@ def parse_content_length(value: bytes, declared: int) -> int:
 
 
 def field_values(names: Sequence[bytes], headers: Iterable[Field]) -> tuple[bytes | None, ...]:
-    """The values of header fields by these names, which are in lower case there too; None for one that is not there.
+    """Return the values of the header fields with these names, both in lower case; None for a field that is missing.
 
     The values of a field that came several times are joined (RFC 9110 section 5.3).
     """
@@ -127,7 +128,7 @@ def field_values(names: Sequence[bytes], headers: Iterable[Field]) -> tuple[byte
 
 
 def has_token(headers: Iterable[Field], name: bytes, token: bytes) -> bool:
-    """Whether a field that is a list has an element, both in lower case, whatever parameters that carries."""
+    """Return whether a field that is a list has an element, both in lower case, whatever its parameters."""
     return any(
         element.partition(b";")[0].strip(b"\t ") == token
         for field, value in headers

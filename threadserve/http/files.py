@@ -14,17 +14,17 @@ from typing import BinaryIO
 from threadserve.errors import ClientDisconnected
 from threadserve.http.flow import FlowControl
 
-BLOCK = 262144
+BLOCK_BYTES = 262144
 
 Write = Callable[[bytes], None]
 
 
-async def open_regular(loop: asyncio.AbstractEventLoop, path: str) -> tuple[BinaryIO, int]:
-    """Returns the regular file at a path, open for reading, and its size in bytes. Raises `OSError`."""
-    return await loop.run_in_executor(None, _open_regular, path)
+async def open_regular_file(loop: asyncio.AbstractEventLoop, path: str) -> tuple[BinaryIO, int]:
+    """Return the regular file at a path, open for reading, and its size in bytes. Raises `OSError`."""
+    return await loop.run_in_executor(None, _open_regular_file, path)
 
 
-def _open_regular(path: str) -> tuple[BinaryIO, int]:
+def _open_regular_file(path: str) -> tuple[BinaryIO, int]:
     file = Path(path).open("rb")  # noqa: SIM115 (it is closed when the response ends)
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
@@ -42,10 +42,10 @@ async def send_file(
     offset: int,
     size: int,
 ) -> int:
-    """Sends `size` bytes of a file from `offset` on, by the kernel's sendfile where the loop has it, else by `write`.
+    """Send `size` bytes of a file from `offset` on, by the kernel's sendfile where the loop has it, else by `write`.
 
-    Returns how many have not gone through `write`. Raises `ClientDisconnected` when the client goes, `RuntimeError`
-    when the file turns out to be shorter.
+    Returns how many bytes have not gone through `write`. Raises `ClientDisconnected` when the client goes,
+    `RuntimeError` when the file turns out to be shorter.
     """
     try:
         if transport.get_extra_info("ssl_object") is not None:
@@ -59,7 +59,7 @@ async def send_file(
         # The kernel tells of an error once, so the transport would read an end, as of a client that takes its answer.
         transport.abort()
         raise ClientDisconnected("the client has disconnected") from error
-    check_sent(file, sent, size, is_closing=transport.is_closing())
+    check_file_sent(file, sent, size, is_closing=transport.is_closing())
     return sent
 
 
@@ -71,20 +71,20 @@ async def copy_file(
     file: BinaryIO,
     size: int,
 ) -> None:
-    """Sends the next `size` bytes of a file by `write`. Raises as `send_file` does."""
+    """Send the next `size` bytes of a file by `write`. Raises as `send_file` does."""
     sent = 0
     while sent < size:
-        block = await loop.run_in_executor(None, file.read, min(BLOCK, size - sent))
+        block = await loop.run_in_executor(None, file.read, min(BLOCK_BYTES, size - sent))
         if not block or is_closing():
             break
         write(block)
         sent += len(block)
         await flow.drain()
-    check_sent(file, sent, size, is_closing=is_closing())
+    check_file_sent(file, sent, size, is_closing=is_closing())
 
 
-def check_sent(file: BinaryIO, sent: int, size: int, *, is_closing: bool) -> None:
-    """Raises unless all that was to be sent of a file has been."""
+def check_file_sent(file: BinaryIO, sent: int, size: int, *, is_closing: bool) -> None:
+    """Raise `ClientDisconnected` for a closing connection and `RuntimeError` for a file that was too short."""
     if is_closing:
         raise ClientDisconnected("the client has disconnected")
     if sent != size:

@@ -2,8 +2,8 @@ cdef class FlowControl:
     cdef public object transport
     cdef public bint write_paused
     cdef public bint reading_paused
-    cdef double _untaken
-    cdef bint _is_given_up
+    cdef double _unwritten_bytes
+    cdef bint _is_released
     cdef object _drained
 
     cpdef on_writable(self)

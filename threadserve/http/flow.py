@@ -1,7 +1,7 @@
-"""How much may be under way between a connection and its client, in either direction.
+"""Flow control between a connection and its client, in either direction.
 
-Runs on the connection's loop thread. It owns what a connection notes about its transport's state, and never looks at
-the bytes.
+Runs on the connection's loop thread. It owns the state of the transport's buffers as the connection knows it, and never
+looks at the bytes.
 """
 
 import asyncio
@@ -9,63 +9,63 @@ from math import inf
 
 
 class FlowControl:
-    """Pauses and resumes a transport, and lets writers wait for the client.
+    """Pauses and resumes a transport, and lets writers wait for the client. Belongs to the connection's loop thread.
 
-    `write_paused` says that the client takes less than is written. `transport` is set when the connection is open.
+    `write_paused` is true while the client takes less than is written. `transport` is set when the connection opens.
     """
 
-    __slots__ = ("_drained", "_is_given_up", "_untaken", "reading_paused", "transport", "write_paused")
+    __slots__ = ("_drained", "_is_released", "_unwritten_bytes", "reading_paused", "transport", "write_paused")
 
     transport: asyncio.Transport
 
     def __init__(self) -> None:
         self.write_paused = False
         self.reading_paused = False
-        self._untaken: float = inf
+        self._unwritten_bytes: float = inf
         self._drained: asyncio.Event | None = None
-        self._is_given_up = False
+        self._is_released = False
 
     def on_writable(self) -> None:
-        """The client has taken enough."""
+        """The client has taken enough to be sent more."""
         self.write_paused = False
         if self._drained is not None:
             self._drained.set()
 
     def release_writers(self) -> None:
-        """Nothing more is written: nobody has to wait for the client."""
-        self._is_given_up = True
+        """Let nobody wait for the client any more, because nothing more is written."""
+        self._is_released = True
         if self._drained is not None:
             self._drained.set()
 
     async def drain(self) -> None:
-        """Returns when the client has taken enough of what is queued, or is gone."""
-        while self.write_paused and not self._is_given_up:
+        """Wait until the client has taken enough of what is queued, or has gone."""
+        while self.write_paused and not self._is_released:
             if self._drained is None:
                 self._drained = asyncio.Event()
             self._drained.clear()
             await self._drained.wait()
 
     def watch_progress(self) -> None:
-        """From now on it is watched whether the client takes what is queued."""
-        self._untaken = self.transport.get_write_buffer_size()
+        """Begin to watch whether the client takes what is queued."""
+        self._unwritten_bytes = self.transport.get_write_buffer_size()
 
     def has_progressed(self) -> bool:
-        """Whether the client has taken some of what is queued since this, or `watch_progress`, was called last."""
-        before, self._untaken = self._untaken, self.transport.get_write_buffer_size()
-        return self._untaken < before
+        """Return whether the client has taken bytes since this, or `watch_progress`, was called last."""
+        before, self._unwritten_bytes = self._unwritten_bytes, self.transport.get_write_buffer_size()
+        return self._unwritten_bytes < before
 
     def forget_progress(self) -> None:
-        """The client has taken it: what it takes next is looked at afresh."""
-        self._untaken = inf
+        """Start over, because the client has taken everything."""
+        self._unwritten_bytes = inf
 
     def pause_reading(self) -> None:
-        """Leaves further bytes of the client in the kernel."""
+        """Leave further bytes of the client in the kernel."""
         if not self.reading_paused and not self.transport.is_closing():
             self.reading_paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Reads on."""
+        """Read from the client again."""
         if self.reading_paused and not self.transport.is_closing():
             self.reading_paused = False
             self.transport.resume_reading()

@@ -1,4 +1,4 @@
-"""The head of a request and that of a response, as every version of HTTP tells them.
+"""The head of a request and that of a response, in every version of HTTP.
 
 Made for one exchange, which owns them: a request's on the connection's loop thread, a response's on the thread that
 called the application.
@@ -15,7 +15,7 @@ HTTP_2 = sys.intern("2")
 
 
 class MessageFraming:
-    """What a request's fields mean for the message: its body, and what becomes of the connection.
+    """The framing of a request: its body's, and what it asks of the connection.
 
     Never changed once made: the requests of a connection share one while they say the same. `keep_alive` is what the
     client wants of the connection.
@@ -35,10 +35,10 @@ class MessageFraming:
 
 
 class RequestHead:
-    """What a request says before its body.
+    """A request up to its body.
 
-    `target` is as it was sent, `headers` have names in lower case, in the order sent, and `special` are those of them
-    that decide about the message or that proxies write.
+    `target` is as it was sent, `headers` have names in lower case, in the order sent, and `control_fields` are those of
+    them that decide about the message or that proxies write.
     """
 
     __slots__ = ("control_fields", "framing", "headers", "method", "target", "version")
@@ -61,11 +61,12 @@ class RequestHead:
 
 
 class ResponseHead:
-    """What a response says before its body, checked and formatted already.
+    """A response up to its body, checked and formatted already.
 
     `text` is the status code, the reason phrase and the lines of the fields, each with its CRLF (RFC 9112 sections 4
-    and 5). `length` is the content-length that it declares, or -1, `closes` asks for the connection's end, and
-    `replaces` are those of the fields that we would add which the application has given itself, in lower case.
+    and 5). `length` is the content-length that it declares, or -1. With `closes_connection` it asks for the
+    connection's end. `replaced_fields` are the names, in lower case, of the fields that the application gives in place
+    of the server's.
     """
 
     __slots__ = ("closes_connection", "length", "replaced_fields", "status", "text")
@@ -80,5 +81,5 @@ class ResponseHead:
         self.replaced_fields = replaced_fields
 
     def fields(self) -> Headers:
-        """The fields as an ASGI application would send them."""
+        """Return the fields as an ASGI application would send them."""
         return [(name, value) for name, _, value in [line.partition(b": ") for line in self.text.splitlines()[1:]]]

@@ -1,4 +1,4 @@
-"""Idle connections on their way from their loop back to the acceptor.
+"""The release of idle connections from their loop to the acceptor.
 
 Belongs to the loop's thread. It owns the descriptor that it makes of a connection's socket until the acceptor has it,
 and the credit that the acceptor has granted; it never reads from a connection.
@@ -15,13 +15,13 @@ from threadserve.http.peer import Peer
 from threadserve.http.registry import Connection, ConnectionRegistry
 from threadserve.listening.accepted import ReturnedSocket
 
-# How many connections are looked at in one turn of the loop when many are to go.
+# The most connections that are released in one turn of the loop.
 RELEASED_PER_TURN = 64
-# How many that have rested go at a tick: where thousands of clients ask every other second, the way to the acceptor and
-# back would be most of the work.
+# The most connections that are released at a tick after long idling: where thousands of clients ask every other second,
+# the way to the acceptor and back would be most of the work.
 MAX_RELEASED_PER_TICK = 500
-# Where a loop has more connections than this, new ones that are idle go after `NEW_CONNECTION_SECONDS`: most of a crowd
-# only waits, and for each the loop has several objects, whose memory would not be of use again.
+# On a loop with so many connections, new ones that are idle are released after `NEW_CONNECTION_SECONDS`: most of a
+# crowd only waits, and for each the loop has several objects, whose memory would not be of use again.
 CROWDED_CONNECTIONS = 256
 NEW_CONNECTION_SECONDS = 0.1
 
@@ -30,7 +30,7 @@ GiveBack = Callable[[ReturnedSocket], None]
 
 
 class ReleasedProtocol(asyncio.Protocol):
-    """The last protocol of a transport whose connection goes on elsewhere, when this transport is closed."""
+    """The last protocol of a transport whose connection goes on elsewhere once this transport is closed."""
 
     def __init__(self, releaser: "IdleReleaser", returned: ReturnedSocket) -> None:
         self.returned = returned
@@ -41,31 +41,32 @@ class ReleasedProtocol(asyncio.Protocol):
         self._releaser.on_closed(self)
 
     def cancel(self) -> None:
-        """Does nothing: it does not wait for the client."""
+        """Do nothing: it does not wait for the client."""
 
 
 class IdleReleaser:
-    """Gives idle connections back.
+    """Releases the idle connections of a loop to the acceptor. Belongs to the loop's thread.
 
-    While there is `credit`, a connection goes as soon as a response is complete; else only when it has rested.
+    While there is `credit`, a connection is released as soon as a response is complete; else only after it has been
+    idle for a while.
     """
 
     __slots__ = (
+        "_completed",
         "_completed_at",
         "_deadlines",
-        "_due",
         "_give_back_threadsafe",
         "_is_closed",
         "_loop",
-        "_newcomers",
+        "_new_connections",
         "_registry",
         "_released",
-        "_takes_busy",
+        "_releases_busy",
         "credit",
         "serve_again",
     )
 
-    # Has the loop serve a connection again that the acceptor does not take.
+    # Serves a connection again that the acceptor does not take.
     serve_again: Callable[[ReturnedSocket], None]
 
     def __init__(
@@ -79,27 +80,30 @@ class IdleReleaser:
         self._registry = registry
         self._deadlines = deadlines
         self._give_back_threadsafe = give_back_threadsafe
-        self._due: list[Connection] = []
-        # When, in the seconds of `time.monotonic`, the connections were in use that go now, unless it was long ago.
+        self._completed: list[Connection] = []
+        # The time, by `time.monotonic`, when the connections released now were in use, unless that was long ago.
         self._completed_at: float | None = None
         self._is_closed = False
         self._released: set[ReleasedProtocol] = set()
-        self._newcomers: list[Connection] = []
-        self._takes_busy = False
+        self._new_connections: list[Connection] = []
+        self._releases_busy = False
         self.credit = 0
 
-    def grant(self, credit: int, takes_busy: bool) -> None:
-        """Has so many connections go after their next response, in place of what was granted before."""
+    def grant(self, credit: int, releases_busy: bool) -> None:
+        """Release `credit` connections, each after its next response; this replaces what was granted before.
+
+        With `releases_busy`, connections that were wanted again at once count too.
+        """
         self.credit = 0 if self._is_closed else credit
-        self._takes_busy = takes_busy
+        self._releases_busy = releases_busy
 
     def close(self) -> None:
-        """Gives nothing back from now on, but what has left already."""
+        """Release nothing from now on; what is being released still goes."""
         self._is_closed = True
         self.credit = 0
 
     def abandon(self) -> None:
-        """The loop ends, perhaps without another turn: what has left goes now."""
+        """Give the acceptor what is being released now, because the loop may not have another turn."""
         self.close()
         for released in list(self._released):
             self._released.discard(released)
@@ -108,48 +112,48 @@ class IdleReleaser:
             except MailboxClosed:
                 released.returned.close()
 
-    def on_complete(self, connection: Connection, busy_until: float) -> None:
-        """A response is complete, while there is credit: its connection goes if nothing comes in two turns.
+    def on_response_complete(self, connection: Connection, busy_until: float) -> None:
+        """A response is complete, while there is credit: release its connection if nothing comes in two turns.
 
-        One that is busy, since it was wanted again as soon as it had been given back, goes only to even out the load.
+        One that is busy, since it was wanted again as soon as it had been released, goes only to even out the load.
         """
-        if busy_until > self._deadlines.now and not self._takes_busy:
+        if busy_until > self._deadlines.now and not self._releases_busy:
             return
-        if not self._due:
+        if not self._completed:
             # A turn later what was held of the responses has been written.
-            self._loop.call_soon(self._loop.call_soon, self._release_due)
-        self._due.append(connection)
+            self._loop.call_soon(self._loop.call_soon, self._release_completed)
+        self._completed.append(connection)
 
-    def _release_due(self) -> None:
-        due, self._due = self._due, []
+    def _release_completed(self) -> None:
+        completed, self._completed = self._completed, []
         self._completed_at = time.monotonic()
-        for connection in due:
+        for connection in completed:
             if self.credit > 0 and connection.release():
                 self.credit -= 1
         self._completed_at = None
 
-    def on_new(self, connection: Connection) -> None:
+    def on_new_connection(self, connection: Connection) -> None:
         """A new connection is about to be open."""
         if len(self._registry.connections) >= CROWDED_CONNECTIONS:
-            if not self._newcomers:
-                self._loop.call_later(NEW_CONNECTION_SECONDS, self._release_newcomers)
-            self._newcomers.append(connection)
+            if not self._new_connections:
+                self._loop.call_later(NEW_CONNECTION_SECONDS, self._release_new)
+            self._new_connections.append(connection)
 
-    def _release_newcomers(self) -> None:
-        newcomers, self._newcomers = self._newcomers, []
-        self.release_all(newcomers)
+    def _release_new(self) -> None:
+        new_connections, self._new_connections = self._new_connections, []
+        self.release_all(new_connections)
 
     def release_long_idle(self) -> None:
-        """Has connections go that have been idle for long. Called at every tick."""
+        """Release the connections that have been idle for long. Called at every tick."""
         deadlines = self._deadlines
         self.release_all(self._registry.take_idle(deadlines.now, deadlines.release, MAX_RELEASED_PER_TICK))
 
     def release_idle(self) -> None:
-        """Has all connections go that are idle."""
+        """Release all connections that are idle."""
         self.release_all(list(self._registry.connections))
 
     def release_all(self, connections: Sequence[Connection]) -> None:
-        """Has those of the connections go that are idle, a few in each turn of the loop."""
+        """Release those of the connections that are idle, a few in each turn of the loop."""
         for connection in connections[:RELEASED_PER_TURN]:
             # It may have gone, or become one of another protocol.
             if connection in self._registry.connections:
@@ -158,7 +162,7 @@ class IdleReleaser:
             self._loop.call_soon(self.release_all, connections[RELEASED_PER_TURN:])
 
     def release(self, transport: asyncio.Transport, peer: Peer, deadline: float, speaks_http1: bool) -> bool:
-        """Gives the connection of a transport back that is idle; returns whether that has begun.
+        """Release the idle connection of a transport; return whether that has begun.
 
         Nobody reads from it from then on until the acceptor has handed it to a loop. The acceptor gets it when the
         transport has closed its own descriptor: while one is open, closing the other would not end the connection.
@@ -183,7 +187,7 @@ class IdleReleaser:
         return True
 
     def on_closed(self, released: ReleasedProtocol) -> None:
-        """A transport is closed whose connection the acceptor is to have now."""
+        """A transport is closed, and the acceptor is to have its connection now."""
         if released in self._released:
             self._released.discard(released)
             try:
@@ -194,7 +198,7 @@ class IdleReleaser:
 
 
 def returned_from(transport: asyncio.Transport, peer: Peer) -> ReturnedSocket:
-    """The connection of a transport, by a descriptor of its own. Raises `OSError`."""
+    """Return the connection of a transport, by a descriptor of its own. Raises `OSError`."""
     socket = transport.get_extra_info("socket")
     returned = ReturnedSocket(socket.family, socket.type, socket.proto, os.dup(socket.fileno()))
     returned.peername = peer.client

@@ -1,4 +1,4 @@
-"""What a connection knows of its other end.
+"""The other end of a connection.
 
 Made by the connection's loop thread when the connection opens, and read by it alone; never written afterwards.
 """
@@ -13,11 +13,11 @@ from threadserve.types import Address, LocalAddress
 
 
 class Peer:
-    """Who is connected, to what, and how.
+    """The client of a connection, and how it is connected.
 
     `client` and `server` are the scope's, `scheme` is "http" or "https", `tls` is the value of the scope's `tls`
-    extension on an encrypted connection, and `label` is the client as the log names it. `is_trusted` says whether the
-    headers of a proxy are believed when they come from there.
+    extension on an encrypted connection, and `label` is the client as the log names it. With `is_trusted`, the headers
+    that a proxy there sends are believed.
     """
 
     __slots__ = ("client", "is_trusted", "label", "scheme", "server", "tls")
@@ -36,7 +36,10 @@ class Peer:
 def make_peer(
     transport: asyncio.BaseTransport, announced: ProxiedAddresses | None, trusted: TrustedHosts, tls: LoopTls | None
 ) -> Peer:
-    """The other end of a transport, encrypted where there is `tls`; announced addresses go before the socket's own."""
+    """Return the other end of a transport, encrypted where there is `tls`.
+
+    Addresses that a proxy has announced take precedence over the socket's own.
+    """
     client, server = announced or (
         parse_address(transport.get_extra_info("peername")),
         parse_local_address(transport.get_extra_info("sockname")),
@@ -46,7 +49,7 @@ def make_peer(
 
 
 def has_hung_up(transport: asyncio.BaseTransport) -> bool:
-    """Whether the system knows that nothing reaches the other end of a transport any more."""
+    """Return whether the system knows that nothing reaches the other end of a transport any more."""
     if transport.is_closing():
         return False
     poll = select.poll()
@@ -55,17 +58,17 @@ def has_hung_up(transport: asyncio.BaseTransport) -> bool:
 
 
 def format_client(client: Address | None) -> str:
-    """A client as the log names it, as Uvicorn does; empty for a Unix socket."""
+    """Return a client as the log names it, as Uvicorn does; empty for a Unix socket."""
     return f"{client[0]}:{client[1]}" if client else ""
 
 
 def parse_address(name: object) -> Address | None:
-    """Host and port of a socket's name, or None for a Unix socket."""
+    """Return the host and port of a socket's name, or None for a Unix socket."""
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None
 
 
 def parse_local_address(name: object) -> LocalAddress | None:
-    """The same for the server's end, where a Unix socket has its path and None (ASGI HTTP spec, `server`)."""
+    """Return the same for the server's end: a Unix socket has its path and None (ASGI HTTP spec, `server`)."""
     if isinstance(name, bytes):
         name = name.decode("utf-8", "surrogateescape")
     return (name, None) if isinstance(name, str) and name else parse_address(name)

@@ -14,5 +14,5 @@ cdef class ConnectionRegistry:
 
     cpdef bint admit(self) except -1
     cpdef withdraw(self)
-    cpdef end(self, object call)
+    cpdef end_call(self, object call)
     cpdef check_drained(self)

@@ -11,21 +11,21 @@ from threadserve.http.concurrency import ConcurrencyLimit
 
 
 class Connection(Protocol):
-    """A connection, as far as a loop's housekeeping sees it.
+    """A connection, as a loop's housekeeping sees it.
 
-    In the seconds of the loop's `Deadlines`, it has time until `deadline`, and is to be released at `release_at` if it
-    is idle still.
+    In the seconds of the loop's `Deadlines`, its time is over at `deadline`, and it is to be released at `release_at`
+    if it is idle still.
     """
 
     deadline: float
     release_at: float
 
     def begin_shutdown(self) -> None:
-        """The server is stopping."""
+        """Close the connection as soon as its request in flight allows, because the server is stopping."""
         ...
 
     def abort(self) -> None:
-        """Closes the connection at once."""
+        """Close the connection at once."""
         ...
 
     def on_deadline(self) -> None:
@@ -33,12 +33,16 @@ class Connection(Protocol):
         ...
 
     def release(self) -> bool:
-        """Gives the connection back to the acceptor, if it is idle; returns whether that was done."""
+        """Release the connection to the acceptor if it is idle; return whether that was done."""
         ...
 
 
 class ConnectionRegistry:
-    """What a loop serves: `connections`, those that are `opening`, and `calls` of its application."""
+    """A loop's `connections`, the connections that are `opening`, and the `calls` of its application.
+
+    `requests` counts the requests taken up so far. `drained` is set when a shutdown has nothing left to wait for.
+    Belongs to the loop's thread.
+    """
 
     __slots__ = ("_limit", "calls", "connections", "drained", "is_draining", "opening", "requests")
 
@@ -52,28 +56,28 @@ class ConnectionRegistry:
         self.drained = asyncio.Event()
 
     def admit(self) -> bool:
-        """Whether another request may be taken up; one that is must `end`, or be withdrawn."""
-        if self._limit is not None and not self._limit.enter_threadsafe():
+        """Return whether another request may be taken up; one that is has to `end_call`, or be withdrawn."""
+        if self._limit is not None and not self._limit.acquire_threadsafe():
             return False
         self.requests += 1
         return True
 
     def withdraw(self) -> None:
-        """The request that was admitted last came to nothing."""
+        """Count out the request that was admitted last, which came to nothing."""
         self.requests -= 1
         if self._limit is not None:
-            self._limit.leave_threadsafe()
+            self._limit.release_threadsafe()
 
-    def end(self, call: Any) -> None:
-        """The application is through with a call."""
+    def end_call(self, call: Any) -> None:
+        """Count out a call that the application has ended."""
         self.calls.discard(call)
         if self._limit is not None:
-            self._limit.leave_threadsafe()
+            self._limit.release_threadsafe()
         if self.is_draining:
             self.check_drained()
 
     def begin_shutdown(self) -> None:
-        """From now on every response closes its connection, and idle connections are closed."""
+        """Make every response close its connection from now on, and close idle connections."""
         self.is_draining = True
         for connection in list(self.connections):
             connection.begin_shutdown()
@@ -85,35 +89,38 @@ class ConnectionRegistry:
         self.check_drained()
 
     def cancel_opening(self) -> None:
-        """Opens nothing further: clients that are still at their handshake are let go."""
+        """Stop opening connections, whose clients are still at their handshake."""
         for opening in list(self.opening):
             opening.cancel()
 
     def terminate(self) -> None:
-        """Ends every call of the application and every connection. The access log has been told when this returns."""
+        """End every call and every connection at once. The access log has been written when this returns."""
         for call in list(self.calls):
             call.cancel()
         for connection in list(self.connections):
             connection.abort()
 
     def check_drained(self) -> None:
-        """Sets `drained` when the shutdown has nothing left to wait for."""
+        """Set `drained` when the shutdown has nothing left to wait for."""
         if self.is_draining and not (self.calls or self.connections or self.opening):
             self.drained.set()
 
     def sweep(self, now: float) -> None:
-        """Tells every connection whose deadline is before `now`, in the seconds of the loop's `Deadlines`."""
+        """Tell every connection whose deadline is before `now`, in the seconds of the loop's `Deadlines`."""
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             connection.on_deadline()
 
     def take_idle(self, now: float, again_at: float, limit: int) -> list[Connection]:
-        """So many connections that are to be released by `now` if they are idle; those that are not, `again_at`."""
+        """Return up to `limit` connections that are due to be released at `now` if they are idle.
+
+        Those that are not idle are due again at `again_at`.
+        """
         rested = [connection for connection in self.connections if connection.release_at <= now][:limit]
         for connection in rested:
             connection.release_at = again_at
         return rested
 
     def send_late_heads(self) -> bool:
-        """Sends the heads that have waited for their bodies long enough; returns whether some are held still."""
+        """Send the heads that have waited for their bodies long enough; return whether some still wait."""
         held = [call for call in list(self.calls) if call.send_late_head()]
         return bool(held)

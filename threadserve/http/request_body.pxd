@@ -6,8 +6,8 @@ cdef class RequestBody:
     cdef Py_ssize_t _limit
     cdef list _parts
     cdef public bint awaits_continue
-    cdef public long long discarded
-    cdef public long long received
+    cdef public long long discarded_bytes
+    cdef public long long received_bytes
     cdef public bint is_complete
     cdef public Py_ssize_t size
 

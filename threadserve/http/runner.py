@@ -1,36 +1,32 @@
-"""Calling an ASGI application.
+"""Calls of an ASGI application.
 
-A runner belongs to one loop, and runs on its thread. It owns no call beyond its start and its end.
+A runner belongs to one loop and runs on its thread. It starts and ends calls, and owns none of them in between.
 """
 
 import asyncio
-import contextvars
-import sys
-from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from threadserve.app.app_errors import is_coroutine_closing
 from threadserve.http.error_log import log_app_error
 from threadserve.http.registry import ConnectionRegistry
+from threadserve.http.tasks import StartTask
 from threadserve.types import ASGIApp, Message, Send
-
-StartTask = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 class AppCall(Protocol):
-    """One call of the application, be it for a request or for a WebSocket. `task` is set once it has to wait."""
+    """One call of the application, for a request or for a WebSocket. `task` is set once the call has to wait."""
 
     scope: dict[str, Any]
     task: "asyncio.Task[None] | None"
     is_cancelled: bool
 
     async def receive(self) -> Message:
-        """What the application gets as its `receive`."""
+        """Return the next message for the application."""
         ...
 
     @property
     def send(self) -> Send:
-        """What the application gets as its `send`."""
+        """The application's `send`."""
         ...
 
     def on_return(self) -> None:
@@ -38,12 +34,12 @@ class AppCall(Protocol):
         ...
 
     def fail(self) -> None:
-        """The application has raised, which the log knows."""
+        """End the call of an application that has raised, which is in the log already."""
         ...
 
 
 class ASGIRunner:
-    """Starts the calls of one loop."""
+    """Starts the calls of one loop. Belongs to the loop's thread."""
 
     __slots__ = ("_app", "_registry", "_start_task")
 
@@ -53,7 +49,7 @@ class ASGIRunner:
         self._start_task = start_task
 
     def start(self, call: AppCall) -> None:
-        """Has the application called, at once where Python can."""
+        """Call the application in a task, at once where Python can."""
         # Before it is called: it may block the loop, and others are to see where.
         self._registry.calls.add(call)
         task = self._start_task(self._run(call))
@@ -69,24 +65,4 @@ class ASGIRunner:
                 raise
             log_app_error(error, "ASGI", is_cancelled=call.is_cancelled)
             call.fail()
-        self._registry.end(call)
-
-
-def make_task_starter(loop: asyncio.AbstractEventLoop, make_context: Callable[[], contextvars.Context]) -> StartTask:
-    """How a request's task is started: at once where Python can (3.12), which saves a turn of the loop.
-
-    Each has a context of its own. The current one would not do: it is that of an earlier request of the connection
-    where that request's application was the one to have more read.
-    """
-
-    def start_in_next_turn(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        return loop.create_task(work, context=make_context())
-
-    if sys.version_info < (3, 12):
-        return start_in_next_turn
-    make_task = asyncio.Task
-
-    def start_at_once(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        return make_task(work, loop=loop, eager_start=True, context=make_context())
-
-    return start_at_once
+        self._registry.end_call(call)

@@ -1,7 +1,7 @@
 """The connection scope of a request (ASGI HTTP spec 2.3, "HTTP Connection Scope"), which shares nothing mutable.
 
-Runs on the connection's loop thread. A `ScopeBuilder` belongs to one loop, and owns its copies of what scopes tell of
-the configuration.
+Runs on the connection's loop thread. A `ScopeBuilder` belongs to one loop, and owns its copies of the settings that
+scopes contain.
 """
 
 import sys
@@ -17,37 +17,37 @@ ASGI_VERSION = sys.intern("3.0")
 # Told 2.4, frameworks wait for `send` to say that the client has gone, which a stream that waits never learns.
 SPEC_VERSION = sys.intern("2.3")
 CANCEL_ON_DISCONNECT = sys.intern("threadserve.cancel_on_disconnect")
-EARLY_HINT = sys.intern("http.response.early_hint")
-PATHSEND = sys.intern("http.response.pathsend")
-TRAILERS = sys.intern("http.response.trailers")
+EARLY_HINT_EXTENSION = sys.intern("http.response.early_hint")
+PATHSEND_EXTENSION = sys.intern("http.response.pathsend")
+TRAILERS_EXTENSION = sys.intern("http.response.trailers")
 
 
 class ScopeBuilder:
-    """Makes the scopes of one loop's requests."""
+    """Builds the scopes of one loop's requests. Belongs to the loop's thread."""
 
-    __slots__ = ("_cancels", "_lifespan_state", "_pathsend", "_root_path", "_root_path_bytes")
+    __slots__ = ("_cancels_on_disconnect", "_lifespan_state", "_pathsend", "_root_path", "_root_path_bytes")
 
     def __init__(self, config: Config, lifespan_state: dict[str, Any]) -> None:
         self._lifespan_state = lifespan_state
-        self._cancels = config.cancel_on_disconnect
+        self._cancels_on_disconnect = config.cancel_on_disconnect
         self._pathsend = config.pathsend
         self._root_path = sys.intern(config.root_path)
         self._root_path_bytes = config.root_path.encode()
 
     def build(self, head: RequestHead, peer: Peer) -> dict[str, Any]:
-        """The scope of the request with this head, whose target is in origin-form or in asterisk-form."""
+        """Return the scope of the request with this head, whose target is in origin-form or in asterisk-form."""
         target = head.target
         raw_path, _, query = target.partition(b"?")
         path = raw_path.decode("ascii")
         if "%" in path:
             path = unquote(path)
         extensions: dict[str, Any] = {
-            TRAILERS: {},
-            EARLY_HINT: {},
-            CANCEL_ON_DISCONNECT: {"default": self._cancels},
+            TRAILERS_EXTENSION: {},
+            EARLY_HINT_EXTENSION: {},
+            CANCEL_ON_DISCONNECT: {"default": self._cancels_on_disconnect},
         }
         if self._pathsend:
-            extensions[PATHSEND] = {}
+            extensions[PATHSEND_EXTENSION] = {}
         if peer.tls is not None:
             extensions["tls"] = {**peer.tls, "client_cert_chain": peer.tls["client_cert_chain"].copy()}
         return {
@@ -69,13 +69,13 @@ class ScopeBuilder:
 
 
 def format_path(scope: dict[str, Any]) -> str:
-    """The path of a scope's request, as a log shows it: without the query, which may have secrets."""
+    """Return the path of a scope's request for a log: without the query, which may have secrets."""
     path: str = scope["raw_path"].decode("ascii", "backslashreplace")
     return path
 
 
 def format_target(scope: dict[str, Any]) -> str:
-    """The target of a scope's request, as a log shows it."""
+    """Return the target of a scope's request for a log."""
     target = format_path(scope)
     if scope["query_string"]:
         target += "?" + scope["query_string"].decode("ascii", "backslashreplace")

@@ -1,14 +1,14 @@
 """The states of an exchange: those of its request and those of its response.
 
-Names only; docs/architecture.md draws how they follow each other. The constants are plain integers, of which there is
-one each for all threads: the references of an enum's members would be counted by every thread for every request.
+Names only; docs/architecture.md draws their transitions. The constants are plain integers, of which all threads share
+one each: the references of an enum's members would be counted by every thread for every request.
 """
 
 from enum import IntEnum
 
 
 class RequestState(IntEnum):
-    """How far the request has come."""
+    """The progress of the request."""
 
     BODY_EXPECTED = 0
     """More of the body is to come."""
@@ -21,7 +21,7 @@ class RequestState(IntEnum):
 
 
 class ResponseState(IntEnum):
-    """How far the response has come."""
+    """The progress of the response."""
 
     NOT_STARTED = 0
     HEAD_HELD = 1

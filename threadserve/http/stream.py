@@ -1,6 +1,6 @@
-"""What an exchange sees of its connection, whichever version of HTTP that speaks.
+"""An exchange's view of its connection, in every version of HTTP.
 
-Runs on the connection's loop thread; declares a surface and owns what all versions have.
+Runs on the connection's loop thread. It declares the methods and owns what all versions have.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from threadserve.types import Headers
 class Stream:
     """One exchange's share of a connection: all of it in HTTP/1.1, a stream of its own in later versions.
 
-    `flow` says whether the client takes what is written, `peer` who it is.
+    `flow` is the flow control towards the client, `peer` the client itself. Belongs to the connection's loop thread.
     """
 
     __slots__ = ("flow", "peer")
@@ -24,7 +24,7 @@ class Stream:
     peer: Peer
 
     def prepare_response(self, status: int, fields: Iterable[Any]) -> int:
-        """Takes the head of a response, to be sent by `start_response`; a later one takes its place.
+        """Take the head of a response, to be sent by `start_response`; a later one replaces it.
 
         Returns the length of the body that the fields declare, or -1. Raises `ValueError` and `TypeError` for a status
         or fields that would break the response.
@@ -32,67 +32,67 @@ class Stream:
         raise NotImplementedError
 
     def prepare_formatted(self, head: ResponseHead) -> None:
-        """The same for a head that has been checked and formatted already."""
+        """Take a head that has been checked and formatted already, as `prepare_response` does."""
         raise NotImplementedError
 
     def announce_trailers(self) -> None:
-        """Has the body of the response that was prepared end in trailers."""
+        """End the body of the response that was prepared in trailers."""
         raise NotImplementedError
 
     def start_response(self, body: bytes, more: bool) -> None:
-        """Sends the head that was prepared with the first part of the body; with `more`, others follow."""
+        """Send the head that was prepared with the first part of the body; with `more`, others follow."""
         raise NotImplementedError
 
     def send_body(self, data: bytes, more: bool) -> None:
-        """Sends the next part of the body."""
+        """Send the next part of the body; with `more`, others follow."""
         raise NotImplementedError
 
     async def send_file(self, file: BinaryIO, offset: int, size: int) -> None:
-        """Sends `size` bytes of a file as all that is left of the body, with the head where that is not sent yet.
+        """Send `size` bytes of a file as all that is left of the body, with the head where that is not sent yet.
 
         Raises `ClientDisconnected` when the client goes.
         """
         raise NotImplementedError
 
     def send_trailers(self, fields: Iterable[Any], more: bool) -> None:
-        """Sends trailers behind the body; with `more`, others follow. Raises as `prepare_response` does."""
+        """Send trailers after the body; with `more`, others follow. Raises as `prepare_response` does."""
         raise NotImplementedError
 
     def send_informational(self, status: int, fields: Iterable[Any]) -> None:
-        """Sends an informational response, where the client's version knows such. Raises as `prepare_response` does."""
+        """Send an informational response, if the client's version has such. Raises as `prepare_response` does."""
         raise NotImplementedError
 
     def end_response(self) -> None:
-        """The last byte of the response has been queued."""
+        """End the response, whose last byte has been queued."""
         raise NotImplementedError
 
     def response_fields(self) -> Headers:
-        """The fields of the head that was sent last, ours included, with names in lower case."""
+        """Return the fields of the head that was sent last, the server's included, with names in lower case."""
         raise NotImplementedError
 
     def switch_protocols(self, fields: Iterable[Any], protocol: Any) -> bytes:
-        """Accepts what the request asked to go on with, and hands what carries this stream's bytes to a protocol.
+        """Accept the upgrade that the request asks for, and connect this stream's bytes to another protocol.
 
-        Returns the bytes that have arrived behind the request's head. Raises as `prepare_response` does.
+        Returns the bytes that have arrived after the request's head. Raises as `prepare_response` does.
         """
         raise NotImplementedError
 
     def is_closing(self) -> bool:
-        """Whether nothing reaches the client any more."""
+        """Return whether nothing reaches the client any more."""
         raise NotImplementedError
 
     def probe_client(self) -> None:
-        """Sees to it that the exchange learns of it if a client that sends no more has gone, where that can be seen."""
+        """Find out whether a client that sends no more has gone, if that can be seen, and tell the exchange if so."""
         raise NotImplementedError
 
     def pause_reading(self) -> None:
-        """Leaves the rest of the request with the client."""
+        """Leave the rest of the request with the client."""
         raise NotImplementedError
 
     def resume_reading(self) -> None:
-        """Reads on."""
+        """Read from the client again."""
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Breaks off a response that cannot be completed, once what is queued has been written."""
+        """Break off a response that cannot be completed, once what is queued has been written."""
         raise NotImplementedError

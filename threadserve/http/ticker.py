@@ -1,4 +1,4 @@
-"""A loop's housekeeping: what is renewed and looked at again and again.
+"""A loop's housekeeping, done at every tick.
 
 Runs on the loop's thread, which owns it. It never touches a transport: connections are told that their deadline has
 passed.
@@ -13,10 +13,10 @@ from threadserve.http.registry import ConnectionRegistry
 
 
 class Ticker:
-    """Renews the deadlines, and what is in `tick_callbacks`, at every tick, and looks after heads whose bodies are
-    late.
+    """Refreshes the deadlines and calls `tick_callbacks` at every tick, and sends heads whose bodies are late.
 
     `ticks` may be read on any thread: while nothing blocks the loop there are about two of them in a second.
+    `is_checking_heads` is true while a check for late bodies is scheduled.
     """
 
     __slots__ = (
@@ -40,36 +40,35 @@ class Ticker:
         self._handle: asyncio.TimerHandle | None = None
         self.tick_callbacks: list[Callable[[], object]] = []
         self.ticks = 0
-        # Whether it will be looked whether heads are held for bodies that are late.
         self.is_checking_heads = False
 
     def start(self) -> None:
-        """Starts the ticks."""
+        """Start the ticks."""
         self._handle = self._loop.call_later(self._deadlines.tick_seconds, self._tick)
 
     def stop(self) -> None:
-        """Ends the ticks."""
+        """Stop the ticks."""
         if self._handle is not None:
             self._handle.cancel()
 
     def _tick(self) -> None:
         self.ticks += 1
         self._deadlines.refresh()
-        for renew in self.tick_callbacks:
-            renew()
+        for callback in self.tick_callbacks:
+            callback()
         self.start()
-        # What clients sent in time may wait to be read, after a stall above all: it gets a turn before deadlines do.
+        # Bytes that clients sent in time may wait to be read, after a stall above all: they come before deadlines.
         self._loop.call_soon(self._loop.call_soon, self._registry.sweep, self._deadlines.now)
 
     def begin_shutdown(self) -> None:
-        """The server is stopping: ticks come more often, and clients that have begun something get a moment for it."""
+        """Tick more often, and give clients that have begun something a moment for it."""
         self._deadlines.drain()
         self.stop()
         self.start()
         self._loop.call_later(self._bounds.partial_grace_seconds, self._registry.cancel_opening)
 
     def check_late_heads(self) -> None:
-        """A head is held for its body: looks after it, and others, until none is."""
+        """Schedule checks of the heads that are held for their bodies, until none is."""
         self.is_checking_heads = True
         self._loop.call_later(self._bounds.late_head_seconds, self._send_late_heads)
 

@@ -3,35 +3,34 @@ import cython
 from threadserve.metrics.loop_metrics cimport LoopMetrics
 
 cdef double inf
-cdef int FEW, LOOK_EVERY
-cdef Py_ssize_t HOLD_BYTES, PIECE
+cdef int SMALL_BATCH, SAMPLE_EVERY
+cdef Py_ssize_t MAX_HELD_BYTES, PIECE_BYTES
 
 
 @cython.final
 cdef class WriteBatcher:
     cdef double _unbatched_seconds
     cdef double _blocked_seconds
-    cdef bint _is_due
+    cdef bint _is_turn_counted
     cdef double batch_seconds
-    cdef double _left_at
+    cdef double _flushed_at
     cdef object _loop
-    cdef list _outputs
-    cdef Py_ssize_t _posted
-    cdef double _rests_until
-    cdef double _seen_at
-    cdef Py_ssize_t _together
-    cdef int _until_look
-    cdef bint _watches
+    cdef list _buffers
+    cdef Py_ssize_t _sent_in_turn
+    cdef double _unbatched_until
+    cdef double _active_at
+    cdef Py_ssize_t _batch_size
+    cdef int _until_sample
+    cdef bint _samples_turn
     cdef object clock
     cdef readonly LoopMetrics metrics
 
-    cdef post(self, WriteBuffer output)
-    cdef _hold_for_others(self, WriteBuffer output)
-    cdef keep(self, WriteBuffer output)
-    cdef _look(self)
-    cdef bint _finds_blocked(self, double now) except -1
-    cdef Py_ssize_t _share(self)
-    @cython.locals(output=WriteBuffer)
+    cdef schedule(self, WriteBuffer buffer)
+    cdef _batch(self, WriteBuffer buffer)
+    cdef flush_at_turn_end(self, WriteBuffer buffer)
+    cdef _begin_turn(self)
+    cdef bint _detects_blocked(self, double now) except -1
+    @cython.locals(buffer=WriteBuffer)
     cdef _flush_all(self)
 
 
@@ -39,19 +38,18 @@ cdef class WriteBatcher:
 cdef class WriteBuffer:
     cdef list _held
     cdef Py_ssize_t _held_bytes
-    cdef bint _in_pieces
+    cdef bint _writes_in_pieces
     cdef WriteBatcher _batcher
-    cdef double _part_at
+    cdef double _last_part_at
     cdef object _send
     cdef object _transport
-    cdef bint is_kept
+    cdef bint is_scheduled
 
-    cdef hold(self, list pieces, Py_ssize_t size, bint more)
-    cdef bint _comes_quickly(self) except -1
-    cpdef count(self, Py_ssize_t size)
+    cdef write_batched(self, list pieces, Py_ssize_t size, bint more)
+    cpdef count_sent(self, Py_ssize_t size)
     cdef write(self, list pieces, Py_ssize_t size)
     cdef _add(self, list pieces, Py_ssize_t size)
     cdef flush(self)
     cdef write_eof(self)
     cdef close(self)
-    cdef drop(self)
+    cdef discard(self)

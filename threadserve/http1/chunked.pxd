@@ -1,6 +1,6 @@
 import cython
 
-cdef int SIZE, DATA, DATA_END, TRAILERS
+cdef int EXPECT_SIZE, EXPECT_DATA, EXPECT_DATA_END, EXPECT_TRAILERS
 
 
 @cython.final

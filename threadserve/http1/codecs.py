@@ -1,7 +1,6 @@
-"""What the HTTP/1.1 connections of one loop have in common.
+"""The readers and writers of the HTTP/1.1 connections of one loop.
 
-Belongs to the loop's thread. It owns the lines that responses begin with; connections have their own readers and
-writers from it, when they first need them.
+Belongs to the loop's thread. It owns the lines that responses begin with, which all its writers share.
 """
 
 from threadserve.config import Config
@@ -14,7 +13,7 @@ from threadserve.http1.writer import ResponseWriter
 
 
 class H1Codecs:
-    """Makes readers and writers, as the configuration has them."""
+    """Makes readers and writers, as the configuration has them. Belongs to the loop's thread."""
 
     __slots__ = ("_bounds", "_field_limit", "_head_limit", "_lines", "_make_parser", "_scanner")
 
@@ -27,7 +26,7 @@ class H1Codecs:
         self._scanner = HeadScanner(number)
 
     def make_reader(self) -> RequestReader:
-        """A reader for one connection."""
+        """Return a reader for one connection."""
         parser = self._make_parser() if self._make_parser is not None else None
         bounds = self._bounds
         return RequestReader(
@@ -40,5 +39,5 @@ class H1Codecs:
         )
 
     def make_writer(self) -> ResponseWriter:
-        """A writer for one connection."""
+        """Return a writer for one connection."""
         return ResponseWriter(self._lines)

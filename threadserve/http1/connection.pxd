@@ -8,7 +8,7 @@ from threadserve.http.stream cimport Stream
 from threadserve.http1.reader cimport RequestReader
 from threadserve.http1.writer cimport ResponseWriter
 
-cdef int HEAD, BODY, AWAIT_RESPONSE
+cdef int READ_HEAD, READ_BODY, AWAIT_RESPONSE
 cdef int OPEN, FLUSHING, LINGERING, CLOSED, UPGRADED, RELEASED
 cdef int BODY_EXPECTED, DISCARDING
 cdef int SLASH
@@ -19,17 +19,17 @@ cdef double inf
 cdef class H1Connection(Stream):
     cdef object _announced
     cdef bint _at_eof
-    cdef bint _awaits_head
+    cdef bint _is_head_timed
     cdef LoopContext _context
     cdef Exchange _exchange
     cdef object _forwarded
-    cdef object _http1
+    cdef object _codecs
     cdef bint _is_advancing
     cdef bint _is_handshake
-    cdef bint _keeps_heads
-    cdef WriteBuffer _output
+    cdef bint _keeps_sent_head
+    cdef WriteBuffer _buffer
     cdef RequestReader _reader
-    cdef list _sent
+    cdef list _sent_head
     cdef object _control_fields
     cdef object _tls
     cdef object _transport
@@ -37,20 +37,20 @@ cdef class H1Connection(Stream):
     cdef public int closing
     cdef public double deadline
     cdef public double busy_until
-    cdef public bint has_spoken
+    cdef public bint has_sent_request
     cdef public int reading
     cdef public double release_at
 
     cpdef data_received(self, object data)
-    cdef RequestReader _begin_reading(self)
+    cdef RequestReader _start_reading(self)
     cdef _advance(self, RequestReader reader)
-    cdef _limit_unread(self, RequestReader reader)
-    cdef bint _takes_bytes(self) except -1
+    cdef _limit_read_ahead(self, RequestReader reader)
+    cdef bint _can_read(self) except -1
     cdef bint _read_head(self, RequestReader reader) except -1
-    cdef _begin(self, RequestHead head, RequestReader reader)
+    cdef _start_exchange(self, RequestHead head, RequestReader reader)
     cdef bint _read_body(self, RequestReader reader) except -1
-    cdef _time_body(self)
-    cdef _begin_idling(self)
-    cdef _await_next(self)
+    cdef _update_body_deadline(self)
+    cdef _start_idling(self)
+    cdef _continue_reading(self)
     cdef bint _awaits_continue(self) except -1
     cdef _finish(self)

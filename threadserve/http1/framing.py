@@ -1,7 +1,7 @@
-"""What the header fields of a request mean for the message itself (RFC 9112 sections 3.2, 6 and 9.3).
+"""The framing of a request by its header fields (RFC 9112 sections 3.2, 6 and 9.3).
 
-Runs on the connection's loop thread, on the fields that the scan has found; keeps no state. The verdict is ours alone,
-so it is the same over every parser.
+Runs on the connection's loop thread, on the fields that the scan has found; keeps no state. The server alone decides,
+so the verdict is the same with every parser.
 """
 
 import re
@@ -19,7 +19,9 @@ _tokens = re.compile(TOKEN + rb"++(?:[\t ]*,[\t ]*" + TOKEN + rb"++)*+")
 
 
 def parse_framing(control_fields: Headers, is_http11: bool) -> MessageFraming:
-    """What these fields of a request of HTTP/1.1 or 1.0 mean; raises `HTTPError` where they are dangerous."""
+    """Return the framing that these fields of a request of HTTP/1.1 or 1.0 mean. Raises `HTTPError` if they are
+    dangerous.
+    """
     check_host([value for name, value in control_fields if name == b"host"], is_http11)
     lengths = [value for name, value in control_fields if name == b"content-length"]
     codings = [value for name, value in control_fields if name == b"transfer-encoding"]
@@ -37,7 +39,7 @@ def parse_framing(control_fields: Headers, is_http11: bool) -> MessageFraming:
 
 
 def check_codings(codings: list[bytes], is_http11: bool) -> bool:
-    """Returns True for a single `chunked`; raises `HTTPError` for every other transfer coding (RFC 9112 6.1)."""
+    """Return True for a single `chunked`; raise `HTTPError` for every other transfer coding (RFC 9112 section 6.1)."""
     value = b",".join(codings).lower()
     if not is_http11:
         raise bad_request("Transfer-Encoding in an HTTP/1.0 request")
@@ -50,20 +52,20 @@ def check_codings(codings: list[bytes], is_http11: bool) -> bool:
 
 
 def wants_keep_alive(control_fields: Headers, is_http11: bool) -> bool:
-    """Whether the client means to keep the connection (RFC 9112 section 9.3)."""
-    tokens = tokens_of(control_fields, b"connection")
+    """Return whether the client wants to keep the connection (RFC 9112 section 9.3)."""
+    tokens = list_elements(control_fields, b"connection")
     return b"close" not in tokens and (is_http11 or b"keep-alive" in tokens)
 
 
 def wants_websocket(control_fields: Headers) -> bool:
-    """Whether the client means to go on with the WebSocket protocol (RFC 6455 section 4.2.1)."""
-    return b"websocket" in tokens_of(control_fields, b"upgrade") and b"upgrade" in tokens_of(
+    """Return whether the client asks for the WebSocket protocol (RFC 6455 section 4.2.1)."""
+    return b"websocket" in list_elements(control_fields, b"upgrade") and b"upgrade" in list_elements(
         control_fields, b"connection"
     )
 
 
-def tokens_of(control_fields: Headers, name: bytes) -> set[bytes]:
-    """The elements of a field that is a list, in lower case."""
+def list_elements(control_fields: Headers, name: bytes) -> set[bytes]:
+    """Return the elements of a field that is a list, in lower case."""
     return {
         token.strip(b"\t ") for field, value in control_fields if field == name for token in value.lower().split(b",")
     }

@@ -1,7 +1,7 @@
 """The reading of HTTP/1.1 requests, without I/O: bytes go in, heads and parts of bodies come out.
 
 A reader belongs to one connection and runs on its loop's thread. It owns the bytes that have arrived and are not taken
-yet; it never looks at those behind the message that it is asked for.
+yet; it never looks at those after the message that it is asked for.
 """
 
 from threadserve.errors import ParserError
@@ -9,7 +9,7 @@ from threadserve.http.errors import bad_request
 from threadserve.http.head import HTTP_1_0, HTTP_1_1, MessageFraming, RequestHead
 from threadserve.http1.chunked import ChunkedDecoder
 from threadserve.http1.framing import FRAMING_FIELDS, parse_framing
-from threadserve.http1.grammar import explain_head, too_large
+from threadserve.http1.grammar import check_partial_head, head_too_large
 from threadserve.http1.parsers import Parser
 from threadserve.http1.scan import HeadScanner
 from threadserve.types import Headers
@@ -76,7 +76,7 @@ class RequestReader:
         self.unread = 0
 
     def feed(self, data: bytes) -> None:
-        """Takes bytes that have arrived."""
+        """Add bytes that have arrived."""
         if self.unread:
             data = self._data[self._position :] + data
             self._checked -= self._position
@@ -85,7 +85,7 @@ class RequestReader:
         self.unread = len(data)
 
     def discard(self) -> None:
-        """Forgets everything unread; nothing more is expected."""
+        """Drop everything unread, and expect nothing more."""
         self._data = b""
         self._position = 0
         self.unread = 0
@@ -95,13 +95,13 @@ class RequestReader:
         self.has_partial_head = False
 
     def take_unread(self) -> bytes:
-        """Everything unread, which is another protocol's from here on."""
+        """Remove and return everything unread, which belongs to another protocol from here on."""
         rest = self._data[self._position :]
         self.discard()
         return rest
 
     def read_head(self) -> RequestHead | None:
-        """The next request's head; None where more bytes are wanted.
+        """Return the next request's head, or None where more bytes are needed.
 
         Raises `HTTPError` as soon as no further byte can make these an acceptable head.
         """
@@ -114,7 +114,7 @@ class RequestReader:
             return self._read_partial_head()
         end, method, target, is_http11, headers, control_fields = scanned
         if end - position > self._head_limit or len(headers) > self._field_limit:
-            raise too_large(data, position, end, self._head_limit, self._field_limit)
+            raise head_too_large(data, position, end, self._head_limit, self._field_limit)
         framing = self._framing
         # Most requests on a connection repeat these fields, and then mean the same.
         if framing is None or is_http11 != self._is_http11 or control_fields != self._control_fields:
@@ -131,7 +131,7 @@ class RequestReader:
         return RequestHead(method, target, headers, control_fields, HTTP_1_1 if is_http11 else HTTP_1_0, framing)
 
     def read_body(self) -> bytes:
-        """The next part of the current request's body, empty where none has arrived. Sets `body_complete`."""
+        """Return the next part of the current request's body, empty where none has arrived. Sets `body_complete`."""
         data = self._data
         position = self._position
         decoder = self._decoder
@@ -162,14 +162,16 @@ class RequestReader:
             self.has_partial_head = False
             return self.read_head()
         if position < len(data):
-            # Lines that have been looked at are not again, however small the pieces are that the rest comes in.
+            # No line is checked twice, however small the pieces are that the rest comes in.
             unchecked = self._checked if self.has_partial_head else position
             self.has_partial_head = True
-            self._checked = explain_head(data, position, unchecked, self._head_limit)
+            self._checked = check_partial_head(data, position, unchecked, self._head_limit)
         return None
 
     def _update_framing(self, control_fields: Headers, is_http11: bool) -> MessageFraming:
-        """What fields mean that are not those of the last request. Behind a proxy often only the client is another."""
+        """Return the framing of fields that differ from the last request's. Behind a proxy often only the client
+        differs.
+        """
         framing_fields = [field for field in control_fields if field[0] in FRAMING_FIELDS]
         framing = self._framing
         if framing is None or is_http11 != self._is_http11 or framing_fields != self._framing_fields:
@@ -189,16 +191,16 @@ class RequestReader:
 
 
 def reparse_head(parser: Parser, head: bytes) -> None:
-    """Has a parser read a head that is acceptable."""
+    """Read a head, which is acceptable, with a parser."""
     try:
-        parser.head(head)
+        parser.read_head(head)
     except ParserError:
         raise bad_request("malformed request") from None
 
 
 def reparse_body(parser: Parser, part: bytes) -> bytes:
-    """Has a parser read a part of a body that is well framed; returns what it holds of the body."""
+    """Read a part of a body, which is well framed, with a parser; return what it holds of the body."""
     try:
-        return parser.body(part)
+        return parser.read_body(part)
     except ParserError as error:
         raise bad_request("malformed body") from error

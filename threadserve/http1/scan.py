@@ -1,7 +1,7 @@
-"""The scan of a request's head: the whole strict grammar of RFC 9112, and the fields, in one go.
+"""The scan of a request's head: the whole strict grammar of RFC 9112, and the fields, in one pass.
 
-The twin, in Python, of `scan.pyx`, which is compiled and does the same on pointers. A scanner belongs to one loop and
-runs on its thread; it never says what is wrong with a head that it does not take.
+The Python form of `scan.pyx`, which is compiled and does the same on pointers. A scanner belongs to one loop and runs
+on its thread; it never says what is wrong with a head that it does not take.
 """
 
 import re
@@ -9,11 +9,11 @@ import sys
 
 from threadserve.http.grammar import METHODS
 from threadserve.http1.framing import CONTROL_FIELDS
-from threadserve.http1.grammar import HEAD
+from threadserve.http1.grammar import HEAD_PATTERN
 from threadserve.types import Headers
 
 CRLF = b"\r\n"
-VERSION = b" HTTP/1.1\r\n"
+VERSION_AND_CRLF = b" HTTP/1.1\r\n"
 
 
 class HeadScanner:
@@ -26,12 +26,12 @@ class HeadScanner:
     __slots__ = ("_control_fields", "_match", "_methods")
 
     def __init__(self, number: int) -> None:
-        self._match = re.compile(HEAD + b"(?#%d)" % number).match
+        self._match = re.compile(HEAD_PATTERN + b"(?#%d)" % number).match
         self._methods = {method: sys.intern(method.decode()) for method in METHODS}
         self._control_fields = set(CONTROL_FIELDS)
 
     def scan(self, data: bytes, position: int) -> tuple[int, str, bytes, bool, Headers, Headers] | None:
-        """Scans the head at `position`; returns None where these bytes are no whole, acceptable head.
+        """Scan the head at `position`; return None where these bytes are no whole, acceptable head.
 
         Returns where the head ends, its method and target, whether it is of HTTP/1.1, all its fields, names in lower
         case and values without white space around them, and those among them that `CONTROL_FIELDS` lists.
@@ -44,7 +44,7 @@ class HeadScanner:
         headers = []
         control_fields = []
         control_names = self._control_fields
-        for line in data[match.end(2) + len(VERSION) : end - len(CRLF)].splitlines():
+        for line in data[match.end(2) + len(VERSION_AND_CRLF) : end - len(CRLF)].splitlines():
             name, _, value = line.partition(b":")
             name = name.lower()
             field = (name, value.strip(b"\t "))

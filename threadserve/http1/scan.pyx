@@ -23,7 +23,7 @@ cdef struct Text:
     const unsigned char *start
     Py_ssize_t size
 
-# Which bytes a target and a value may have, and what a byte of a name is in lower case, or 0.
+# The bytes that a target and a value may have, and the lower case of each byte that a name may have, or 0.
 cdef unsigned char target_bytes[256]
 cdef unsigned char value_bytes[256]
 cdef unsigned char name_bytes[256]
@@ -63,7 +63,7 @@ fill_tables()
 
 
 cdef inline Py_ssize_t method_at(const unsigned char *begin, Py_ssize_t size) noexcept:
-    """Which method these bytes are; -1 where they are none."""
+    """Return the index of the method that these bytes are, or -1."""
     cdef Py_ssize_t i
     for i in range(METHOD_COUNT):
         if methods[i].size == size and memcmp(methods[i].start, begin, size) == 0:
@@ -72,7 +72,7 @@ cdef inline Py_ssize_t method_at(const unsigned char *begin, Py_ssize_t size) no
 
 
 cdef inline const unsigned char *target_end(const unsigned char *p, bint is_options) noexcept:
-    """Where the target that begins at `p` ends; NULL where none does."""
+    """Return the end of the target that begins at `p`, or NULL."""
     if p[0] == c"*":
         return p + 1 if is_options else NULL
     if p[0] != c"/":
@@ -90,7 +90,7 @@ cdef inline const unsigned char *target_end(const unsigned char *p, bint is_opti
 
 
 cdef inline bytes name_at(const unsigned char *begin, Py_ssize_t size):
-    """These bytes of a name, in lower case."""
+    """Return these bytes of a name in lower case."""
     cdef bytes name = PyBytes_FromStringAndSize(NULL, size)
     cdef unsigned char *lower = <unsigned char *>PyBytes_AS_STRING(name)
     cdef Py_ssize_t i
@@ -111,13 +111,13 @@ cdef inline bint is_control_field(bytes name) noexcept:
 
 
 cdef class HeadScanner:
-    """Scans the heads of one loop's requests. See the twin, which is the one that needs the loop's number."""
+    """Scans the heads of one loop's requests. Only the Python form needs the loop's number."""
 
     def __init__(self, number):
         self._methods = tuple([sys.intern(method.decode()) for method in METHODS])
 
     cpdef tuple scan(self, bytes data, Py_ssize_t position):
-        """See the twin."""
+        """Scan the head at `position`: see the Python form."""
         cdef const unsigned char *start = <const unsigned char *>PyBytes_AS_STRING(data)
         cdef const unsigned char *stop = start + PyBytes_GET_SIZE(data)
         cdef const unsigned char *begin = start + position

@@ -1,14 +1,14 @@
-"""The states of an HTTP/1.1 connection: how far it has read, and how far it is on its way to its end.
+"""The states of an HTTP/1.1 connection: those of its reading and those of its closing.
 
-Names only; docs/architecture.md draws how they follow each other. See `threadserve.http.states` for why the constants
-are plain integers.
+Names only; docs/architecture.md draws their transitions. See `threadserve.http.states` for why the constants are plain
+integers.
 """
 
 from enum import IntEnum
 
 
 class Reading(IntEnum):
-    """What is read next."""
+    """The part of a request that is read next."""
 
     HEAD = 0
     """The head of the next request, once the client takes what is written."""
@@ -19,7 +19,7 @@ class Reading(IntEnum):
 
 
 class Closing(IntEnum):
-    """Whether the connection goes on."""
+    """The connection's progress towards its end."""
 
     OPEN = 0
     FLUSHING = 1
@@ -33,8 +33,8 @@ class Closing(IntEnum):
     """The connection goes on without this object: the acceptor has it, until its next request comes."""
 
 
-HEAD = Reading.HEAD.value
-BODY = Reading.BODY.value
+READ_HEAD = Reading.HEAD.value
+READ_BODY = Reading.BODY.value
 AWAIT_RESPONSE = Reading.AWAIT_RESPONSE.value
 
 OPEN = Closing.OPEN.value

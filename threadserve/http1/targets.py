@@ -9,7 +9,7 @@ from threadserve.http.head import RequestHead
 
 
 def to_origin_form(head: RequestHead) -> None:
-    """Makes a target in absolute-form one in origin-form, and its host the request's (RFC 9112 section 3.2.2).
+    """Change a target in absolute-form to origin-form, and its host to the request's (RFC 9112 section 3.2.2).
 
     Raises `HTTPError` where it names no good host. A target in asterisk-form stays as it is.
     """

@@ -30,14 +30,14 @@ from threadserve.http1.header_lines import (
 )
 from threadserve.types import Field, Headers
 
-CLOSE = b"connection: close\r\n\r\n"
-KEEP_ALIVE = b"connection: keep-alive\r\n\r\n"
+CONNECTION_CLOSE = b"connection: close\r\n\r\n"
+CONNECTION_KEEP_ALIVE = b"connection: keep-alive\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
-VERSION = b"HTTP/1.1 "
+HTTP_VERSION = b"HTTP/1.1 "
 
 
 class Framing(IntEnum):
-    """How a client knows where a body ends (RFC 9112 section 6.3). Chosen once, when the head is sent."""
+    """The way in which a client recognizes a body's end (RFC 9112 section 6.3). Chosen once, when the head is sent."""
 
     NONE = 0
     """There is no body."""
@@ -53,10 +53,10 @@ UNTIL_CLOSE = Framing.UNTIL_CLOSE.value
 
 
 class ResponseWriter:
-    """Makes the responses of one connection, one after the other.
+    """Makes the bytes of one connection's responses, one after the other.
 
-    `head` is that of the request which the next response answers. `keep_alive` says whether the connection may go on
-    after the response; it is the client's wish at first, and final once the head is made.
+    `head` is that of the request which the next response answers. With `keep_alive` the connection may go on after the
+    response; it is the client's wish at first, and final once the head is made.
     """
 
     __slots__ = (
@@ -64,9 +64,9 @@ class ResponseWriter:
         "_length",
         "_lines",
         "_pieces",
+        "_sends_trailers",
         "_status",
         "_trailers",
-        "_trails",
         "head",
         "keep_alive",
     )
@@ -79,37 +79,37 @@ class ResponseWriter:
         self._framing = NONE
         self._length = LENGTH_UNKNOWN
         self._status = 0
-        self._trails = False
+        self._sends_trailers = False
         self._trailers: list[bytes] = []
         self.keep_alive = True
 
     def prepare(self, status: int, fields: Iterable[Any]) -> int:
-        """Takes the head of a response. Returns the length that its fields declare, or -1.
+        """Take the head of a response. Return the length that its fields declare, or -1.
 
         Raises `ValueError` and `TypeError` for fields that would break the response.
         """
         lines = self._lines
         line = lines.statuses.get(status)
-        pieces = [lines.status(status) if line is None else line, lines.default]
+        pieces = [lines.add_status(status) if line is None else line, lines.default]
         self._pieces = pieces
         self._status = status
         self._length = LENGTH_UNKNOWN
-        self._trails = False
-        known = lines.known
+        self._sends_trailers = False
+        cache = lines.cache
         own = fields if type(fields) is list else list(fields)
         for field in own:
             try:
-                line = known.get(field)
+                line = cache.get(field)
                 if line is None and field[0] == CONTENT_LENGTH and self._length < 0:
                     digits = field[1]
                     if digits.isdigit() and len(digits) <= MAX_LENGTH_DIGITS:
                         self._length = int(digits)
                         line = b"content-length: " + digits + CRLF
             except (AttributeError, TypeError, ValueError):
-                # Only tuples of bytes can be looked up; other pairs, and other buffers, are as good.
+                # Only tuples of bytes can be looked up, but other pairs and other buffers are allowed.
                 line = None
             if line is None:
-                self._add(copy_field(field))
+                self._add_field(copy_field(field))
             else:
                 pieces.append(line)
         if status == 204 and self._length >= 0:
@@ -117,12 +117,12 @@ class ResponseWriter:
             self._pieces = [without_field(CONTENT_LENGTH, line) for line in pieces]
         return self._length
 
-    def _add(self, field: Field) -> None:
-        """Adds a field that is not known, or that means something to us."""
+    def _add_field(self, field: Field) -> None:
+        """Add a field that is not cached, or that the server manages."""
         name, value = field
         lower = name.lower()
         if lower not in MANAGED_FIELDS:
-            self._pieces.append(self._lines.learn(field))
+            self._pieces.append(self._lines.add_to_cache(field))
         elif lower == CONTENT_LENGTH:
             self._declare_length(value)
         elif lower == CONNECTION:
@@ -130,7 +130,8 @@ class ResponseWriter:
             if b"close" in value.lower():
                 self.keep_alive = False
         elif lower != TRANSFER_ENCODING:
-            # The transfer coding is ours to choose (ASGI HTTP spec, "Response Start"); these replace what we would say.
+            # The transfer coding is the server's choice (ASGI HTTP spec, "Response Start"); other managed fields
+            # replace the server's own.
             self._pieces[1] = without_field(lower, self._pieces[1])
             self._pieces.append(field_line(field))
 
@@ -141,24 +142,24 @@ class ResponseWriter:
             self._pieces.append(b"content-length: %d\r\n" % self._length)
 
     def prepare_formatted(self, head: ResponseHead) -> None:
-        """Takes a head that needs no look at its fields."""
+        """Take a head that has been checked and formatted already."""
         default = self._lines.default
         for name in head.replaced_fields:
             default = without_field(name, default)
-        self._pieces = [VERSION, head.text, default]
+        self._pieces = [HTTP_VERSION, head.text, default]
         self._status = head.status
         self._length = head.length
-        self._trails = False
+        self._sends_trailers = False
         if head.closes_connection:
             self.keep_alive = False
 
     def announce_trailers(self) -> None:
-        """Has the body be chunked, and end in trailers."""
-        self._trails = True
+        """Send the body in chunks, and end it in trailers."""
+        self._sends_trailers = True
         self._trailers = []
 
     def start(self, body: bytes, more: bool) -> list[bytes]:
-        """The head, with the first part of the body; with `more`, others follow."""
+        """Return the head, with the first part of the body; with `more`, others follow."""
         pieces = self._pieces
         self._pieces = []
         self._framing = LENGTH
@@ -168,7 +169,7 @@ class ResponseWriter:
             self._framing = NONE
             if self._length < 0 and body and not more:
                 pieces.append(b"content-length: %d\r\n" % len(body))
-        elif self._trails:
+        elif self._sends_trailers:
             self._frame_in_chunks(pieces)
         elif self._length < 0:
             if not more:
@@ -178,7 +179,7 @@ class ResponseWriter:
             else:
                 self._framing = UNTIL_CLOSE
                 self.keep_alive = False
-        pieces.append(CRLF if self.keep_alive and self.head.version == HTTP_1_1 else self._last_line())
+        pieces.append(CRLF if self.keep_alive and self.head.version == HTTP_1_1 else self._connection_line())
         if self._framing == LENGTH:
             pieces.append(body)
         else:
@@ -189,19 +190,19 @@ class ResponseWriter:
         self._framing = CHUNKED
         pieces.append(b"transfer-encoding: chunked\r\n")
 
-    def _last_line(self) -> bytes:
-        """What a head ends with where it has to be said whether the connection goes on (RFC 9112 section 9.3)."""
-        return KEEP_ALIVE if self.keep_alive else CLOSE
+    def _connection_line(self) -> bytes:
+        """Return the end of a head that has to say whether the connection goes on (RFC 9112 section 9.3)."""
+        return CONNECTION_KEEP_ALIVE if self.keep_alive else CONNECTION_CLOSE
 
     def expect_file(self, size: int) -> None:
-        """The whole body of the response that is to start are so many bytes of a file, which follow as they are."""
-        self._trails = False
+        """Frame the whole body of the response that is to start as `size` bytes of a file, which follow as they are."""
+        self._sends_trailers = False
         if self._length < 0 and self._status != 204:
             self._pieces.append(b"content-length: %d\r\n" % size)
             self._length = size
 
     def body(self, data: bytes, more: bool) -> list[bytes]:
-        """The next part of the body."""
+        """Return the next part of the body; with `more`, others follow."""
         pieces: list[bytes] = []
         self._add_body(pieces, data, more)
         return pieces
@@ -212,41 +213,41 @@ class ResponseWriter:
                 pieces.append(b"%x\r\n" % len(data))
                 pieces.append(data)
                 pieces.append(CRLF)
-            if not more and not self._trails:
+            if not more and not self._sends_trailers:
                 pieces.append(LAST_CHUNK)
         elif self._framing != NONE and data:
             pieces.append(data)
 
     def holds_head(self) -> bool:
-        """Whether a head has been prepared that is not sent yet."""
+        """Return whether a head has been prepared that is not sent yet."""
         return bool(self._pieces)
 
     def sends_body(self) -> bool:
-        """Whether the body of this response is sent at all."""
+        """Return whether the body of this response is sent at all."""
         return self._framing != NONE
 
-    def before_file(self, size: int) -> bytes:
-        """What goes before so many bytes of a file that are all that is left of the body."""
+    def file_prefix(self, size: int) -> bytes:
+        """Return the bytes before `size` bytes of a file that are all that is left of the body."""
         return b"%x\r\n" % size if self._framing == CHUNKED and size else b""
 
-    def after_file(self, size: int) -> bytes:
-        """What goes behind them."""
+    def file_suffix(self, size: int) -> bytes:
+        """Return the bytes after them."""
         if self._framing != CHUNKED:
             return b""
         return CRLF + LAST_CHUNK if size else LAST_CHUNK
 
     def trailers(self, fields: Iterable[Any], more: bool) -> bytes:
-        """The trailers, once the last of them is here (RFC 9112 section 7.1.2). Raises as `prepare` does."""
+        """Return the trailers once the last of them is here (RFC 9112 section 7.1.2). Raises as `prepare` does."""
         self._trailers.append(field_lines(fields))
         return b"" if more else b"".join([b"0\r\n", *self._trailers, CRLF])
 
     def informational(self, status: int, fields: Iterable[Any]) -> bytes:
-        """An informational response; nothing for HTTP/1.0, which knows no such (RFC 9110 section 15.2)."""
+        """Return an informational response; empty for HTTP/1.0, which has none (RFC 9110 section 15.2)."""
         lines = field_lines(fields)
         return b"".join([status_line(status), lines, CRLF]) if self.head.version == HTTP_1_1 else b""
 
-    def switching(self, fields: Iterable[Any]) -> bytes:
-        """The answer that lets another protocol go on (RFC 9110 section 15.2.2), with the lines of every response."""
+    def switching_protocols(self, fields: Iterable[Any]) -> bytes:
+        """Return the answer that accepts an upgrade (RFC 9110 section 15.2.2), with the lines of every response."""
         default = self._lines.default
         lines = [status_line(101)]
         for field in fields:
@@ -257,17 +258,17 @@ class ResponseWriter:
                 default = without_field(name, default)
         return b"".join([*lines, default, CRLF])
 
-    def refusal(self, error: HTTPError) -> bytes:
-        """The whole response to a request that is refused, which is the last on its connection."""
+    def error_response(self, error: HTTPError) -> bytes:
+        """Return the whole response to a request that is refused, which is the last on its connection."""
         body = f"{error.reason}\n".encode("latin-1", "backslashreplace")
         length = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)
         return b"".join(
-            [status_line(error.status), self._lines.default, field_lines(error.fields), length, CLOSE, body]
+            [status_line(error.status), self._lines.default, field_lines(error.fields), length, CONNECTION_CLOSE, body]
         )
 
 
 def parse_fields(pieces: list[bytes]) -> Headers:
-    """The fields of a head that was sent in these pieces, with names in lower case."""
+    """Return the fields of a head that was sent in these pieces, with names in lower case."""
     head: list[bytes] = []
     for piece in pieces:
         head.append(piece)

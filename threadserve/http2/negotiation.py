@@ -65,7 +65,7 @@ class ProtocolDetector:
             self.deadline = self._context.deadlines.head
         self.release_at = self._context.deadlines.release
         if self._context.releaser is not None:
-            self._context.releaser.on_new(self)
+            self._context.releaser.on_new_connection(self)
         self._context.registry.connections.add(self)
         if self._context.registry.is_draining:
             self.begin_shutdown()

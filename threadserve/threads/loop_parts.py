@@ -51,7 +51,7 @@ def build_loop_parts(serves: LoopSetup, number: int, *, websockets: bool) -> Loo
     def make_http1(announced: ProxiedAddresses | None, tls: LoopTls | None) -> H1Connection:
         connection = H1Connection(context, http1, announced, tls)
         if releaser is not None:
-            releaser.on_new(connection)
+            releaser.on_new_connection(connection)
         return connection
 
     def make_resumed(returned: ReturnedSocket, addresses: ProxiedAddresses) -> ConnectionProtocol:
@@ -60,7 +60,7 @@ def build_loop_parts(serves: LoopSetup, number: int, *, websockets: bool) -> Loo
             connection = make(addresses, None)
         else:
             connection = H1Connection(context, http1, addresses)
-            connection.has_spoken = True
+            connection.has_sent_request = True
             connection.busy_until = context.deadlines.now + serves.bounds.busy_seconds * returned.is_busy
         connection.deadline = context.deadlines.for_returned(left)
         return connection

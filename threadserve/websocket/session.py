@@ -218,12 +218,12 @@ class WebSocketSession:
         then; `RuntimeError` for a message out of turn, `ValueError` and `TypeError` for one that cannot be sent.
         """
         if _get_running_loop() is not self._loop:
-            return self._context.cross_thread.on_loop(self._send, message)
+            return self._context.cross_thread.run_on_loop(self._send, message)
         connection = self._connection
         if connection is None:
-            return self._context.cross_thread.on_loop(self._answer_handshake, message)
+            return self._context.cross_thread.run_on_loop(self._answer_handshake, message)
         if connection.flow.write_paused:
-            return self._context.cross_thread.on_loop(self._send_when_taken, message)
+            return self._context.cross_thread.run_on_loop(self._send_when_taken, message)
         self._send_now(connection, message)
         return self._context.completed_send
 

@@ -199,4 +199,4 @@ class ExchangeSink(ResponseSink):
             # Break the reference cycle, which would wait for the garbage collector.
             self._exchange.listener = None
             self._channel = None
-            self._context.registry.end(self._exchange)
+            self._context.registry.end_call(self._exchange)

@@ -1,7 +1,7 @@
-"""The HTTP/1.1 parsers that can be chosen in place of our own reading, behind one small surface.
+"""The HTTP/1.1 parsers that can be chosen in place of the server's own reading, behind one small surface.
 
 A parser belongs to one connection and runs on its loop thread. It is handed exactly one message at a time, of which the
-grammar has accepted the head and the decoder of chunks the body's bytes; it never sees what lies behind the message.
+grammar has accepted the head and the decoder of chunks the body's bytes; it never sees what follows the message.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from threadserve.types import Headers
 
-# Where each is made: httptools may not be installed, so a parser's module is imported when it is chosen.
+# Module and class of each: httptools may not be installed, so a module is imported when its parser is chosen.
 PARSERS = {
     "h11": ("threadserve.http1.parsers.h11_parser", "H11Parser"),
     "httptools": ("threadserve.http1.parsers.httptools_parser", "HttptoolsParser"),
@@ -24,20 +24,20 @@ class Parser(Protocol):
     target: bytes
     headers: Headers
 
-    def head(self, data: bytes) -> None:
-        """Reads a whole head, and no byte more. Raises `ParserError`.
+    def read_head(self, data: bytes) -> None:
+        """Read a whole head, and no byte more. Raises `ParserError`.
 
         `headers` are then all its fields, names in lower case and values without white space around them.
         """
         ...
 
-    def body(self, data: bytes) -> bytes:
-        """Reads the next bytes of the message and returns what they hold of the body. Raises `ParserError`."""
+    def read_body(self, data: bytes) -> bytes:
+        """Read the next bytes of the message and return what they hold of the body. Raises `ParserError`."""
         ...
 
 
 def find_parser(name: str) -> Callable[[], Parser] | None:
-    """What makes the parser of this name; None where `auto` leaves the reading to us.
+    """Return the class of the parser with this name; None where `auto` leaves the reading to the server.
 
     Raises `ImportError` where the library that it rests on is not installed.
     """

@@ -16,8 +16,8 @@ class H11Parser:
 
     __slots__ = ("_connection", "headers", "method", "target")
 
-    def head(self, data: bytes) -> None:
-        """See `Parser.head`."""
+    def read_head(self, data: bytes) -> None:
+        """Read a whole head: see `Parser.read_head`."""
         self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=sys.maxsize)
         request = self._next_event(data)
         if not isinstance(request, h11.Request):
@@ -26,8 +26,8 @@ class H11Parser:
         self.target = request.target
         self.headers: Headers = list(request.headers)
 
-    def body(self, data: bytes) -> bytes:
-        """See `Parser.body`."""
+    def read_body(self, data: bytes) -> bytes:
+        """Read a part of the message: see `Parser.read_body`."""
         body = []
         event = self._next_event(data)
         while isinstance(event, h11.Data):

@@ -23,15 +23,15 @@ class HttptoolsParser:
 
     def __init__(self) -> None:
         self._body: list[bytes] = []
-        self._renew()
+        self._reset_parser()
 
-    def _renew(self) -> None:
+    def _reset_parser(self) -> None:
         parser = httptools.HttpRequestParser(self)
         self._feed = parser.feed_data
         self._method = parser.get_method
 
-    def head(self, data: bytes) -> None:
-        """See `Parser.head`."""
+    def read_head(self, data: bytes) -> None:
+        """Read a whole head: see `Parser.read_head`."""
         self.target = b""
         self.headers: Headers = []
         if data.find(b" \r") >= 0 or data.find(b"\t\r") >= 0:
@@ -42,15 +42,15 @@ class HttptoolsParser:
         except httptools.HttpParserUpgrade:
             self._decline_upgrade(data)
         except httptools.HttpParserError:
-            self._start_afresh(data)
+            self._retry_with_new_parser(data)
         if not self.target:
-            # httptools takes these bytes for the rest of an earlier body, against the decoder that ended it.
+            # httptools takes these bytes for the rest of an earlier body, though the decoder has ended that.
             raise ParserError("no request")
         self.method = _method_names[self._method()]
 
-    def body(self, data: bytes) -> bytes:
-        """See `Parser.body`."""
-        # What is called a header from here on is a trailer, which is dropped (RFC 9112 section 7.1.2).
+    def read_body(self, data: bytes) -> bytes:
+        """Read a part of the message: see `Parser.read_body`."""
+        # Headers from here on are trailers, which are dropped (RFC 9112 section 7.1.2).
         self.headers = []
         body: list[bytes] = []
         self._body = body
@@ -60,12 +60,12 @@ class HttptoolsParser:
             raise ParserError(str(error)) from error
         return body[0] if len(body) == 1 else b"".join(body)
 
-    def _start_afresh(self, data: bytes) -> None:
+    def _retry_with_new_parser(self, data: bytes) -> None:
         # llhttp reads nothing more once it has seen `Proxy-Connection: close`, or a `Connection: close` among trailers;
-        # neither ends a connection here (RFC 9112 section 9.6). What is bad in itself, a fresh parser refuses too.
+        # neither ends a connection here (RFC 9112 section 9.6). A new parser refuses only what is wrong in itself.
         self.target = b""
         self.headers = []
-        self._renew()
+        self._reset_parser()
         try:
             self._feed(data)
         except httptools.HttpParserUpgrade:
@@ -75,13 +75,13 @@ class HttptoolsParser:
 
     def _decline_upgrade(self, data: bytes) -> None:
         # llhttp takes what follows a request to upgrade for another protocol, its body included. One whose upgrade is
-        # declined is an ordinary request (RFC 9110 section 7.8): a fresh parser reads on, which has not seen the field.
+        # declined is an ordinary request (RFC 9110 section 7.8): a new parser, which has not seen the field, reads on.
         # Without a body there is nothing left to read, and a request after this one is read as any other.
         if not any(name == b"content-length" or name == b"transfer-encoding" for name, _ in self.headers):
             return
         target, headers = self.target, self.headers
         self.headers = []
-        self._renew()
+        self._reset_parser()
         self._feed(_upgrade_field.sub(b"\r\nx-upgrade:", data))
         self.target, self.headers = target, headers
 

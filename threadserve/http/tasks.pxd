@@ -1,0 +1,1 @@
+# Compiled as it is: the function that starts a task is called for every request.
