@@ -87,7 +87,7 @@ class Client(asyncio.Transport):
     async def leave(self) -> None:
         """Closes the connection, and returns when the application has noticed."""
         self._protocol.connection_lost(None)
-        await asyncio.gather(*(call.task for call in self._context.registry.calls))
+        await asyncio.gather(*(call.task for call in self._context.registry.calls if call.task))
 
     # What the protocol calls.
 

@@ -120,5 +120,5 @@ async def converse(app: ASGIApp, parser: Any, pieces: Iterable[bytes], bounds: B
         for piece in pieces:
             await transport.deliver(piece)
         await transport.deliver_eof()
-        await asyncio.gather(*(call.task for call in loop.context.registry.calls))
+        await asyncio.gather(*(call.task for call in loop.context.registry.calls if call.task))
     return bytes(transport.written)

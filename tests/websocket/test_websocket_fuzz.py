@@ -69,7 +69,7 @@ async def converse(arriving: Iterable[bytes], offer: tuple[str, ...] = ()) -> by
         for piece in arriving:
             await transport.deliver(piece)
         await transport.deliver_eof()
-        await asyncio.gather(*(call.task for call in loop.context.registry.calls))
+        await asyncio.gather(*(call.task for call in loop.context.registry.calls if call.task))
     assert not loop.context.registry.connections
     head, _, frames = bytes(transport.written).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ")

@@ -41,12 +41,12 @@ class CallTimeouts:
         self._skips_check = not self._skips_check and self._loop.time() - self._check_at > STALL_SECONDS
         self.start()
         if not self._skips_check:
-            self._time_out([call for call in self._calls if self._is_overdue(call)])
+            exchanges = [call for call in self._calls if isinstance(call, Exchange)]
+            self._time_out([exchange for exchange in exchanges if self._is_overdue(exchange)])
 
-    def _is_overdue(self, call: object) -> bool:
-        if not isinstance(call, Exchange) or call.is_cancelled or not call.is_response_pending():
-            return False
-        return perf_counter() - call.started_at >= self._timeout
+    def _is_overdue(self, call: Exchange) -> bool:
+        is_late = perf_counter() - call.started_at >= self._timeout
+        return is_late and not call.is_cancelled and call.is_response_pending()
 
     def _time_out(self, overdue: list[Exchange]) -> None:
         for call in overdue:

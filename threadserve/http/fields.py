@@ -28,7 +28,7 @@ _field_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 _field_value = re.compile(rb"[^\r\n\0]*+")
 
 
-def check_final_status(status: Any) -> int:
+def check_final_status(status: int) -> int:
     """Return a final response's status as an int, whatever class it is of. Raises `ValueError` for anything else."""
     try:
         return FINAL_STATUSES[FINAL_STATUSES.index(status)]

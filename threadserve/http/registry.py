@@ -8,6 +8,7 @@ import asyncio
 from typing import Any, Protocol
 
 from threadserve.http.concurrency import ConcurrencyLimit
+from threadserve.metrics.states import RunningCall
 
 
 class Connection(Protocol):
@@ -37,6 +38,45 @@ class Connection(Protocol):
         ...
 
 
+class Call(Protocol):
+    """One call of the application, for a request or for a WebSocket.
+
+    `task` is set once the call has to wait, `started_at` is by `perf_counter`.
+    """
+
+    scope: dict[str, Any]
+    started_at: float
+    task: "asyncio.Task[None] | None"
+
+    def send_late_head(self) -> bool:
+        """Send a head alone if it was held the last time this was called too; return whether one is held."""
+        ...
+
+    def disconnect(self, *, gone: bool) -> None:
+        """Note that the client sends no more, and with `gone` that it receives no more either."""
+        ...
+
+    def cancel(self) -> None:
+        """Cancel the application."""
+        ...
+
+    def to_running_call(self) -> RunningCall:
+        """Return the request, and the seconds that the call has taken so far. May be called on any thread."""
+        ...
+
+    def describe(self) -> str:
+        """Return the call's name in the log, and for how long it has gone on."""
+        ...
+
+
+class Opening(Protocol):
+    """A connection that is being opened."""
+
+    def cancel(self) -> object:
+        """Stop waiting for the client."""
+        ...
+
+
 class ConnectionRegistry:
     """A loop's `connections`, the connections that are `opening`, and the `calls` of its application.
 
@@ -49,8 +89,8 @@ class ConnectionRegistry:
     def __init__(self, limit: ConcurrencyLimit | None) -> None:
         self._limit = limit
         self.connections: set[Connection] = set()
-        self.calls: set[Any] = set()
-        self.opening: set[Any] = set()
+        self.calls: set[Call] = set()
+        self.opening: set[Opening] = set()
         self.requests = 0
         self.is_draining = False
         self.drained = asyncio.Event()
@@ -68,7 +108,7 @@ class ConnectionRegistry:
         if self._limit is not None:
             self._limit.release_threadsafe()
 
-    def end_call(self, call: Any) -> None:
+    def end_call(self, call: Call) -> None:
         """Count out a call that the application has ended."""
         self.calls.discard(call)
         if self._limit is not None:
@@ -83,7 +123,7 @@ class ConnectionRegistry:
             connection.begin_shutdown()
         self.check_drained()
 
-    def on_opened(self, opening: Any) -> None:
+    def on_opened(self, opening: Opening) -> None:
         """A connection that was being opened is open, or has failed to."""
         self.opening.discard(opening)
         self.check_drained()

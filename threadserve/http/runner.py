@@ -3,21 +3,18 @@
 A runner belongs to one loop and runs on its thread. It starts and ends calls, and owns none of them in between.
 """
 
-import asyncio
-from typing import Any, Protocol
+from typing import Protocol
 
 from threadserve.app.app_errors import is_coroutine_closing
 from threadserve.http.error_log import log_app_error
-from threadserve.http.registry import ConnectionRegistry
+from threadserve.http.registry import Call, ConnectionRegistry
 from threadserve.http.tasks import StartTask
 from threadserve.types import ASGIApp, Message, Send
 
 
-class AppCall(Protocol):
-    """One call of the application, for a request or for a WebSocket. `task` is set once the call has to wait."""
+class ASGICall(Call, Protocol):
+    """A call of an ASGI application."""
 
-    scope: dict[str, Any]
-    task: "asyncio.Task[None] | None"
     is_cancelled: bool
 
     async def receive(self) -> Message:
@@ -48,7 +45,7 @@ class ASGIRunner:
         self._registry = registry
         self._start_task = start_task
 
-    def start(self, call: AppCall) -> None:
+    def start(self, call: ASGICall) -> None:
         """Call the application in a task, at once where Python can."""
         # Before it is called: it may block the loop, and others are to see where.
         self._registry.calls.add(call)
@@ -56,7 +53,7 @@ class ASGIRunner:
         if not task.done():
             call.task = task
 
-    async def _run(self, call: AppCall) -> None:
+    async def _run(self, call: ASGICall) -> None:
         try:
             await self._app(call.scope, call.receive, call.send)
             call.on_return()

@@ -9,7 +9,9 @@ from enum import IntEnum
 from threadserve.http.errors import HTTPError, bad_request
 from threadserve.http.grammar import quote_bytes
 from threadserve.http1.grammar import (
+    BLANK_LINE,
     CHUNK_LINE_PATTERN,
+    CRLF,
     FIELD_LINE_PATTERN,
     MAX_CHUNK_SIZE_DIGITS,
     TRAILERS_PATTERN,
@@ -17,8 +19,6 @@ from threadserve.http1.grammar import (
     check_lines,
 )
 
-CRLF = b"\r\n"
-BLANK_LINE = b"\r\n\r\n"
 HEX_DIGITS = b"0123456789abcdefABCDEF"
 FORBIDDEN_TRAILERS = (b"content-length", b"transfer-encoding")
 

@@ -276,16 +276,13 @@ class H1Connection(Stream):
         if framing.has_body:
             self.reading = READ_BODY
             if reader.unread:
-                self._read_body_start(exchange, reader)
+                try:
+                    self._read_body(reader)
+                except HTTPError:
+                    context.registry.end_call(exchange)
+                    raise
             self._update_body_deadline()
         context.call_app(exchange)
-
-    def _read_body_start(self, exchange: Exchange, reader: RequestReader) -> None:
-        try:
-            self._read_body(reader)
-        except HTTPError:
-            self._context.registry.end_call(exchange)
-            raise
 
     def _start_websocket(self, exchange: Exchange, begin: BeginWebSocket) -> None:
         self._writer.keep_alive = False

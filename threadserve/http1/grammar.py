@@ -9,6 +9,9 @@ import re
 from threadserve.http.errors import HTTPError, bad_request
 from threadserve.http.grammar import METHODS, TARGET_BYTE, TOKEN, VALUE_BYTE, quote_bytes
 
+CRLF = b"\r\n"
+BLANK_LINE = CRLF + CRLF
+
 FIELD_LINE = TOKEN + rb"++:%b*+\r\n" % VALUE_BYTE
 # In origin-form and absolute-form (RFC 9112 section 3.2).
 TARGET = rb"/%b*+|[Hh][Tt][Tt][Pp][Ss]?://%b++" % (TARGET_BYTE, TARGET_BYTE)

@@ -22,7 +22,6 @@ from threadserve.http.fields import (
 )
 from threadserve.types import Field
 
-CRLF = b"\r\n"
 MANAGED_FIELDS = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, DATE, SERVER})
 
 MAX_CACHED_LINES = 1024

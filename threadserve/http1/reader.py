@@ -9,13 +9,10 @@ from threadserve.http.errors import bad_request
 from threadserve.http.head import HTTP_1_0, HTTP_1_1, MessageFraming, RequestHead
 from threadserve.http1.chunked import ChunkedDecoder
 from threadserve.http1.framing import FRAMING_FIELDS, parse_framing
-from threadserve.http1.grammar import check_partial_head, head_too_large
+from threadserve.http1.grammar import BLANK_LINE, CRLF, check_partial_head, head_too_large
 from threadserve.http1.parsers import Parser
 from threadserve.http1.scan import HeadScanner
 from threadserve.types import Headers
-
-CRLF = b"\r\n"
-BLANK_LINE = b"\r\n\r\n"
 
 
 class RequestReader:

@@ -9,10 +9,9 @@ import sys
 
 from threadserve.http.grammar import METHODS
 from threadserve.http1.framing import CONTROL_FIELDS
-from threadserve.http1.grammar import HEAD_PATTERN
+from threadserve.http1.grammar import CRLF, HEAD_PATTERN
 from threadserve.types import Headers
 
-CRLF = b"\r\n"
 VERSION_AND_CRLF = b" HTTP/1.1\r\n"
 
 

@@ -19,8 +19,8 @@ from threadserve.http.fields import (
     parse_content_length,
 )
 from threadserve.http.head import HTTP_1_1, RequestHead, ResponseHead
+from threadserve.http1.grammar import CRLF
 from threadserve.http1.header_lines import (
-    CRLF,
     MANAGED_FIELDS,
     HeaderLines,
     field_line,
@@ -36,7 +36,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 HTTP_VERSION = b"HTTP/1.1 "
 
 
-class Framing(IntEnum):
+class BodyFraming(IntEnum):
     """The way in which a client recognizes a body's end (RFC 9112 section 6.3). Chosen once, when the head is sent."""
 
     NONE = 0
@@ -46,10 +46,10 @@ class Framing(IntEnum):
     UNTIL_CLOSE = 3
 
 
-NONE = Framing.NONE.value
-LENGTH = Framing.LENGTH.value
-CHUNKED = Framing.CHUNKED.value
-UNTIL_CLOSE = Framing.UNTIL_CLOSE.value
+NONE = BodyFraming.NONE.value
+LENGTH = BodyFraming.LENGTH.value
+CHUNKED = BodyFraming.CHUNKED.value
+UNTIL_CLOSE = BodyFraming.UNTIL_CLOSE.value
 
 
 class ResponseWriter:
