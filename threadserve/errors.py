@@ -7,7 +7,7 @@ Raised on any thread. An instance carries one line for a person to read and neve
 class ThreadserveError(Exception):
     """Something that stops the server. `str()` is one clear line; `exit_code` is the process's exit code.
 
-    `is_logged` tells that the log has said so already, in Uvicorn's words.
+    With `is_logged`, the log has the error already, in Uvicorn's words.
     """
 
     exit_code = 1
@@ -35,7 +35,7 @@ class AppLoadError(ThreadserveError):
 
 
 class AppImportFailed(AppLoadError):
-    """The application's own code raised while it was imported or built; `__cause__` is what it raised.
+    """The application's own code raised while it was imported or built; `__cause__` is its exception.
 
     The only start-up error whose traceback is shown, for the mistake is in the application. The exit code is Python's.
     """
@@ -46,7 +46,7 @@ class AppImportFailed(AppLoadError):
 class AppNotRepeatable(AppLoadError):
     """The application cannot be loaded once more, for another thread.
 
-    `complaint` and `remedy` are the two halves of the line; `__cause__` is what was raised.
+    `complaint` and `remedy` are the two halves of the line; `__cause__` is the exception that was raised.
     """
 
     def __init__(self, complaint: str, remedy: str) -> None:
@@ -106,8 +106,8 @@ class ClientDisconnected(OSError):
 
 
 class ParserError(Exception):
-    """A parser refuses bytes that the grammar let pass."""
+    """A parser refuses bytes that the grammar has accepted."""
 
 
 class MailboxClosed(Exception):
-    """The loop thread takes no more messages; what was posted stays with its sender."""
+    """The loop thread takes no more messages; the rejected one stays with its sender."""

@@ -9,7 +9,7 @@ class RequestBody:
     """The part of a body that has arrived and waits for the application: `size` bytes.
 
     With `is_complete`, nothing more will come. With `awaits_continue`, the client sends none of it before it gets a
-    100. `received_bytes` have come in all, `discarded_bytes` of them when the response was complete already.
+    100. `received_bytes` have come for the application, `discarded_bytes` after the response was complete.
     """
 
     __slots__ = ("_limit", "_parts", "awaits_continue", "discarded_bytes", "is_complete", "received_bytes", "size")
