@@ -8,7 +8,7 @@ from typing import Any
 
 from threadserve.http.fields import field_values
 from threadserve.http.peer import Peer, format_client
-from threadserve.http.scope import format_target
+from threadserve.http.scope import format_request_target
 from threadserve.logging.access_format import AccessFacts, AccessFormat
 from threadserve.logging.access_log import Entry
 from threadserve.proxies.request_start import REQUEST_START_FIELD, read_queue_time
@@ -18,7 +18,7 @@ from threadserve.types import Headers
 def make_entry(scope: dict[str, Any], peer: Peer, status: int) -> Entry:
     """Return the facts of a usual line."""
     label = peer.label if scope["client"] is peer.client else format_client(scope["client"])
-    return label, scope["method"], format_target(scope), scope["http_version"], status
+    return label, scope["method"], format_request_target(scope), scope["http_version"], status
 
 
 def make_facts(

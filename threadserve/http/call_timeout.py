@@ -18,7 +18,7 @@ logger = logging.getLogger("threadserve.error")
 MAX_CHECK_SECONDS = 0.5
 MIN_CHECK_SECONDS = 0.01
 # A check that comes so many seconds late shows that the loop has been blocked.
-STALL_SECONDS = 0.1
+LATE_CHECK_SECONDS = 0.1
 
 
 class CallTimeouts:
@@ -38,7 +38,7 @@ class CallTimeouts:
 
     def _check(self) -> None:
         # The events that calls wait for may have come during a stall: calls get some turns before they time out.
-        self._skips_check = not self._skips_check and self._loop.time() - self._check_at > STALL_SECONDS
+        self._skips_check = not self._skips_check and self._loop.time() - self._check_at > LATE_CHECK_SECONDS
         self.start()
         if not self._skips_check:
             exchanges = [call for call in self._calls if isinstance(call, Exchange)]

@@ -13,7 +13,7 @@ from threadserve.metrics.loop_metrics cimport LoopMetrics
 cdef class LoopContext:
     cdef public object access_log
     cdef public object begin_websocket
-    cdef public object believed_fields
+    cdef public object forwarded_fields
     cdef public long long body_limit
     cdef public object bounds
     cdef public object call_app

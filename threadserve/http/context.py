@@ -70,7 +70,6 @@ class LoopContext:
     __slots__ = (
         "access_log",
         "begin_websocket",
-        "believed_fields",
         "body_limit",
         "bounds",
         "call_app",
@@ -78,6 +77,7 @@ class LoopContext:
         "completed_send",
         "cross_thread",
         "deadlines",
+        "forwarded_fields",
         "loop",
         "metrics",
         "pathsend",
@@ -116,7 +116,7 @@ class LoopContext:
         self.scopes = ScopeBuilder(config, setup.lifespan_state)
         self.completed_send = cast("Coroutine[Any, Any, None]", CompletedSend())
         self.trusted_proxies = TrustedHosts(config.forwarded_allow_ips if config.proxy_headers else "")
-        self.believed_fields = parse_field_names(config.forwarded_headers)
+        self.forwarded_fields = parse_field_names(config.forwarded_headers)
         # The loop starts in the context that requests see: it has nothing that the lifespan sets in its own task.
         self.start_task = make_task_starter(
             self.loop, contextvars.Context if config.reset_contextvars else copy_context_unshared().copy

@@ -19,7 +19,7 @@ from threadserve.http.fields import LENGTH_UNKNOWN, check_field, check_final_sta
 from threadserve.http.files import open_regular_file
 from threadserve.http.head import HTTP_1_0, RequestHead, ResponseHead
 from threadserve.http.request_body import RequestBody
-from threadserve.http.scope import CANCEL_ON_DISCONNECT, format_path, format_target
+from threadserve.http.scope import CANCEL_ON_DISCONNECT, format_request_path, format_request_target
 from threadserve.http.states import (
     ABORTED,
     BODY,
@@ -588,11 +588,11 @@ class Exchange:
 
     def to_running_call(self) -> RunningCall:
         """Return the method, the path, and the seconds that the call has taken so far. May be called on any thread."""
-        return RunningCall(f"{self.head.method} {format_path(self.scope)}", perf_counter() - self.started_at)
+        return RunningCall(f"{self.head.method} {format_request_path(self.scope)}", perf_counter() - self.started_at)
 
     def describe(self) -> str:
         """Return the exchange's name in the log: its method and target, and for how long it has gone on."""
-        return f"{self.head.method} {format_target(self.scope)} ({perf_counter() - self.started_at:.0f} s)"
+        return f"{self.head.method} {format_request_target(self.scope)} ({perf_counter() - self.started_at:.0f} s)"
 
     def measure(self) -> None:
         """Count the exchange, which has ended, and note it if it was slow."""
@@ -608,7 +608,7 @@ class Exchange:
             if queued is not None:
                 metrics.queue_time.add(queued)
         if seconds >= metrics.slow_seconds:
-            target = format_target(self.scope)
+            target = format_request_target(self.scope)
             metrics.on_slow(f"{self.head.method} {target}", self.head.version, self.status, seconds, first_byte)
 
     def log_access(self) -> None:

@@ -23,6 +23,9 @@ FINAL_STATUSES = range(200, 1000)
 LENGTH_UNKNOWN = -1
 # The most digits of a content-length, of a request or a response: their value fits into 64 bits.
 MAX_LENGTH_DIGITS = 18
+# A cache of header lines is cleared at so many lines; longer lines are not cached.
+MAX_CACHED_LINES = 1024
+MAX_CACHED_LINE_BYTES = 256
 
 _field_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 _field_value = re.compile(rb"[^\r\n\0]*+")
@@ -98,7 +101,7 @@ def check_field(field: Iterable[Any]) -> Field:
     return own
 
 
-def parse_content_length(value: bytes, declared: int) -> int:
+def merge_content_length(value: bytes, declared: int) -> int:
     """Return the length of a body that a content-length declares.
 
     `declared` is that of an earlier content-length, which this one may repeat, or negative. Raises `ValueError` for

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from threadserve.errors import ClientDisconnected
 from threadserve.http.flow import FlowControl
 
-BLOCK_BYTES = 262144
+FILE_BLOCK_BYTES = 262144
 
 Write = Callable[[bytes], None]
 
@@ -74,7 +74,7 @@ async def copy_file(
     """Send the next `size` bytes of a file by `write`. Raises as `send_file` does."""
     sent = 0
     while sent < size:
-        block = await loop.run_in_executor(None, file.read, min(BLOCK_BYTES, size - sent))
+        block = await loop.run_in_executor(None, file.read, min(FILE_BLOCK_BYTES, size - sent))
         if not block or is_closing():
             break
         write(block)

@@ -170,7 +170,7 @@ class IdleReleaser:
         if self._is_closed or transport.is_closing() or transport.get_write_buffer_size():
             return False
         try:
-            returned = returned_from(transport, peer)
+            returned = make_returned_socket(transport, peer)
         except OSError:
             # There is no descriptor left: the connection stays.
             return False
@@ -197,7 +197,7 @@ class IdleReleaser:
         self._registry.on_opened(released)
 
 
-def returned_from(transport: asyncio.Transport, peer: Peer) -> ReturnedSocket:
+def make_returned_socket(transport: asyncio.Transport, peer: Peer) -> ReturnedSocket:
     """Return the connection of a transport, by a descriptor of its own. Raises `OSError`."""
     socket = transport.get_extra_info("socket")
     returned = ReturnedSocket(socket.family, socket.type, socket.proto, os.dup(socket.fileno()))

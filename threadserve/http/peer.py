@@ -34,14 +34,14 @@ class Peer:
 
 
 def make_peer(
-    transport: asyncio.BaseTransport, announced: ProxiedAddresses | None, trusted: TrustedHosts, tls: LoopTls | None
+    transport: asyncio.BaseTransport, proxied: ProxiedAddresses | None, trusted: TrustedHosts, tls: LoopTls | None
 ) -> Peer:
     """Return the other end of a transport, encrypted where there is `tls`.
 
-    Addresses that a proxy has announced take precedence over the socket's own.
+    Addresses that a proxy has announced, `proxied`, take precedence over the socket's own.
     """
-    client, server = announced or (
-        parse_address(transport.get_extra_info("peername")),
+    client, server = proxied or (
+        parse_peer_address(transport.get_extra_info("peername")),
         parse_local_address(transport.get_extra_info("sockname")),
     )
     facts = None if tls is None else tls.describe(transport.get_extra_info("ssl_object"))
@@ -62,7 +62,7 @@ def format_client(client: Address | None) -> str:
     return f"{client[0]}:{client[1]}" if client else ""
 
 
-def parse_address(name: object) -> Address | None:
+def parse_peer_address(name: object) -> Address | None:
     """Return the host and port of a socket's name, or None for a Unix socket."""
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None
 
@@ -71,4 +71,4 @@ def parse_local_address(name: object) -> LocalAddress | None:
     """Return the same for the server's end: a Unix socket has its path and None (ASGI HTTP spec, `server`)."""
     if isinstance(name, bytes):
         name = name.decode("utf-8", "surrogateescape")
-    return (name, None) if isinstance(name, str) and name else parse_address(name)
+    return (name, None) if isinstance(name, str) and name else parse_peer_address(name)

@@ -38,7 +38,7 @@ class Connection(Protocol):
         ...
 
 
-class Call(Protocol):
+class AppCall(Protocol):
     """One call of the application, for a request or for a WebSocket.
 
     `task` is set once the call has to wait, `started_at` is by `perf_counter`.
@@ -89,7 +89,7 @@ class ConnectionRegistry:
     def __init__(self, limit: ConcurrencyLimit | None) -> None:
         self._limit = limit
         self.connections: set[Connection] = set()
-        self.calls: set[Call] = set()
+        self.calls: set[AppCall] = set()
         self.opening: set[Opening] = set()
         self.requests = 0
         self.is_draining = False
@@ -108,7 +108,7 @@ class ConnectionRegistry:
         if self._limit is not None:
             self._limit.release_threadsafe()
 
-    def end_call(self, call: Call) -> None:
+    def end_call(self, call: AppCall) -> None:
         """Count out a call that the application has ended."""
         self.calls.discard(call)
         if self._limit is not None:

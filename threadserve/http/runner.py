@@ -7,12 +7,12 @@ from typing import Protocol
 
 from threadserve.app.app_errors import is_coroutine_closing
 from threadserve.http.error_log import log_app_error
-from threadserve.http.registry import Call, ConnectionRegistry
+from threadserve.http.registry import AppCall, ConnectionRegistry
 from threadserve.http.tasks import StartTask
 from threadserve.types import ASGIApp, Message, Send
 
 
-class ASGICall(Call, Protocol):
+class ASGICall(AppCall, Protocol):
     """A call of an ASGI application."""
 
     is_cancelled: bool
@@ -46,7 +46,7 @@ class ASGIRunner:
         self._start_task = start_task
 
     def start(self, call: ASGICall) -> None:
-        """Call the application in a task, at once where Python can."""
+        """AppCall the application in a task, at once where Python can."""
         # Before it is called: it may block the loop, and others are to see where.
         self._registry.calls.add(call)
         task = self._start_task(self._run(call))

@@ -68,15 +68,15 @@ class ScopeBuilder:
         }
 
 
-def format_path(scope: dict[str, Any]) -> str:
+def format_request_path(scope: dict[str, Any]) -> str:
     """Return the path of a scope's request for a log: without the query, which may have secrets."""
     path: str = scope["raw_path"].decode("ascii", "backslashreplace")
     return path
 
 
-def format_target(scope: dict[str, Any]) -> str:
+def format_request_target(scope: dict[str, Any]) -> str:
     """Return the target of a scope's request for a log."""
-    target = format_path(scope)
+    target = format_request_path(scope)
     if scope["query_string"]:
         target += "?" + scope["query_string"].decode("ascii", "backslashreplace")
     return target

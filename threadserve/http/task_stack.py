@@ -21,9 +21,9 @@ AWAITABLE_TYPES = (CoroutineType, AsyncGeneratorType, GeneratorType, asyncio.Tas
 # A chain may be as deep as recursion gets; the log has its end.
 MAX_DEPTH = 1000
 MAX_FRAMES = 100
-PACKAGE_FOLDER = Path(__file__).parents[1]
+SERVER_FOLDER = Path(__file__).parents[1]
 # Files of frames that wait on behalf of an application. The file names of compiled code begin with the package's name.
-NOT_APP_FILES = str(Path(asyncio.__file__).parent), str(PACKAGE_FOLDER), f"{PACKAGE_FOLDER.name}/"
+NOT_APP_FILES = str(Path(asyncio.__file__).parent), str(SERVER_FOLDER), f"{SERVER_FOLDER.name}/"
 
 
 def format_task_stack(task: "asyncio.Task[Any] | None") -> str:

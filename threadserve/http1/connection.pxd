@@ -17,7 +17,7 @@ cdef double inf
 
 @cython.final
 cdef class H1Connection(Stream):
-    cdef object _announced
+    cdef object _proxied_addresses
     cdef bint _at_eof
     cdef bint _is_head_timed
     cdef LoopContext _context

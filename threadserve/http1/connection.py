@@ -52,7 +52,6 @@ class H1Connection(Stream):
     """
 
     __slots__ = (
-        "_announced",
         "_at_eof",
         "_buffer",
         "_codecs",
@@ -64,6 +63,7 @@ class H1Connection(Stream):
         "_is_handshake",
         "_is_head_timed",
         "_keeps_sent_head",
+        "_proxied_addresses",
         "_reader",
         "_sent_head",
         "_tls",
@@ -84,13 +84,13 @@ class H1Connection(Stream):
         self,
         context: LoopContext,
         codecs: H1Codecs,
-        announced: ProxiedAddresses | None = None,
+        proxied: ProxiedAddresses | None = None,
         tls: LoopTls | None = None,
     ) -> None:
         self.flow = FlowControl()
         self._context = context
         self._codecs = codecs
-        self._announced = announced
+        self._proxied_addresses = proxied
         self._tls = tls
         self._reader: RequestReader | None = None
         self._exchange: Exchange | None = None
@@ -117,7 +117,7 @@ class H1Connection(Stream):
         self._transport = transport
         self._buffer.open(transport)
         self.flow.transport = transport
-        self.peer = make_peer(transport, self._announced, context.trusted_proxies, self._tls)
+        self.peer = make_peer(transport, self._proxied_addresses, context.trusted_proxies, self._tls)
         if self.deadline == inf:
             self.deadline = context.deadlines.head
         self.release_at = context.deadlines.release
@@ -257,7 +257,7 @@ class H1Connection(Stream):
             # Behind a proxy, only the client may differ from request to request.
             if head.control_fields != self._control_fields:
                 self._control_fields = head.control_fields
-                self._forwarded = read_forwarded(head.control_fields, context.trusted_proxies, context.believed_fields)
+                self._forwarded = read_forwarded(head.control_fields, context.trusted_proxies, context.forwarded_fields)
             if self._forwarded is not None:
                 self._forwarded.apply(scope)
         framing = head.framing

@@ -12,6 +12,8 @@ from threadserve.http.fields import (
     CONNECTION,
     CONTENT_LENGTH,
     DATE,
+    MAX_CACHED_LINE_BYTES,
+    MAX_CACHED_LINES,
     SERVER,
     TRANSFER_ENCODING,
     check_field,
@@ -23,9 +25,6 @@ from threadserve.http.fields import (
 from threadserve.types import Field
 
 MANAGED_FIELDS = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, DATE, SERVER})
-
-MAX_CACHED_LINES = 1024
-MAX_CACHED_LINE_BYTES = 256
 
 
 class HeaderLines:

@@ -16,7 +16,7 @@ from threadserve.http.fields import (
     MAX_LENGTH_DIGITS,
     TRANSFER_ENCODING,
     copy_field,
-    parse_content_length,
+    merge_content_length,
 )
 from threadserve.http.head import HTTP_1_1, RequestHead, ResponseHead
 from threadserve.http1.grammar import CRLF
@@ -137,7 +137,7 @@ class ResponseWriter:
 
     def _declare_length(self, value: bytes) -> None:
         is_first = self._length < 0
-        self._length = parse_content_length(value, self._length)
+        self._length = merge_content_length(value, self._length)
         if is_first:
             self._pieces.append(b"content-length: %d\r\n" % self._length)
 

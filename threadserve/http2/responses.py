@@ -21,7 +21,7 @@ from threadserve.http.fields import (
     configured_headers,
     copy_field,
     is_date_sent,
-    parse_content_length,
+    merge_content_length,
 )
 from threadserve.http2.requests import CONNECTION_SPECIFIC
 from threadserve.types import Field
@@ -124,7 +124,7 @@ class FieldFormatter:
             head.fields.append(self._cache_field(field, to_hpack_field(lower, value)))
         elif lower == CONTENT_LENGTH:
             is_first = head.length < 0
-            head.length = parse_content_length(value, head.length)
+            head.length = merge_content_length(value, head.length)
             if is_first:
                 head.declare_length(head.length)
         elif lower == DATE or lower == SERVER:

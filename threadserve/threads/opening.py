@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from threadserve.config import Config
-from threadserve.http.peer import format_client, parse_address, parse_local_address
+from threadserve.http.peer import format_client, parse_local_address, parse_peer_address
 from threadserve.listening.accepted import AcceptedSocket, ReturnedSocket
 from threadserve.logging.wording import format_count
 from threadserve.metrics.loop_metrics import LoopMetrics
@@ -233,7 +233,7 @@ class ConnectionOpener:
         if sockname not in self._server_addresses:
             # A copy of the loop's own: the listener's address belongs to the thread that accepts.
             self._server_addresses[sockname] = copy_address(parse_local_address(sockname))
-        return ProxiedAddresses(parse_address(accepted.peername), self._server_addresses[sockname])
+        return ProxiedAddresses(parse_peer_address(accepted.peername), self._server_addresses[sockname])
 
     # With a PROXY header, or encrypted.
 
@@ -352,13 +352,13 @@ def log_failed_handshake(client: str, error: OSError) -> None:
 
 def find_client_host(accepted: AcceptedSocket) -> str | None:
     """Return the client's host for `TrustedHosts`: its address, or the Unix socket that it connected to."""
-    address = parse_address(accepted.peername) or parse_local_address(accepted.sockname)
+    address = parse_peer_address(accepted.peername) or parse_local_address(accepted.sockname)
     return address[0] if address else None
 
 
 def format_accepted_client(accepted: AcceptedSocket) -> str:
     """Return a connection's client for the log."""
-    return format_client(parse_address(accepted.peername)) or "a Unix socket"
+    return format_client(parse_peer_address(accepted.peername)) or "a Unix socket"
 
 
 def copy_address(address: LocalAddress | None) -> LocalAddress | None:

@@ -20,7 +20,7 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.fields import copy_bytes
 from threadserve.http.head import HTTP_2
 from threadserve.http.peer import format_client
-from threadserve.http.scope import format_path, format_target
+from threadserve.http.scope import format_request_path, format_request_target
 from threadserve.http.states import COMPLETE
 from threadserve.metrics.states import RunningCall
 from threadserve.types import Message, Send
@@ -122,11 +122,11 @@ class WebSocketSession:
 
     def to_running_call(self) -> RunningCall:
         """What it is, and for how long it has gone on. May be called on any thread."""
-        return RunningCall(f"WebSocket {format_path(self.scope)}", perf_counter() - self.started_at)
+        return RunningCall(f"WebSocket {format_request_path(self.scope)}", perf_counter() - self.started_at)
 
     def describe(self) -> str:
         """What the log calls it: by its target, and for how long it has gone on."""
-        return f"WebSocket {format_target(self.scope)} ({perf_counter() - self.started_at:.0f} s)"
+        return f"WebSocket {format_request_target(self.scope)} ({perf_counter() - self.started_at:.0f} s)"
 
     def send_late_head(self) -> bool:
         """Sends the head of a denial whose body is late; returns whether one is held."""
@@ -320,7 +320,7 @@ class WebSocketSession:
 
     def _log(self, outcome: str | int) -> None:
         scope = self.scope
-        logger.info('%s - "WebSocket %s" %s', format_client(scope["client"]), format_target(scope), outcome)
+        logger.info('%s - "WebSocket %s" %s', format_client(scope["client"]), format_request_target(scope), outcome)
 
 
 def bytes_of(message: Message) -> bytes:

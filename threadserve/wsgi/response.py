@@ -13,14 +13,13 @@ from threadserve.http.fields import (
     CONTENT_LENGTH,
     DATE,
     LENGTH_UNKNOWN,
+    MAX_CACHED_LINE_BYTES,
+    MAX_CACHED_LINES,
     MAX_LENGTH_DIGITS,
     SERVER,
     reason_phrase,
 )
 from threadserve.http.head import ResponseHead
-
-MAX_CACHED_LINES = 1024
-MAX_CACHED_LINE_BYTES = 256
 
 _status_pattern = re.compile(r"([2-9][0-9][0-9])(?: [^\x00-\x1f\x7f]*)?")
 _name_pattern = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
