@@ -152,7 +152,7 @@ class H2Connection:
         registry.connections.discard(self)
         self.deadline = inf
         self.phase = CLOSED
-        self._output.drop()
+        self._output.discard()
         self._streams.disconnect_all()
         # Break the reference cycles.
         self._streams.on_idle = noop

@@ -176,4 +176,4 @@ class SendScheduler:
         if data:
             pieces.append(data)
         if pieces:
-            self._output.hold(pieces, max(size, len(data)), more=False)
+            self._output.write_batched(pieces, max(size, len(data)), more=False)

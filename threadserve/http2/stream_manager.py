@@ -130,7 +130,7 @@ class StreamManager(StreamOwner):
         context, peer = self._context, self.peer
         scope = context.scopes.build(head, peer)
         if peer.is_trusted and head.control_fields:
-            forwarded = read_forwarded(head.control_fields, context.trusted_proxies, context.believed_fields)
+            forwarded = read_forwarded(head.control_fields, context.trusted_proxies, context.forwarded_fields)
             if forwarded is not None:
                 forwarded.apply(scope)
         context.check_body_length(head.framing.content_length)
@@ -196,7 +196,7 @@ class StreamManager(StreamOwner):
             stream.pause_reading()
             self._send_refusal(stream, error)
         if exchange is not None:
-            exchange.refuse(error.status)
+            exchange.reject(error.status)
 
     def _log_refusal(self, error: HTTPError) -> None:
         logger.warning("Refused an HTTP request from %s: %d, %s", self.peer.label, error.status, error.reason)

@@ -13,12 +13,13 @@ from enum import Enum
 from functools import partial
 from heapq import nsmallest
 from socket import socket
-from typing import Any, Protocol
+from typing import Any
 
 from threadserve.app.lifespan import STOPPING_KEY, Lifespan
 from threadserve.errors import MailboxClosed, ThreadserveError
 from threadserve.http.call_timeout import CallTimeouts
 from threadserve.http.context import LoopContext, LoopSetup
+from threadserve.http.registry import AppCall
 from threadserve.http.task_stack import format_app_line
 from threadserve.logging.access_log import AccessLog
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
@@ -38,7 +39,7 @@ from threadserve.threads.opening import ConnectionOpener
 from threadserve.threads.shared_resources import SharedResources
 from threadserve.threads.stacks import find_root_function
 from threadserve.tls.certificates import LoopTls
-from threadserve.types import ASGIApp, Scope
+from threadserve.types import ASGIApp
 
 logger = logging.getLogger("threadserve.error")
 
@@ -60,18 +61,6 @@ class Phase(Enum):
     TERMINATED = "abandoned"
     FAILED = "failed"
     ENDED = "ended"
-
-
-class RequestInFlight(Protocol):
-    """A request that the loop serves, as far as reports about it are concerned."""
-
-    scope: Scope
-    started_at: float
-    task: asyncio.Task[None] | None
-
-    def to_running_call(self) -> RunningCall:
-        """Return the request's state for other threads."""
-        ...
 
 
 OnPhase = Callable[["LoopServer", Phase, BaseException | None], None]
@@ -394,7 +383,7 @@ class LoopServer:
             self._acceptor.listen(listeners)
 
 
-def find_longest_running(calls: Iterable[RequestInFlight]) -> list[RequestInFlight]:
+def find_longest_running(calls: Iterable[AppCall]) -> list[AppCall]:
     """Return the longest running calls, `MAX_REPORTED_CALLS` at most; WebSockets last, which are meant to go on."""
     return nsmallest(MAX_REPORTED_CALLS, calls, key=lambda call: (call.scope["type"] == "websocket", call.started_at))
 
