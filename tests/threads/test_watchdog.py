@@ -26,8 +26,8 @@ from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.workers import worker_servers
 
+from threadserve.runtime.stacks import STACK_SIGNAL
 from threadserve.threads import watchdog
-from threadserve.threads.stacks import STACK_SIGNAL
 from threadserve.types import Receive, Scope, Send
 
 STALL_SECONDS = 0.3

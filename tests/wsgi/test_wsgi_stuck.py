@@ -14,7 +14,7 @@ from support.waiting import DEADLINE, wait_until
 from support.wsgi_apps import PLAIN, Environ, Held, StartResponse
 
 from threadserve.logging.wording import format_count
-from threadserve.threads import stacks
+from threadserve.runtime import stacks
 from threadserve.wsgi import call, pool
 from threadserve.wsgi.sink import Channel
 

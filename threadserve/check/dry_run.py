@@ -17,7 +17,7 @@ from threadserve.app.loading import AppLoader
 from threadserve.app.startups import StartupCoordinator
 from threadserve.config import Config
 from threadserve.runtime.loops import LoopFactory
-from threadserve.threads.stacks import find_root_function
+from threadserve.runtime.stacks import find_root_function
 from threadserve.types import ASGIApp
 
 # Further instances would only repeat what the second one does.

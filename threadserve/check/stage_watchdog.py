@@ -15,7 +15,7 @@ from threadserve.check.dry_run import InstanceRun
 from threadserve.check.findings import Finding, Level, SourceLocation
 from threadserve.check.source_locations import locate_in_text, locate_task
 from threadserve.logging.wording import format_count
-from threadserve.threads.stacks import describe_thread
+from threadserve.runtime.stacks import describe_thread
 
 # The time that a loop has to say where its tasks wait.
 TASK_LOCATION_SECONDS = 0.5

@@ -28,6 +28,7 @@ from threadserve.logging.message_trace import logger as trace_logger
 from threadserve.logging.wording import format_count, join_names
 from threadserve.metrics.loop_metrics import NO_COUNTS, LoopCounts, LoopMetrics
 from threadserve.metrics.states import RunningCall
+from threadserve.runtime.stacks import find_root_function
 from threadserve.threads.app_threads import LoopShare
 from threadserve.threads.callback_notify import notify_while_serving
 from threadserve.threads.handover import HandoverQueue
@@ -37,7 +38,6 @@ from threadserve.threads.loop_parts import build_loop_parts
 from threadserve.threads.mailbox import Mailbox
 from threadserve.threads.opening import ConnectionOpener
 from threadserve.threads.shared_resources import SharedResources
-from threadserve.threads.stacks import find_root_function
 from threadserve.tls.certificates import LoopTls
 from threadserve.types import ASGIApp
 

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import Stall
+from threadserve.runtime.stacks import describe_thread
 from threadserve.threads.heartbeat import MIN_BEAT_INTERVAL_SECONDS, LoopHeartbeat
-from threadserve.threads.stacks import describe_thread
 
 logger = logging.getLogger("threadserve.error")
 

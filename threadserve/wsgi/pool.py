@@ -16,7 +16,7 @@ from typing import Any
 
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import PoolState, RunningCall
-from threadserve.threads.stacks import describe_thread
+from threadserve.runtime.stacks import describe_thread
 from threadserve.wsgi.call import Call, ThreadCache
 from threadserve.wsgi.locks import Mutex, Semaphore
 from threadserve.wsgi.thread_cleanup import close_database_connections

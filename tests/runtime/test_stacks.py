@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 from support.waiting import DEADLINE, wait_until
 
-from threadserve.threads import stacks
-from threadserve.threads.stacks import describe_stack
+from threadserve.runtime import stacks
+from threadserve.runtime.stacks import describe_stack
 
 
 @contextmanager
