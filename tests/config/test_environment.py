@@ -1,12 +1,16 @@
-"""Environment variables from a file."""
+"""Environment variables from a file, and who loads them."""
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+from support.server_process import ServerProcess
+from support.waiting import DEADLINE
 
+from threadserve import Config, Server
 from threadserve.config.environment import load_env_file
 from threadserve.errors import ConfigError
 
@@ -58,3 +62,40 @@ def test_without_python_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError) as raised:
         load_env_file(tmp_path / "env")
     assert str(raised.value) == (f"env_file: reading {tmp_path}/env needs python-dotenv; pip install python-dotenv")
+
+
+APP = """
+import os
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": os.environ["GREETING"].encode()})
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2"), ("--reload",)], ids=lambda options: options[:1] or "alone")
+def test_the_file_may_be_a_pipe(tmp_path: Path, options: Sequence[str]) -> None:
+    """A pipe can be read once only, in whichever process the application then is."""
+    (tmp_path / "code.py").write_text(APP)
+    reader, writer = os.pipe()
+    os.write(writer, b"GREETING=hello\n")
+    os.close(writer)
+    path = f"/dev/fd/{reader}"
+    with ServerProcess(
+        "code:app", "--app-dir", str(tmp_path), "--env-file", path, *options, cwd=tmp_path, pass_fds=[reader]
+    ) as server:
+        os.close(reader)
+        with urlopen(f"http://{server.host}:{server.port}/", timeout=DEADLINE) as response:
+            assert response.read() == b"hello"
+
+
+def test_a_server_loads_the_file_and_its_configuration_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    (tmp_path / "env").write_text("ONE=1\nFORWARDED_ALLOW_IPS=nginx\n")
+    config = Config("code:app", env_file=tmp_path / "env", log_config=None)
+    assert "ONE" not in os.environ
+    with pytest.raises(ConfigError, match=r"^forwarded_allow_ips: \$FORWARDED_ALLOW_IPS: 'nginx' is "):
+        Server(config)
+    assert os.environ["ONE"] == "1"

@@ -262,7 +262,7 @@ class TLSSettings(SettingsGroup):
 
 @dataclass(eq=False, kw_only=True)
 class ProxySettings(SettingsGroup):
-    """Whom to believe about where a request comes from."""
+    """Trusted proxies, and the header fields of theirs that count."""
 
     heading = "Proxies"
 
