@@ -100,7 +100,7 @@ def test_what_was_found_before_the_end_is_told_as_well(project: Any) -> None:
 def test_threads_that_go_on_do_not_keep_the_check(project: Any) -> None:
     """With one thread Python would wait for the application's."""
     project.write("main.py", f"import threading\nthreading.Thread(target=threading.Event().wait).start()\n{BARE}")
-    assert check("main:app", {"threads": 1}).ok
+    assert check("main:app", {"threads": 1}).is_ok
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])

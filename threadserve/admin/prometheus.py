@@ -32,7 +32,7 @@ class MetricFamily:
     help: str
     samples: Iterable[Sample]
 
-    def lines(self) -> Iterator[str]:
+    def format_lines(self) -> Iterator[str]:
         """Yield the lines of the format."""
         yield f"# HELP {self.name} {self.help}"
         yield f"# TYPE {self.name} {self.kind}"
@@ -64,7 +64,7 @@ def format_number(value: float) -> str:
 
 def format_metrics(server: ServerState) -> str:
     """Return all metrics of a server. With several processes each metric has the process id as its label `pid`."""
-    return "".join(f"{line}\n" for family in collect_families(server) for line in family.lines())
+    return "".join(f"{line}\n" for family in collect_families(server) for line in family.format_lines())
 
 
 def collect_families(server: ServerState) -> Iterator[MetricFamily]:

@@ -29,7 +29,7 @@ class StartupCoordinator:
         self._by_loop: dict[int, AppStartups] = {}
 
     def register_threadsafe(self, number: int, app: ASGIApp) -> "AppStartups":
-        """Return the start-ups of the application that a loop has loaded, which several loops may share in wrappers."""
+        """Return the start-ups of the application inside a loop's wrappers, which several loops may share."""
         inner_app = unwrap_app(app)
         with self._lock:
             known = next((known for known in self._by_loop.values() if known.inner_app is inner_app), None)

@@ -44,12 +44,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Rule:
-    """Options that have no effect or cannot be used, for the reason `why`, where `applies` returns True."""
+    """Options that have no effect or cannot be used, for this `reason`, where `applies` returns True."""
 
     code: str
     options: tuple[str, ...]
     applies: Callable[[Facts], bool]
-    why: str
+    reason: str
     remedy: str
     level: Level = Level.WARN
 
@@ -200,7 +200,7 @@ def find_contradictions(facts: Facts) -> list[Finding]:
     found = []
     for rule in RULES:
         if (options := list_given_flags(rule.options, facts.given)) and rule.applies(facts):
-            message = f"{join_names(options)}: {rule.why}."
+            message = f"{join_names(options)}: {rule.reason}."
             found.append(Finding(rule.level, rule.code, message, rule.remedy))
     return found
 

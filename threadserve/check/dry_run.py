@@ -151,7 +151,7 @@ class DryRun:
         self.started_runs: list[InstanceRun] = []
 
     @property
-    def failed(self) -> InstanceRun | None:
+    def failed_run(self) -> InstanceRun | None:
         """The run that has failed, or None."""
         return next((each for each in self.started_runs if each.failure is not None), None)
 

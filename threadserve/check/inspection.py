@@ -135,10 +135,10 @@ class Inspection:
         self._watchdog.start()
         self._dry_run.run(factory)
         self._watchdog.stop()
-        failed = self._dry_run.failed
+        failed = self._dry_run.failed_run
         if failed is not None:
             self._sender.send_threadsafe(self._make_failure(failed))
-        self._send_all([*self._log.findings(), *check_extension_modules(self._guard, self._config.thread_count)])
+        self._send_all([*self._log.read_findings(), *check_extension_modules(self._guard, self._config.thread_count)])
         self._guard.uninstall()
         self._log.stop()
         self._loader.stop(POOL_STOP_SECONDS)
@@ -152,7 +152,7 @@ class Inspection:
         self._sender.send_threadsafe(Progress(instance_run.number, instance_run.stage, self._loader.interface))
 
     def _on_late(self, finding: Finding) -> None:
-        self._send_all([*self._log.findings(), finding])
+        self._send_all([*self._log.read_findings(), finding])
         self._sender.send_threadsafe(DONE)
         exit_now(1, clean=False)
 
@@ -169,7 +169,7 @@ class Inspection:
             loader.sharing_reason,
             is_asked_for,
             is_wsgi=loader.interface == "wsgi",
-            is_complete=self._dry_run.failed is None,
+            is_complete=self._dry_run.failed_run is None,
         )
         self._send_all(find_loop_bound_objects(first.app, sharing))
         if loader.sharing_reason and not is_asked_for:
@@ -177,7 +177,7 @@ class Inspection:
 
     def _report_sharing(self, reason: str) -> None:
         """Report that threads share the application, unless a warning about that was logged."""
-        if not any(finding.code == SHARED_CODE for finding in self._log.findings()):
+        if not any(finding.code == SHARED_CODE for finding in self._log.read_findings()):
             message = f"All threads share one instance of the application: {reason}."
             self._sender.send_threadsafe(Finding(Level.NOTE, SHARED_CODE, message))
 

@@ -56,7 +56,7 @@ class LogCollector:
             self._records.append(record)
         return True
 
-    def findings(self) -> Iterator[Finding]:
+    def read_findings(self) -> Iterator[Finding]:
         """Yield a finding for each warning, and for a lifespan that failed to shut down."""
         for record in self._records:
             text = record.getMessage()

@@ -29,11 +29,11 @@ class CheckReport:
     would_run: Capacity
 
     @property
-    def ok(self) -> bool:
+    def is_ok(self) -> bool:
         """True if nothing breaks."""
         return not any(finding.level is Level.BREAK for finding in self.findings)
 
-    def as_text(self) -> str:
+    def format_text(self) -> str:
         """Return a paragraph for each finding, the worst first, and a last line with their counts."""
         order = list(Level)
         findings = sorted(self.findings, key=lambda finding: order.index(finding.level))
@@ -41,7 +41,7 @@ class CheckReport:
             [*map(format_finding, findings), f"{self.app} on {describe_interpreter()}: {self._format_counts()}"]
         )
 
-    def as_json(self) -> str:
+    def format_json(self) -> str:
         """Return the report as a JSON object on one line."""
         return json.dumps(
             {
@@ -60,16 +60,15 @@ class CheckReport:
                     for finding in self.findings
                 ],
                 "would_run": self.would_run,
-                "ok": self.ok,
+                "ok": self.is_ok,
             }
         )
 
     def _format_counts(self) -> str:
         counts = Counter(finding.level for finding in self.findings)
         breaks, warnings, notes = (counts[level] for level in Level)
-        verdict = (
-            "nothing breaks" if self.ok else f"{format_count(breaks, 'thing')} {'breaks' if breaks == 1 else 'break'}"
-        )
+        breaking = f"{format_count(breaks, 'thing')} {'breaks' if breaks == 1 else 'break'}"
+        verdict = "nothing breaks" if self.is_ok else breaking
         return f"{verdict}, {format_count(warnings, 'warning')}, {format_count(notes, 'note')}."
 
 

@@ -139,8 +139,8 @@ def report_check(ctx: click.Context, app: str, settings: dict[str, Any], *, as_j
     from threadserve.check.run import check
 
     report = check(app, settings)
-    click.echo(report.as_json() if as_json else report.as_text())
-    ctx.exit(0 if report.ok else ExitCode.CHECK_FAILED)
+    click.echo(report.format_json() if as_json else report.format_text())
+    ctx.exit(0 if report.is_ok else ExitCode.CHECK_FAILED)
 
 
 def log_on_console(error: ThreadserveError) -> bool:

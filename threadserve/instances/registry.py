@@ -62,7 +62,7 @@ class InstanceRegistry:
                 setattr(holder, child, module)
 
     def uninstall(self, project: Project) -> None:
-        """Leave the first copies of a project's modules, once no project is installed any more."""
+        """Uninstall a project. When none is left, the modules in `sys.modules` are the first copies again."""
         with self._registry_lock:
             self._projects.remove(project)
             if self._projects:
