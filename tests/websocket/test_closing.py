@@ -255,18 +255,18 @@ def test_a_client_that_is_slow_to_take_what_is_left_gets_its_time(
     assert client.read_close() == (1000, "")
 
 
-@pytest.mark.parametrize("text_frame", [b"", text("unfinished")[:5]], ids=["idle", "amid a frame"])
-def test_shutdown_closes_with_1012(serve: Serve, connect: ConnectWebSocket, loop: str, text_frame: bytes) -> None:
+@pytest.mark.parametrize("begun_frame", [b"", text("unfinished")[:5]], ids=["idle", "amid a frame"])
+def test_shutdown_closes_with_1012(serve: Serve, connect: ConnectWebSocket, loop: str, begun_frame: bytes) -> None:
     app = Told()
     server = serve(app, loop=loop)
     client = connect(server)
     client.open(behind=text("x"))
     assert client.read_text() == "x"
-    client.send(text_frame)
+    client.send(begun_frame)
     server.server.should_exit = True
     assert client.read_close() == (1012, "")
     assert app.end.get() == (1012, "")
-    client.send(text("unfinished")[len(text_frame) :] + close(1012))
+    client.send(text("unfinished")[len(begun_frame) :] + close(1012))
     assert client.is_closed()
     server.thread.join(DEADLINE)
     assert not server.thread.is_alive()

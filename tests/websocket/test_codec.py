@@ -12,11 +12,11 @@ from support.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TE
 from wsproto.frame_protocol import ParseFailed
 
 from threadserve.websocket import codec
-from threadserve.websocket.heads import LONGEST, read_head
-from threadserve.websocket.masking import table_unmasker
+from threadserve.websocket.frame_heads import MAX_HEAD_BYTES, parse_frame_head
+from threadserve.websocket.masking import make_table_unmask
 
 LIMIT = 2000
-TABLES = table_unmasker()
+TABLES = make_table_unmask()
 
 payloads = st.binary(max_size=40) | st.text(max_size=20).map(str.encode) | st.integers(100, 2100).map(b"a".__mul__)
 frames = st.builds(
@@ -53,9 +53,9 @@ def observed(form: Any, pieces: Iterable[bytes], patience: int) -> Iterator[obje
             yield message, buffer.pending, buffer.is_empty()
             if message is not None or not buffer.pending:
                 continue
-            yield buffer.peek(1), buffer.peek(LONGEST)
+            yield buffer.peek(1), buffer.peek(MAX_HEAD_BYTES)
             try:
-                head = read_head(buffer.peek(LONGEST))
+                head = parse_frame_head(buffer.peek(MAX_HEAD_BYTES))
             except ParseFailed:
                 return
             if head is None or head[2] > LIMIT:
@@ -110,8 +110,8 @@ def test_buffers_of_both_forms_do_the_same_for_any_two_cuts(twin: Any, stream: b
 def test_frames_of_both_forms_are_the_same(twin: Any, first: int, size: int) -> None:
     payload = b"\0\xffab"[: size % 5] + b"x" * (size - min(size, size % 5))
     for form in (codec, twin):
-        assert form.server_frame(first, payload) == frame(first & 0x0F, payload, mask=None, rsv=first >> 4 & 7)
-        assert form.frame_head(first, size) + payload == form.server_frame(first, payload)
+        assert form.encode_frame(first, payload) == frame(first & 0x0F, payload, mask=None, rsv=first >> 4 & 7)
+        assert form.encode_frame_head(first, size) + payload == form.encode_frame(first, payload)
 
 
 class Text(str):
@@ -122,13 +122,15 @@ class Text(str):
 
 @given(st.text(max_size=300) | st.builds(Text, st.text(max_size=20)) | st.integers(0, 70_000).map("é".__mul__))
 def test_texts_of_both_forms_are_the_same(twin: Any, content: str) -> None:
-    assert codec.text_frame(content) == twin.text_frame(content) == frame(TEXT, content.encode(), mask=None)
+    assert (
+        codec.encode_text_frame(content) == twin.encode_text_frame(content) == frame(TEXT, content.encode(), mask=None)
+    )
 
 
 def test_a_text_that_has_no_encoding_is_refused_by_both_forms(twin: Any) -> None:
     for form in (codec, twin):
         with pytest.raises(UnicodeEncodeError):
-            form.text_frame("\ud800")
+            form.encode_text_frame("\ud800")
 
 
 def test_a_frame_is_taken_without_head_and_mask() -> None:

@@ -8,7 +8,7 @@ from support.embedded_server import EmbeddedServer, Serve
 from support.websocket_client import BINARY, CONTINUATION, PING, TEXT, ConnectWebSocket, WebSocketClient, echo, frame
 from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
-from threadserve.websocket.deflate import BoundedDeflate, negotiate
+from threadserve.websocket.deflate import BoundedDeflate, negotiate_deflate
 
 MAX_SIZE = 100_000
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate"
@@ -63,7 +63,7 @@ def client(server: EmbeddedServer, connect: ConnectWebSocket) -> WebSocketClient
     ],
 )
 def test_negotiation(offer: str, answer: str | None) -> None:
-    agreed = negotiate(offer, MAX_SIZE)
+    agreed = negotiate_deflate(offer, MAX_SIZE)
     assert (agreed and agreed[1]) == answer
 
 
@@ -140,7 +140,7 @@ def test_faults(client: WebSocketClient, data: bytes, code: int, reason: str) ->
 
 
 def test_a_bomb_is_not_inflated_beyond_the_limit() -> None:
-    agreed = negotiate("permessage-deflate", 10_000)
+    agreed = negotiate_deflate("permessage-deflate", 10_000)
     assert agreed is not None
     deflate: BoundedDeflate = agreed[0]
     protocol = FrameProtocol(False, [deflate])

@@ -18,7 +18,7 @@ from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.runtime.immortal import immortalize_functions
 from threadserve.threads.opening import ConnectionFactory, ConnectionProtocol, ResumedConnectionFactory
 from threadserve.tls.certificates import LoopTls
-from threadserve.websocket.beginning import websocket_beginner
+from threadserve.websocket.starting import make_websocket_starter
 from threadserve.wsgi.middleware import WSGIMiddleware
 from threadserve.wsgi.runner import WSGIRunner
 
@@ -40,7 +40,7 @@ def build_loop_parts(serves: LoopSetup, number: int, *, websockets: bool) -> Loo
     context = LoopContext(serves)
     context.call_app = make_app_runner(serves, context).start
     if websockets:
-        context.begin_websocket = websocket_beginner(serves.config, context)
+        context.begin_websocket = make_websocket_starter(serves.config, context)
     releaser = context.releaser
     if releaser is not None:
         context.ticker.tick_callbacks.append(releaser.release_long_idle)

@@ -9,7 +9,7 @@ cdef class FrameBuffer:
     cdef Py_ssize_t _position
     cdef Py_ssize_t _missing
     cdef readonly bint pending
-    # The message that arrives in pieces: the object it becomes, and how much of that there is and is to be.
+    # The message that is arriving: the object that it becomes, its bytes so far, and its length.
     cdef object _target
     cdef bint _is_text
     cdef Py_ssize_t _filled
@@ -30,6 +30,6 @@ cdef class FrameBuffer:
     cdef _end(self)
     cdef void _skip(self, Py_ssize_t size)
 
-cpdef bytes frame_head(int first, Py_ssize_t size)
-cpdef bytes server_frame(int first, payload)
-cpdef bytes text_frame(text)
+cpdef bytes encode_frame_head(int first, Py_ssize_t size)
+cpdef bytes encode_frame(int first, payload)
+cpdef bytes encode_text_frame(text)

@@ -1,12 +1,12 @@
-"""Whole messages cut out of what a client sends, and the frames of a server's own (RFC 6455 section 5).
+"""The decoding of whole messages, and the encoding of the server's frames (RFC 6455 section 5).
 
-Runs on the connection's loop thread; a buffer belongs to one connection, and never judges: what is no whole message in
-one good frame it leaves where it is. `codec.pyx` is the same compiled, and is imported instead where it has been.
+Runs on the connection's loop thread. A buffer belongs to one connection. It takes only a whole message in one valid
+frame, and leaves anything else in place. `codec.pyx` is the compiled form, imported instead where it has been built.
 """
 
 import struct
 
-from threadserve.websocket.heads import (
+from threadserve.websocket.frame_heads import (
     EIGHT_BYTES,
     MASKED,
     MAX_SHORT,
@@ -15,14 +15,14 @@ from threadserve.websocket.heads import (
     WHOLE_BINARY,
     WHOLE_TEXT,
 )
-from threadserve.websocket.masking import LARGE, Unmask
+from threadserve.websocket.masking import MIN_TABLE_BYTES, Unmask
 
 
 class FrameBuffer:
-    """What has arrived of a client's frames and is not taken up.
+    """The received bytes of a client's frames that have not been taken.
 
-    `pending` says that there is something to look at: bytes, and no more are known to be missing of the frame that has
-    begun. `unmask` is what this form takes masks off large payloads with; the compiled one does that itself.
+    `pending` is False while the buffer is empty, or lacks bytes of the frame that has begun. `unmask` unmasks large
+    payloads in this form; the compiled form does that itself.
     """
 
     __slots__ = ("_data", "_from_bytes", "_limit", "_missing", "_position", "_unmask", "pending")
@@ -30,7 +30,7 @@ class FrameBuffer:
     def __init__(self, limit: int, unmask: Unmask) -> None:
         self._limit = limit
         self._unmask = unmask
-        # One for all would count the references of all threads.
+        # A bound method for each buffer: threads would contend for the reference count of a shared one.
         self._from_bytes = int.from_bytes
         self._data: bytes | bytearray = b""
         self._position = 0
@@ -38,30 +38,30 @@ class FrameBuffer:
         self.pending = False
 
     def feed(self, data: bytes) -> None:
-        """Takes what has arrived, without a copy where nothing was left of what came before."""
-        kept = self._data
-        if not kept:
+        """Add received bytes, without a copy if the buffer is empty."""
+        unread = self._data
+        if not unread:
             self._data = data
             self.pending = True
             return
-        if isinstance(kept, bytearray):
-            del kept[: self._position]
+        if isinstance(unread, bytearray):
+            del unread[: self._position]
         else:
-            kept = bytearray(memoryview(kept)[self._position :])
-        kept += data
-        self._data = kept
+            unread = bytearray(memoryview(unread)[self._position :])
+        unread += data
+        self._data = unread
         self._position = 0
         self._missing -= len(data)
         self.pending = self._missing <= 0
 
     def is_empty(self) -> bool:
-        """Whether all that has arrived is taken up."""
+        """Return whether no bytes are left."""
         return not self._data
 
     def take_message(self) -> str | bytes | None:
-        """Takes the next frame's payload if that is a text or binary message by itself, within the limit.
+        """Take the next frame's payload, if the frame is a whole text or binary message within the limit.
 
-        Returns None where it is none, or is not complete. Raises `UnicodeDecodeError`.
+        Returns None if it is not, or is not complete. Raises `UnicodeDecodeError`.
         """
         data, position = self._data, self._position
         size = len(data)
@@ -86,7 +86,7 @@ class FrameBuffer:
             self.pending = False
             return None
         payload: bytes | bytearray
-        if length < LARGE:
+        if length < MIN_TABLE_BYTES:
             from_bytes = self._from_bytes
             mask = (data[start - 4 : start] * (length // 4 + 1))[:length]
             unmasked = from_bytes(data[start:end], "little") ^ from_bytes(mask, "little")
@@ -102,17 +102,17 @@ class FrameBuffer:
         return payload.decode() if first == WHOLE_TEXT else bytes(payload)
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, so many or as many as there are."""
+        """Return the next `size` bytes, or as many as there are."""
         return bytes(self._data[self._position : self._position + size])
 
     def require(self, size: int) -> bool:
-        """Whether the next frame, so many bytes long, is complete."""
+        """Return whether the next frame, of `size` bytes, is complete."""
         self._missing = self._position + size - len(self._data)
         self.pending = self._missing <= 0
         return self.pending
 
     def take_payload(self, start: int, length: int) -> bytes:
-        """Takes the next frame, whose payload begins behind `start` bytes. Returns that without its mask."""
+        """Take the next frame, and return its payload, which begins after `start` bytes, unmasked."""
         begin = self._position + start
         end = begin + length
         payload = bytes(self._unmask(self._data, begin, end))
@@ -124,8 +124,8 @@ class FrameBuffer:
         return payload
 
 
-def frame_head(first: int, size: int) -> bytes:
-    """The head of a frame from the server: its first byte, and the length of its payload."""
+def encode_frame_head(first: int, size: int) -> bytes:
+    """Return the head of a server's frame: its first byte, and the length of its payload."""
     if size <= MAX_SHORT:
         return bytes((first, size))
     if size <= MAX_UINT16:
@@ -133,13 +133,13 @@ def frame_head(first: int, size: int) -> bytes:
     return struct.pack("!BBQ", first, EIGHT_BYTES, size)
 
 
-def server_frame(first: int, payload: bytes) -> bytes:
-    """A frame from the server that begins with the byte `first`."""
-    return frame_head(first, len(payload)) + payload
+def encode_frame(first: int, payload: bytes) -> bytes:
+    """Return a server's frame that begins with the byte `first`."""
+    return encode_frame_head(first, len(payload)) + payload
 
 
-def text_frame(text: str) -> bytes:
-    """A frame from the server that is a text message. Raises `UnicodeEncodeError`."""
+def encode_text_frame(text: str) -> bytes:
+    """Return a server's frame with a text message. Raises `UnicodeEncodeError`."""
     payload = text.encode()
     size = len(payload)
-    return (bytes((WHOLE_TEXT, size)) if size <= MAX_SHORT else frame_head(WHOLE_TEXT, size)) + payload
+    return (bytes((WHOLE_TEXT, size)) if size <= MAX_SHORT else encode_frame_head(WHOLE_TEXT, size)) + payload

@@ -1,7 +1,7 @@
-"""`codec.py` compiled: the same names, signatures and results.
+"""The compiled form of `codec.py`, with the same names, signatures and results.
 
-A message is unmasked straight into the object that it becomes, also where it arrives in pieces: a text into a str of
-ASCII, which holds only while no byte above that has been seen; else it is decoded from there.
+A message is unmasked straight into the object that it becomes, even if it arrives in pieces: a text into a str of
+ASCII, unless a byte above ASCII has been seen; then it is decoded from there.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -22,7 +22,7 @@ cdef extern from "Python.h":
     void *PyUnicode_DATA(object)
 
 
-# The numbers of heads.py.
+# The constants of frame_heads.py.
 cdef enum:
     WHOLE_TEXT = 0x81
     WHOLE_BINARY = 0x82
@@ -33,17 +33,16 @@ cdef enum:
     MAX_UINT16 = 0xFFFF
 
 cdef enum:
-    # So much is set aside for a message before it has arrived; beyond it, twice what has.
-    ROOM = 262144
+    # The buffer of a message that has not arrived; beyond it, the buffer is twice what has.
+    INITIAL_BUFFER_BYTES = 262144
 
 cdef uint64_t ABOVE_ASCII = 0x8080808080808080
 
 
 cdef class FrameBuffer:
-    """What has arrived of a client's frames and is not taken up.
+    """The received bytes of a client's frames that have not been taken.
 
-    `pending` says that there is something to look at: bytes, and no more are known to be missing of the frame that has
-    begun.
+    `pending` is False while the buffer is empty, or lacks bytes of the frame that has begun.
     """
 
     def __init__(self, limit, unmask):
@@ -55,7 +54,7 @@ cdef class FrameBuffer:
         self.pending = False
 
     cpdef feed(self, data):
-        """Takes what has arrived, without a copy where nothing was left of what came before."""
+        """Add received bytes, without a copy if the buffer is empty."""
         cdef Py_ssize_t size, taken
         if type(data) is not bytes:
             data = bytes(data)
@@ -79,13 +78,13 @@ cdef class FrameBuffer:
         self.pending = self._missing <= 0
 
     cpdef bint is_empty(self):
-        """Whether all that has arrived is taken up."""
+        """Return whether no bytes are left."""
         return self._target is None and size_of(self._data) == 0
 
     cpdef take_message(self):
-        """Takes the next frame's payload if that is a text or binary message by itself, within the limit.
+        """Take the next frame's payload, if the frame is a whole text or binary message within the limit.
 
-        Returns None where it is none, or is not complete. Raises `UnicodeDecodeError`.
+        Returns None if it is not, or is not complete. Raises `UnicodeDecodeError`.
         """
         cdef const unsigned char *data
         cdef Py_ssize_t size, start
@@ -126,18 +125,18 @@ cdef class FrameBuffer:
         return None
 
     cpdef bytes peek(self, Py_ssize_t size):
-        """The next bytes, so many or as many as there are."""
+        """Return the next `size` bytes, or as many as there are."""
         size = min(size, size_of(self._data) - self._position)
         return PyBytes_FromStringAndSize(<const char *>start_of(self._data) + self._position, size)
 
     cpdef bint require(self, Py_ssize_t size):
-        """Whether the next frame, so many bytes long, is complete."""
+        """Return whether the next frame, of `size` bytes, is complete."""
         self._missing = size - (size_of(self._data) - self._position)
         self.pending = self._missing <= 0
         return self.pending
 
     cpdef bytes take_payload(self, Py_ssize_t start, Py_ssize_t length):
-        """Takes the next frame, whose payload begins behind `start` bytes. Returns that without its mask."""
+        """Take the next frame, and return its payload, which begins after `start` bytes, unmasked."""
         cdef const unsigned char *data
         if start < 4 or length < 0 or length > size_of(self._data) - self._position - start:
             raise IndexError("the frame is not complete")
@@ -147,12 +146,12 @@ cdef class FrameBuffer:
         self._skip(start + length)
         return payload
 
-    # The message that arrives.
+    # The message that is arriving.
 
     cdef _begin(self, bint is_text, Py_ssize_t length, const unsigned char *key, Py_ssize_t arrived):
         self._is_text = is_text
         self._length = length
-        self._room = min(length, max(ROOM, 2 * arrived))
+        self._room = min(length, max(INITIAL_BUFFER_BYTES, 2 * arrived))
         self._filled = 0
         self._seen = 0
         memcpy(self._key, key, 4)
@@ -170,7 +169,7 @@ cdef class FrameBuffer:
         self._filled += size
 
     cdef _grow(self, Py_ssize_t size):
-        # The object may be resized while this is the one reference to it.
+        # An object may be resized while there is a single reference to it.
         cdef PyObject *target = <PyObject *>self._target
         Py_INCREF(self._target)
         self._target = None
@@ -214,7 +213,7 @@ cdef inline Py_ssize_t size_of(object data):
 cdef uint64_t unmask(
     unsigned char *target, const unsigned char *source, Py_ssize_t size, const unsigned char *key, int turn
 ) noexcept nogil:
-    """Unmasks with the key from its byte `turn` on. Returns the bits that any eight bytes of the payload have."""
+    """Unmask with the key from its byte `turn` on, and return the union of the bits of the payload's bytes."""
     cdef unsigned char keys[8]
     cdef uint64_t mask, first, second, third, fourth, seen = 0
     cdef Py_ssize_t index = 0
@@ -251,7 +250,7 @@ cdef uint64_t unmask(
 
 
 cdef bytes framed(int first, const char *payload, Py_ssize_t size, Py_ssize_t copied):
-    """The head for a payload of some size, and as many bytes of that as are copied, in one allocation."""
+    """Return the head for a payload of `size` bytes, and the first `copied` bytes of it, in one allocation."""
     cdef Py_ssize_t start = 2 if size <= MAX_SHORT else 4 if size <= MAX_UINT16 else 10
     cdef Py_ssize_t index, rest = size
     frame = PyBytes_FromStringAndSize(NULL, start + copied)
@@ -267,22 +266,22 @@ cdef bytes framed(int first, const char *payload, Py_ssize_t size, Py_ssize_t co
     return frame
 
 
-cpdef bytes frame_head(int first, Py_ssize_t size):
-    """The head of a frame from the server: its first byte, and the length of its payload."""
+cpdef bytes encode_frame_head(int first, Py_ssize_t size):
+    """Return the head of a server's frame: its first byte, and the length of its payload."""
     return framed(first, NULL, size, 0)
 
 
-cpdef bytes server_frame(int first, payload):
-    """A frame from the server that begins with the byte `first`."""
+cpdef bytes encode_frame(int first, payload):
+    """Return a server's frame that begins with the byte `first`."""
     if type(payload) is not bytes:
         payload = bytes(payload)
     return framed(first, PyBytes_AS_STRING(payload), len(<bytes>payload), len(<bytes>payload))
 
 
-cpdef bytes text_frame(text):
-    """A frame from the server that is a text message. Raises `UnicodeEncodeError`."""
+cpdef bytes encode_text_frame(text):
+    """Return a server's frame with a text message. Raises `UnicodeEncodeError`."""
     cdef Py_ssize_t size
     if type(text) is str and PyUnicode_IS_ASCII(text):
         size = PyUnicode_GET_LENGTH(text)
         return framed(WHOLE_TEXT, <const char *>PyUnicode_DATA(text), size, size)
-    return server_frame(WHOLE_TEXT, text.encode())
+    return encode_frame(WHOLE_TEXT, text.encode())

@@ -1,7 +1,7 @@
 """A client's WebSocket connection: frames in and out, pings, and the closing handshake (RFC 6455).
 
-Belongs to the loop thread of the stream that it takes over from. It owns what carries that stream's bytes from then on;
-it never looks into an application's messages.
+Belongs to the loop thread of the stream that was upgraded. It owns the stream's transport from then on. It never looks
+into an application's messages.
 """
 
 import asyncio
@@ -16,49 +16,45 @@ from threadserve.http.context import LoopContext
 from threadserve.http.flow import FlowControl
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.types import Message
-from threadserve.websocket.closing import ABNORMAL, INTERNAL_ERROR, LOCAL_CODES, SERVICE_RESTART
-from threadserve.websocket.codec import frame_head, server_frame
+from threadserve.websocket.close_codes import ABNORMAL_CLOSURE, INTERNAL_ERROR, LOCAL_CODES, SERVICE_RESTART
+from threadserve.websocket.codec import encode_frame, encode_frame_head
 from threadserve.websocket.deflate import BoundedDeflate
-from threadserve.websocket.frames import Close, Event, FrameReader, Ping, Pong, close_frame
-from threadserve.websocket.heads import FINAL, PING, PONG
+from threadserve.websocket.frame_heads import FINAL, PING, PONG
+from threadserve.websocket.message_reader import Close, Event, MessageReader, Ping, Pong, encode_close_frame
 from threadserve.websocket.settings import WebSocketSettings
+from threadserve.websocket.states import CLOSING, ENDED, OPEN
 
-# A connection's phases, in their order.
-OPEN = 0
-CLOSING = 1  # Our close frame is on its way, and the client's is awaited.
-ENDED = 2
-
-PING_SIZE = 4
+PING_BYTES = 4
 
 
 class Session(Protocol):
-    """What takes the messages."""
+    """The receiver of the connection's messages."""
 
     def deliver(self, message: Message) -> int:
-        """Takes a message. Returns how many wait now."""
+        """Take a message; return the number of waiting messages."""
         ...
 
-    def on_gone(self, code: int, reason: str) -> None:
-        """The WebSocket is closed, or the connection gone."""
+    def on_closed(self, code: int, reason: str) -> None:
+        """End the session: the WebSocket is closed, or the connection lost."""
         ...
 
 
 class WebSocketConnection:
-    """One connection. The event loop calls it, and its session calls back."""
+    """One connection, called by the event loop and by its session."""
 
     __slots__ = (
         "_context",
         "_counts_bytes",
-        "_phase",
+        "_pending_pong",
         "_ping",
-        "_pong_due",
         "_queue_limit",
         "_reader",
         "_session",
+        "_state",
         "deadline",
         "deflate",
         "flow",
-        "is_stalled",
+        "is_paused",
         "release_at",
         "transport",
         "write",
@@ -71,20 +67,20 @@ class WebSocketConnection:
     def __init__(
         self, session: Session, context: LoopContext, settings: WebSocketSettings, *, counts_bytes: bool
     ) -> None:
-        self._reader = FrameReader(settings.max_size, settings.unmask)
+        self._reader = MessageReader(settings.max_size, settings.unmask)
         self.deflate: BoundedDeflate | None = None
         self._context = context
         self._counts_bytes = counts_bytes and context.metrics is not None
         self._queue_limit = settings.max_queue
         self._session: Session | None = session
-        self._phase = OPEN
+        self._state = OPEN
         self._ping = b""
-        self._pong_due: bytes | None = None
-        self.is_stalled = False
+        self._pending_pong: bytes | None = None
+        self.is_paused = False
         self.deadline = self.release_at = inf
 
     def take_over(self, transport: asyncio.Transport, flow: FlowControl) -> None:
-        """Gets what carries the bytes, and what is known of how the client takes them."""
+        """Take over the transport of the upgraded stream, and its flow control."""
         self.transport = transport
         self.flow = flow
         self.write = self._write_counted if self._counts_bytes else transport.write
@@ -93,8 +89,8 @@ class WebSocketConnection:
         cast("LoopMetrics", self._context.metrics).sent += len(data)
         self.transport.write(data)
 
-    def open(self, deflate: BoundedDeflate | None, rest: bytes) -> None:
-        """Frames follow, compressed where there is `deflate`; `rest` has arrived already."""
+    def open(self, deflate: BoundedDeflate | None, early_data: bytes) -> None:
+        """Start to read frames, compressed ones with `deflate`; `early_data` has arrived already."""
         self._context.registry.connections.add(self)
         metrics = self._context.metrics
         if metrics is not None:
@@ -104,16 +100,16 @@ class WebSocketConnection:
             self.deflate = deflate
             self._reader.allow_deflate(deflate)
         self.deadline = self._context.deadlines.ping
-        if rest:
-            self._feed(rest)
+        if early_data:
+            self._feed(early_data)
         if self._context.registry.is_draining:
             self.begin_shutdown()
 
     # Called by the event loop.
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have arrived: whole frames are taken up, and the rest is kept."""
-        if self._phase == ENDED:
+        """Read the frames that are complete, and keep the other bytes."""
+        if self._state == ENDED:
             return
         if self._counts_bytes:
             cast("LoopMetrics", self._context.metrics).received += len(data)
@@ -121,15 +117,15 @@ class WebSocketConnection:
 
     def _feed(self, data: bytes) -> None:
         self._reader.feed(data)
-        if self.is_stalled:
+        if self.is_paused:
             self.flow.pause_reading()
         else:
-            self._take_up()
+            self._read_events()
 
-    def _take_up(self) -> None:
-        """Takes up as many frames as are whole and wanted.
+    def _read_events(self) -> None:
+        """Read and deliver as many whole frames as the session takes.
 
-        What comes when the application is done with the WebSocket is dropped.
+        Messages are dropped once the application has closed the WebSocket.
         """
         reader = self._reader
         try:
@@ -138,132 +134,132 @@ class WebSocketConnection:
                     message: Message = {"type": "websocket.receive", "text": event}
                 elif type(event) is bytes:
                     message = {"type": "websocket.receive", "bytes": event}
-                elif self._take_control(event):
+                elif self._handle_control(event):
                     continue
                 else:
                     return
                 session = self._session
                 if session is not None and session.deliver(message) >= self._queue_limit:
-                    self.is_stalled = True
+                    self.is_paused = True
                     self.flow.pause_reading()
                     return
         except ParseFailed as error:
             self._fail(error.code, str(error))
 
     def eof_received(self) -> bool:
-        """The client sends no more, which is the end of the connection, with or without a close frame."""
-        if self._phase != ENDED:
-            self._phase = ENDED
+        """End the connection: the client sends no more, with or without a close frame."""
+        if self._state != ENDED:
+            self._state = ENDED
             self.deadline = self._context.deadlines.linger
-            self._dismiss(ABNORMAL, "")
+            self._notify_closed(ABNORMAL_CLOSURE, "")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, by whichever side."""
+        """End the session: the connection is closed."""
         self._context.registry.connections.discard(self)
         self.deadline = inf
-        self._phase = ENDED
-        self._dismiss(ABNORMAL, "")
+        self._state = ENDED
+        self._notify_closed(ABNORMAL_CLOSURE, "")
         self.flow.on_writable()
-        # Else what counts refers to the connection, which refers to it.
+        # Break a reference cycle by the counting method.
         self.write = self.transport.write
         if self._context.metrics is not None:
             self._context.metrics.websockets_open -= 1
         self._context.registry.check_drained()
 
     def pause_writing(self) -> None:
-        """The client takes less than is written."""
+        """Make senders wait for the client to read."""
         self.flow.write_paused = True
 
     def resume_writing(self) -> None:
-        """The client has taken enough."""
+        """Wake waiting senders, and send a pong that is due."""
         self.flow.on_writable()
-        if self._pong_due is not None and self._phase != ENDED:
-            self.write(server_frame(FINAL | PONG, self._pong_due))
-            self._pong_due = None
+        if self._pending_pong is not None and self._state != ENDED:
+            self.write(encode_frame(FINAL | PONG, self._pending_pong))
+            self._pending_pong = None
 
-    # Called while frames are taken up.
+    # Called while frames are read.
 
-    def _take_control(self, event: Event) -> bool:
-        """Takes up a control frame. Returns whether another frame may follow it."""
+    def _handle_control(self, event: Event) -> bool:
+        """Handle a control frame; return whether another frame may follow it."""
         if isinstance(event, Close):
             self._on_close(event.code, event.reason)
             return False
         if isinstance(event, Ping):
             self._on_ping(event.payload)
-        elif isinstance(event, Pong) and event.payload == self._ping and self._phase == OPEN:
+        elif isinstance(event, Pong) and event.payload == self._ping and self._state == OPEN:
             self._ping = b""
             self.deadline = self._context.deadlines.ping
         return True
 
     def _on_ping(self, payload: bytes) -> None:
-        """Answers. A client that does not read gets but the last of its pongs (RFC 6455 section 5.5.3)."""
+        """Answer a ping; a client that does not read gets only the last pong (RFC 6455 section 5.5.3)."""
         if self.flow.write_paused:
-            self._pong_due = payload
-        elif self._phase == OPEN:
-            self.write(server_frame(FINAL | PONG, payload))
+            self._pending_pong = payload
+        elif self._state == OPEN:
+            self.write(encode_frame(FINAL | PONG, payload))
 
     def _on_close(self, code: int, reason: str) -> None:
-        """Ends the WebSocket: the close frame answers ours, or is answered (RFC 6455 section 5.5.1)."""
-        if self._phase == OPEN:
+        """Answer the client's close frame, unless it is an answer, and close (RFC 6455 section 5.5.1)."""
+        if self._state == OPEN:
             self._write_close(code, reason)
-        self._phase = ENDED
-        self._dismiss(code, reason)
+        self._state = ENDED
+        self._notify_closed(code, reason)
         self.deadline = self._context.deadlines.linger
         self.transport.close()
 
-    def _dismiss(self, code: int, reason: str) -> None:
-        """Tells the application that the WebSocket is closed, unless it knows."""
+    def _notify_closed(self, code: int, reason: str) -> None:
+        """Tell the session that the WebSocket is closed, unless it knows."""
         session, self._session = self._session, None
         if session is not None:
-            session.on_gone(code, reason)
+            session.on_closed(code, reason)
 
     # Called by the session.
 
-    def on_received(self, waiting: int) -> None:
-        """A message has been taken, after so many waited that no more were taken up; `waiting` still do."""
+    def on_message_taken(self, waiting: int) -> None:
+        """Read on when few enough messages wait; called when one was taken while reading is paused."""
         if waiting <= self._queue_limit // 2:
-            self._go_on()
+            self._resume_reading()
 
-    def _go_on(self) -> None:
-        """Takes up the frames that have been waiting for their turn, and then reads on."""
-        self.is_stalled = False
-        self._take_up()
-        if not self.is_stalled:
+    def _resume_reading(self) -> None:
+        """Read the frames that have arrived, and then from the transport again."""
+        self.is_paused = False
+        self._read_events()
+        if not self.is_paused:
             self.flow.resume_reading()
 
-    def write_large(self, first: int, payload: bytes) -> None:
-        """Queues a frame that begins with the byte `first`, without a copy to join its payload to the head."""
-        head = frame_head(first, len(payload))
+    def write_unjoined(self, first: int, payload: bytes) -> None:
+        """Write a frame that begins with the byte `first`, without copying its payload to join it to the head."""
+        head = encode_frame_head(first, len(payload))
         self.transport.writelines((head, payload))
         if self._counts_bytes:
             cast("LoopMetrics", self._context.metrics).sent += len(head) + len(payload)
 
-    def begin_close(self, code: int, reason: str) -> None:
-        """Begins the closing handshake."""
+    def start_closing(self, code: int, reason: str) -> None:
+        """Start the closing handshake."""
         self._write_close(code, reason)
-        self._phase = CLOSING
+        self._state = CLOSING
         self._session = None
         self.flow.watch_progress()
         self.deadline = self._context.deadlines.close
-        self._go_on()
+        self._resume_reading()
 
     def _write_close(self, code: int, reason: str) -> None:
-        self.write(close_frame(None if code in LOCAL_CODES else code, reason))
+        self.write(encode_close_frame(None if code in LOCAL_CODES else code, reason))
 
     def _fail(self, code: int, reason: str) -> None:
-        """Fails the WebSocket for the client's fault (RFC 6455 section 7.1.7)."""
-        if self._phase == OPEN:
+        """Fail the WebSocket for an error of the client's (RFC 6455 section 7.1.7)."""
+        if self._state == OPEN:
             self._write_close(code, reason)
-        self._dismiss(code, reason)
+        self._notify_closed(code, reason)
         self._linger()
 
     def _linger(self) -> None:
-        """Reads past what the client still sends.
+        """Read and drop what the client still sends.
 
-        Closing with unread bytes would reset the connection, and what was written last could be lost.
+        Closing a socket with unread bytes would reset the connection, and the client could lose what was sent last.
         """
-        self._phase = ENDED
+        self._state = ENDED
         self.deadline = self._context.deadlines.linger
         self.flow.resume_reading()
         if not self.transport.can_write_eof():
@@ -271,28 +267,28 @@ class WebSocketConnection:
         elif not self.transport.is_closing():
             self.transport.write_eof()
 
-    # Called by the sweep and by the shutdown.
+    # Called by the sweep of deadlines and by the shutdown.
 
     def on_deadline(self) -> None:
-        """A ping is due, or the client took too long: to answer one, to close, or to take the last bytes."""
+        """Send a ping that is due, or end a connection whose client took too long to answer, to close, or to read."""
         deadlines = self._context.deadlines
-        if self._phase == CLOSING and self.flow.has_progressed():
+        if self._state == CLOSING and self.flow.has_progressed():
             self.deadline = deadlines.close
-        elif self._phase != OPEN:
+        elif self._state != OPEN:
             self.transport.abort()
         elif not self._ping:
             self._send_ping()
         elif self.flow.reading_paused or self._reader.is_amid_frame or self.flow.has_progressed():
-            # The pong may be waiting behind what is not taken up, or the ping behind what the client still takes.
+            # The pong may wait behind frames that are not read, or the ping behind bytes that the client still reads.
             self.deadline = deadlines.pong
         else:
             self._write_close(INTERNAL_ERROR, "keepalive ping timeout")
-            self._dismiss(ABNORMAL, "keepalive ping timeout")
+            self._notify_closed(ABNORMAL_CLOSURE, "keepalive ping timeout")
             self._linger()
 
     def _send_ping(self) -> None:
-        payload = os.urandom(PING_SIZE)
-        self.write(server_frame(FINAL | PING, payload))
+        payload = os.urandom(PING_BYTES)
+        self.write(encode_frame(FINAL | PING, payload))
         self.flow.watch_progress()
         self.deadline = self._context.deadlines.pong
         if self.deadline == inf:
@@ -301,18 +297,18 @@ class WebSocketConnection:
             self._ping = payload
 
     def release(self) -> bool:
-        """Never: its application waits for messages."""
+        """Return False: the application waits for messages here."""
         return False
 
     def begin_shutdown(self) -> None:
-        """The server is stopping: a WebSocket is closed at once."""
-        if self._phase == OPEN:
+        """Close the WebSocket: the server stops."""
+        if self._state == OPEN:
             session = self._session
-            self.begin_close(SERVICE_RESTART, "")
+            self.start_closing(SERVICE_RESTART, "")
             self.deadline = self._context.deadlines.linger
             if session is not None:
-                session.on_gone(SERVICE_RESTART, "")
+                session.on_closed(SERVICE_RESTART, "")
 
     def abort(self) -> None:
-        """Closes the connection at once, unwritten bytes and all."""
+        """Close the connection at once, with unwritten bytes."""
         self.transport.abort()

@@ -1,7 +1,7 @@
-"""Compressed messages (RFC 7692), inflated within bounds.
+"""Compressed messages (RFC 7692), inflated within limits.
 
-Runs on the connection's loop thread. An extension belongs to one connection; it owns that one's two compression
-contexts, each made when the first compressed message needs it.
+Runs on the connection's loop thread. An extension belongs to one connection. It owns the two compression contexts, each
+made for the first compressed message.
 """
 
 import re
@@ -11,10 +11,10 @@ from typing import Any
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, ParseFailed, RsvBits
 
-from threadserve.websocket.heads import PACKED_BINARY, PACKED_TEXT
+from threadserve.websocket.frame_heads import COMPRESSED_BINARY, COMPRESSED_TEXT
 
-NAME = "permessage-deflate"
-TAIL = b"\x00\x00\xff\xff"
+EXTENSION_NAME = "permessage-deflate"
+SYNC_TAIL = b"\x00\x00\xff\xff"
 
 _bits = '"?(8|9|1[0-5])"?'
 _parameters = {
@@ -26,7 +26,7 @@ _parameters = {
 
 
 class BoundedDeflate(PerMessageDeflate):
-    """wsproto's extension, except that what is inflated has a limit, and that pings may come amid a message."""
+    """wsproto's extension, with a limit to inflated messages, and with pings between a message's frames."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -38,9 +38,9 @@ class BoundedDeflate(PerMessageDeflate):
     def frame_inbound_header(
         self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
     ) -> RsvBits:
-        """See wsproto. The first frame of a message says whether that is compressed (RFC 7692 section 6).
+        """Note whether a message is compressed, by its first frame (RFC 7692 section 6); see wsproto.
 
-        Raises `ParseFailed`, as everything that reads does: of what is returned wsproto says only that it is an error.
+        Raises `ParseFailed` like all methods that read, because wsproto keeps no reason of a returned error.
         """
         if rsv.rsv1 and opcode not in (Opcode.TEXT, Opcode.BINARY):
             raise ParseFailed("RSV1 is set in a frame that does not begin a message")
@@ -51,41 +51,41 @@ class BoundedDeflate(PerMessageDeflate):
         return RsvBits(True, False, False)
 
     def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes:
-        """See wsproto."""
+        """Return a part of a payload, inflated (see wsproto)."""
         return self._inflate(data) if self._is_compressed and self._is_data else data
 
     def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | None:
-        """See wsproto."""
+        """Return the rest of an inflated message at its end (see wsproto)."""
         return self._inflate_end() if fin and self._is_compressed and self._is_data else None
 
     def inflate_message(self, data: bytes) -> bytes:
-        """What a compressed message holds that comes in one frame. Raises `ParseFailed`."""
+        """Return the inflated content of a message in one frame. Raises `ParseFailed`."""
         self._inflated = 0
         return self._inflate(data) + self._inflate_end()
 
     def deflate_message(self, content: str | bytes) -> tuple[int, bytes]:
-        """The first byte and the payload of the frame that is this message, compressed. Raises `UnicodeEncodeError`."""
+        """Return the first byte and the payload of a compressed message's frame. Raises `UnicodeEncodeError`."""
         if isinstance(content, str):
-            return PACKED_TEXT, self._deflated(content.encode())
-        return PACKED_BINARY, self._deflated(content)
+            return COMPRESSED_TEXT, self._deflate(content.encode())
+        return COMPRESSED_BINARY, self._deflate(content)
 
-    def _deflated(self, data: bytes) -> bytes:
+    def _deflate(self, data: bytes) -> bytes:
         compressor = self._compressor
         if compressor is None:
             compressor = self._compressor = zlib.compressobj(wbits=-int(self.server_max_window_bits))
         deflated = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
         if self.server_no_context_takeover:
             self._compressor = None
-        return deflated[: -len(TAIL)]
+        return deflated[: -len(SYNC_TAIL)]
 
     def _inflate_end(self) -> bytes:
-        rest = self._inflate(TAIL)
+        rest = self._inflate(SYNC_TAIL)
         if self.client_no_context_takeover or (self._decompressor is not None and self._decompressor.eof):
             self._decompressor = None
         return rest
 
     def _inflate(self, data: bytes) -> bytes:
-        """Inflates by no more than a message may have left, so that a small frame cannot take up a lot of memory."""
+        """Inflate no more than the message's limit allows, so that a small frame cannot take much memory."""
         if self._decompressor is None:
             self._decompressor = zlib.decompressobj(-self.client_max_window_bits)
         try:
@@ -94,32 +94,32 @@ class BoundedDeflate(PerMessageDeflate):
             raise ParseFailed("malformed compressed data", CloseReason.INVALID_FRAME_PAYLOAD_DATA) from None
         self._inflated += len(inflated)
         if self._inflated > self._limit:
-            raise too_big(self._limit)
+            raise message_too_big(self._limit)
         return inflated
 
 
-def too_big(limit: int) -> ParseFailed:
-    """The fault of a message with more bytes than it may have."""
+def message_too_big(limit: int) -> ParseFailed:
+    """Return the error for a message beyond the limit of `limit` bytes."""
     return ParseFailed(f"a message is longer than {limit} bytes", CloseReason.MESSAGE_TOO_BIG)
 
 
-def negotiate(offers: str, limit: int) -> tuple[BoundedDeflate, str] | None:
-    """Takes the first offer that can be met, of those that a Sec-WebSocket-Extensions field has.
+def negotiate_deflate(offers: str, limit: int) -> tuple[BoundedDeflate, str] | None:
+    """Accept the first acceptable offer in a Sec-WebSocket-Extensions field.
 
-    Returns the extension for one connection and the field that answers, or None (RFC 7692 section 5).
+    Returns the extension for one connection and the field of the answer, or None (RFC 7692 section 5).
     """
     for offer in offers.split(","):
         name, *parameters = (part.strip() for part in offer.split(";"))
-        if name.lower() == NAME and are_good(parameters):
+        if name.lower() == EXTENSION_NAME and are_valid_parameters(parameters):
             deflate = BoundedDeflate(limit)
             agreed: Any = deflate.accept(offer.replace('"', ""))
             if agreed is not None:
-                return deflate, f"{NAME}; {agreed}" if agreed else NAME
+                return deflate, f"{EXTENSION_NAME}; {agreed}" if agreed else EXTENSION_NAME
     return None
 
 
-def are_good(parameters: list[str]) -> bool:
-    """Whether every parameter of an offer is known, comes once and has a value that it may have (section 7.1)."""
+def are_valid_parameters(parameters: list[str]) -> bool:
+    """Return whether all parameters of an offer are known, unique and have valid values (section 7.1)."""
     names = [parameter.partition("=")[0].strip() for parameter in parameters]
     values = [parameter[len(parameter.partition("=")[0]) :].replace(" ", "") for parameter in parameters]
     return len(set(names)) == len(names) and all(

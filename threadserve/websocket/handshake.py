@@ -1,6 +1,6 @@
-"""The opening handshake (RFC 6455 section 4.2): what a client asks for, and the answer that opens the WebSocket.
+"""The opening handshake (RFC 6455 section 4.2): the client's request, and the answer that opens the WebSocket.
 
-Runs on the connection's loop thread, on a head that the grammar and a parser have read; keeps nothing.
+Runs on the connection's loop thread, on a request head that has been parsed. Keeps no state.
 """
 
 import base64
@@ -14,10 +14,10 @@ from threadserve.http.fields import check_field
 from threadserve.types import Field, Headers
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-VERSION = b"13"
+WEBSOCKET_VERSION = b"13"
 UPGRADE_FIELDS = [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
 SUBPROTOCOL = b"sec-websocket-protocol"
-DECIDED_BY_HANDSHAKE = frozenset(
+HANDSHAKE_FIELDS = frozenset(
     {
         b"connection",
         b"content-length",
@@ -30,9 +30,10 @@ DECIDED_BY_HANDSHAKE = frozenset(
 
 
 class Handshake(NamedTuple):
-    """What a client asks for. `extensions` is its Sec-WebSocket-Extensions field as it stands.
+    """The client's request. `extensions` is its Sec-WebSocket-Extensions field.
 
-    `key` is what the answer has to show that it knows; None over HTTP/2, which has no such thing (RFC 8441 section 5).
+    `key` is the Sec-WebSocket-Key, which the answer is computed from; None over HTTP/2, which has none (RFC 8441
+    section 5).
     """
 
     key: bytes | None
@@ -40,57 +41,57 @@ class Handshake(NamedTuple):
     extensions: str
 
 
-def read_handshake(headers: Headers, *, is_upgrade: bool) -> Handshake:
-    """Reads the headers of a request to go on with WebSocket, by an upgrade or by a CONNECT of RFC 8441.
+def parse_handshake(headers: Headers, *, is_upgrade: bool) -> Handshake:
+    """Parse the headers of a request for a WebSocket, by an upgrade or by a CONNECT of RFC 8441.
 
-    Raises `HTTPError` where they are not RFC 6455's (section 4.2.1).
+    Raises `HTTPError` if they are not valid by RFC 6455 (section 4.2.1).
     """
-    versions = values_of(headers, b"sec-websocket-version")
-    if versions != [VERSION]:
-        fields = [*UPGRADE_FIELDS, (b"sec-websocket-version", VERSION)]
+    versions = field_values(headers, b"sec-websocket-version")
+    if versions != [WEBSOCKET_VERSION]:
+        fields = [*UPGRADE_FIELDS, (b"sec-websocket-version", WEBSOCKET_VERSION)]
         raise HTTPError(426, "only version 13 of the WebSocket protocol is supported here", fields)
     return Handshake(
-        key=key_of(headers) if is_upgrade else None,
-        subprotocols=elements(values_of(headers, SUBPROTOCOL)),
-        extensions=b",".join(values_of(headers, b"sec-websocket-extensions")).decode("latin-1"),
+        key=parse_key(headers) if is_upgrade else None,
+        subprotocols=split_list(field_values(headers, SUBPROTOCOL)),
+        extensions=b",".join(field_values(headers, b"sec-websocket-extensions")).decode("latin-1"),
     )
 
 
-def key_of(headers: Headers) -> bytes:
-    """The key. Raises `HTTPError` unless there is a good one."""
-    keys = values_of(headers, b"sec-websocket-key")
-    if len(keys) != 1 or not is_key(keys[0]):
+def parse_key(headers: Headers) -> bytes:
+    """Return the key. Raises `HTTPError` unless there is one valid key."""
+    keys = field_values(headers, b"sec-websocket-key")
+    if len(keys) != 1 or not is_valid_key(keys[0]):
         raise bad_request("no single Sec-WebSocket-Key of 16 bytes in base64")
     return keys[0]
 
 
-def values_of(headers: Headers, name: bytes) -> list[bytes]:
-    """The values of a field, in lower case, in the order in which they came."""
+def field_values(headers: Headers, name: bytes) -> list[bytes]:
+    """Return the values of a field, whose name is in lower case, in their order."""
     return [value for field, value in headers if field == name]
 
 
-def elements(values: Iterable[bytes]) -> list[str]:
-    """The elements of fields that are lists (RFC 9110 section 5.6.1)."""
+def split_list(values: Iterable[bytes]) -> list[str]:
+    """Return the elements of list fields (RFC 9110 section 5.6.1)."""
     stripped = (element.strip(b"\t ") for value in values for element in value.split(b","))
     return [element.decode("latin-1") for element in stripped if element]
 
 
-def is_key(value: bytes) -> bool:
-    """Whether a value is 16 bytes in base64."""
+def is_valid_key(value: bytes) -> bool:
+    """Return whether a value is 16 bytes in base64."""
     try:
         return len(base64.b64decode(value, validate=True)) == 16
     except binascii.Error:
         return False
 
 
-def accept_fields(
+def build_accept_fields(
     handshake: Handshake, subprotocol: str | None, extensions: str | None, headers: Iterable[Iterable[Any]]
 ) -> list[Field]:
-    """The fields of the answer that opens the WebSocket, with the subprotocol, the extensions and those in `headers`.
+    """Return the fields of the answer that opens the WebSocket, with the extensions and the application's `headers`.
 
-    A field that names a subprotocol is as good as `subprotocol`. Raises `ValueError` for a subprotocol that the client
-    has not offered, for a field that the handshake decides about or that would break the answer, and `TypeError` where
-    names or values are no bytes.
+    A field that names a subprotocol counts like `subprotocol`. Raises `ValueError` for a subprotocol that the client
+    has not offered, for a field of the handshake itself, or for one that is malformed, and `TypeError` where names or
+    values are not bytes.
     """
     fields: list[Field] = []
     if handshake.key is not None:
@@ -104,16 +105,16 @@ def accept_fields(
         if name.lower() == SUBPROTOCOL:
             chosen.append(value.strip(b"\t ").decode("latin-1"))
             continue
-        if name.lower() in DECIDED_BY_HANDSHAKE:
+        if name.lower() in HANDSHAKE_FIELDS:
             raise ValueError(f"the header {name!r} is the handshake's to choose, not the application's")
         fields.append(own)
     if chosen:
-        fields.append((SUBPROTOCOL, agreed_subprotocol(chosen, handshake.subprotocols)))
+        fields.append((SUBPROTOCOL, check_subprotocols(chosen, handshake.subprotocols)))
     return fields
 
 
-def agreed_subprotocol(chosen: list[str], offered: list[str]) -> bytes:
-    """The subprotocol. Raises `ValueError` unless it is one that was offered (RFC 6455 section 4.2.2)."""
+def check_subprotocols(chosen: list[str], offered: list[str]) -> bytes:
+    """Return the subprotocol. Raises `ValueError` unless it was offered (RFC 6455 section 4.2.2)."""
     for subprotocol in chosen:
         if subprotocol not in offered:
             raise ValueError(f"the subprotocol {subprotocol!r} is not among those that the client offers: {offered!r}")

@@ -1,7 +1,7 @@
-"""Taking the mask off what clients send (RFC 6455 section 5.3).
+"""The unmasking of clients' payloads (RFC 6455 section 5.3).
 
-Runs on the connection's loop thread. What `unmasker` returns belongs to one loop: the tables in it count their
-references, and threads that share one wait for each other.
+Runs on the connection's loop thread. A function that `make_unmask` returns belongs to one loop: threads would contend
+for the reference counts of its tables.
 """
 
 import importlib.util
@@ -9,19 +9,19 @@ from collections.abc import Callable
 
 Unmask = Callable[[bytes | bytearray, int, int], bytes | bytearray]
 
-# Up to this size one exclusive or of two large numbers is quicker than what is here.
-LARGE = 1500
+# Below this size one exclusive or of two large integers is quicker than the tables.
+MIN_TABLE_BYTES = 1500
 
 
-def unmasker(implementation: str) -> Unmask:
-    """A function that returns the payload from `start` to `end` of some bytes, whose mask stands right before it.
+def make_unmask(implementation: str) -> Unmask:
+    """Return a function that unmasks a payload: the bytes from `start` to `end`, with the mask right before them.
 
-    With the implementation "websockets" that is that library's, where it has been compiled.
+    With the implementation "websockets" it is that library's, if its extension module is installed.
     """
     if implementation not in ("websockets", "websockets-sansio"):
-        return table_unmasker()
+        return make_table_unmask()
     if importlib.util.find_spec("websockets.speedups") is None:
-        return table_unmasker()
+        return make_table_unmask()
     from websockets.speedups import apply_mask
 
     def unmask(data: bytes | bytearray, start: int, end: int) -> bytes:
@@ -30,8 +30,8 @@ def unmasker(implementation: str) -> Unmask:
     return unmask
 
 
-def table_unmasker() -> Unmask:
-    """The same with what Python itself has."""
+def make_table_unmask() -> Unmask:
+    """Return such a function by means of the standard library."""
     tables = [bytes(byte ^ mask for byte in range(256)) for mask in range(256)]
 
     def unmask(data: bytes | bytearray, start: int, end: int) -> bytearray:

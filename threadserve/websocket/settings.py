@@ -1,4 +1,4 @@
-"""What the WebSockets of one loop have in common.
+"""The settings that the WebSockets of one loop share.
 
 Made by the loop's thread when it starts, and read by it alone.
 """
@@ -6,12 +6,12 @@ Made by the loop's thread when it starts, and read by it alone.
 from dataclasses import dataclass
 
 from threadserve.config import Config
-from threadserve.websocket.masking import Unmask, unmasker
+from threadserve.websocket.masking import Unmask, make_unmask
 
 
 @dataclass(frozen=True, slots=True)
 class WebSocketSettings:
-    """How large messages may be, in bytes, how many may wait, whether they may be compressed, and what unmasks them."""
+    """The size limit of messages in bytes, that of their queue, and how to compress and unmask them."""
 
     max_size: int
     max_queue: int
@@ -19,9 +19,9 @@ class WebSocketSettings:
     unmask: Unmask
 
 
-def websocket_settings(config: Config) -> WebSocketSettings:
-    """The settings for one loop. Raises `ConfigError` where a library that they name is missing."""
-    # Numbers of its own for each loop: threads that share one wait for each other to count its references.
+def make_websocket_settings(config: Config) -> WebSocketSettings:
+    """Return the settings for one loop. Raises `ConfigError` if a configured library is missing."""
+    # New int objects for each loop: threads would contend for the reference counts of shared ones.
     return WebSocketSettings(
-        config.ws_max_size + 0, config.ws_max_queue + 0, config.ws_per_message_deflate, unmasker(config.ws)
+        config.ws_max_size + 0, config.ws_max_queue + 0, config.ws_per_message_deflate, make_unmask(config.ws)
     )

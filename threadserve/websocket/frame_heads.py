@@ -1,36 +1,36 @@
-"""The head of a frame: its bits, and the faults that it shows by itself (RFC 6455 section 5.2)."""
+"""The head of a frame: its bits, and the errors that it shows by itself (RFC 6455 section 5.2)."""
 
-from wsproto.frame_protocol import ParseFailed
+from wsproto.frame_protocol import Opcode, ParseFailed
 
-# The first byte: the last of a message's frames, compressed, and what kind of frame it is.
+# The first byte: the flags of a message's last frame and of compression, and the opcode.
 FINAL = 0x80
 COMPRESSED = 0x40
 CONTROL = 0x08
-TEXT = 0x01
-BINARY = 0x02
-CLOSE = 0x08
-PING = 0x09
-PONG = 0x0A
+TEXT = Opcode.TEXT.value
+BINARY = Opcode.BINARY.value
+CLOSE = Opcode.CLOSE.value
+PING = Opcode.PING.value
+PONG = Opcode.PONG.value
 WHOLE_TEXT = FINAL | TEXT
 WHOLE_BINARY = FINAL | BINARY
-PACKED_TEXT = WHOLE_TEXT | COMPRESSED
-PACKED_BINARY = WHOLE_BINARY | COMPRESSED
+COMPRESSED_TEXT = WHOLE_TEXT | COMPRESSED
+COMPRESSED_BINARY = WHOLE_BINARY | COMPRESSED
 
-# The second byte: masked, and the length, or how many bytes it takes.
+# The second byte: the mask flag, and the length, or the number of bytes that it takes.
 MASKED = 0x80
 MAX_SHORT = 125
 TWO_BYTES = 126
 EIGHT_BYTES = 127
 MAX_UINT16 = 0xFFFF
 
-# A masked frame's head takes no more.
-LONGEST = 14
+# The longest head of a masked frame.
+MAX_HEAD_BYTES = 14
 
 
-def read_head(data: bytes) -> tuple[int, int, int] | None:
-    """The first byte of a client's frame, how long its head is and how long its payload.
+def parse_frame_head(data: bytes) -> tuple[int, int, int] | None:
+    """Return the first byte of a client's frame, the size of its head, and the size of its payload.
 
-    None as long as the head is incomplete. Raises `ParseFailed` at the first byte that shows a fault.
+    Returns None while the head is incomplete. Raises `ParseFailed` at the first byte that is wrong.
     """
     if len(data) < 2:
         return None

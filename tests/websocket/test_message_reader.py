@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from support.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close, frame, text
 from wsproto.frame_protocol import ParseFailed
 
-from threadserve.websocket.deflate import negotiate
-from threadserve.websocket.frames import Close, Event, FrameReader, Ping, Pong, close_frame
-from threadserve.websocket.masking import Unmask, unmasker
+from threadserve.websocket.deflate import negotiate_deflate
+from threadserve.websocket.masking import Unmask, make_unmask
+from threadserve.websocket.message_reader import Close, Event, MessageReader, Ping, Pong, encode_close_frame
 
 LIMIT = 100_000
 RSV1 = 4
@@ -32,16 +32,16 @@ EVENTS: list[Event] = ["grüße", bytes(range(20)), Ping(b"!"), "aä", Pong(b"")
 @pytest.fixture(scope="module", params=["wsproto", "websockets"])
 def unmask(request: pytest.FixtureRequest) -> Unmask:
     """What takes masks off, of each implementation."""
-    return unmasker(request.param)
+    return make_unmask(request.param)
 
 
 @pytest.fixture
-def reader(unmask: Unmask) -> FrameReader:
+def reader(unmask: Unmask) -> MessageReader:
     """A reader that has read nothing."""
-    return FrameReader(LIMIT, unmask)
+    return MessageReader(LIMIT, unmask)
 
 
-def events_of(reader: FrameReader, *pieces: bytes) -> list[Event]:
+def events_of(reader: MessageReader, *pieces: bytes) -> list[Event]:
     """What a reader makes of these pieces, up to a close frame."""
     events: list[Event] = []
     for piece in pieces:
@@ -57,24 +57,24 @@ def in_pieces(data: bytes, *cuts: int) -> list[bytes]:
     return [data[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
-def test_a_stream_in_one_piece(reader: FrameReader) -> None:
+def test_a_stream_in_one_piece(reader: MessageReader) -> None:
     assert events_of(reader, STREAM) == EVENTS
     assert not reader.is_amid_frame
 
 
-def test_a_stream_byte_by_byte(reader: FrameReader) -> None:
+def test_a_stream_byte_by_byte(reader: MessageReader) -> None:
     assert events_of(reader, *(STREAM[index : index + 1] for index in range(len(STREAM)))) == EVENTS
     assert not reader.is_amid_frame
 
 
 def test_a_stream_in_any_three_pieces(unmask: Unmask) -> None:
     for cuts in combinations(range(1, len(STREAM)), 2):
-        assert events_of(FrameReader(LIMIT, unmask), *in_pieces(STREAM, *cuts)) == EVENTS
+        assert events_of(MessageReader(LIMIT, unmask), *in_pieces(STREAM, *cuts)) == EVENTS
 
 
 @pytest.mark.parametrize("size", [125, 126, 1499, 1500, 65535, 65536, LIMIT])
 @pytest.mark.parametrize("last", ["b", "ü"], ids=["ascii", "above"])
-def test_large_messages_in_pieces(reader: FrameReader, size: int, last: str) -> None:
+def test_large_messages_in_pieces(reader: MessageReader, size: int, last: str) -> None:
     content = "abcdefg" * (size // 7 + 1)
     content = content[: size - len(last.encode())] + last
     for opcode, expected in ((TEXT, content), (BINARY, content.encode())):
@@ -97,10 +97,10 @@ def test_messages_arrive_whatever_the_mask_and_the_pieces(
         for message in messages
     )
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
-    assert events_of(FrameReader(LIMIT, unmasker("auto")), *in_pieces(stream, *cuts)) == messages
+    assert events_of(MessageReader(LIMIT, make_unmask("auto")), *in_pieces(stream, *cuts)) == messages
 
 
-def test_nothing_is_looked_at_before_it_is_asked_for(reader: FrameReader) -> None:
+def test_nothing_is_looked_at_before_it_is_asked_for(reader: MessageReader) -> None:
     reader.feed(text("one") + text("two"))
     assert reader.next_event() == "one"
     reader.feed(text("three")[:5])
@@ -111,7 +111,7 @@ def test_nothing_is_looked_at_before_it_is_asked_for(reader: FrameReader) -> Non
         reader.next_event()
 
 
-def test_what_is_fed_amid_a_message_that_has_come_in_pieces_waits_behind_it(reader: FrameReader) -> None:
+def test_what_is_fed_amid_a_message_that_has_come_in_pieces_waits_behind_it(reader: MessageReader) -> None:
     data = frame(BINARY, b"x" * 5000)
     reader.feed(data[:100])
     assert reader.next_event() is None
@@ -123,7 +123,7 @@ def test_what_is_fed_amid_a_message_that_has_come_in_pieces_waits_behind_it(read
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 6, 7])
-def test_an_incomplete_frame_is_known(reader: FrameReader, size: int) -> None:
+def test_an_incomplete_frame_is_known(reader: MessageReader, size: int) -> None:
     assert events_of(reader, text("ab")[:size]) == []
     assert reader.is_amid_frame
     assert events_of(reader, text("ab")[size:]) == ["ab"]
@@ -143,14 +143,14 @@ HEADS = {
 @pytest.mark.parametrize(("head", "code"), HEADS.values(), ids=HEADS)
 def test_a_bad_head_is_refused_before_the_rest_comes(unmask: Unmask, head: bytes, code: int) -> None:
     for cut in range(1, len(head)):
-        reader = FrameReader(LIMIT, unmask)
+        reader = MessageReader(LIMIT, unmask)
         with pytest.raises(ParseFailed) as caught:
             events_of(reader, head[:cut], head[cut:])
         assert caught.value.code == code
 
 
 def test_an_unlimited_size_is_taken(unmask: Unmask) -> None:
-    reader = FrameReader(2**80, unmask)
+    reader = MessageReader(2**80, unmask)
     assert events_of(reader, b"\x82\xff" + (2**60).to_bytes(8, "big") + bytes(4)) == []
     assert reader.is_amid_frame
 
@@ -158,7 +158,7 @@ def test_an_unlimited_size_is_taken(unmask: Unmask) -> None:
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, CONTINUATION])
 def test_a_length_takes_no_memory_before_it_has_come(unmask: Unmask, opcode: int) -> None:
     limit = 100_000_000
-    reader = FrameReader(limit, unmask)
+    reader = MessageReader(limit, unmask)
     begin = frame(TEXT, b"x", fin=False) if opcode == CONTINUATION else b""
     head = bytes([0x80 | opcode, 0xFF]) + (limit - 1).to_bytes(8, "big") + bytes(4)
     tracemalloc.start()
@@ -173,7 +173,7 @@ def test_a_length_takes_no_memory_before_it_has_come(unmask: Unmask, opcode: int
 def test_a_message_grows_as_it_comes(unmask: Unmask, opcode: int, content: bytes) -> None:
     data = frame(opcode, content)
     pieces = [data[begin : begin + 7777] for begin in range(0, len(data), 7777)]
-    (event,) = events_of(FrameReader(len(content), unmask), *pieces)
+    (event,) = events_of(MessageReader(len(content), unmask), *pieces)
     assert event == (content.decode() if opcode == TEXT else content)
 
 
@@ -192,9 +192,9 @@ def test_compressed_messages_in_any_two_pieces(unmask: Unmask) -> None:
         + text("plain")
     )
     for cut in range(1, len(stream)):
-        agreed = negotiate("permessage-deflate; client_no_context_takeover", LIMIT)
+        agreed = negotiate_deflate("permessage-deflate; client_no_context_takeover", LIMIT)
         assert agreed is not None
-        reader = FrameReader(LIMIT, unmask)
+        reader = MessageReader(LIMIT, unmask)
         reader.allow_deflate(agreed[0])
         assert events_of(reader, *in_pieces(stream, cut)) == ["größer", b"to be continued", b"", "plain"]
 
@@ -209,14 +209,14 @@ def test_compressed_messages_in_any_two_pieces(unmask: Unmask) -> None:
     ],
 )
 def test_a_close_frame_has_room_for_so_much_of_a_reason(code: int | None, reason: str, payload: bytes) -> None:
-    assert close_frame(code, reason) == bytes([0x80 | CLOSE, len(payload)]) + payload
+    assert encode_close_frame(code, reason) == bytes([0x80 | CLOSE, len(payload)]) + payload
 
 
-def test_a_compressed_frame_is_refused_where_none_is_agreed(reader: FrameReader) -> None:
+def test_a_compressed_frame_is_refused_where_none_is_agreed(reader: MessageReader) -> None:
     with pytest.raises(ParseFailed):
         events_of(reader, frame(TEXT, deflated(b"x"), rsv=RSV1))
 
 
-def test_a_control_frame_amid_a_message_leaves_it_as_it_is(reader: FrameReader) -> None:
+def test_a_control_frame_amid_a_message_leaves_it_as_it_is(reader: MessageReader) -> None:
     stream = frame(BINARY, b"1", fin=False) + frame(PONG, b"?") + frame(CONTINUATION, b"2")
     assert events_of(reader, stream, frame(BINARY, b"3")) == [Pong(b"?"), b"12", b"3"]
