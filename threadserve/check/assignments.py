@@ -70,7 +70,7 @@ def iterate_assignments(body: list[ast.stmt], prefix: str, names: frozenset[str]
         elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield from iterate_assignments(statement.body, "", find_global_names(statement))
         else:
-            for target, value in iterate_targets(statement):
+            for target, value in iterate_assigned_targets(statement):
                 written = ast.unparse(target)
                 if names is None or written in names or not isinstance(target, ast.Name):
                     yield Assignment(prefix + written, target.lineno, isinstance(value, ast.Constant))
@@ -84,7 +84,7 @@ def find_global_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> froze
     return frozenset(name for each in declared for name in each.names)
 
 
-def iterate_targets(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+def iterate_assigned_targets(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr | None]]:
     """Yield the targets of a statement's assignments, with the value if it is for that target alone."""
     if isinstance(statement, ast.Assign):
         for target in statement.targets:

@@ -23,7 +23,7 @@ class ModuleProxySpec(ModuleSpec):
 
     @property
     def _initializing(self) -> bool:
-        """Always True: an import waits for the module then, and that is when its copy is loaded."""
+        """True, so that an import waits for the module; the wait is when its copy is loaded."""
         return True
 
     @_initializing.setter
