@@ -22,13 +22,13 @@ from threadserve.metrics.histogram import Histogram
 from threadserve.metrics.states import Detail, LoopState, PoolState, ProcessState, RunningCall, ServerPhase, ServerState
 from threadserve.runtime.gil import is_gil_enabled
 from threadserve.runtime.process_limits import read_resident_bytes
-from threadserve.runtime.stacks import describe_thread
+from threadserve.runtime.stacks import describe_thread, find_innermost_frame
 from threadserve.threads.acceptor import Acceptor
 from threadserve.threads.heartbeat import LAG_BUCKETS
 from threadserve.threads.loop_group import LoopGroup
 from threadserve.threads.loop_server import LoopServer
 from threadserve.threads.thread_times import ThreadTimes
-from threadserve.threads.watchdog import LoopWatchdog, find_innermost_frame
+from threadserve.threads.watchdog import LoopWatchdog
 
 # The time that all loops together have to list their calls.
 LOOP_ANSWER_SECONDS = 0.1

@@ -102,3 +102,9 @@ def _format_traceback(text: str) -> str:
     """Return `faulthandler`'s output in the order and with the source lines of a traceback."""
     frames = [(match["file"], int(match["line"]), match["name"], None) for match in FRAME_LINE.finditer(text)]
     return "".join(traceback.StackSummary.from_list(reversed(frames)).format()).rstrip()
+
+
+def find_innermost_frame(stack: str) -> str:
+    """Return the innermost frame in a thread's stack: file, line and function."""
+    places = [line.strip() for line in stack.splitlines() if line.startswith("  File ")]
+    return places[-1] if places else ""

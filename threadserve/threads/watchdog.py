@@ -15,7 +15,7 @@ from typing import Protocol
 
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import Stall
-from threadserve.runtime.stacks import describe_thread
+from threadserve.runtime.stacks import describe_thread, find_innermost_frame
 from threadserve.threads.heartbeat import MIN_BEAT_INTERVAL_SECONDS, LoopHeartbeat
 
 logger = logging.getLogger("threadserve.error")
@@ -149,9 +149,3 @@ class LoopWatchdog:
                 loop.number, format_count(len(requests), "request"), describe_thread(loop.thread, loop.root_function),
             )  # fmt: skip
         self._on_all_stalled()
-
-
-def find_innermost_frame(stack: str) -> str:
-    """Return the innermost frame in a thread's stack: file, line and function."""
-    places = [line.strip() for line in stack.splitlines() if line.startswith("  File ")]
-    return places[-1] if places else ""
