@@ -42,7 +42,7 @@ class SettingOption(click.Option):
             hint += f" (environment variable {self.envvar})"
         return hint
 
-    def value_from_envvar(self, ctx: click.Context) -> Any:
+    def value_from_envvar(self, ctx: click.Context) -> list[str] | str | None:
         """Return the variable's text, or its lines if the option may be repeated: Click would split headers at spaces.
 
         In Click 8.2 a flag's variable would turn the flag on whatever its value is.
@@ -107,10 +107,10 @@ def write_record(formatter: click.HelpFormatter, names: str, text: str) -> None:
     formatter.write("".join(f"{line}\n" for line in lines).replace(NO_BREAK_SPACE, " "))
 
 
-def make_check(declared: Field[Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+def make_check(declared: Field[Any]) -> Callable[[click.Context, click.Parameter, object], object]:
     """Return a callback for Click that checks an option's value as `Config` does, unless it is the default."""
 
-    def check(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    def check(ctx: click.Context, parameter: click.Parameter, value: object) -> object:
         if is_given(ctx, declared.name):
             problem = find_problem(declared, value)
             if problem is not None:

@@ -5,7 +5,6 @@ threads copy what a request needs.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 from threadserve.compat.config import UvicornConfig
 from threadserve.config.declaring import find_problem
@@ -34,7 +33,7 @@ from threadserve.errors import ConfigError
 
 # The settings in place of host and port. Only one of them can be meant.
 ADDRESS_SETTINGS = ("uds", "fd", "bind")
-NOT_SET: tuple[Any, ...] = (None, (), [])
+NOT_SET: tuple[object, ...] = (None, (), [])
 
 
 # The order of a dataclass's fields is that of its bases from the last to the first.

@@ -8,9 +8,8 @@ import copy
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from configparser import RawConfigParser
 from dataclasses import Field, dataclass, fields
-from typing import IO, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from threadserve.config.checks import (
     at_least,
@@ -30,7 +29,7 @@ from threadserve.config.checks import (
 )
 from threadserve.config.declaring import MAX_TIMEOUT_SECONDS, setting
 from threadserve.logging.access_format import check_format
-from threadserve.logging.default_config import LOG_LEVELS, LOGGING_CONFIG
+from threadserve.logging.default_config import LOG_LEVELS, LOGGING_CONFIG, LogConfig
 
 
 @dataclass(eq=False)
@@ -380,7 +379,7 @@ class LoggingSettings(SettingsGroup):
     log_level: str | int | None = setting(
         None, "Log what is at least this important.", choices=LOG_LEVELS, shown_default="info"
     )
-    log_config: str | os.PathLike[str] | dict[str, Any] | RawConfigParser | IO[Any] | None = setting(
+    log_config: LogConfig | None = setting(
         factory=lambda: copy.deepcopy(LOGGING_CONFIG),
         help="Configure logging by this file: .json, .yaml or .ini.",
         metavar="FILE",

@@ -18,9 +18,8 @@ from typing import IO, Any, Protocol
 from threadserve.compat.loggers import alias_loggers
 from threadserve.errors import ConfigError
 from threadserve.logging.configurator import Configurator, configure_by_parser, install_configurator
+from threadserve.logging.default_config import LogConfig
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
-
-LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any]
 
 
 class LogSettings(Protocol):

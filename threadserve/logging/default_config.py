@@ -1,6 +1,10 @@
 """The default configuration of logging. It holds values only; programs may change them before they serve."""
 
-from typing import Any
+import os
+from configparser import RawConfigParser
+from typing import IO, Any
+
+LogConfig = str | os.PathLike[str] | dict[str, Any] | RawConfigParser | IO[Any]
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 

@@ -12,16 +12,17 @@ from contextlib import contextmanager
 from functools import partial
 from traceback import walk_tb
 from types import CodeType, FrameType
-from typing import Any
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # The first reloads certificates and reopens log files, the second only reopens log files.
 UPKEEP_SIGNALS = (signal.SIGHUP, signal.SIGUSR1)
 
 Handler = Callable[[int, FrameType | None], object]
+# Those that `signal.getsignal` returns; SIG_DFL and SIG_IGN are numbers.
+FoundHandler = Handler | int | None
 
 # The handlers that each active `handling_signals` has found, the outermost first.
-_found: list[dict[int, Any]] = []
+_found: list[dict[int, FoundHandler]] = []
 
 
 def is_main_thread() -> bool:
@@ -126,7 +127,7 @@ def handling_signals(handler: Handler, numbers: Iterable[int] = STOP_SIGNALS) ->
 
     Yield a function that installs the handler again where another one was set meanwhile, which is then restored.
     """
-    found: dict[int, Any] = {}
+    found: dict[int, FoundHandler] = {}
 
     def install() -> None:
         for number in numbers:
@@ -146,7 +147,7 @@ def handling_signals(handler: Handler, numbers: Iterable[int] = STOP_SIGNALS) ->
         _restore(found)
 
 
-def _restore(found: Mapping[int, Any]) -> None:
+def _restore(found: Mapping[int, FoundHandler]) -> None:
     for number, before in found.items():
         signal.signal(number, before)
 
