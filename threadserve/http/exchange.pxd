@@ -1,6 +1,6 @@
 import cython
 
-from threadserve.http.access cimport make_entry
+from threadserve.http.accounting cimport count_response, make_entry
 from threadserve.http.context cimport LoopContext
 from threadserve.http.head cimport RequestHead, ResponseHead
 from threadserve.http.request_body cimport RequestBody
@@ -66,7 +66,8 @@ cdef class Exchange:
     cpdef bint send_late_head(self) except -1
     cpdef on_return(self)
     cpdef fail(self)
-    @cython.locals(metrics=LoopMetrics, now=double, seconds=double, first_byte=double)
+    @cython.locals(metrics=LoopMetrics)
     cpdef measure(self)
     cpdef time_out(self)
+    @cython.locals(scope=dict, peer=Peer, status=int)
     cpdef log_access(self)

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any, BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
-from threadserve.http.access import make_entry, make_facts, queue_seconds
+from threadserve.http.accounting import count_response, make_entry, make_facts
 from threadserve.http.completed_send import ASYNCIO_COROUTINE_MARKER, INSPECT_COROUTINE_MARKER
 from threadserve.http.context import LoopContext
 from threadserve.http.fields import LENGTH_UNKNOWN, check_field, check_final_status, copy_body, has_token
@@ -597,34 +597,21 @@ class Exchange:
     def measure(self) -> None:
         """Count the exchange, which has ended, and note it if it was slow."""
         metrics = self.context.metrics
-        if metrics is None or not self.is_logged:
-            return
-        now = perf_counter()
-        seconds = now - self.started_at
-        first_byte = (self.first_byte_at or now) - self.started_at
-        metrics.on_response(self.status, seconds, first_byte)
-        if self.stream.peer.is_trusted:
-            queued = queue_seconds(self.head.headers, seconds)
-            if queued is not None:
-                metrics.queue_time.add(queued)
-        if seconds >= metrics.slow_seconds:
-            target = format_request_target(self.scope)
-            metrics.on_slow(f"{self.head.method} {target}", self.head.version, self.status, seconds, first_byte)
+        if metrics is not None and self.is_logged:
+            peer = self.stream.peer
+            count_response(metrics, self.head, self.scope, peer, self.status, self.started_at, self.first_byte_at)
 
     def log_access(self) -> None:
         """Write the line of the access log for the exchange, which has ended."""
         log = self.context.access_log
         if log is None or not self.is_logged:
             return
-        format = log.format
+        scope, peer, status, format = self.scope, self.stream.peer, self.status, log.format
         if format is None:
-            log.add(make_entry(self.scope, self.stream.peer, self.status))
+            log.add(make_entry(scope, peer, status))
             return
-        fields = self.stream.response_fields() if format.response_names and self.status != CLIENT_CLOSED_REQUEST else []
-        seconds = perf_counter() - self.started_at
-        first_byte = self.first_byte_at - self.started_at if self.first_byte_at else seconds
-        is_queued = format.wants_queue_time and self.stream.peer.is_trusted
-        queued = queue_seconds(self.head.headers, seconds) if is_queued else None
-        times = seconds, first_byte, queued
-        scope, thread = self.scope, self.context.thread
-        log.add(make_facts(scope, self.status, self.bytes_sent, times, thread, format, fields, self.environ))
+        fields = self.stream.response_fields() if format.response_names and status != CLIENT_CLOSED_REQUEST else []
+        times, thread = (self.started_at, self.first_byte_at), self.context.thread
+        log.add(
+            make_facts(self.head, scope, peer, status, self.bytes_sent, times, thread, format, fields, self.environ)
+        )

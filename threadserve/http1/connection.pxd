@@ -41,8 +41,8 @@ cdef class H1Connection(Stream):
     cdef public int reading
     cdef public double release_at
 
+    @cython.locals(reader=RequestReader)
     cpdef data_received(self, object data)
-    cdef RequestReader _start_reading(self)
     cdef _advance(self, RequestReader reader)
     cdef _limit_read_ahead(self, RequestReader reader)
     cdef bint _can_read(self) except -1

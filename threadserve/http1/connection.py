@@ -134,14 +134,10 @@ class H1Connection(Stream):
             metrics.received += len(data)
         reader = self._reader
         if reader is None:
-            reader = self._start_reading()
+            self._reader = reader = self._codecs.make_reader()
+            self._writer = self._codecs.make_writer()
         reader.feed(data)
         self._advance(reader)
-
-    def _start_reading(self) -> RequestReader:
-        self._reader = reader = self._codecs.make_reader()
-        self._writer = self._codecs.make_writer()
-        return reader
 
     def eof_received(self) -> bool:
         """The client sends no more. Return whether it may still get an answer (RFC 9112 section 9.6)."""
