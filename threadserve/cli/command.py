@@ -47,7 +47,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-class Command(click.Command):
+class ThreadserveCommand(click.Command):
     """The command, with one line for a mistake and a heading for each group of options."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -159,7 +159,7 @@ def stop(line: str, exit_code: int) -> NoReturn:
     raise click.exceptions.Exit(exit_code)
 
 
-main = Command(
+main = ThreadserveCommand(
     "threadserve",
     params=[
         click.Argument(["app"], envvar=get_variable("app")),

@@ -61,7 +61,7 @@ def make_option(declared: Field[Any]) -> click.Option:
     can_be_denied = is_flag and declared.default is not False
     return SettingOption(
         [declared.name, f"{flag}/--no-{flag[2:]}" if can_be_denied else flag],
-        type=PARSERS.get(get_args(hint)[0] if kind is Sequence else kind, str),
+        type=VALUE_PARSERS.get(get_args(hint)[0] if kind is Sequence else kind, str),
         is_flag=is_flag,
         multiple=kind is Sequence,
         default=None if declared.default is MISSING else declared.default,
@@ -141,7 +141,7 @@ def parse_header(text: str) -> tuple[str, str]:
     return name, value.strip(" \t")
 
 
-PARSERS: dict[Any, Any] = {
+VALUE_PARSERS: dict[Any, Any] = {
     bool: FlagValue(),
     int: lambda text: parse_number(text, int),
     float: lambda text: parse_number(text, float),

@@ -53,7 +53,7 @@ def bind_unix(path: str, permissions: str | int | None) -> UnixListener:
         target.chmod(choose_permissions(permissions, found))
     except (OSError, ValueError) as error:
         socket.socket.close(listener)
-        raise make_bind_error(path, error) from error
+        raise _make_bind_error(path, error) from error
     # Absolute, for the application may change the working directory.
     listener.path = target.absolute()
     listener.inode = listener.path.stat().st_ino
@@ -102,7 +102,7 @@ def find_stale_socket(path: Path) -> int | None:
     return stat.S_IMODE(mode)
 
 
-def make_bind_error(path: str, error: Exception) -> BindError:
+def _make_bind_error(path: str, error: Exception) -> BindError:
     """Return the error for a path that cannot be bound."""
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return BindError(f"cannot bind to unix:{path}: {reason}")

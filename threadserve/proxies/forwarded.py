@@ -43,8 +43,8 @@ LOOPBACK = "127.0.0.1,::1"
 ANY_UNIX_SOCKET = "unix:"
 CACHE_SIZE = 1024
 MAX_CACHED_LENGTH = 64
-SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-DEFAULT_PORTS = {"http": 80, "https": 443}
+HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+PORTS_BY_SCHEME = {"http": 80, "https": 443}
 
 _port = re.compile(r"[0-9]{1,5}")
 _bracketed = re.compile(r"\[([^\]]*+)\](?::(.*))?")
@@ -164,7 +164,7 @@ class Forwarded(NamedTuple):
         if match is None:
             return
         name = match[1]
-        usual = DEFAULT_PORTS.get(scope["scheme"].replace("ws", "http"))
+        usual = PORTS_BY_SCHEME.get(scope["scheme"].replace("ws", "http"))
         port = self.port or int(match[2] or 0) or usual
         scope["server"] = (name.strip("[]"), port)
         authority = name if port == usual else f"{name}:{port}"
@@ -180,7 +180,7 @@ class Forwarded(NamedTuple):
 
 def parse_scheme(text: str) -> str | None:
     """Return the scheme in a text, in any case (RFC 3986 section 3.1), or None; that of WebSockets is HTTP's."""
-    return SCHEMES.get(text.lower())
+    return HTTP_SCHEMES.get(text.lower())
 
 
 def parse_port(text: str) -> int | None:

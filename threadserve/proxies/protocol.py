@@ -14,7 +14,7 @@ from threadserve.types import Address, LocalAddress
 
 VERSION_1_PREFIX = b"PROXY "
 MAX_VERSION_1_BYTES = 107
-CRLF = b"\r\n"
+LINE_END = b"\r\n"
 # The specification forbids leading zeros.
 PORT = re.compile(r"0|[1-9][0-9]{0,4}")
 FAMILIES = {"TCP4": ipaddress.IPv4Address, "TCP6": ipaddress.IPv6Address}
@@ -24,7 +24,7 @@ VERSION_2_HEAD = struct.Struct("!12sBBH")
 TLV_HEAD = struct.Struct("!BH")
 
 
-class Command(IntEnum):
+class ProxyCommand(IntEnum):
     """The commands of version 2: a connection of the proxy's own, such as a health check, or one for a client."""
 
     LOCAL = 0
@@ -85,12 +85,12 @@ def parse_proxy_header(data: bytes) -> ProxyHeader | None:
 
 def parse_version_1(data: bytes) -> ProxyHeader | None:
     """Parse a line of text (section 2.1)."""
-    end = data.find(CRLF, 0, MAX_VERSION_1_BYTES)
+    end = data.find(LINE_END, 0, MAX_VERSION_1_BYTES)
     if end < 0:
         if len(data) >= MAX_VERSION_1_BYTES:
             raise ProxyHeaderError(f"the line is longer than {MAX_VERSION_1_BYTES} bytes")
         return None
-    size = end + len(CRLF)
+    size = end + len(LINE_END)
     words = data[:end].decode("ascii", "replace").split(" ")
     if words[1] == "UNKNOWN":
         return ProxyHeader(size, None)
@@ -123,14 +123,14 @@ def parse_version_2(data: bytes) -> ProxyHeader | None:
     _, version_and_command, family_and_protocol, length = VERSION_2_HEAD.unpack_from(data)
     version, command = divmod(version_and_command, 16)
     family, protocol = divmod(family_and_protocol, 16)
-    if version != 2 or command > Command.PROXY:
+    if version != 2 or command > ProxyCommand.PROXY:
         raise ProxyHeaderError(f"version {version} and command {command} are unknown")
-    if command == Command.PROXY and (family > Family.UNIX or protocol > Transport.DATAGRAM):
+    if command == ProxyCommand.PROXY and (family > Family.UNIX or protocol > Transport.DATAGRAM):
         raise ProxyHeaderError(f"family {family} and protocol {protocol} are unknown")
     size = VERSION_2_HEAD.size + length
     if len(data) < size:
         return None
-    if command == Command.LOCAL or family == Family.UNSPECIFIED:
+    if command == ProxyCommand.LOCAL or family == Family.UNSPECIFIED:
         return ProxyHeader(size, None)
     return ProxyHeader(size, parse_block(Family(family), protocol, data[VERSION_2_HEAD.size : size]))
 

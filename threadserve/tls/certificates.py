@@ -32,7 +32,7 @@ PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 FILES = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
 
 # The time of a file's last change, in nanoseconds, its size and its inode; None where there is no such file.
-FileStamp = tuple[int, int, int] | None
+CertificateStamp = tuple[int, int, int] | None
 
 
 class TLSExtension(TypedDict):
@@ -133,12 +133,12 @@ def load_certificates(config: Config, loops: int) -> Certificates | None:
     return None
 
 
-def read_stamps(config: Config) -> list[FileStamp]:
+def read_stamps(config: Config) -> list[CertificateStamp]:
     """Return the state of the files that the configuration names."""
     return [_read_stamp(getattr(config, option)) for option in FILES]
 
 
-def _read_stamp(path: str | os.PathLike[str] | None) -> FileStamp:
+def _read_stamp(path: str | os.PathLike[str] | None) -> CertificateStamp:
     """Return the state of a file; that of its target where it is a link."""
     try:
         status = Path(path).stat() if path is not None else None
