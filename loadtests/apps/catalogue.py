@@ -1,18 +1,27 @@
-"""What the load-test sites answer with: the items, the pages, the assets and the bodies of downloads.
+"""The load-test site without a framework: its items, pages, assets and downloads, and which path gets which.
 
-The three sites (`site`, `site_flask`, `site_django`) take everything from here, so they give the same answers, and the
-users under `loadtests/users` compare with it what they get. It needs nothing but the standard library.
+The three sites (`site`, `site_flask`, `site_django`) put their frameworks around it, so they give the same answers, and
+the users under `loadtests/users` compare with it what they get. It needs nothing but the standard library.
 """
 
 import json
-import math
-from collections.abc import Iterator
-from typing import Any
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from loadtests.apps.blocking import BLOCKED_SECONDS
+
+Number = TypeVar("Number", int, float)
 
 MOST_BYTES = 1_000_000_000
-MOST_LINES = 1_000_000
-MOST_EVENTS = 1_000_000
+MOST_LINES = MOST_EVENTS = 1_000_000
 MOST_SECONDS = 60.0
+# Fixed, so that every process of a server reads the others' sessions.
+SECRET_KEY = "for load tests alone"
 PER_PAGE = 20
 PAGES = 10
 PIECE = bytes(range(256)) * 256
@@ -27,6 +36,7 @@ ITEMS: list[dict[str, Any]] = [
     }
     for number in range(1, PER_PAGE * PAGES + 1)
 ]
+ITEMS_BY_ID = {str(item["id"]): item for item in ITEMS}
 
 # The text up to the list and from there on; Jinja and Django read the same template.
 TOP = """<!doctype html>
@@ -58,57 +68,52 @@ class BadRequest(Exception):
     """The client asked for something that makes no sense; the text is one line for it. Answered with 422."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer: a document that is sent as JSON where there is no `media_type`, else bytes, whole or in pieces.
+
+    `size` is that of all pieces, where it is to be told in advance.
+    """
+
+    content: Any
+    media_type: str = ""
+    status: int = 200
+    size: int | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The fields beside those that frameworks add."""
+        return {} if self.size is None else {"content-length": str(self.size)}
+
+
+def answer_of(view: Callable[[Any], Answer], asked: Any) -> Answer:
+    """Return what a view answers; 422 where it raises BadRequest."""
+    try:
+        return view(asked)
+    except BadRequest as error:
+        return Answer({"detail": str(error)}, status=422)
+
+
 def page(visits: int) -> str:
-    """What `TEMPLATE` gives for the first page of items, without a template engine."""
+    """Return what `TEMPLATE` gives for the first page of items, without a template engine."""
     return TOP.replace("{{ visits }}", str(visits)) + LIST + BOTTOM
 
 
 def items_on(page_number: int) -> list[dict[str, Any]]:
-    """The items of one page, counted from 1; none beyond the last."""
+    """Return the items of one page, counted from 1; none beyond the last."""
     return ITEMS[PER_PAGE * (page_number - 1) : PER_PAGE * page_number]
 
 
-def item(number: int) -> dict[str, Any] | None:
-    """One item; None where there is no such."""
-    return ITEMS[number - 1] if 1 <= number <= len(ITEMS) else None
-
-
-def order(body: bytes) -> dict[str, Any]:
-    """Takes `{"item": ID, "quantity": N}`; returns it with the total. Raises BadRequest for anything else."""
-    try:
-        wanted = json.loads(body)
-    except ValueError:
-        raise BadRequest("the body is no JSON") from None
-    if not isinstance(wanted, dict):
-        raise BadRequest("an order is an object")
-    number, quantity = (wanted.get(name) for name in ("item", "quantity"))
-    if type(number) is not int or (ordered := item(number)) is None:
-        raise BadRequest("there is no such item")
-    if type(quantity) is not int or not 1 <= quantity <= 100:
-        raise BadRequest("the quantity is a number from 1 to 100")
-    return {"item": number, "quantity": quantity, "total": quantity * ordered["price"]}
-
-
-def whole_number(text: str, most: int) -> int:
-    """A number from 0 to `most` out of a query string; raises BadRequest for anything else."""
-    if not text.isdecimal() or len(text) > 10 or int(text) > most:
-        raise BadRequest(f"{text[:20]!r} is no number from 0 to {most}")
-    return int(text)
-
-
-def seconds(text: str) -> float:
-    """A duration out of a query string; raises BadRequest for what is none, or longer than `MOST_SECONDS`."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= MOST_SECONDS:
-        raise BadRequest(f"{text[:20]!r} is no number of seconds from 0 to {MOST_SECONDS:.0f}")
-    return number
+def number(kind: type[Number], text: str, most: float) -> Number:
+    """Return a number from 0 to `most` out of a query string; raise BadRequest for anything else."""
+    with suppress(ValueError):
+        if 0 <= (found := kind(text)) <= most:
+            return found
+    raise BadRequest(f"{text[:20]!r} is no number from 0 to {most:.0f}")
 
 
 def pieces(size: int) -> Iterator[bytes]:
-    """The body of a download of so many bytes: `PIECE` again and again, and what is left of it."""
+    """Yield the body of a download of so many bytes: `PIECE` again and again, and what is left of it."""
     for _ in range(size // len(PIECE)):
         yield PIECE
     if size % len(PIECE):
@@ -116,11 +121,71 @@ def pieces(size: int) -> Iterator[bytes]:
 
 
 def lines(count: int) -> Iterator[bytes]:
-    """So many lines of text, one by one."""
-    for number in range(1, count + 1):
-        yield b"line %d\n" % number
+    """Yield so many lines of text, one by one."""
+    return (b"line %d\n" % number for number in range(1, count + 1))
 
 
 def event(number: int) -> bytes:
-    """One server-sent event, with the empty line at its end."""
+    """Return one server-sent event, with the empty line at its end."""
     return b"id: %d\nevent: tick\ndata: tick number %d\n\n" % (number, number)
+
+
+def ordered(body: bytes) -> Answer:
+    """Take `{"item": ID, "quantity": N}`, and answer with it and the total."""
+    try:
+        wanted = json.loads(body)
+        number, quantity = wanted["item"], wanted["quantity"]
+    except (ValueError, TypeError, KeyError):
+        raise BadRequest("an order is an object with an item and a quantity") from None
+    if type(number) is not int or not 1 <= number <= len(ITEMS):
+        raise BadRequest("there is no such item")
+    if type(quantity) is not int or not 1 <= quantity <= 100:
+        raise BadRequest("the quantity is a number from 1 to 100")
+    return Answer({"item": number, "quantity": quantity, "total": quantity * ITEMS[number - 1]["price"]})
+
+
+def asset(asked: Mapping[str, str]) -> Answer:
+    if asked["name"] not in STATIC:
+        return Answer(b"Not Found", "text/plain", status=404)
+    media_type, content = STATIC[asked["name"]]
+    return Answer(content, media_type)
+
+
+def items(asked: Mapping[str, str]) -> Answer:
+    return Answer(items_on(number(int, asked.get("page", "1"), PAGES)))
+
+
+def item(asked: Mapping[str, str]) -> Answer:
+    found = ITEMS_BY_ID.get(asked["number"])
+    return Answer(found or {"detail": "Not Found"}, status=200 if found else 404)
+
+
+def download(asked: Mapping[str, str]) -> Answer:
+    size = number(int, asked.get("bytes", "0"), MOST_BYTES)
+    return Answer(pieces(size), "application/octet-stream", size=size)
+
+
+def streamed(asked: Mapping[str, str]) -> Answer:
+    return Answer(lines(number(int, asked.get("lines", "0"), MOST_LINES)), "text/plain")
+
+
+def block(asked: Mapping[str, str]) -> Answer:
+    time.sleep(BLOCKED_SECONDS)
+    return Answer(b"blocked", "text/plain")
+
+
+def whoami(asked: Mapping[str, str]) -> Answer:
+    return Answer(f"{os.getpid()} {threading.get_ident()}".encode(), "text/plain")
+
+
+# What is answered to a GET of each path, by what stands in its place and in its query. A site adds its front page, the
+# POSTs of orders and uploads, and over ASGI events and the chat.
+VIEWS: dict[str, Callable[[Mapping[str, str]], Answer]] = {
+    "/static/{name}": asset,
+    "/api/items": items,
+    "/api/items/{number}": item,
+    "/download": download,
+    "/stream": streamed,
+    "/block": block,
+    "/whoami": whoami,
+}

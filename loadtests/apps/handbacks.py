@@ -7,8 +7,8 @@ import asyncio
 import threading
 import time
 import zlib
-from collections.abc import Awaitable, Callable
-from typing import Any
+
+from loadtests.apps.hello import Receive, Scope, Send
 
 BLOCKED_SECONDS = 0.04
 # What an answer says before the thread, of a number and a CRC, and how long it is as a whole.
@@ -19,12 +19,8 @@ HEADERS = [(b"content-length", b"%d" % SIZE)]
 LATE = 8
 
 
-async def app(
-    scope: dict[str, Any],
-    receive: Callable[[], Awaitable[dict[str, Any]]],
-    send: Callable[[dict[str, Any]], Awaitable[None]],
-) -> None:
-    """Answers nothing to a client that has gone."""
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer nothing to a client that has gone."""
     assert scope["type"] == "http"
     kind, _, name = scope["path"].rpartition("/")
     number = int(name or 0)

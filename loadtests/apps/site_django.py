@@ -4,47 +4,40 @@ What it answers with is in `loadtests/apps/catalogue.py`.
 """
 
 # mypy: disable-error-code="import-untyped, misc, untyped-decorator"
-import os
-import threading
-import time
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import django
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template import Context, Engine
 from django.urls import path
 from django.views.decorators.http import require_POST
 
 from loadtests.apps import catalogue
-from loadtests.apps.blocking import BLOCKED_SECONDS
+from loadtests.apps.catalogue import VIEWS, Answer, answer_of
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
     MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"],
     ROOT_URLCONF=__name__,
-    # Fixed, so that every process of a server reads the others' sessions.
-    SECRET_KEY="for load tests alone",
+    SECRET_KEY=catalogue.SECRET_KEY,
     SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
 )
 django.setup()
 template = Engine().from_string(catalogue.TEMPLATE)
 
 
-def refusing(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Has a view answer a bad request with 422."""
+def respond(answer: Answer) -> HttpResponse:
+    if not answer.media_type:
+        return JsonResponse(answer.content, status=answer.status, safe=False)
+    kind = HttpResponse if isinstance(answer.content, bytes) else StreamingHttpResponse
+    return kind(answer.content, answer.media_type, answer.status, headers=answer.headers)
 
-    @wraps(view)
-    def checked(request: HttpRequest) -> HttpResponse:
-        try:
-            return view(request)
-        except catalogue.BadRequest as error:
-            return JsonResponse({"detail": str(error)}, status=422)
 
-    return checked
+def endpoint(view: Callable[[dict[str, str]], Answer]) -> Callable[..., HttpResponse]:
+    return lambda request, **places: respond(answer_of(view, {**request.GET.dict(), **places}))
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -52,70 +45,23 @@ def home(request: HttpRequest) -> HttpResponse:
     return HttpResponse(template.render(Context({"visits": visits, "items": catalogue.items_on(1)})))
 
 
-def asset(request: HttpRequest, name: str) -> HttpResponse:
-    if name not in catalogue.STATIC:
-        raise Http404
-    media_type, content = catalogue.STATIC[name]
-    return HttpResponse(content, content_type=media_type)
-
-
-@refusing
-def items(request: HttpRequest) -> HttpResponse:
-    page = catalogue.whole_number(request.GET.get("page", "1"), catalogue.PAGES)
-    return JsonResponse(catalogue.items_on(page), safe=False)
-
-
-def item(request: HttpRequest, number: int) -> HttpResponse:
-    found = catalogue.item(number)
-    return JsonResponse({"detail": "Not Found"}, status=404) if found is None else JsonResponse(found)
-
-
 @require_POST
-@refusing
 def orders(request: HttpRequest) -> HttpResponse:
-    return JsonResponse(catalogue.order(request.body))
+    return respond(answer_of(catalogue.ordered, request.body))
 
 
 @require_POST
 def upload(request: HttpRequest) -> HttpResponse:
-    """Django reads no body of unknown length, so one that the server ends by itself is read from the server."""
+    """Count a body. One of unknown length, which Django reads nothing of, is read from the server."""
     environ: dict[str, Any] = request.META
     body = environ["wsgi.input"] if environ.get("wsgi.input_terminated") else request
     return JsonResponse({"bytes": sum(map(len, iter(lambda: body.read(65536), b"")))})
 
 
-@refusing
-def download(request: HttpRequest) -> HttpResponse:
-    size = catalogue.whole_number(request.GET.get("bytes", "0"), catalogue.MOST_BYTES)
-    headers = {"Content-Length": str(size)}
-    return StreamingHttpResponse(catalogue.pieces(size), content_type="application/octet-stream", headers=headers)
-
-
-@refusing
-def stream(request: HttpRequest) -> HttpResponse:
-    count = catalogue.whole_number(request.GET.get("lines", "0"), catalogue.MOST_LINES)
-    return StreamingHttpResponse(catalogue.lines(count), content_type="text/plain")
-
-
-def block(request: HttpRequest) -> HttpResponse:
-    time.sleep(BLOCKED_SECONDS)
-    return HttpResponse("blocked", content_type="text/plain")
-
-
-def whoami(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(f"{os.getpid()} {threading.get_ident()}", content_type="text/plain")
-
-
 urlpatterns = [
+    *(path(each[1:].replace("{", "<").replace("}", ">"), endpoint(view)) for each, view in VIEWS.items()),
     path("", home),
-    path("static/<str:name>", asset),
-    path("api/items", items),
-    path("api/items/<int:number>", item),
     path("api/orders", orders),
     path("upload", upload),
-    path("download", download),
-    path("stream", stream),
-    path("block", block),
-    path("whoami", whoami),
 ]
 app = get_wsgi_application()

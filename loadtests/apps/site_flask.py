@@ -1,21 +1,31 @@
-"""The load-test site over WSGI with Flask: a template, and a session that counts the visits.
+"""The load-test site over WSGI, with Flask: a template, and a session that counts the visits.
 
 What it answers with is in `loadtests/apps/catalogue.py`.
 """
 
-import os
-import threading
-import time
+from collections.abc import Callable
+from typing import Any
 
-from flask import Flask, Response, abort, request, session
+from flask import Flask, Response, jsonify, request, session
 
 from loadtests.apps import catalogue
-from loadtests.apps.blocking import BLOCKED_SECONDS
+from loadtests.apps.catalogue import Answer, answer_of
 
 app = Flask(__name__)
-# Fixed, so that every process of a server reads the others' sessions.
-app.secret_key = "for load tests alone"
+app.secret_key = catalogue.SECRET_KEY
 template = app.jinja_env.from_string(catalogue.TEMPLATE)
+
+
+def respond(answer: Answer) -> Response:
+    if answer.media_type:
+        return Response(answer.content, answer.status, answer.headers, mimetype=answer.media_type)
+    response = jsonify(answer.content)
+    response.status_code = answer.status
+    return response
+
+
+def endpoint(view: Callable[[dict[str, str]], Answer]) -> Callable[..., Response]:
+    return lambda **places: respond(answer_of(view, {**request.args, **places}))
 
 
 @app.get("/")
@@ -24,59 +34,15 @@ def home() -> str:
     return template.render(visits=session["visits"], items=catalogue.items_on(1))
 
 
-@app.get("/static/<name>", endpoint="asset")
-def asset(name: str) -> Response:
-    if name not in catalogue.STATIC:
-        abort(404)
-    media_type, content = catalogue.STATIC[name]
-    return Response(content, mimetype=media_type)
-
-
-@app.get("/api/items")
-def items() -> list[dict[str, object]]:
-    return catalogue.items_on(catalogue.whole_number(request.args.get("page", "1"), catalogue.PAGES))
-
-
-@app.get("/api/items/<int:number>")
-def item(number: int) -> tuple[dict[str, object], int]:
-    found = catalogue.item(number)
-    return ({"detail": "Not Found"}, 404) if found is None else (found, 200)
-
-
 @app.post("/api/orders")
-def orders() -> dict[str, object]:
-    return catalogue.order(request.get_data())
+def orders() -> Response:
+    return respond(answer_of(catalogue.ordered, request.get_data()))
 
 
 @app.post("/upload")
-def upload() -> dict[str, object]:
+def upload() -> dict[str, Any]:
     return {"bytes": sum(map(len, iter(lambda: request.stream.read(65536), b"")))}
 
 
-@app.get("/download")
-def download() -> Response:
-    size = catalogue.whole_number(request.args.get("bytes", "0"), catalogue.MOST_BYTES)
-    headers = {"Content-Length": str(size)}
-    return Response(catalogue.pieces(size), mimetype="application/octet-stream", headers=headers)
-
-
-@app.get("/stream")
-def stream() -> Response:
-    count = catalogue.whole_number(request.args.get("lines", "0"), catalogue.MOST_LINES)
-    return Response(catalogue.lines(count), mimetype="text/plain")
-
-
-@app.get("/block")
-def block() -> Response:
-    time.sleep(BLOCKED_SECONDS)
-    return Response("blocked", mimetype="text/plain")
-
-
-@app.get("/whoami")
-def whoami() -> Response:
-    return Response(f"{os.getpid()} {threading.get_ident()}", mimetype="text/plain")
-
-
-@app.errorhandler(catalogue.BadRequest)
-def refuse(error: catalogue.BadRequest) -> tuple[dict[str, object], int]:
-    return {"detail": str(error)}, 422
+for path, view in catalogue.VIEWS.items():
+    app.add_url_rule(path.replace("{", "<").replace("}", ">"), path, endpoint(view))

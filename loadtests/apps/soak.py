@@ -3,41 +3,29 @@
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from loadtests.apps import site
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
+from loadtests.apps.hello import Receive, Scope, Send
 
 STARTS = ("http.response.start", "websocket.accept")
 
 
-async def app(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
-    """Says in the header `x-served-by` of each answer which process and thread it is from."""
-    if scope["type"] == "lifespan":
-        await site.app(scope, receive, send)
-    elif scope["path"] == "/die":
-        await die()
-    else:
-        await site.app(scope, receive, with_origin(send))
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say in the header `x-served-by` of each answer which process and thread it is from."""
 
-
-def with_origin(send: Send) -> Send:
-    """Sends with the header."""
-    origin = f"{os.getpid()} {threading.current_thread().name}".encode()
-
-    async def send_with_origin(message: Message) -> None:
+    async def send_with_origin(message: Scope) -> None:
         if message["type"] in STARTS:
+            origin = f"{os.getpid()} {threading.current_thread().name}".encode()
             message["headers"] = [*message.get("headers", ()), (b"x-served-by", origin)]
         await send(message)
 
-    return send_with_origin
+    if scope.get("path") == "/die":
+        await die()
+    await site.app(scope, receive, send_with_origin)
 
 
 async def die() -> None:
-    """Ends the loop by a task of its own, as a bug in a background task would; never returns."""
+    """End the loop by a task of its own, as a bug in a background task would; never return."""
 
     async def end() -> None:
         raise SystemExit("made to die")

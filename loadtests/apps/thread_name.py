@@ -1,13 +1,12 @@
 """`/thread` is answered with the name of the thread that serves it, every other path with a hello world."""
 
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 from loadtests.apps import hello
+from loadtests.apps.hello import Receive, Scope, Send
 
 
-async def app(scope: dict[str, Any], receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope.get("path") != "/thread":
         await hello.app(scope, receive, send)
         return
