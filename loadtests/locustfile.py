@@ -4,14 +4,9 @@ The classes to run are named at the end of the command line; loadtests/README.md
 """
 
 from loadtests.users import options, samples
-from loadtests.users.browser import BrowserUser
 from loadtests.users.chat import ChatUser
-from loadtests.users.events import EventsUser
-from loadtests.users.json_api import JsonApiUser
-from loadtests.users.mixed import MixedUser
-from loadtests.users.path import PathUser
-from loadtests.users.site import SiteUser
-from loadtests.users.transfer import TransferUser
+from loadtests.users.people import BrowserUser, JsonApiUser, MixedUser, PathUser, SiteUser
+from loadtests.users.streams import EventsUser, TransferUser
 
 __all__ = [
     "BrowserUser",

@@ -12,14 +12,14 @@ from typing import Any
 from uuid import uuid4
 
 import gevent
-from gevent.event import Event
+from gevent.queue import Empty, Queue
 from locust import task
-from websocket import WebSocketException, WebSocketTimeoutException, create_connection
+from locust.exception import ResponseError
+from websocket import WebSocket, WebSocketException, WebSocketTimeoutException, create_connection
 
 from loadtests.users.visitor import Visitor, require
 
-PATIENCE = 10.0
-CLOSING_PATIENCE = 1.0
+PATIENCE, CLOSING_PATIENCE = 10.0, 1.0
 ROOM_SIZE = 5
 TEXT = "The quick brown fox jumps over the lazy dog. " * 2
 # Rooms of this run; a process adds its id to it, for Locust forks those that run users.
@@ -41,94 +41,76 @@ class ChatUser(Visitor):
     leaving_share = 0.05
 
     def on_start(self) -> None:
-        """A room is for users of one process, so what one says and another one hears is timed by the same clock."""
+        """Join a room of users of one process: what one says and another one hears is timed by the same clock."""
         self.room = f"{RUN}-{os.getpid()}-{next(users) // ROOM_SIZE}"
-        self.membership: Membership | None = None
+        self.socket: WebSocket | None = None
 
     @task
     def talk(self) -> None:
-        if self.membership is None:
-            self.enter()
-        if self.membership is not None and (not self.say(self.membership) or random.random() < self.leaving_share):
-            self.leave()
+        if self.socket is None and not self.timed("/chat connect", 0, self.enter):
+            return
+        if not self.timed("/chat own message", len(TEXT), self.say) or random.random() < self.leaving_share:
+            self.on_stop()
+
+    def timed(self, name: str, size: int, action: Callable[[], None]) -> bool:
+        """Record an action as a request; return False where it raised an exception."""
+        began, error = time.perf_counter(), None
+        try:
+            action()
+        except Exception as raised:
+            error = raised
+        self.record("WS", name, time.perf_counter() - began, 0 if error else size, error)
+        return error is None
 
     def enter(self) -> None:
-        with self.measured("WS", "/chat connect"):
-            url = f"ws{str(self.host).removeprefix('http')}/chat?room={self.room}"
-            self.membership = Membership(url, self.heard)
+        """Enter the room under a new name; raise WebSocketException or OSError where there is no connection."""
+        url = f"ws{str(self.host).removeprefix('http')}/chat?room={self.room}"
+        self.socket = create_connection(url, timeout=PATIENCE, sslopt={"cert_reqs": ssl.CERT_NONE})
+        self.name, self.numbers = next(members), itertools.count(1)
+        self.last_of: dict[int, int] = {}
+        # Own messages as they come back, and what ended the listening.
+        self.came: Queue[Any] = Queue()
+        self.listener = gevent.spawn(self.listen, self.socket)
 
-    def say(self, membership: "Membership") -> bool:
-        """Says something; returns whether it came back."""
-        with self.measured("WS", "/chat own message", len(TEXT)):
-            membership.say(TEXT)
-            return True
-        return False
-
-    def heard(self, seconds: float, size: int) -> None:
-        self.record("WS", "/chat message of another", seconds, size)
-
-    def leave(self) -> None:
-        if self.membership is not None:
-            self.membership.end()
-            self.membership = None
+    def say(self) -> None:
+        """Send a message and wait until it comes back; raise an exception if it does not, or not unharmed."""
+        said = {"name": self.name, "number": next(self.numbers), "sent": time.perf_counter(), "text": TEXT}
+        if self.socket is not None and self.came.empty():
+            self.socket.send(json.dumps(said))
+        try:
+            came = self.came.get(timeout=PATIENCE)
+        except Empty:
+            raise ResponseError(f"the message did not come back within {PATIENCE:.0f} seconds") from None
+        if isinstance(came, Exception):
+            raise came
+        require(came == said, "another message came back")
 
     def on_stop(self) -> None:
-        self.leave()
+        """Leave the room."""
+        if self.socket is not None:
+            self.listener.kill()
+            with suppress(WebSocketException, OSError):
+                self.socket.close(timeout=CLOSING_PATIENCE)
+            self.socket = None
 
-
-class Membership:
-    """One WebSocket in a room. A greenlet listens while it is open; it calls `heard` for each message of another.
-
-    `heard` is given the seconds since the message was sent, and its size. Raises WebSocketException and OSError where
-    there is no connection to be had.
-    """
-
-    def __init__(self, url: str, heard: Callable[[float, int], None]) -> None:
-        self._name = next(members)
-        self._heard = heard
-        self._said: dict[str, Any] = {"number": 0}
-        self._last_of: dict[int, int] = {}
-        self._came_back = Event()
-        self._error: Exception | None = None
-        self._socket = create_connection(url, timeout=PATIENCE, sslopt={"cert_reqs": ssl.CERT_NONE})
-        self._listener = gevent.spawn(self._listen)
-
-    def say(self, text: str) -> None:
-        """Sends a message and waits until it comes back; raises an exception if it does not, or not unharmed."""
-        self._came_back.clear()
-        if self._error is None:
-            number, now = self._said["number"] + 1, time.perf_counter()
-            self._said = {"name": self._name, "number": number, "sent": now, "text": text}
-            self._socket.send(json.dumps(self._said))
-            require(self._came_back.wait(PATIENCE), f"the message did not come back within {PATIENCE:.0f} seconds")
-        if self._error is not None:
-            raise self._error
-
-    def end(self) -> None:
-        """Leaves the room and closes the WebSocket."""
-        self._listener.kill()
-        with suppress(WebSocketException, OSError):
-            self._socket.close(timeout=CLOSING_PATIENCE)
-
-    def _listen(self) -> None:
+    def listen(self, socket: WebSocket) -> None:
+        """Take what is said in the room, in a greenlet of its own."""
         try:
             while True:
                 with suppress(WebSocketTimeoutException):
-                    self._take(self._socket.recv())
+                    self.hear(socket.recv())
         except Exception as error:
-            self._error = error
-        finally:
-            self._came_back.set()
+            self.came.put(error)
 
-    def _take(self, text: str | bytes) -> None:
+    def hear(self, text: str | bytes) -> None:
+        """Take one message; raise ResponseError where it is not the next one of its sender."""
         require(text, "the server closed the WebSocket")
         message = json.loads(text)
-        if message["name"] == self._name:
-            require(message == self._said, "another message came back")
-            self._came_back.set()
-            return
         sender, number = message["name"], message["number"]
-        before = self._last_of.get(sender, number - 1)
+        if sender == self.name:
+            self.came.put(message)
+            return
+        before = self.last_of.get(sender, number - 1)
         require(number == before + 1, f"message {number} came after message {before}")
-        self._last_of[sender] = number
-        self._heard(time.perf_counter() - message["sent"], len(text))
+        self.last_of[sender] = number
+        self.record("WS", "/chat message of another", time.perf_counter() - message["sent"], len(text))

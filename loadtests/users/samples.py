@@ -21,45 +21,34 @@ class SampleRecorder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._samples: list[tuple[float, float, str, str]] = []
+        self._samples: list[tuple[str, str, str, str]] = []
         path.write_text("")
 
     def record(self, name: str, response_time: float, exception: BaseException | None = None, **_: Any) -> None:
-        """Takes one request as Locust reports it, the time in milliseconds; the present is when it ended."""
-        error = "" if exception is None else one_line(exception)
-        self._samples.append((time.time(), response_time, name, error))
+        """Take one request as Locust reports it, the time in milliseconds; the present is when it ended."""
+        error = "" if exception is None else " ".join(str(exception).split()) or type(exception).__name__
+        self._samples.append((f"{time.time():.6f}", f"{response_time:.3f}", name, error))
 
     def write(self, **_: Any) -> None:
-        """Appends what has been recorded since the last time to the file."""
+        """Append what has been recorded since the last time to the file."""
         samples, self._samples = self._samples, []
         with self._path.open("a", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                (f"{ended:.6f}", f"{milliseconds:.3f}", name, error) for ended, milliseconds, name, error in samples
-            )
-
-
-def one_line(error: BaseException) -> str:
-    """An error's text; its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+            csv.writer(file, lineterminator="\n").writerows(samples)
 
 
 @events.init.add_listener
 def start_recording(environment: Environment, runner: Runner, **_: Any) -> None:
-    """Records in each process that runs users, if its command line says so. Ends Locust where the file is no good."""
+    """Record in each process that runs users, if its command line says so. End Locust where the file is no good."""
     options = environment.parsed_options
     if options is None or not options.samples or isinstance(runner, MasterRunner):
         return
-    path = file_of(Path(options.samples), runner)
+    path = Path(options.samples)
+    if isinstance(runner, WorkerRunner):
+        # The workers of a machine share a folder.
+        path = path.with_name(f"{path.stem}-{runner.worker_index}{path.suffix}")
     try:
         recorder = SampleRecorder(path)
     except OSError as error:
         sys.exit(f"cannot write the samples to {path}: {error.strerror}")
     environment.events.request.add_listener(recorder.record)
     environment.events.test_stop.add_listener(recorder.write)
-
-
-def file_of(path: Path, runner: Runner) -> Path:
-    """The file itself, or for a worker `samples-0.csv` and so on: those of a machine share a folder."""
-    if isinstance(runner, WorkerRunner):
-        return path.with_name(f"{path.stem}-{runner.worker_index}{path.suffix}")
-    return path
