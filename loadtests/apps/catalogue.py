@@ -38,22 +38,20 @@ ITEMS: list[dict[str, Any]] = [
 ]
 ITEMS_BY_ID = {str(item["id"]): item for item in ITEMS}
 
-# The text up to the list and from there on; Jinja and Django read the same template.
-TOP = """<!doctype html>
+# Jinja and Django read the template, whose loop is `LIST` for the first page.
+LOOP = '{% for item in items %}<li><a href="/api/items/{{ item.id }}">{{ item.name }}</a></li>\n{% endfor %}'
+TEMPLATE = f"""<!doctype html>
 <html lang="en">
 <head><title>Lamps</title><link rel="stylesheet" href="/static/style.css"></head>
 <body>
 <img src="/static/logo.svg" alt="A lamp">
-<p>Visit {{ visits }}</p>
+<p>Visit {{{{ visits }}}}</p>
 <ul>
-"""
-BOTTOM = "</ul>\n</body>\n</html>"
-TEMPLATE = (
-    TOP
-    + '{% for item in items %}<li><a href="/api/items/{{ item.id }}">{{ item.name }}</a></li>\n{% endfor %}'
-    + BOTTOM
-)
+{LOOP}</ul>
+</body>
+</html>"""
 LIST = "".join(f'<li><a href="/api/items/{item["id"]}">{item["name"]}</a></li>\n' for item in ITEMS[:PER_PAGE])
+PAGE = TEMPLATE.replace(LOOP, LIST)
 
 STYLE = "".join(
     f".item-{number} {{ color: #{number:02x}6040; margin: {number}px; padding: 0.5em; }}\n" for number in range(64)
@@ -72,13 +70,14 @@ class BadRequest(Exception):
 class Answer:
     """An answer: a document that is sent as JSON where there is no `media_type`, else bytes, whole or in pieces.
 
-    `size` is that of all pieces, where it is to be told in advance.
+    `size` is that of all pieces, where it is to be told in advance; `interval` are the seconds between two of them.
     """
 
     content: Any
     media_type: str = ""
     status: int = 200
     size: int | None = None
+    interval: float = 0.0
 
     @property
     def headers(self) -> dict[str, str]:
@@ -96,7 +95,7 @@ def answer_of(view: Callable[[Any], Answer], asked: Any) -> Answer:
 
 def page(visits: int) -> str:
     """Return what `TEMPLATE` gives for the first page of items, without a template engine."""
-    return TOP.replace("{{ visits }}", str(visits)) + LIST + BOTTOM
+    return PAGE.replace("{{ visits }}", str(visits))
 
 
 def items_on(page_number: int) -> list[dict[str, Any]]:
@@ -134,14 +133,12 @@ def ordered(body: bytes) -> Answer:
     """Take `{"item": ID, "quantity": N}`, and answer with it and the total."""
     try:
         wanted = json.loads(body)
-        number, quantity = wanted["item"], wanted["quantity"]
+        ordered, quantity = ITEMS_BY_ID[str(wanted["item"])], wanted["quantity"]
     except (ValueError, TypeError, KeyError):
-        raise BadRequest("an order is an object with an item and a quantity") from None
-    if type(number) is not int or not 1 <= number <= len(ITEMS):
-        raise BadRequest("there is no such item")
+        raise BadRequest("an order is an object with an item that there is and a quantity") from None
     if type(quantity) is not int or not 1 <= quantity <= 100:
         raise BadRequest("the quantity is a number from 1 to 100")
-    return Answer({"item": number, "quantity": quantity, "total": quantity * ITEMS[number - 1]["price"]})
+    return Answer({"item": ordered["id"], "quantity": quantity, "total": quantity * ordered["price"]})
 
 
 def asset(asked: Mapping[str, str]) -> Answer:
@@ -167,6 +164,12 @@ def download(asked: Mapping[str, str]) -> Answer:
 
 def streamed(asked: Mapping[str, str]) -> Answer:
     return Answer(lines(number(int, asked.get("lines", "0"), MOST_LINES)), "text/plain")
+
+
+def events(asked: Mapping[str, str]) -> Answer:
+    count, interval = number(int, asked.get("count", "1"), MOST_EVENTS), asked.get("interval", "1")
+    ticks = map(event, range(1, count + 1))
+    return Answer(ticks, "text/event-stream", interval=number(float, interval, MOST_SECONDS))
 
 
 def block(asked: Mapping[str, str]) -> Answer:

@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from loadtests.apps import catalogue
-from loadtests.apps.catalogue import MOST_EVENTS, MOST_SECONDS, Answer, answer_of, number
+from loadtests.apps.catalogue import Answer, answer_of
 
 Room = tuple[asyncio.AbstractEventLoop, str]
 rooms: dict[Room, list[WebSocket]] = defaultdict(list)
@@ -24,8 +24,17 @@ rooms: dict[Room, list[WebSocket]] = defaultdict(list)
 def respond(answer: Answer) -> Response:
     if not answer.media_type:
         return JSONResponse(answer.content, answer.status)
-    kind = Response if isinstance(answer.content, bytes) else StreamingResponse
-    return kind(answer.content, answer.status, answer.headers, answer.media_type)
+    if isinstance(answer.content, bytes):
+        return Response(answer.content, answer.status, answer.headers, answer.media_type)
+    return StreamingResponse(pieces_of(answer), answer.status, answer.headers, answer.media_type)
+
+
+async def pieces_of(answer: Answer) -> AsyncIterator[bytes]:
+    """Yield the pieces on the loop, where Starlette would have each of them made by a thread."""
+    for number, piece in enumerate(answer.content):
+        if number and answer.interval:
+            await asyncio.sleep(answer.interval)
+        yield piece
 
 
 def route(path: str, view: Callable[[dict[str, str]], Answer]) -> Route:
@@ -52,20 +61,6 @@ async def upload(request: Request) -> Response:
     return JSONResponse({"bytes": sum([len(piece) async for piece in request.stream()])})
 
 
-def ticking(asked: dict[str, str]) -> Answer:
-    """Answer with server-sent events, one each interval."""
-    count, interval = asked.get("count", "1"), asked.get("interval", "1")
-    events = ticks(number(int, count, MOST_EVENTS), number(float, interval, MOST_SECONDS))
-    return Answer(events, "text/event-stream")
-
-
-async def ticks(count: int, interval: float) -> AsyncIterator[bytes]:
-    for tick in range(1, count + 1):
-        if tick > 1:
-            await asyncio.sleep(interval)
-        yield catalogue.event(tick)
-
-
 async def chat(websocket: WebSocket) -> None:
     """Serve one member of a room."""
     room: Room = (asyncio.get_running_loop(), websocket.query_params.get("room", ""))
@@ -86,7 +81,7 @@ async def chat(websocket: WebSocket) -> None:
 app = Starlette(
     routes=[
         *(route(path, view) for path, view in catalogue.VIEWS.items()),
-        route("/events", ticking),
+        route("/events", catalogue.events),
         Route("/", home),
         Route("/api/orders", orders, methods=["POST"]),
         Route("/upload", upload, methods=["POST"]),

@@ -1,25 +1,24 @@
 """Clients of a server that gives idle connections back: what they send comes at every moment of a hand-back.
 
 Requests come after each other with a pause or at once, alone or pipelined, with bodies, whole or in two pieces; clients
-close, half-close, abandon and reset. Every answer is checked. It all runs on the thread that calls `Clients.run`, which
-owns the connections and waits for all of them by one epoll.
+close, half-close, abandon and reset. Every answer is checked. It all runs on the thread that calls `Clients.run`, on an
+event loop of its own, with a task for each client.
 """
 
-import heapq
+import asyncio
 import random
-import select
 import socket
 import struct
 import time
 import zlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from loadtests.apps.handbacks import ANSWER, SIZE
 
-# In seconds: how long an answer may take, and how often it is looked for those that have not come.
-PATIENCE, LOOK = 30.0, 1.0
+# In seconds: how long an answer or an end may take, and how often it is told how far the clients are.
+PATIENCE, TELL_SECONDS = 30.0, 1.0
 # In seconds: how long a client waits before it asks again or sends the rest; before the last requests of a connection,
 # so that they meet the hand-back; and now and then, so that the connection rests.
 PAUSE, SHORT_PAUSE, LONG_PAUSE = (0.006, 0.025), (0.0, 0.002), (1.2, 3.0)
@@ -53,26 +52,8 @@ class Result:
     failures: list[str] = field(default_factory=list)
 
 
-class Connection:
-    """One connection: the answers that are to come, in order, and what has not been sent yet."""
-
-    def __init__(self, address: tuple[str, int] | str) -> None:
-        self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(address)
-        self.socket.setblocking(False)
-        self.expected: deque[bytes] = deque()
-        self.received = self.unsent = self.thread = b""
-        self.asks_left = random.randint(*LIFE)
-        self.is_open, self.is_half_closed = True, False
-        self.sent_at = 0.0
-        # For whoever looks for the cause of a failure.
-        self.past: deque[str] = deque(maxlen=6)
-
-    def pause(self) -> float:
-        """How long to wait before the next request."""
-        short_or_not = SHORT_PAUSE if self.asks_left < LAST else PAUSE
-        return random.uniform(*(LONG_PAUSE if random.random() < LONG_PAUSES else short_or_not))
+class WrongAnswer(Exception):
+    """What came is not what was due."""
 
 
 class Clients:
@@ -81,65 +62,46 @@ class Clients:
     def __init__(self, address: tuple[str, int] | str, connections: int) -> None:
         self.result = Result()
         self._address = address
-        self._wanted = connections
-        self._poll = select.epoll()
-        self._open: dict[int, Connection] = {}
-        self._due: list[tuple[float, int, Connection]] = []
+        self._connections = connections
         self._number = 0
         self._block_at = 0.0
-        self._is_ending = False
+        self._wanted, self._until = 0, 0.0
+
+    @property
+    def is_enough(self) -> bool:
+        """True when the connections are to end, each as soon as it has its answers."""
+        result = self.result
+        is_over = result.hand_backs >= self._wanted or time.monotonic() >= self._until
+        return is_over or len(result.failures) >= MOST_FAILURES
 
     def run(self, hand_backs: int, seconds: float, tell: Callable[[Result], None] = lambda result: None) -> Result:
-        """Until so many hand-backs are seen, for so many seconds at most; `tell` hears every second how far it is.
+        """Go on until so many hand-backs are seen, for so many seconds at most, and call `tell` every second."""
+        self._wanted, self._until = hand_backs, time.monotonic() + seconds
+        asyncio.run(self._run(tell))
+        return self.result
 
-        Then the connections end, each as soon as it has its answers.
-        """
-        result, began = self.result, time.monotonic()
-        look_at = began + LOOK
-        for _ in range(self._wanted):
-            self._connect()
-        while self._open:
-            now = time.monotonic()
-            while self._due and (self._is_ending or self._due[0][0] <= now):
-                self._go_on(heapq.heappop(self._due)[2])
-            until_due = self._due[0][0] - time.monotonic() if self._due else LOOK
-            for descriptor, _ in self._poll.poll(max(0.0, until_due)):
-                self._read(self._open[descriptor])
-            result.seconds = now - began
-            if result.hand_backs >= hand_backs or result.seconds > seconds or len(result.failures) >= MOST_FAILURES:
-                self._is_ending = True
-            if now >= look_at:
-                look_at = now + LOOK
-                self._give_up(now - PATIENCE)
-                tell(result)
-        self._poll.close()
-        return result
+    async def _run(self, tell: Callable[[Result], None]) -> None:
+        began = time.monotonic()
+        pending = {asyncio.create_task(self._connect_again_and_again()) for _ in range(self._connections)}
+        while pending:
+            ended, pending = await asyncio.wait(pending, timeout=TELL_SECONDS)
+            await asyncio.gather(*ended)
+            self.result.seconds = time.monotonic() - began
+            tell(self.result)
 
-    def _connect(self) -> None:
-        connection = Connection(self._address)
-        self._open[connection.socket.fileno()] = connection
-        self._poll.register(connection.socket, select.EPOLLIN)
-        self.result.connections += 1
-        self._later(connection, random.uniform(*PAUSE))
+    async def _connect_again_and_again(self) -> None:
+        while not self.is_enough:
+            self.result.connections += 1
+            connection = Connection(self, await connected(self._address))
+            try:
+                await connection.live()
+            except (OSError, EOFError, WrongAnswer) as error:
+                self.result.failures.append(f"{time.monotonic():.6f}: {error!r} on {connection}")
+            finally:
+                connection.writer.close()
 
-    def _later(self, connection: Connection, seconds: float) -> None:
-        self._number += 1
-        heapq.heappush(self._due, (time.monotonic() + seconds, self._number, connection))
-
-    def _go_on(self, connection: Connection) -> None:
-        if not connection.is_open:
-            return
-        if connection.unsent:
-            self._send(connection, connection.unsent, len(connection.unsent))
-        elif connection.asks_left == 0 or self._is_ending:
-            self._end(connection, random.choice(ENDINGS))
-        else:
-            connection.asks_left -= 1
-            data = b"".join([self._request(connection) for _ in range(random.choice(AT_A_TIME))])
-            self._send(connection, data, random.randrange(1, len(data)) if random.random() < IN_PIECES else len(data))
-
-    def _request(self, connection: Connection) -> bytes:
-        """The next request, whose answer is expected."""
+    def request(self) -> tuple[bytes, bytes]:
+        """Return the next request, and how its answer begins."""
         self._number = number = self._number + 1
         body, path, begin = b"", b"", random.randrange(len(NOISE) // 2)
         if random.random() < WITH_BODY:
@@ -147,90 +109,83 @@ class Clients:
         elif time.monotonic() > self._block_at:
             self._block_at = time.monotonic() + BETWEEN_BLOCKS
             path = b"/block"
-        connection.expected.append(ANSWER % (number, zlib.crc32(body)))
-        if not body:
-            return b"GET %b/%d HTTP/1.1\r\nHost: x\r\n\r\n" % (path, number)
-        if begin % 2:
-            chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-            return b"POST /%d HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%b" % (number, chunked)
-        return b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (number, len(body), body)
+        framing = b""
+        if body and begin % 2:
+            framing, sent = b"Transfer-Encoding: chunked\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        elif body:
+            framing, sent = b"Content-Length: %d\r\n" % len(body), body
+        method = b"POST" if body else b"GET"
+        head = b"%b %b/%d HTTP/1.1\r\nHost: x\r\n%b\r\n" % (method, path, number, framing)
+        return head + (sent if body else b""), ANSWER % (number, zlib.crc32(body))
 
-    def _send(self, connection: Connection, data: bytes, first: int) -> None:
-        """Sends so many bytes, or as many of them as the system takes; the rest later."""
-        connection.sent_at = time.monotonic()
-        try:
-            sent = connection.socket.send(data[:first])
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._fail(connection, f"{error!r} while it is sent to")
-            return
-        connection.past.append(f"sent {sent} of {len(data)} bytes at {connection.sent_at:.6f}")
-        connection.unsent = data[sent:]
-        if connection.unsent:
-            self._later(connection, random.uniform(*random.choice((SHORT_PAUSE, PAUSE))))
 
-    def _end(self, connection: Connection, how: str) -> None:
-        """Ends a connection that has all of its answers."""
-        self.result.endings[how] += 1
-        if how.startswith("ask"):
-            data = self._request(connection)
-            self._send(connection, data, len(data) // 2 if "in part" in how else len(data))
-        if not connection.is_open:
-            return
-        if how.endswith("half-close") and not connection.unsent:
-            connection.past.append("half-closed")
-            connection.is_half_closed, connection.sent_at = True, time.monotonic()
-            connection.socket.shutdown(socket.SHUT_WR)
-            return
-        if how.endswith("reset"):
-            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self._close(connection)
+async def connected(address: tuple[str, int] | str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return the streams of a new connection; raise OSError where there is none to be had."""
+    if isinstance(address, str):
+        return await asyncio.open_unix_connection(address)
+    return await asyncio.open_connection(*address)
 
-    def _close(self, connection: Connection) -> None:
-        connection.is_open = False
-        del self._open[connection.socket.fileno()]
-        connection.socket.close()
-        if not self._is_ending:
-            self._connect()
 
-    def _read(self, connection: Connection) -> None:
-        try:
-            data = connection.socket.recv(65536)
-        except OSError as error:
-            self._fail(connection, f"{error!r} while it is read from")
-            return
-        if data:
-            self._take(connection, connection.received + data)
-        elif connection.is_half_closed and not connection.expected:
-            self._close(connection)
-        else:
-            self._fail(connection, "an end that the client did not cause")
+class Connection:
+    """One connection, which belongs to the task that opened it."""
 
-    def _take(self, connection: Connection, data: bytes) -> None:
-        """Checks the answers that have come whole; after the last one the client goes on."""
-        while connection.expected and (end := data.find(b"\r\n\r\n") + 4) > 3 and len(data) >= end + SIZE:
-            expected = connection.expected.popleft()
-            if not data.startswith(b"HTTP/1.1 200 ") or not data.startswith(expected, end):
-                self._fail(connection, f"not the answer {expected!r}: {data[: end + SIZE]!r}")
-                return
-            thread = data[end + len(expected) : end + SIZE]
-            self.result.answers += 1
-            self.result.hand_backs += thread != connection.thread != b""
-            connection.thread = thread
-            data = data[end + SIZE :]
-        connection.received = data
-        if data and not connection.expected:
-            self._fail(connection, f"an answer to nothing: {data[:200]!r}")
-        elif not connection.expected and not connection.is_half_closed:
-            self._later(connection, connection.pause())
+    def __init__(self, clients: Clients, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        self._clients = clients
+        self._reader, self.writer = streams
+        self._thread = self._awaited = b""
 
-    def _give_up(self, sent_before: float) -> None:
-        for connection in list(self._open.values()):
-            if (connection.expected or connection.is_half_closed) and connection.sent_at < sent_before:
-                self._fail(connection, "no answer, or no end")
+    def __str__(self) -> str:
+        return f"a connection last served by thread {self._thread!r}, which awaits {self._awaited!r}"
 
-    def _fail(self, connection: Connection, what: str) -> None:
-        past = f"on {connection.thread!r}, {'; '.join(connection.past)}"
-        self.result.failures.append(f"{time.monotonic():.6f}: {what}; awaits {list(connection.expected)}, {past}")
-        self._close(connection)
+    async def live(self) -> None:
+        """Ask some times and end; raise OSError, EOFError or WrongAnswer where an answer is not as it should be."""
+        for left in reversed(range(random.randint(*LIFE))):
+            pause = SHORT_PAUSE if left < LAST else PAUSE
+            await asyncio.sleep(random.uniform(*(LONG_PAUSE if random.random() < LONG_PAUSES else pause)))
+            if self._reader.at_eof():
+                raise WrongAnswer("an end that the client did not cause")
+            if self._clients.is_enough:
+                break
+            await self._ask(random.choice(AT_A_TIME))
+        await self._end(random.choice(ENDINGS))
+
+    async def _ask(self, count: int) -> None:
+        requests = [self._clients.request() for _ in range(count)]
+        data = b"".join(sent for sent, _ in requests)
+        if random.random() < IN_PIECES:
+            first = random.randrange(1, len(data))
+            self.writer.write(data[:first])
+            await asyncio.sleep(random.uniform(*random.choice((SHORT_PAUSE, PAUSE))))
+            data = data[first:]
+        self.writer.write(data)
+        async with asyncio.timeout(PATIENCE):
+            await self.writer.drain()
+            for _, self._awaited in requests:
+                await self._take()
+
+    async def _take(self) -> None:
+        """Take the answer that is awaited."""
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        body = await self._reader.readexactly(SIZE)
+        if not head.startswith(b"HTTP/1.1 200 ") or not body.startswith(self._awaited):
+            raise WrongAnswer(f"another answer: {head + body!r}")
+        thread = body[len(self._awaited) :]
+        self._clients.result.answers += 1
+        self._clients.result.hand_backs += thread != self._thread != b""
+        self._thread = thread
+
+    async def _end(self, how: str) -> None:
+        """End the connection; only after a half-close there may be one more answer to come."""
+        self._clients.result.endings[how] += 1
+        sent, self._awaited = self._clients.request() if how.startswith("ask") else (b"", b"")
+        self.writer.write(sent[: len(sent) // 2] if "in part" in how else sent)
+        if how.endswith("half-close"):
+            self.writer.write_eof()
+            async with asyncio.timeout(PATIENCE):
+                if sent:
+                    await self._take()
+                if rest := await self._reader.read():
+                    raise WrongAnswer(f"an answer to nothing: {rest[:200]!r}")
+        elif how.endswith("reset"):
+            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self.writer.transport.abort()

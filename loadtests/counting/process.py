@@ -12,11 +12,10 @@ import re
 import subprocess
 import sys
 
-from loadtests.errors import LoadTestError
 from loadtests.micro.all import BENCHMARKS
-from loadtests.micro.benchmark import Benchmark, Repeat
-from threadserve.runtime.forms import get_form
-from threadserve.runtime.loops import find_loop_factory
+from loadtests.micro.benchmark import require
+from threadserve.forms import form
+from threadserve.loops import loop_factory
 
 # Operations before counting begins, and in the two runs that are counted.
 WARM_UP, FEW, MANY = 300, 200, 1200
@@ -25,54 +24,37 @@ TOTAL = re.compile(r"^\s*Th \d+ +([\d,]+)", re.MULTILINE)
 
 
 def control(*options: str) -> str:
-    """Tells callgrind, which runs this process, to do something; returns what its command prints."""
+    """Tell callgrind, which runs this process, to do something; return what its command prints."""
     line = ["callgrind_control", *options, str(os.getpid())]
-    try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=CONTROL_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LoadTestError(f"callgrind cannot be told what to do: {error}") from None
-    if done.returncode:
-        raise LoadTestError(f"callgrind cannot be told what to do: {done.stderr.strip()}")
+    done = subprocess.run(line, capture_output=True, text=True, timeout=CONTROL_SECONDS)
+    require(done.returncode == 0, f"callgrind cannot be told what to do: {done.stderr.strip()}")
     return done.stdout
 
 
 def total(told: str) -> int:
-    """The instructions of all threads in what `callgrind_control -e` prints; raises LoadTestError without any."""
-    counts = [int(count.replace(",", "")) for count in TOTAL.findall(told)]
-    if not counts:
-        raise LoadTestError(f"callgrind counted nothing: {told.strip() or 'it says nothing'}")
-    return sum(counts)
+    """Return the instructions of all threads in what `callgrind_control -e` prints; raise LoadTestError without any."""
+    counts = TOTAL.findall(told)
+    require(counts, f"callgrind counted nothing: {told.strip() or 'it says nothing'}")
+    return sum(int(count.replace(",", "")) for count in counts)
 
 
-async def counted(repeat: Repeat, operations: int) -> int:
-    control("--zero")
-    await repeat(operations)
-    return total(control("-e"))
-
-
-async def count(benchmark: Benchmark) -> float:
-    """The instructions of one operation; raises LoadTestError where the benchmark does not do what it should."""
-    async with benchmark.prepare() as repeat:
+async def count(name: str) -> float:
+    """Return the instructions of one operation; raise LoadTestError where the benchmark does not do what it should."""
+    async with BENCHMARKS[name].prepare() as repeat:
         await repeat(WARM_UP)
         gc.collect()
         gc.freeze()
         gc.disable()
         control("--instr=on")
         await repeat(WARM_UP)
-        few = await counted(repeat, FEW)
-        return (await counted(repeat, MANY) - few) / (MANY - FEW)
-
-
-def main() -> None:
-    """Reads a benchmark's name from the command line, counts, and prints."""
-    benchmark = next(each for each in BENCHMARKS if each.name == sys.argv[1])
-    try:
-        with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner:
-            instructions = runner.run(count(benchmark))
-    except LoadTestError as error:
-        sys.exit(str(error))
-    print(json.dumps({"instructions": instructions, "form": get_form()}))
+        counts = []
+        for operations in (FEW, MANY):
+            control("--zero")
+            await repeat(operations)
+            counts.append(total(control("-e")))
+        return (counts[1] - counts[0]) / (MANY - FEW)
 
 
 if __name__ == "__main__":
-    main()
+    with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
+        print(json.dumps({"instructions": runner.run(count(sys.argv[1])), "form": form()}))

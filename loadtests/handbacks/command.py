@@ -18,8 +18,7 @@ from loadtests.servers import interpreters
 from loadtests.servers.commands import Build, Server, threadserve
 from loadtests.servers.interpreters import INTERPRETER
 from loadtests.servers.processes import serving
-from loadtests.soak import sampling
-from loadtests.soak.sampling import Usage
+from loadtests.soak import idling, sampling
 
 APP = "loadtests.apps.handbacks:app"
 # So many hand-backs, or as many as are asked for, bring the server to the size that it keeps.
@@ -28,17 +27,9 @@ WARM_UP = 100_000
 MOST_GROWN_MB = 40.0
 # glibc is to give large blocks back: what it keeps of those that asyncio reads into would hide what the server keeps.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536"}
-# In seconds: how often it is told how far the clients are, and how long the server may take to let go of them.
-TELL_SECONDS, SETTLE_SECONDS = 10.0, 30.0
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def progress(result: Result) -> str:
-    """How far the clients are."""
-    return f"{result.hand_backs:,} hand-backs at least, {result.hand_backs / (result.seconds or 1):,.0f}/s"
+# Until the server has let go of the connections: after the warm-up, and at most in the end.
+REST_SECONDS, SETTLE_SECONDS = 3.0, 30.0
+TELL_SECONDS = 10
 
 
 @click.command(name="handbacks")
@@ -60,7 +51,7 @@ def handbacks(
     interpreter = interpreters.usable(server_python.absolute())
     if missing := interpreter.missing(("threadserve", "click", "h11", *({loop} - {"asyncio"}))):
         raise LoadTestError(missing)
-    say(f"threadserve, {interpreter.form}, on {interpreter.short_version} with {loop}")
+    click.echo(f"threadserve, {interpreter.form}, on {interpreter.short_version} with {loop}", err=True)
     build: Build = "free-threaded" if interpreter.free_threaded else "ordinary"
     with tempfile.TemporaryDirectory(prefix="handbacks-") as name:
         folder = Path(name)
@@ -70,53 +61,35 @@ def handbacks(
             address = str(folder / "socket") if uds else ("127.0.0.1", running.port)
             said = len(running.log.read_bytes())
             warm_up = Clients(address, connections).run(min(WARM_UP, count), seconds)
-            before = settled(running.pid, None)
+            time.sleep(REST_SECONDS)
+            before = sampling.take(running.pid)
             result = Clients(address, connections).run(count, seconds, tell)
-            after = settled(running.pid, before)
-        findings = [*warm_up.failures, *result.failures, *left_over(before, after)]
+            after, left_over = idling.settled(running.pid, before, SETTLE_SECONDS)
+        if after.total("MB") > before.total("MB") + MOST_GROWN_MB:
+            left_over.append(f"the memory grows by more than {MOST_GROWN_MB:.0f} MB")
+        findings = [*warm_up.failures, *result.failures, *left_over]
         findings += [] if running.stopped_by == "SIGTERM" else ["the server did not end in time after SIGTERM"]
         findings += [f"logged: {line!r}" for line in running.log.read_bytes()[said:].splitlines()]
-    print(progress(result), f"{result.answers:,} answers on {result.connections:,} connections", sep="; ")
-    print(*(f"{number:,} × {ending}" for ending, number in sorted(result.endings.items())), sep=", ")
-    print(f"before: {before}\nafter: {after}")
+    click.echo(f"{progress(result)}; {result.answers:,} answers on {result.connections:,} connections")
+    click.echo(", ".join(f"{number:,} × {ending}" for ending, number in sorted(result.endings.items())))
+    click.echo(f"before: {before}\nafter: {after}")
     lines = [f"FINDING: {finding}" for finding in findings]
-    print(*lines or ["clean: nothing is lost, and nothing is left over"], sep="\n")
+    click.echo("\n".join(lines or ["clean: nothing is lost, and nothing is left over"]))
     return 1 if findings else 0
 
 
 def server_of(build: Build, threads: int, loop: str, uds: Path) -> Server:
-    """The server as it is started, on TCP and on a Unix socket. It logs nothing but warnings and errors."""
+    """Return the server, on TCP and on a Unix socket. It logs nothing but warnings and errors."""
     server = threadserve(build, threads, "--loop", loop, "--log-level", "warning")
     return replace(server, address=("--bind", "127.0.0.1:{port}", "--bind", f"unix:{uds}"))
 
 
+def progress(result: Result) -> str:
+    """Return how far the clients are."""
+    return f"{result.hand_backs:,} hand-backs at least, {result.hand_backs / (result.seconds or 1):,.0f}/s"
+
+
 def tell(result: Result) -> None:
-    """Called by the clients, every second."""
+    """Tell now and then how far the clients are, who call this every second."""
     if round(result.seconds) % TELL_SECONDS == 0:
-        say(f"{result.seconds:.0f} s: {progress(result)}")
-
-
-def settled(pid: int, before: Usage | None) -> Usage:
-    """What the server uses when it has come down to what it had before, or when it has had its time for that.
-
-    Without a before it is waited until nothing gets less.
-    """
-    deadline = time.monotonic() + SETTLE_SECONDS
-    usage = sampling.take(pid).processes[0]
-    while time.monotonic() < deadline:
-        time.sleep(1)
-        last, usage = usage, sampling.take(pid).processes[0]
-        least = before or last
-        if usage.descriptors <= least.descriptors and usage.threads <= least.threads:
-            break
-    return usage
-
-
-def left_over(before: Usage, after: Usage) -> list[str]:
-    """What there is more of than before, a line each."""
-    most = {"descriptors": before.descriptors, "threads": before.threads}
-    most_mb = before.mb + MOST_GROWN_MB
-    return [
-        *(f"{unit} are left over" for unit, number in most.items() if getattr(after, unit) > number),
-        *([] if after.mb <= most_mb else [f"the memory grows to more than {most_mb:.0f} MB"]),
-    ]
+        click.echo(f"{result.seconds:.0f} s: {progress(result)}", err=True)

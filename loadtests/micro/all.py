@@ -1,15 +1,6 @@
 """Every micro-benchmark, in the order of the table."""
 
-from loadtests.micro import heads, http, log, mailbox, plain, websocket, wsgi
-from loadtests.micro.benchmark import Benchmark
+from loadtests.micro.conversations import CONVERSATIONS
+from loadtests.micro.parts import PARTS, REFERENCE
 
-BENCHMARKS: tuple[Benchmark, ...] = (
-    *plain.BENCHMARKS,
-    *http.BENCHMARKS,
-    *heads.BENCHMARKS,
-    *log.BENCHMARKS,
-    *wsgi.BENCHMARKS,
-    *mailbox.BENCHMARKS,
-    *websocket.BENCHMARKS,
-)
-TITLES = {benchmark.name: benchmark.title for benchmark in BENCHMARKS}
+BENCHMARKS = {each.name: each for each in (REFERENCE, *CONVERSATIONS, *PARTS)}

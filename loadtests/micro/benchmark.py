@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from loadtests.errors import LoadTestError
+
 # Does its operation so many times, on the running loop.
 Repeat = Callable[[int], Awaitable[None]]
 
@@ -24,10 +26,16 @@ class Benchmark:
 
 
 def repeated(operation: Callable[[], object]) -> Repeat:
-    """A repeat of something that waits for nothing."""
+    """Return the repeat of something that waits for nothing."""
 
     async def repeat(operations: int) -> None:
         for _ in range(operations):
             operation()
 
     return repeat
+
+
+def require(condition: object, otherwise: str) -> None:
+    """Raise LoadTestError unless the condition holds."""
+    if not condition:
+        raise LoadTestError(otherwise)

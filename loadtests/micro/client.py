@@ -6,25 +6,22 @@ application's adapter are made as a loop of the server makes them.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from loadtests.errors import LoadTestError
-from threadserve.app.loading import AppLoader
+from loadtests.micro.benchmark import require
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
-from threadserve.http.context import LoopSetup
-from threadserve.logging.access_log import AccessLog
-from threadserve.threads.loop_parts import LoopParts, build_loop_parts
+from threadserve.http.context import Serves
+from threadserve.interfaces.loading import AppSource
+from threadserve.logging.access_log import AccessLog, AccessLogWriter, Entry
+from threadserve.threads.loop_parts import ServingLoop, serving_loop
 from threadserve.threads.mailbox import Mailbox
 
-# For how many seconds an answer is waited for before the measurement, and for the rest of one that has begun; then it
-# comes in microseconds.
-PATIENCE = 30.0
-PATIENCE_FOR_REST = 10.0
-# After so many turns of the loop everything is written that a request brings about.
-TURNS = 10
+# For how many seconds an answer is waited for before the measurement; then it comes in microseconds. Behind it nothing
+# more may come for as long as a turn of the loop could take.
+PATIENCE_SECONDS, TURN_SECONDS = 30.0, 0.02
 ADDRESSES = {"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8000)}
 
 
@@ -34,69 +31,58 @@ class Client(asyncio.Transport):
     def __init__(self, serving: LoopParts) -> None:
         super().__init__(ADDRESSES)
         self._context = serving.context
-        self._loop = serving.context.loop
         self._kept: bytearray | None = None
         self._written = asyncio.Event()
-        self._received = 0
-        self._due = 0
+        self._missing = 0
         self._arrived: asyncio.Future[None] | None = None
-        self._request = b""
-        self._answer_size = 0
+        self._request, self._answer_size = b"", 0
         self._protocol: Any = serving.make_connection(None, None)
         self._protocol.connection_made(self)
 
-    # What measures.
-
     async def ask(self, request: bytes, is_right: Callable[[bytes], bool]) -> bytes:
-        """Sends bytes that `converse` will repeat, and returns the answer.
+        """Send bytes that `converse` will repeat, and return the answer.
 
         Raises LoadTestError where what comes is not right, or where more comes behind it.
         """
-        self._request = request
-        self._kept = kept = bytearray()
+        self._request, self._kept = request, bytearray()
         self._protocol.data_received(request)
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE) as limit:
-                while not is_right(bytes(kept)):
-                    await self._written.wait()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not is_right(bytes(self._kept)):
                     self._written.clear()
-                    limit.reschedule(self._loop.time() + PATIENCE_FOR_REST)
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
-        if not is_right(bytes(kept)):
-            raise LoadTestError(f"the answer is {bytes(kept[:200])!r}")
-        self._kept = None
-        self._answer_size = len(kept)
-        self._due = self._received
-        return bytes(kept)
+                    await self._written.wait()
+        await asyncio.sleep(TURN_SECONDS)
+        answer = bytes(self._kept)
+        require(is_right(answer), f"the answer is {answer[:200]!r}")
+        self._kept, self._answer_size, self._missing = None, len(answer), 0
+        return answer
 
     async def converse(self, times: int) -> None:
-        """Sends the bytes so many times and awaits an answer of the same size each time.
+        """Send the bytes so many times and await an answer of the same size each time.
 
         Raises LoadTestError where an answer is larger.
         """
         for _ in range(times):
-            self._due += self._answer_size
+            self._missing += self._answer_size
             self._protocol.data_received(self._request)
-            if self._received < self._due:
-                self._arrived = self._loop.create_future()
+            if self._missing > 0:
+                self._arrived = self._context.loop.create_future()
                 await self._arrived
-        if self._received != self._due:
-            raise LoadTestError(f"the answers had {self._received - self._due} bytes more than the first")
+        require(self._missing == 0, f"the answers had {-self._missing} bytes more than the first")
 
     async def leave(self) -> None:
-        """Closes the connection, and returns when the application has noticed."""
+        """Close the connection, and return when the application has noticed."""
         self._protocol.connection_lost(None)
         await asyncio.gather(*(call.task for call in self._context.registry.calls if call.task))
 
     # What the protocol calls.
 
     def write(self, data: Any) -> None:
-        self._received += len(data)
+        self._missing -= len(data)
         if self._kept is not None:
             self._kept += data
             self._written.set()
-        if self._arrived is not None and self._received >= self._due:
+        if self._arrived is not None and self._missing <= 0:
             self._arrived.set_result(None)
             self._arrived = None
 
@@ -121,9 +107,24 @@ class Client(asyncio.Transport):
         return 0
 
 
-def loop_of(loader: AppLoader, config: Config, log: AccessLog | None = None) -> LoopParts:
-    """A loop that serves the application of a loader, on the running loop."""
+class LastEntries(AccessLogWriter):
+    """Keeps the entries that it was handed last: the thread that writes is not measured."""
+
+    entries: list[Entry]
+
+    def write_threadsafe(self, entries: list[Entry], moments: object = ()) -> None:
+        self.entries = entries
+
+
+@asynccontextmanager
+async def serving(app: Any, log: AccessLog | None = None, **settings: Any) -> AsyncIterator[ServingLoop]:
+    """Give what serves an application on the running loop, for the length of the block."""
+    config = Config(app, **settings)
+    source = AppSource(config)
     mailbox = Mailbox()
     mailbox.open()
-    serves = LoopSetup(config, loader.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
-    return build_loop_parts(serves, 1, websockets=loader.interface != "wsgi")
+    serves = Serves(config, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
+    try:
+        yield serving_loop(serves, 1, websockets=source.interface != "wsgi")
+    finally:
+        source.stop(PATIENCE_SECONDS)

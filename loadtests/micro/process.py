@@ -15,13 +15,10 @@ import multiprocessing
 import os
 import resource
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import Connection
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
 
 import threadserve
 from loadtests.errors import LoadTestError
@@ -32,111 +29,64 @@ from threadserve.runtime.loops import find_loop_factory
 WARM_UP_REPEATS = 10
 # Garbage is collected after so many repeats, and never during one.
 COLLECT_EVERY = 25
-# How long a fork may take, in seconds; a repeat takes a millisecond of CPU time, much longer on a busy machine.
-START_SECONDS = 30.0
-REPEAT_SECONDS = 0.1
 FORK = multiprocessing.get_context("fork")
 
 
-@dataclass
-class Measured:
-    """What came out for one benchmark: CPU seconds of one operation in each repeat, and voluntary switches in one."""
+async def measure(benchmark: Benchmark, repeats: int) -> tuple[float, float]:
+    """Return CPU microseconds of one operation in the quickest repeat, and its switches between threads.
 
-    seconds: list[float] = field(default_factory=list)
-    switches: list[float] = field(default_factory=list)
-
-
-async def measure(benchmark: Benchmark, repeats: int) -> Measured:
-    """Measures so many repeats. Raises LoadTestError, naming the benchmark, where it does not do what it should."""
-    measured = Measured()
-    with named(benchmark):
+    Raises LoadTestError, naming the benchmark, where it does not do what it should.
+    """
+    measured: list[tuple[float, float]] = []
+    try:
         async with benchmark.prepare() as repeat:
             for number in range(WARM_UP_REPEATS + repeats):
                 if number % COLLECT_EVERY == 0:
                     gc.collect()
-                seconds, switches = await one_repeat(benchmark.operations, repeat)
-                if number >= WARM_UP_REPEATS:
-                    measured.seconds.append(seconds)
-                    measured.switches.append(switches)
-    return measured
+                measured.append(await measure_once(benchmark.operations, repeat))
+    except Exception as error:
+        raise LoadTestError(f"{benchmark.name}: {error or type(error).__name__}") from error
+    microseconds, switches = zip(*measured[WARM_UP_REPEATS:], strict=True)
+    return min(microseconds), median(switches)
 
 
-async def one_repeat(operations: int, repeat: Repeat) -> tuple[float, float]:
-    """CPU seconds and voluntary switches of one operation; what is left of it on the loop has a turn afterwards."""
+async def measure_once(operations: int, repeat: Repeat) -> tuple[float, float]:
+    """Return the same of one repeat; what is left of it on the loop has a turn afterwards."""
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
     began = time.process_time()
     await repeat(operations)
     seconds = time.process_time() - began
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - switches
     await asyncio.sleep(0)
-    return seconds / operations, switches / operations
+    return seconds * 1_000_000 / operations, switches / operations
 
 
-@contextmanager
-def named(benchmark: Benchmark) -> Iterator[None]:
-    """Names the benchmark in whatever goes wrong with it, as a LoadTestError."""
-    try:
-        yield
-    except Exception as error:
-        raise LoadTestError(f"{benchmark.name}: {error or type(error).__name__}") from error
-
-
-def measure_and_tell(benchmark: Benchmark, repeats: int, told: Connection) -> None:
-    """What a fork does: sends what was measured, or as a text what went wrong."""
-
-    def work() -> None:
-        try:
-            with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner:
-                told.send(asdict(runner.run(measure(benchmark, repeats))))
-        except LoadTestError as error:
-            told.send(str(error))
-
+def tell(benchmark: Benchmark, repeats: int) -> None:
+    """Measure in a fork, and print it as one line of JSON."""
     gc.disable()
-    thread = threading.Thread(target=work, name="threadserve-1")
-    thread.start()
-    thread.join()
+    with asyncio.Runner(loop_factory=loop_factory("auto")) as runner, ThreadPoolExecutor(1, "threadserve") as pool:
+        try:
+            measured = pool.submit(lambda: runner.run(measure(benchmark, repeats))).result()
+        except LoadTestError as error:
+            sys.exit(str(error))
+    print(json.dumps((benchmark.name, *measured)), flush=True)
 
 
-def measure_apart(benchmark: Benchmark, repeats: int) -> dict[str, Any]:
-    """Measures in a fork; raises LoadTestError where that fails or does not end."""
-    receiving, sending = FORK.Pipe(duplex=False)
-    fork = FORK.Process(target=measure_and_tell, args=(benchmark, repeats, sending))
-    fork.start()
-    sending.close()
-    told: Any = f"{benchmark.name}: it does not end"
-    try:
-        if receiving.poll(START_SECONDS + REPEAT_SECONDS * repeats):
-            told = receiving.recv()
-    except EOFError:
-        told = f"{benchmark.name}: its process has ended"
-    finally:
-        fork.kill()
-        fork.join()
-    if isinstance(told, str):
-        raise LoadTestError(told)
-    measured: dict[str, Any] = told
-    return measured
-
-
-def run(names: list[str], repeats: int) -> dict[str, Any]:
-    """What is printed: where threadserve was found, and what was measured, or under "error" what went wrong."""
-    package = threadserve.__file__
-    try:
-        measured = {each.name: measure_apart(each, repeats) for each in BENCHMARKS if each.name in names}
-    except LoadTestError as error:
-        return {"package": package, "error": str(error)}
-    return {"package": package, "measured": measured}
-
-
-def main() -> None:
-    """Reads what to do from the command line: the number of a CPU, how many repeats, and names."""
-    cpu, repeats, *names = sys.argv[1:]
+def main(tree: str, cpu: str, repeats: str, *names: str) -> None:
+    """Measure benchmarks of the threadserve in `tree` on a CPU; exit with one line of what went wrong."""
+    if not Path(threadserve.__file__).is_relative_to(tree):
+        sys.exit(f"it takes threadserve from {threadserve.__file__}")
     os.sched_setaffinity(0, {int(cpu)})
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     gc.collect()
     gc.freeze()
-    print(json.dumps(run(names, int(repeats))))
+    for name in names:
+        fork = FORK.Process(target=tell, args=(BENCHMARKS[name], int(repeats)))
+        fork.start()
+        fork.join()
+        if fork.exitcode:
+            sys.exit(fork.exitcode)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,17 +1,19 @@
 """What is measured: an interpreter with a tree of threadserve's code, this one or that of a revision."""
 
-import subprocess
-import tarfile
+import json
+import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
-from loadtests.servers.interpreters import ROOT, Interpreter, usable
+from loadtests.generators import process
+from loadtests.servers.interpreters import ROOT, Interpreter, environment, usable
 
-GIT_SECONDS = 60
+# How long a process may take for each benchmark; a repeat takes a millisecond of CPU time, more on a busy machine.
+START_SECONDS, REPEAT_SECONDS = 30.0, 0.1
 REQUIRED = ("click", "h11", "httptools", "uvloop", "wsproto")
 
 
@@ -24,32 +26,42 @@ class Subject:
     tree: Path
     revision: str = ""
 
+    def measure(self, names: Sequence[str], repeats: int, cpu: int, seed: int) -> list[tuple[str, float, float]]:
+        """Return name, microseconds and switches of each benchmark in one process; raise LoadTestError where it fails.
+
+        The seed is for hashes: the order of things in memory makes some operations quicker.
+        """
+        # Without -P Python would look for the package in the working directory before anything else.
+        line = [self.python, "-P", "-m", "loadtests.micro.process", str(self.tree), str(cpu), str(repeats), *names]
+        path = os.pathsep.join(map(str, dict.fromkeys((self.tree, ROOT))))
+        variables = environment() | {"PYTHONPATH": path, "PYTHONHASHSEED": str(seed)}
+        seconds = (START_SECONDS + REPEAT_SECONDS * repeats) * len(names)
+        told, _ = process.run(line, seconds, name=f"{self.label}: the process", folder=ROOT, variables=variables)
+        return [tuple(json.loads(line)) for line in told.splitlines()]
+
 
 def interpreters(paths: Sequence[Path]) -> dict[str, Interpreter]:
-    """The interpreters at these paths by a label: their versions, with the path where that is not enough.
+    """Return the interpreters at these paths by a label: their versions, with the path where that is not enough.
 
     Raises LoadTestError where one cannot be used or lacks what threadserve needs.
     """
     found = [usable(path) for path in dict.fromkeys(path.absolute() for path in paths)]
-    for interpreter in found:
-        if missing := interpreter.missing(REQUIRED):
-            raise LoadTestError(missing)
+    if missing := [line for interpreter in found if (line := interpreter.missing(REQUIRED))]:
+        raise LoadTestError(missing[0])
     versions = [one.version.split()[0] + ("t" if one.free_threaded else "") for one in found]
     counts = Counter(versions)
-    return {
-        version if counts[version] == 1 else f"{version} {one.path}": one
-        for version, one in zip(versions, found, strict=True)
-    }
+    labels = [name if counts[name] == 1 else f"{name} {one.path}" for name, one in zip(versions, found, strict=True)]
+    return dict(zip(labels, found, strict=True))
 
 
 def subjects(found: dict[str, Interpreter], revision: str | None, folder: Path) -> list[Subject]:
-    """The working tree with each interpreter, and before it the tree of a revision, which is put into `folder`.
+    """Return the working tree with each interpreter, and before it the tree of a revision, which is put into `folder`.
 
     Raises LoadTestError where git knows no such revision.
     """
+    result: list[Subject] = []
     if revision is not None:
         extract(revision, folder)
-    result: list[Subject] = []
     for label, interpreter in found.items():
         if revision is not None:
             result.append(Subject(f"{label} at {revision}", interpreter.path, folder, revision))
@@ -58,14 +70,8 @@ def subjects(found: dict[str, Interpreter], revision: str | None, folder: Path) 
 
 
 def extract(revision: str, folder: Path) -> None:
-    """Puts the package as it was at a revision into a folder; raises LoadTestError where git does not give it."""
-    line = ["git", "archive", "--format=tar", "--end-of-options", revision, "threadserve"]
-    try:
-        done = subprocess.run(line, cwd=ROOT, capture_output=True, timeout=GIT_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LoadTestError(f"git does not give the code at {revision}: {error}") from None
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise LoadTestError(f"git does not give the code at {revision}: {said[-1] if said else 'it says nothing'}")
-    with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+    """Put the package as it was at a revision into a folder; raise LoadTestError where git does not give it."""
+    archive = folder / "tree.tar"
+    line = ["git", "archive", f"--output={archive}", "--end-of-options", revision, "threadserve"]
+    process.run(line, 0.0, name=f"git, which is to give the code at {revision},", folder=ROOT)
+    shutil.unpack_archive(archive, folder, filter="data")

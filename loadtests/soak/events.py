@@ -1,38 +1,15 @@
 """What is done to the server on purpose, and what went wrong because of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["thread", "worker", "renewal"]
 
 # Within how many seconds after an event its consequences come, and how exactly the clocks of two processes agree.
-CONSEQUENCES = 3.0
-EXACTNESS = 0.1
-
-
-@dataclass(frozen=True)
-class Event:
-    """A loop thread was made to die, a worker was killed, or all workers were to be replaced (SIGHUP).
-
-    In seconds since the epoch. `pid` is the worker's, or the supervisor's for a renewal; `thread` is the thread's name,
-    and `replaced` are the workers that are to go.
-    """
-
-    time: float
-    kind: Kind
-    pid: int
-    thread: str = ""
-    replaced: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        if self.kind == "thread":
-            return f"{self.thread} of worker {self.pid} is made to die"
-        return f"worker {self.pid} is killed" if self.kind == "worker" else "all workers are to be replaced (SIGHUP)"
-
-    def ends(self, pid: int, thread: str) -> bool:
-        """Whether this ends that thread."""
-        return self.pid == pid and (self.kind == "worker" or (self.kind == "thread" and self.thread == thread))
+CONSEQUENCES_SECONDS = 3.0
+EXACTNESS_SECONDS = 0.1
+REASONS: dict[Kind, str] = {"thread": "a thread was made to die", "worker": "a worker was killed"}
 
 
 @dataclass(frozen=True)
@@ -50,22 +27,29 @@ class Failure:
     is_cut_off: bool = True
 
 
-def cause_of(failure: Failure, events: Sequence[Event]) -> Event | None:
-    """The event that explains a failure, or None.
+@dataclass(frozen=True)
+class Event:
+    """A loop thread was made to die, a worker was killed, or all workers were to be replaced (SIGHUP).
 
-    It came just before the failure, and befell the very thread that served, or any where that is not known.
+    In seconds since the epoch. `victim` is the process and the thread as `Failure.served_by` has them, or the process
+    alone; `replaced` are the workers that are to go.
     """
-    if not failure.is_cut_off:
-        return None
-    near = (event for event in events if -EXACTNESS <= failure.time - event.time <= CONSEQUENCES)
-    return next((event for event in near if hits(event, failure)), None)
+
+    time: float
+    kind: Kind
+    victim: str = ""
+    replaced: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{REASONS[self.kind]}: {self.victim}" if self.victim else "all workers are to be replaced (SIGHUP)"
+
+    def explains(self, failure: Failure) -> bool:
+        """Return whether a failure came just after it, and on what it ended or where that is not known."""
+        is_near = -EXACTNESS_SECONDS <= failure.time - self.time <= CONSEQUENCES_SECONDS
+        is_hit = failure.served_by in ("", self.victim) or failure.served_by.partition(" ")[0] == self.victim
+        return failure.is_cut_off and bool(self.victim) and is_near and is_hit
 
 
-def hits(event: Event, failure: Failure) -> bool:
-    """Whether an event befell what served."""
-    if event.kind == "renewal":
-        return False
-    if not failure.served_by:
-        return True
-    pid, _, thread = failure.served_by.partition(" ")
-    return event.ends(int(pid), thread)
+def reason_of(failure: Failure, events: Iterable[Event]) -> str:
+    """Return what explains a failure, or ""."""
+    return next((REASONS[event.kind] for event in events if event.explains(failure)), "")

@@ -7,20 +7,21 @@ import http.client
 import os
 import signal
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from loadtests.clients.steady import HOST, SERVED_BY
+import psutil
+
 from loadtests.errors import LoadTestError
-from loadtests.servers import memory
 from loadtests.soak import sampling
 from loadtests.soak.events import Event
+from loadtests.soak.sampling import WORKER
 
-PATIENCE = 10.0
+HOST, SERVED_BY = "127.0.0.1", "x-served-by"
+PATIENCE_SECONDS = 10.0
 # A worker ends by itself when 5 of its threads have died within a minute.
-DEATHS = 4
-DEATHS_WINDOW = 60.0
+DEATHS, DEATHS_SECONDS = 4, 60.0
 
 
 class Mischief:
@@ -33,58 +34,50 @@ class Mischief:
         self._port = port
         self._pid = pid
         self._note = note
-        self._deaths: dict[int, deque[float]] = {}
+        self._deaths: dict[str, deque[float]] = defaultdict(lambda: deque([0.0] * DEATHS, maxlen=DEATHS))
 
     def renew(self) -> bool:
-        """Has all workers replaced."""
-        before = tuple(usage.pid for usage in sampling.take(self._pid).workers)
-        self._note(Event(time.time(), "renewal", self._pid, replaced=before))
+        """Have all workers replaced."""
+        workers = tuple(usage.pid for usage in sampling.take(self._pid).of(WORKER))
+        self._note(Event(time.time(), "renewal", replaced=workers))
         os.kill(self._pid, signal.SIGHUP)
         return True
 
     def kill_worker(self) -> bool:
-        """Kills a worker that serves, if one says that it does."""
+        """Kill a worker that serves, if one says that it does."""
         with closing(self._connect()) as connection:
-            pid, _ = self._served_by(connection)
-        if pid not in [process.pid for process in memory.tree(self._pid)[1:]]:
+            pid = served_by(connection).partition(" ")[0]
+        if pid not in [str(process.pid) for process in psutil.Process(self._pid).children(recursive=True)]:
             return False
         self._note(Event(time.time(), "worker", pid))
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(int(pid), signal.SIGKILL)
         return True
 
     def kill_thread(self) -> bool:
-        """Makes a loop thread die, unless its worker would end for it; raises LoadTestError where it lives on."""
+        """Make a loop thread die, unless its worker would end for it; raise LoadTestError where it lives on."""
         with closing(self._connect()) as connection:
-            pid, thread = self._served_by(connection)
-            if not pid or not self._may_die(pid):
+            victim = served_by(connection)
+            deaths, now = self._deaths[victim.partition(" ")[0]], time.time()
+            if not victim or now - deaths[0] < DEATHS_SECONDS:
                 return False
-            self._note(Event(time.time(), "thread", pid, thread))
-            try:
+            deaths.append(now)
+            self._note(Event(now, "thread", victim))
+            with suppress(OSError, http.client.HTTPException):
                 connection.request("GET", "/die")
                 connection.getresponse()
-            except (OSError, http.client.HTTPException):
-                return True
-            raise LoadTestError("the application answers instead of dying")
+                raise LoadTestError("the application answers instead of dying")
+        return True
 
     def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(HOST, self._port, timeout=PATIENCE)
+        return http.client.HTTPConnection(HOST, self._port, timeout=PATIENCE_SECONDS)
 
-    def _served_by(self, connection: http.client.HTTPConnection) -> tuple[int, str]:
-        """Process and thread that a connection is served by; (0, "") where that has just ended."""
-        try:
-            connection.request("GET", "/whoami")
-            response = connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException):
-            return 0, ""
-        pid, _, thread = response.getheader(SERVED_BY, "0").partition(" ")
-        return int(pid), thread
 
-    def _may_die(self, pid: int) -> bool:
-        deaths = self._deaths.setdefault(pid, deque(maxlen=DEATHS))
-        now = time.monotonic()
-        if len(deaths) == DEATHS and now - deaths[0] < DEATHS_WINDOW:
-            return False
-        deaths.append(now)
-        return True
+def served_by(connection: http.client.HTTPConnection) -> str:
+    """Return the process and the thread that a connection is served by; "" where that has just ended."""
+    with suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/whoami")
+        response = connection.getresponse()
+        response.read()
+        return response.getheader(SERVED_BY, "")
+    return ""

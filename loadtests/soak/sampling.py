@@ -1,8 +1,8 @@
 """What the processes of a server use, moment by moment."""
 
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
+from statistics import fmean
 
 import psutil
 
@@ -11,19 +11,18 @@ from loadtests.servers import memory
 
 # What the command line of a process has that multiprocessing has made.
 WORKER_MARK = "--multiprocessing-fork"
+SAMPLE_SECONDS = 1.0
 SUPERVISOR, WORKER = "supervisor", "worker"
-UNITS = ("MB", "descriptors", "threads")
+MB, DESCRIPTORS, THREADS = UNITS = ("MB", "descriptors", "threads")
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process uses: memory of its own (USS) in MB, descriptors and threads."""
+    """What one process uses by its unit: memory of its own (USS) in MB, descriptors and threads."""
 
     pid: int
-    is_worker: bool
-    mb: float
-    descriptors: int
-    threads: int
+    role: str
+    used: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -33,53 +32,44 @@ class Sample:
     time: float
     processes: tuple[Usage, ...]
 
-    @property
-    def workers(self) -> tuple[Usage, ...]:
-        """The workers alone."""
-        return tuple(usage for usage in self.processes if usage.is_worker)
+    def __str__(self) -> str:
+        return ", ".join(f"{self.total(unit):.0f} {unit}" for unit in UNITS)
 
-    def of(self, role: str) -> dict[str, float]:
-        """What a worker uses on average, or the supervisor with its helpers."""
-        return average(self.workers) if role == WORKER else total(set(self.processes) - set(self.workers))
+    def of(self, role: str) -> list[Usage]:
+        """Return the supervisor with its helpers, or the workers."""
+        return [usage for usage in self.processes if usage.role == role]
 
-    def of_all(self) -> dict[str, float]:
-        """What all processes use together."""
-        return total(self.processes)
+    def total(self, unit: str) -> float:
+        """Return what all processes use together."""
+        return sum(usage.used[unit] for usage in self.processes)
 
-
-def total(usages: Collection[Usage]) -> dict[str, float]:
-    return {
-        "MB": sum(usage.mb for usage in usages),
-        "descriptors": sum(usage.descriptors for usage in usages),
-        "threads": sum(usage.threads for usage in usages),
-    }
-
-
-def average(usages: Collection[Usage]) -> dict[str, float]:
-    """0 of everything where there are none."""
-    return {unit: number / (len(usages) or 1) for unit, number in total(usages).items()}
+    def typical(self, role: str) -> dict[str, float]:
+        """Return what a worker uses on average, or the supervisor with its helpers; 0 where there are none."""
+        used = [usage.used for usage in self.of(role)] or [dict.fromkeys(UNITS, 0.0)]
+        combine = fmean if role == WORKER else sum
+        return {unit: combine(each[unit] for each in used) for unit in UNITS}
 
 
 def take(pid: int) -> Sample:
-    """Looks at the process and those below it; one of those that ends meanwhile is left out.
+    """Look at the process and those below it; one of those that ends meanwhile is left out.
 
     Raises LoadTestError where the process itself has ended.
     """
-    usages = [usage for process in memory.tree(pid) if (usage := usage_of(process)) is not None]
-    if pid not in [usage.pid for usage in usages]:
+    try:
+        usages = tuple(usage for process in memory.tree(pid) if (usage := usage_of(process)) is not None)
+    except psutil.NoSuchProcess:
+        usages = ()
+    if not usages or usages[0].pid != pid:
         raise LoadTestError("the server ended while it was under load")
-    return Sample(time.time(), tuple(usages))
+    return Sample(time.time(), usages)
 
 
 def usage_of(process: psutil.Process) -> Usage | None:
+    """Return what a process uses; None where it has ended."""
     try:
         with process.oneshot():
-            return Usage(
-                process.pid,
-                WORKER_MARK in process.cmdline(),
-                process.memory_full_info().uss / memory.MEGABYTE,
-                process.num_fds(),
-                process.num_threads(),
-            )
+            used = (process.memory_full_info().uss / memory.MEGABYTE, process.num_fds(), process.num_threads())
+            role = WORKER if WORKER_MARK in process.cmdline() else SUPERVISOR
+            return Usage(process.pid, role, dict(zip(UNITS, used, strict=True)))
     except psutil.Error:
         return None

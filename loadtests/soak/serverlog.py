@@ -1,12 +1,16 @@
-"""The server's log, a JSON object on each line, and what in it has to be explained.
+"""The server's log, a JSON object on each line, and what explains the serious entries in it.
 
-`JsonLines` runs in the server's processes, so this module needs nothing but the standard library.
+`JsonLines` runs in the server's processes.
 """
 
 import json
 import logging
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from loadtests.soak.events import Event, Failure, reason_of
 
 # For `--log-config`.
 CONFIGURATION: dict[str, Any] = {
@@ -16,6 +20,13 @@ CONFIGURATION: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
 }
+# What `loadtests.apps.soak` makes a thread die of.
+LAST_WORDS = "made to die"
+DEAD_THREAD = re.compile(r"Loop thread (\d+) died\.")
+DEAD_WORKER = re.compile(r"Child process \[(\d+)\] died: killed by SIGKILL")
+CUT_OFF = re.compile(r"Cut off \d+ requests? at once: ")
+# How frameworks tell an application that its client has gone in the middle of a request.
+CLIENT_GONE = re.compile(r"^starlette\.(requests\.ClientDisconnect|websockets\.WebSocketDisconnect)", re.MULTILINE)
 
 
 class JsonLines(logging.Formatter):
@@ -23,17 +34,11 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
-        fields = {
-            "time": record.created,
-            "level": record.levelname,
-            "pid": record.process,
-            "thread": record.threadName,
-            "text": super().format(record),
-        }
+        fields = (record.created, record.levelname, record.process, record.threadName, super().format(record))
         return json.dumps(fields)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Entry:
     """One record, with its traceback in `text`; or, with the level "", what was printed past the logging."""
 
@@ -43,30 +48,35 @@ class Entry:
     thread: str
     text: str
 
-    @property
     def is_serious(self) -> bool:
-        """Whether it has to be explained."""
+        """Return whether it has to be explained."""
         return self.level not in ("DEBUG", "INFO", "WARNING")
+
+    @property
+    def victims(self) -> list[str]:
+        """Whose death makes the server say this, as `Event.victim` has it."""
+        if LAST_WORDS in self.text and (dead := DEAD_THREAD.match(self.text)):
+            # A lone loop runs on the main thread.
+            return [f"{self.pid} threadserve-{dead[1]}", f"{self.pid} MainThread"]
+        if dead := DEAD_WORKER.match(self.text):
+            return [dead[1]]
+        return [f"{self.pid} {self.thread}"] if CUT_OFF.match(self.text) else []
+
+    def reason(self, events: Sequence[Event]) -> str:
+        """Return what explains it, or ""."""
+        reasons = [reason_of(Failure(self.time, "log", self.text, victim), events) for victim in self.victims]
+        return next(filter(None, reasons), "a client vanished on purpose" if CLIENT_GONE.search(self.text) else "")
 
 
 def read(text: str) -> list[Entry]:
-    """All entries of a log; lines past the logging that follow each other are one."""
+    """Return all entries of a log; lines past the logging that follow each other are one."""
     entries: list[Entry] = []
-    for line in text.splitlines():
-        entry = entry_of(line)
-        if entry is not None:
-            entries.append(entry)
-        elif entries and not entries[-1].level:
-            before = entries.pop()
-            entries.append(Entry(before.time, "", 0, "", f"{before.text}\n{line}"))
-        elif line:
-            entries.append(Entry(entries[-1].time if entries else 0.0, "", 0, "", line))
+    for line in filter(None, text.splitlines()):
+        try:
+            entries.append(Entry(*json.loads(line)))
+        except (ValueError, TypeError):
+            if not entries or entries[-1].level:
+                entries.append(Entry(entries[-1].time if entries else 0.0, "", 0, "", line))
+            else:
+                entries[-1].text += f"\n{line}"
     return entries
-
-
-def entry_of(line: str) -> Entry | None:
-    """The entry that a line is, or None."""
-    try:
-        return Entry(**json.loads(line))
-    except (ValueError, TypeError):
-        return None

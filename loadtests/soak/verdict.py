@@ -1,30 +1,92 @@
-"""What a soak has shown: the findings, the table, and the file with everything."""
+"""What a soak was to do and has shown: the findings, the table, and the file with everything."""
 
-import json
+import textwrap
 from collections import Counter
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from loadtests.results.files import replace_text
-from loadtests.soak.events import Event
-from loadtests.soak.explaining import Judged
+from loadtests.errors import LoadTestError
+from loadtests.soak import flatness
+from loadtests.soak.events import Event, Failure, reason_of
 from loadtests.soak.flatness import Trend
 from loadtests.soak.load import Load
 from loadtests.soak.sampling import Sample
+from loadtests.soak.serverlog import Entry
 
 # How much of an example is shown.
 SHOWN = 160
+# The warm-up, and what is compared.
+FEWEST_RENEWALS = 3
+# Into how many periods a run is cut in which workers are not replaced.
+PERIODS = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do and how often, in seconds; 0 is never. Raises LoadTestError where `minutes` are too few."""
+
+    minutes: float
+    workers: int
+    threads: int
+    users: int
+    hup_every: float
+    die_every: float
+    kill_every: float
+
+    def __post_init__(self) -> None:
+        if self.seconds < FEWEST_RENEWALS * self.hup_every:
+            raise LoadTestError(
+                f"in {self.seconds:g} seconds with a SIGHUP every {self.hup_every:g} there is nothing to compare: "
+                f"--hup-every {self.seconds / FEWEST_RENEWALS:g} at most"
+            )
+
+    @property
+    def seconds(self) -> float:
+        """For how long there is load."""
+        return self.minutes * 60
+
+
+@dataclass
+class Seen:
+    """What a soak has shown; times are in seconds since the epoch.
+
+    `problems` are what went wrong with the server as a whole, one line each.
+    """
+
+    plan: Plan
+    began: float = 0.0
+    samples: list[Sample] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    load: Load = field(default_factory=Load)
+    log: list[Entry] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    was_interrupted: bool = False
+
+    def judged(self) -> Iterator[tuple[Failure, str]]:
+        """Yield each failure and each serious entry of the log with what explains it, or ""."""
+        for failure in self.load.failures:
+            yield failure, reason_of(failure, self.events)
+        for entry in filter(Entry.is_serious, self.log):
+            yield Failure(entry.time, "log", entry.text), entry.reason(self.events)
+
+    def verdict(self) -> "Verdict":
+        """Judge it."""
+        judged = list(self.judged())
+        return Verdict(
+            Counter(f"{reason}: {failure.who.partition(':')[0]}" for failure, reason in judged if reason),
+            [failure for failure, reason in judged if not reason],
+            flatness.trends(self.samples, self.plan.hup_every or self.plan.seconds / PERIODS),
+            self.problems,
+            self.was_interrupted,
+        )
 
 
 @dataclass
 class Verdict:
-    """Everything that a soak has shown. `problems` are what went wrong with the server as a whole, one line each."""
+    """What is to be made of a soak: failures, counted by what explains them or as they are, and trends."""
 
-    events: list[Event]
-    samples: list[Sample]
-    load: Load
-    judged: Judged
+    explained: Counter[str]
+    unexplained: list[Failure]
     trends: list[Trend]
     problems: list[str]
     was_interrupted: bool = False
@@ -32,54 +94,33 @@ class Verdict:
     @property
     def findings(self) -> list[str]:
         """What should not be, one line each; nothing where the server is fine."""
+        unexplained = Counter(f"{failure.who}: {shortened(failure.what)}" for failure in self.unexplained)
         return [
             *self.problems,
-            *(f"{count} × unexplained: {what}" for what, count in self._unexplained().items()),
+            *(f"{count} × unexplained: {what}" for what, count in unexplained.items()),
             *(f"the {trend.unit} of {trend.role}s grow" for trend in self.trends if not trend.is_flat),
             *([] if self.trends or self.was_interrupted else ["too little was seen to tell whether anything grows"]),
         ]
 
-    def _unexplained(self) -> Counter[str]:
-        return Counter(f"{failure.who}: {shortened(failure.what)}" for failure in self.judged.unexplained)
-
 
 def shortened(text: str) -> str:
-    """The first and the last line of a text, so that a traceback shows what it is of."""
+    """Return the first and the last line of a text, so that a traceback shows what it is of."""
     lines = text.strip().splitlines() or [""]
-    whole = lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
-    return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}…"
+    return textwrap.shorten(" … ".join(dict.fromkeys((lines[0], lines[-1]))), SHOWN, placeholder="…")
 
 
-def table(verdict: Verdict) -> str:
-    """The verdict to be read."""
-    done = Counter(event.kind for event in verdict.events)
-    lines = [
-        f"answered: {sum(verdict.load.requests.values()):,} requests and messages of well-behaved clients",
-        f"misdeeds: {sum(verdict.load.misdeeds.values()):,} by clients that vanish, stall and reset",
-        f"deaths: {done['thread']} threads, {done['worker']} workers; {done['renewal']} times SIGHUP",
-        *(f"explained: {count} × {reason}" for reason, count in sorted(verdict.judged.explained.items())),
-        "",
-        *trend_lines(verdict.trends),
-        "",
-        *(f"FINDING: {finding}" for finding in verdict.findings),
-    ]
-    clean = "interrupted" if verdict.was_interrupted else "clean: no error that is not explained, nothing grows"
-    return "\n".join([*lines, *([] if verdict.findings else [clean])])
-
-
-def trend_lines(trends: list[Trend]) -> list[str]:
-    """Nothing where too little was seen for a comparison."""
-    if not trends:
-        return []
-    head = f"{'':12}{'':14}{'first third':>12}{'last third':>12}{'at most':>10}"
-    return [head, *map(trend_line, trends)]
-
-
-def trend_line(trend: Trend) -> str:
-    numbers = f"{trend.first:12.1f}{trend.last:12.1f}{trend.most:10.1f}"
-    return f"{trend.role:12}{trend.unit:14}{numbers}  {'flat' if trend.is_flat else 'GROWS'}"
-
-
-def write_json(path: Path, facts: dict[str, Any], verdict: Verdict) -> None:
-    """Everything, replacing what the file said before."""
-    replace_text(path, json.dumps({**facts, "findings": verdict.findings, **asdict(verdict)}, indent=1) + "\n")
+def table(seen: Seen, verdict: Verdict) -> str:
+    """Return the verdict to be read."""
+    done = Counter(event.kind for event in seen.events)
+    clean = "interrupted" if seen.was_interrupted else "clean: no error that is not explained, nothing grows"
+    return "\n".join(
+        [
+            f"answered: {seen.load.requests.total():,} requests and messages of well-behaved clients",
+            f"misdeeds: {seen.load.misdeeds.total():,} by clients that vanish, stall and reset",
+            f"deaths: {done['thread']} threads, {done['worker']} workers; {done['renewal']} times SIGHUP",
+            *(f"explained: {count} × {reason}" for reason, count in sorted(verdict.explained.items())),
+            f"{'first third':>38}{'last third':>12}{'at most':>10}",
+            *map(str, verdict.trends),
+            *([f"FINDING: {finding}" for finding in verdict.findings] or [clean]),
+        ]
+    )

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 ROUTER = """
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -15,15 +13,15 @@ from shop.settings import Settings, get_settings
 router = APIRouter(prefix="/things{number}")
 
 
+class Part(BaseModel):
+    name: str
+    count: int = 1
+
+
 class Thing(BaseModel):
     name: str
     price: Annotated[float, Field(gt=0)]
     parts: list[Part] = []
-
-
-class Part(BaseModel):
-    name: str
-    count: int = 1
 
 
 @router.post("")
@@ -37,8 +35,6 @@ async def find(number: int) -> Part:
 """
 
 SETTINGS = """
-from functools import lru_cache
-
 from pydantic import BaseModel
 
 
@@ -46,7 +42,6 @@ class Settings(BaseModel):
     name: str = "shop"
 
 
-@lru_cache
 def get_settings() -> Settings:
     return Settings()
 """
@@ -58,27 +53,19 @@ from fastapi import FastAPI
 
 app = FastAPI()
 for number in range({routers}):
-    app.include_router(importlib.import_module(f"shop.routers.things{{number}}").router)
-
-
-@app.get("/")
-async def index() -> str:
-    return "shop"
+    app.include_router(importlib.import_module(f"shop.things{{number}}").router)
+app.get("/")(lambda: "shop")
 """
-# Beside the routers: the package, its routers' package, the settings and the app.
-OTHER_MODULES = 4
+# Beside the routers: the package, the settings and the app.
+OTHER_MODULES = 3
 
 
 def write(folder: Path, modules: int) -> None:
-    """Writes a project of so many modules into a folder; its app is `shop.main:app`."""
+    """Write a project of so many modules into a folder; its app is `shop.main:app`."""
     routers = modules - OTHER_MODULES
     package = folder / "shop"
-    (package / "routers").mkdir(parents=True)
-    for name, source in {
-        "__init__.py": "",
-        "routers/__init__.py": "",
-        "settings.py": SETTINGS,
-        "main.py": MAIN.format(routers=routers),
-        **{f"routers/things{number}.py": ROUTER.format(number=number) for number in range(routers)},
-    }.items():
-        (package / name).write_text(source)
+    package.mkdir()
+    sources = {"__init__": "", "settings": SETTINGS, "main": MAIN.format(routers=routers)}
+    sources |= {f"things{number}": ROUTER.format(number=number) for number in range(routers)}
+    for name, source in sources.items():
+        (package / f"{name}.py").write_text(source)
