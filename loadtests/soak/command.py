@@ -3,7 +3,6 @@
 import json
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +53,8 @@ def soak(server_python: Path, output: Path | None, **options: Any) -> int:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         seen = conduct(plan, interpreter, Path(folder), say)
     verdict = seen.verdict()
-    written = {**told, "findings": verdict.findings, **asdict(seen), **asdict(verdict)}
-    replace_text(output, json.dumps(written, indent=1) + "\n")
+    written = {**told, "findings": verdict.findings, **vars(seen), **vars(verdict)}
+    replace_text(output, json.dumps(written, indent=1, default=vars) + "\n")
     click.echo(table(seen, verdict))
     say(f"Everything is in {output}")
     if seen.was_interrupted:

@@ -35,20 +35,18 @@ class Load:
     misdeeds: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
 
-    def fail(self, time: float, who: str, error: str, served_by: str = "") -> None:
-        """Add what a client has told."""
-        is_cut_off = any(words in error for words in CUT_OFF)
-        self.failures.append(Failure(time, who, error, served_by, is_cut_off))
+    def fail(self, time: float, who: str, what: str, served_by: str = "") -> None:
+        """Add a failure that a client has told."""
+        is_cut_off = any(words in what for words in CUT_OFF)
+        self.failures.append(Failure(time, who, what, served_by, is_cut_off))
 
-    def take_in(self, name: str, told: str) -> None:
-        """Add what a client of ours has printed; raise ValueError where that is no JSON."""
+    def take_in(self, told: str) -> None:
+        """Add what our clients have printed; raise ValueError where that is no JSON."""
         result = json.loads(told)
-        self.requests.update({f"{name}: {kind}": count for kind, count in result.get("answered", {}).items()})
-        self.misdeeds.update(result.get("misdeeds", {}))
-        for failure in result.get("failures", ()):
-            self.fail(failure["time"], f"{name}: {failure['kind']}", failure["error"], failure["served_by"])
-        for refused in result.get("refused", ()):
-            self.failures.append(Failure(refused["time"], name, refused["error"], is_cut_off=False))
+        self.requests.update(result["requests"])
+        self.misdeeds.update(result["misdeeds"])
+        for failure in result["failures"]:
+            self.fail(**failure)
 
     def take_in_locust(self, samples: Path) -> None:
         """Add what Locust has recorded of each request; raise OSError or LoadTestError where it has not."""
@@ -66,8 +64,7 @@ class Clients:
     def __init__(self, port: int, users: int, seconds: float, folder: Path, group: int) -> None:
         self._folder = folder
         self._was_stopped = False
-        names = ("steady", "chaos")
-        lines = {name: process.command(name, port=port, users=users, seconds=seconds) for name in names}
+        lines = {"soak": process.command("soak", port=port, users=users, seconds=seconds)}
         if HAS_LOCUST:
             lines["locust"] = locust_command(port, users, seconds, folder / "samples.csv")
         self._processes = {name: self._start(name, line, group) for name, line in lines.items()}
@@ -96,7 +93,7 @@ class Clients:
                 if name == "locust":
                     load.take_in_locust(self._folder / "samples.csv")
                 else:
-                    load.take_in(name, (self._folder / name).read_text())
+                    load.take_in((self._folder / name).read_text())
             except (subprocess.TimeoutExpired, OSError, ValueError, LoadTestError) as error:
                 if not self._was_stopped:
                     said = " / ".join((self._folder / f"{name}.log").read_text(errors="replace").splitlines()[-3:])

@@ -59,7 +59,8 @@ class Mischief:
         with closing(self._connect()) as connection:
             victim = served_by(connection)
             deaths, now = self._deaths[victim.partition(" ")[0]], time.time()
-            if not victim or now - deaths[0] < DEATHS_SECONDS:
+            # A server that goes away has closed the connection; another one may be served by any thread.
+            if not victim or connection.sock is None or now - deaths[0] < DEATHS_SECONDS:
                 return False
             deaths.append(now)
             self._note(Event(now, "thread", victim))
