@@ -18,7 +18,7 @@ from loadtests.servers import interpreters
 from loadtests.servers.commands import Build, Server, threadserve
 from loadtests.servers.interpreters import INTERPRETER
 from loadtests.servers.processes import serving
-from loadtests.soak import idling, sampling
+from loadtests.soak import sampling
 
 APP = "loadtests.apps.handbacks:app"
 # So many hand-backs, or as many as are asked for, bring the server to the size that it keeps.
@@ -52,10 +52,9 @@ def handbacks(
     if missing := interpreter.missing(("threadserve", "click", "h11", *({loop} - {"asyncio"}))):
         raise LoadTestError(missing)
     click.echo(f"threadserve, {interpreter.form}, on {interpreter.short_version} with {loop}", err=True)
-    build: Build = "free-threaded" if interpreter.free_threaded else "ordinary"
     with tempfile.TemporaryDirectory(prefix="handbacks-") as name:
         folder = Path(name)
-        server = server_of(build, threads, loop, folder / "socket")
+        server = server_of(interpreter.build, threads, loop, folder / "socket")
         environment = interpreters.environment() | ENVIRONMENT
         with serving(server, interpreter.path, APP, Request(), environment, folder) as running:
             address = str(folder / "socket") if uds else ("127.0.0.1", running.port)
@@ -64,7 +63,7 @@ def handbacks(
             time.sleep(REST_SECONDS)
             before = sampling.take(running.pid)
             result = Clients(address, connections).run(count, seconds, tell)
-            after, left_over = idling.settled(running.pid, before, SETTLE_SECONDS)
+            after, left_over = sampling.settled(running.pid, before, SETTLE_SECONDS)
         if after.total("MB") > before.total("MB") + MOST_GROWN_MB:
             left_over.append(f"the memory grows by more than {MOST_GROWN_MB:.0f} MB")
         findings = [*warm_up.failures, *result.failures, *left_over]

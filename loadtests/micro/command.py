@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -55,7 +56,7 @@ def micro(
         "effort": {"names": names, "processes": processes, "repeats": repeats},
     }
     output = output or ROOT / f"build/loadtests/micro-{told['date'].replace(':', '')}.json"
-    for line in (*machine.doubts(told), *(doubts(before, told) if before else ())):
+    for line in machine.doubts(told):
         click.echo(f"Note: {line}", err=True)
     outcome, code = Results(told), 0
     results.write(output, outcome)
@@ -86,24 +87,13 @@ def measure(chosen: Sequence[Subject], names: list[str], processes: int, repeats
                 report(f"processes measured, the last of {subject.label}", 1)
 
 
-def doubts(before: Results, told: dict[str, dict[str, object]]) -> list[str]:
-    """Return what makes two runs hard to compare, one line each."""
-    then, today = before.facts.get("machine", {}), told["machine"]
-    return [
-        f"the earlier run's machine is another: {name} was {then.get(name)}, and is {today[name]}"
-        for name in ("cpu", "cpus", "kernel")
-        if then.get(name) != today[name]
-    ]
-
-
 def publish(outcome: Results, chosen: Sequence[Subject], before: Results | None) -> None:
     """Print what was measured, a revision beside the working tree, and each subject beside an earlier run of it."""
+    costs, earlier = outcome.costs, before.costs if before else {}
     click.echo(results.measured(outcome))
-    costs = outcome.costs
-    for subject in chosen:
-        ours = [other.label for other in chosen if other.python == subject.python and not other.revision]
-        if subject.revision and subject.label in costs and ours[0] in costs:
-            click.echo("\n" + results.changed(costs[subject.label], costs[ours[0]], subject.label, ours[0]))
-    for label in filter(costs.__contains__, before.costs if before else ()):
-        assert before is not None
-        click.echo("\n" + results.changed(before.costs[label], costs[label], f"{label} before", label))
+    pairs = [(costs, old.label, new.label) for old, new in pairwise(chosen) if old.revision]
+    pairs += [(earlier, label, label) for label in earlier]
+    for old_costs, old, new in pairs:
+        if old in old_costs and new in costs:
+            click.echo(f"\n{old} before, {new} now:")
+            click.echo(results.changed(old_costs[old], costs[new]))

@@ -33,7 +33,7 @@ BROWSER = (
 )
 PIPELINED, IN_FLIGHT = 16, 8
 # The same on every machine and interpreter.
-WSGI = {"interface": "wsgi", "wsgi_threads": 4}
+WSGI: dict[str, Any] = {"interface": "wsgi", "wsgi_threads": 4}
 # What the access log has to say of GET.
 ENTRY = ("127.0.0.1:40000", "GET", "/", "1.1", 200)
 LAMPS = " ".join(f"{number} lamps" for number in range(100))

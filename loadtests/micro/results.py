@@ -82,9 +82,9 @@ def measured(results: Results) -> str:
     return table(rows)
 
 
-def changed(before: dict[str, list[float]], now: dict[str, list[float]], *labels: str) -> str:
+def changed(before: dict[str, list[float]], now: dict[str, list[float]]) -> str:
     """Return the table of before, now and their ratio, with what is beyond the noise marked, of what both have."""
-    rows = [["benchmark", *(f"{label}: µs" for label in labels), "ratio", ""]]
+    rows = [["benchmark", "before: µs", "now: µs", "ratio", ""]]
     for name in filter(before.__contains__, now):
         old, new = quicker_half(before[name])[0], quicker_half(now[name])[0]
         rows.append([name, f"{old:.2f}", f"{new:.2f}", f"{new / old:.3f}", verdict(before[name], now[name])])

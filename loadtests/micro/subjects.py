@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +44,14 @@ def interpreters(paths: Sequence[Path]) -> dict[str, Interpreter]:
 
     Raises LoadTestError where one cannot be used or lacks what threadserve needs.
     """
-    found = [usable(path) for path in dict.fromkeys(path.absolute() for path in paths)]
-    if missing := [line for interpreter in found if (line := interpreter.missing(REQUIRED))]:
-        raise LoadTestError(missing[0])
-    versions = [one.version.split()[0] + ("t" if one.free_threaded else "") for one in found]
-    counts = Counter(versions)
-    labels = [name if counts[name] == 1 else f"{name} {one.path}" for name, one in zip(versions, found, strict=True)]
-    return dict(zip(labels, found, strict=True))
+    found: dict[str, Interpreter] = {}
+    for path in dict.fromkeys(path.absolute() for path in paths):
+        interpreter = usable(path)
+        if missing := interpreter.missing(REQUIRED):
+            raise LoadTestError(missing)
+        version = interpreter.version.split()[0] + ("t" if interpreter.free_threaded else "")
+        found[f"{version} {path}" if version in found else version] = interpreter
+    return found
 
 
 def subjects(found: dict[str, Interpreter], revision: str | None, folder: Path) -> list[Subject]:

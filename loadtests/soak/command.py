@@ -52,11 +52,10 @@ def soak(server_python: Path, output: Path | None, **options: Any) -> int:
     output = output or ROOT / f"build/loadtests/soak-{told['date'].replace(':', '')}.json"
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         seen = conduct(plan, interpreter, Path(folder), say)
-    verdict = seen.verdict()
-    written = {**told, "findings": verdict.findings, **vars(seen), **vars(verdict)}
-    replace_text(output, json.dumps(written, indent=1, default=vars) + "\n")
-    click.echo(table(seen, verdict))
+    findings = seen.judge()
+    replace_text(output, json.dumps({**told, "findings": findings, **vars(seen)}, indent=1, default=vars) + "\n")
+    click.echo(table(seen, findings))
     say(f"Everything is in {output}")
     if seen.was_interrupted:
         return INTERRUPTED
-    return 1 if verdict.findings else 0
+    return 1 if findings else 0

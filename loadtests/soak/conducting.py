@@ -13,10 +13,10 @@ from pathlib import Path
 from loadtests.errors import LoadTestError
 from loadtests.process_groups import process_group
 from loadtests.request import Request
-from loadtests.servers.commands import Build, Server, threadserve
+from loadtests.servers.commands import Server, threadserve
 from loadtests.servers.interpreters import Interpreter, environment
 from loadtests.servers.processes import Running, serving
-from loadtests.soak import idling, sampling, serverlog
+from loadtests.soak import sampling, serverlog
 from loadtests.soak.events import Event
 from loadtests.soak.load import Clients
 from loadtests.soak.mischief import Mischief
@@ -60,8 +60,7 @@ def server_of(plan: Plan, interpreter: Interpreter, folder: Path) -> Server:
     log_config = folder / "logging.json"
     log_config.write_text(json.dumps(serverlog.CONFIGURATION))
     options = ("--workers", str(plan.workers), "--log-config", str(log_config))
-    build: Build = "free-threaded" if interpreter.free_threaded else "ordinary"
-    server = threadserve(build, plan.threads, *options, ws="auto")
+    server = threadserve(interpreter.build, plan.threads, *options, ws="auto")
     # Its log is formatted by what stands in the working directory.
     return replace(server, installed=False, ready_line="Started server process", workers=plan.workers)
 
@@ -113,7 +112,7 @@ class Conductor:
 
     def _settle(self, before: Sample) -> None:
         self._say("the load has ended; the server is to be as idle as it was")
-        after, left_over = idling.settled(self._running.pid, before, SETTLE_SECONDS)
+        after, left_over = sampling.settled(self._running.pid, before, SETTLE_SECONDS)
         replaced = {pid for event in self._seen.events for pid in event.replaced}
         outlived = [f"worker {usage.pid} has outlived a SIGHUP" for usage in after.of(WORKER) if usage.pid in replaced]
         self._seen.problems += left_over + outlived

@@ -1,66 +1,41 @@
 """Whether memory, descriptors and threads stay what they are.
 
-Workers are replaced again and again, and grow while they warm up, so what they use goes up and down with the
-replacements. The run is cut into periods from one to the next; the first is the warm-up. Each of the others has all
-phases in it, so the median of some can be compared with that of others. A worker that is replaced takes along what it
-had too much, so the lives of workers are looked at as well, if they are long enough to have more than a warm-up.
+Workers are replaced again and again, and grow while they warm up. So the run is cut into periods from one replacement
+to the next, of which the first is the warm-up: medians of several can be compared, since each has all phases in it. A
+worker that is replaced takes along what it had too much, so the lives of workers are looked at as well.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from loadtests.soak.sampling import (
-    DESCRIPTORS,
-    MB,
-    SAMPLE_SECONDS,
-    SUPERVISOR,
-    THREADS,
-    UNITS,
-    WORKER,
-    Sample,
-    Usage,
-)
+from loadtests.soak.sampling import SAMPLE_SECONDS, SUPERVISOR, UNITS, WORKER, Sample, Used
 
 # A worker while it gets older, in place of workers of the same phase.
 AGEING = "old worker"
-
-# How much more the last third may use than the first: the share of it, and what is added to that.
-TOLERANCES: dict[tuple[str, str], tuple[float, float]] = {
-    (SUPERVISOR, MB): (0.02, 0.5),
-    (SUPERVISOR, DESCRIPTORS): (0.0, 2.0),
-    (SUPERVISOR, THREADS): (0.0, 0.0),
-    (WORKER, MB): (0.25, 4.0),
-    (WORKER, DESCRIPTORS): (0.25, 5.0),
-    (WORKER, THREADS): (0.10, 2.0),
-    (AGEING, MB): (0.25, 8.0),
-    (AGEING, DESCRIPTORS): (0.25, 5.0),
-    (AGEING, THREADS): (0.10, 2.0),
+# How much more of each unit the last third may use than the first: the share of it, and what is added to that.
+TOLERANCES = {
+    SUPERVISOR: ((0.02, 0.5), (0.0, 2.0), (0.0, 0.0)),
+    WORKER: ((0.25, 4.0), (0.25, 5.0), (0.10, 2.0)),
+    AGEING: ((0.25, 8.0), (0.25, 5.0), (0.10, 2.0)),
 }
 # How many seconds a worker has to live to be looked at while it gets older.
 LONG_LIFE_SECONDS = 45.0
 
-Used = dict[str, float]
-
 
 @dataclass(frozen=True)
 class Trend:
-    """What one role used of one thing, first and last."""
+    """What one role used of one thing, first and last, and the most that the last may be."""
 
     role: str
     unit: str
     first: float
     last: float
+    most: float
 
     def __str__(self) -> str:
         numbers = f"{self.first:12.1f}{self.last:12.1f}{self.most:10.1f}"
         return f"{self.role:12}{self.unit:14}{numbers}  {'flat' if self.is_flat else 'GROWS'}"
-
-    @property
-    def most(self) -> float:
-        """The most that the last may be."""
-        share, more = TOLERANCES[self.role, self.unit]
-        return self.first * (1 + share) + more
 
     @property
     def is_flat(self) -> bool:
@@ -81,29 +56,29 @@ def trends(samples: Sequence[Sample], period: float) -> list[Trend]:
         [each for each in samples if begin * period <= each.time - samples[0].time < (begin + third) * period]
         for begin in (1, periods - third)
     )
-    compared = {
-        role: ([each.typical(role) for each in firsts], [each.typical(role) for each in lasts])
-        for role in (SUPERVISOR, WORKER)
-    }
-    if lives := long_lives(samples):
-        compared[AGEING] = middles_and_ends(lives)
-    return [
-        Trend(role, unit, median(used[unit] for used in first), median(used[unit] for used in last))
-        for role, (first, last) in compared.items()
-        for unit in UNITS
-    ]
+    found: list[Trend] = []
+    for role in (SUPERVISOR, WORKER):
+        found += compared(role, [each.typical(role) for each in firsts], [each.typical(role) for each in lasts])
+    # The first third of a life is its warm-up.
+    lives = long_lives(samples)
+    middles = [used for life in lives for used in life[len(life) // 3 : 2 * len(life) // 3]]
+    return found + compared(AGEING, middles, [used for life in lives for used in life[2 * len(life) // 3 :]])
 
 
-def long_lives(samples: Sequence[Sample]) -> list[list[Usage]]:
+def compared(role: str, first: Sequence[Used], last: Sequence[Used]) -> list[Trend]:
+    """Return the trends of a role; nothing where it was not seen."""
+    found: list[Trend] = []
+    for unit, (share, more) in zip(UNITS, TOLERANCES[role], strict=True):
+        if first and last:
+            before, after = (median(used[unit] for used in each) for each in (first, last))
+            found.append(Trend(role, unit, before, after, before * (1 + share) + more))
+    return found
+
+
+def long_lives(samples: Sequence[Sample]) -> list[list[Used]]:
     """Return what each worker used, moment by moment, of those that lived for long."""
-    lives: dict[int, list[tuple[float, Usage]]] = {}
+    lives: dict[int, list[tuple[float, Used]]] = {}
     for sample in samples:
         for usage in sample.of(WORKER):
-            lives.setdefault(usage.pid, []).append((sample.time, usage))
-    return [[usage for _, usage in life] for life in lives.values() if life[-1][0] - life[0][0] >= LONG_LIFE_SECONDS]
-
-
-def middles_and_ends(lives: Sequence[Sequence[Usage]]) -> tuple[list[Used], list[Used]]:
-    """Return what workers use in the middle third of their lives, and in the last. The first is the warm-up."""
-    middles = [usage.used for life in lives for usage in life[len(life) // 3 : 2 * len(life) // 3]]
-    return middles, [usage.used for life in lives for usage in life[2 * len(life) // 3 :]]
+            lives.setdefault(usage.pid, []).append((sample.time, usage.used))
+    return [[used for _, used in life] for life in lives.values() if life[-1][0] - life[0][0] >= LONG_LIFE_SECONDS]

@@ -1,4 +1,4 @@
-"""What a soak was to do and has shown: the findings, the table, and the file with everything."""
+"""What a soak was to do and has shown: the findings, and the table."""
 
 import textwrap
 from collections import Counter
@@ -14,7 +14,7 @@ from loadtests.soak.sampling import Sample
 from loadtests.soak.serverlog import Entry
 
 # How much of an example is shown.
-SHOWN = 160
+SHOWN_CHARACTERS = 160
 # The warm-up, and what is compared.
 FEWEST_RENEWALS = 3
 # Into how many periods a run is cut in which workers are not replaced.
@@ -50,7 +50,8 @@ class Plan:
 class Seen:
     """What a soak has shown; times are in seconds since the epoch.
 
-    `problems` are what went wrong with the server as a whole, one line each.
+    `problems` are what went wrong with the server as a whole, one line each. What is `explained` is counted by what
+    explains it.
     """
 
     plan: Plan
@@ -61,55 +62,41 @@ class Seen:
     log: list[Entry] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     was_interrupted: bool = False
+    explained: Counter[str] = field(default_factory=Counter)
+    unexplained: list[Failure] = field(default_factory=list)
+    trends: list[Trend] = field(default_factory=list)
 
-    def judged(self) -> Iterator[tuple[Failure, str]]:
+    def judge(self) -> list[str]:
+        """Judge what was seen; return what should not be, one line each, and nothing where the server is fine."""
+        for failure, reason in self._failures():
+            if reason:
+                self.explained[f"{reason}: {failure.who.partition(':')[0]}"] += 1
+            else:
+                self.unexplained.append(failure)
+        self.trends = flatness.trends(self.samples, self.plan.hup_every or self.plan.seconds / PERIODS)
+        alike = Counter(f"{failure.who}: {shortened(failure.what)}" for failure in self.unexplained)
+        return [
+            *self.problems,
+            *(f"{count} × unexplained: {what}" for what, count in alike.items()),
+            *(f"the {trend.unit} of {trend.role}s grow" for trend in self.trends if not trend.is_flat),
+            *([] if self.trends or self.was_interrupted else ["too little was seen to tell whether anything grows"]),
+        ]
+
+    def _failures(self) -> Iterator[tuple[Failure, str]]:
         """Yield each failure and each serious entry of the log with what explains it, or ""."""
         for failure in self.load.failures:
             yield failure, reason_of(failure, self.events)
         for entry in filter(Entry.is_serious, self.log):
             yield Failure(entry.time, "log", entry.text), entry.reason(self.events)
 
-    def verdict(self) -> "Verdict":
-        """Judge it."""
-        judged = list(self.judged())
-        return Verdict(
-            Counter(f"{reason}: {failure.who.partition(':')[0]}" for failure, reason in judged if reason),
-            [failure for failure, reason in judged if not reason],
-            flatness.trends(self.samples, self.plan.hup_every or self.plan.seconds / PERIODS),
-            self.problems,
-            self.was_interrupted,
-        )
-
-
-@dataclass
-class Verdict:
-    """What is to be made of a soak: failures, counted by what explains them or as they are, and trends."""
-
-    explained: Counter[str]
-    unexplained: list[Failure]
-    trends: list[Trend]
-    problems: list[str]
-    was_interrupted: bool = False
-
-    @property
-    def findings(self) -> list[str]:
-        """What should not be, one line each; nothing where the server is fine."""
-        unexplained = Counter(f"{failure.who}: {shortened(failure.what)}" for failure in self.unexplained)
-        return [
-            *self.problems,
-            *(f"{count} × unexplained: {what}" for what, count in unexplained.items()),
-            *(f"the {trend.unit} of {trend.role}s grow" for trend in self.trends if not trend.is_flat),
-            *([] if self.trends or self.was_interrupted else ["too little was seen to tell whether anything grows"]),
-        ]
-
 
 def shortened(text: str) -> str:
     """Return the first and the last line of a text, so that a traceback shows what it is of."""
     lines = text.strip().splitlines() or [""]
-    return textwrap.shorten(" … ".join(dict.fromkeys((lines[0], lines[-1]))), SHOWN, placeholder="…")
+    return textwrap.shorten(" … ".join(dict.fromkeys((lines[0], lines[-1]))), SHOWN_CHARACTERS, placeholder="…")
 
 
-def table(seen: Seen, verdict: Verdict) -> str:
+def table(seen: Seen, findings: list[str]) -> str:
     """Return the verdict to be read."""
     done = Counter(event.kind for event in seen.events)
     clean = "interrupted" if seen.was_interrupted else "clean: no error that is not explained, nothing grows"
@@ -118,9 +105,9 @@ def table(seen: Seen, verdict: Verdict) -> str:
             f"answered: {seen.load.requests.total():,} requests and messages of well-behaved clients",
             f"misdeeds: {seen.load.misdeeds.total():,} by clients that vanish, stall and reset",
             f"deaths: {done['thread']} threads, {done['worker']} workers; {done['renewal']} times SIGHUP",
-            *(f"explained: {count} × {reason}" for reason, count in sorted(verdict.explained.items())),
+            *(f"explained: {count} × {reason}" for reason, count in sorted(seen.explained.items())),
             f"{'first third':>38}{'last third':>12}{'at most':>10}",
-            *map(str, verdict.trends),
-            *([f"FINDING: {finding}" for finding in verdict.findings] or [clean]),
+            *map(str, seen.trends),
+            *([f"FINDING: {finding}" for finding in findings] or [clean]),
         ]
     )

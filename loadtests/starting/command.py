@@ -66,7 +66,7 @@ def starting(python: tuple[Path, ...], threads: int, modules: int, rounds: int) 
 
 def start(interpreter: Interpreter, folder: Path, threads: int) -> tuple[float, float]:
     """Return the seconds that a server takes from its start to its first answer, and its memory (PSS) in MB."""
-    server = threadserve("free-threaded" if interpreter.free_threaded else "ordinary", threads)
+    server = threadserve(interpreter.build, threads)
     with tempfile.TemporaryDirectory(prefix="loadtests-") as logs:
         begin = time.perf_counter()
         with serving(server, interpreter.path, APP, GET_ROOT, environment(), Path(logs), folder) as running:
