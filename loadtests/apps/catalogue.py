@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from loadtests.apps.blocking import BLOCKED_SECONDS
@@ -70,19 +70,14 @@ class BadRequest(Exception):
 class Answer:
     """An answer: a document that is sent as JSON where there is no `media_type`, else bytes, whole or in pieces.
 
-    `size` is that of all pieces, where it is to be told in advance; `interval` are the seconds between two of them.
+    `interval` are the seconds between two pieces.
     """
 
     content: Any
     media_type: str = ""
     status: int = 200
-    size: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     interval: float = 0.0
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The fields beside those that frameworks add."""
-        return {} if self.size is None else {"content-length": str(self.size)}
 
 
 def answer_of(view: Callable[[Any], Answer], asked: Any) -> Answer:
@@ -159,7 +154,7 @@ def item(asked: Mapping[str, str]) -> Answer:
 
 def download(asked: Mapping[str, str]) -> Answer:
     size = number(int, asked.get("bytes", "0"), MOST_BYTES)
-    return Answer(pieces(size), "application/octet-stream", size=size)
+    return Answer(pieces(size), "application/octet-stream", headers={"content-length": str(size)})
 
 
 def streamed(asked: Mapping[str, str]) -> Answer:

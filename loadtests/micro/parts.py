@@ -5,7 +5,7 @@ Beside them is pure Python that nobody changes: where that differs, the machine 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -49,29 +49,33 @@ async def scanned() -> AsyncIterator[Repeat]:
     yield repeated(lambda: scanner.scan(BROWSER, 0))
 
 
-@asynccontextmanager
-async def read() -> AsyncIterator[Repeat]:
-    """A reader whose connection has sent such a head before."""
+def head_reader() -> Callable[[], RequestHead]:
+    """Return what reads a browser's head, on one connection."""
     config = Config(hello.app)
     reader = HTTP1(config, 1, Bounds(), HeadLines(config)).reader()
 
-    def read_head() -> RequestHead | None:
+    def read_head() -> RequestHead:
         reader.feed(BROWSER)
-        return reader.read_head()
+        head = reader.read_head()
+        assert head is not None
+        return head
 
+    return read_head
+
+
+@asynccontextmanager
+async def read() -> AsyncIterator[Repeat]:
+    """A reader whose connection has sent such a head before."""
+    read_head = head_reader()
     head = read_head()
-    require(head and (head.method, len(head.headers)) == ("GET", 14), "a browser's request was read as another")
+    require((head.method, len(head.headers)) == ("GET", 14), "a browser's request was read as another")
     yield repeated(read_head)
 
 
 @asynccontextmanager
 async def scoped() -> AsyncIterator[Repeat]:
     """A head that has been read."""
-    config = Config(hello.app)
-    reader = HTTP1(config, 1, Bounds(), HeadLines(config)).reader()
-    reader.feed(BROWSER)
-    head = reader.read_head()
-    assert head is not None
+    head = head_reader()()
     async with serving(hello.app) as loop:
         peer = peer_of(Client(loop), None, loop.context.trusted_proxies, None)
         make = loop.context.scopes.scope

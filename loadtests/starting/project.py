@@ -5,10 +5,8 @@ from pathlib import Path
 ROUTER = """
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
-
-from shop.settings import Settings, get_settings
 
 router = APIRouter(prefix="/things{number}")
 
@@ -25,25 +23,13 @@ class Thing(BaseModel):
 
 
 @router.post("")
-async def make(thing: Thing, settings: Annotated[Settings, Depends(get_settings)]) -> Thing:
+async def make(thing: Thing) -> Thing:
     return thing
 
 
 @router.get("/{{number}}")
 async def find(number: int) -> Part:
     return Part(name="part", count=number)
-"""
-
-SETTINGS = """
-from pydantic import BaseModel
-
-
-class Settings(BaseModel):
-    name: str = "shop"
-
-
-def get_settings() -> Settings:
-    return Settings()
 """
 
 MAIN = """
@@ -56,8 +42,8 @@ for number in range({routers}):
     app.include_router(importlib.import_module(f"shop.things{{number}}").router)
 app.get("/")(lambda: "shop")
 """
-# Beside the routers: the package, the settings and the app.
-OTHER_MODULES = 3
+# Beside the routers: the package and the app.
+OTHER_MODULES = 2
 
 
 def write(folder: Path, modules: int) -> None:
@@ -65,7 +51,7 @@ def write(folder: Path, modules: int) -> None:
     routers = modules - OTHER_MODULES
     package = folder / "shop"
     package.mkdir()
-    sources = {"__init__": "", "settings": SETTINGS, "main": MAIN.format(routers=routers)}
-    sources |= {f"things{number}": ROUTER.format(number=number) for number in range(routers)}
+    sources = {f"things{number}": ROUTER.format(number=number) for number in range(routers)}
+    sources |= {"__init__": "", "main": MAIN.format(routers=routers)}
     for name, source in sources.items():
         (package / f"{name}.py").write_text(source)

@@ -16,26 +16,6 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 
-class SampleRecorder:
-    """Keeps samples until they are written. It owns the file, which it begins anew; raises OSError where it cannot."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._samples: list[tuple[str, str, str, str]] = []
-        path.write_text("")
-
-    def record(self, name: str, response_time: float, exception: BaseException | None = None, **_: Any) -> None:
-        """Take one request as Locust reports it, the time in milliseconds; the present is when it ended."""
-        error = "" if exception is None else " ".join(str(exception).split()) or type(exception).__name__
-        self._samples.append((f"{time.time():.6f}", f"{response_time:.3f}", name, error))
-
-    def write(self, **_: Any) -> None:
-        """Append what has been recorded since the last time to the file."""
-        samples, self._samples = self._samples, []
-        with self._path.open("a", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(samples)
-
-
 @events.init.add_listener
 def start_recording(environment: Environment, runner: Runner, **_: Any) -> None:
     """Record in each process that runs users, if its command line says so. End Locust where the file is no good."""
@@ -47,8 +27,19 @@ def start_recording(environment: Environment, runner: Runner, **_: Any) -> None:
         # The workers of a machine share a folder.
         path = path.with_name(f"{path.stem}-{runner.worker_index}{path.suffix}")
     try:
-        recorder = SampleRecorder(path)
+        path.write_text("")
     except OSError as error:
         sys.exit(f"cannot write the samples to {path}: {error.strerror}")
-    environment.events.request.add_listener(recorder.record)
-    environment.events.test_stop.add_listener(recorder.write)
+    samples: list[tuple[str, str, str, str]] = []
+
+    def record(name: str, response_time: float, exception: BaseException | None = None, **_: Any) -> None:
+        error = "" if exception is None else " ".join(str(exception).split()) or type(exception).__name__
+        samples.append((f"{time.time():.6f}", f"{response_time:.3f}", name, error))
+
+    def write(**_: Any) -> None:
+        with path.open("a", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(samples)
+        samples.clear()
+
+    environment.events.request.add_listener(record)
+    environment.events.test_stop.add_listener(write)
