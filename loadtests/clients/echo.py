@@ -1,141 +1,136 @@
-"""How many WebSocket messages a second a server sends back.
+"""The client that counts how many WebSocket messages a second a server sends back.
 
-`python -m loadtests.clients.echo PORT CONNECTIONS SIZE WARM_UP SECONDS` is the client, a process of its own. On each
-connection one text message is in flight: when it has come back whole, it is sent again. The masked frame is made once
-for each connection, and an answer that arrives in one piece is compared as a whole, so a message costs the client two
-system calls and little more; `client_cpu_share` of the result tells how busy it was. Messages that are in flight at the
-end are not counted.
+On each connection one text message is in flight: when it has come back whole, it is sent again. The masked frame is
+made once for each connection, and an answer that arrives in one piece is compared as a whole, so a message costs the
+client two system calls and little more. Messages that are in flight at the end are not counted.
 """
 
-import json
-import os
 import select
-import sys
+import socket
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from socket import SO_SNDBUF, SOL_SOCKET
+from typing import Any
 
-from loadtests.clients import frames, process
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from loadtests.clients import process
 from loadtests.errors import LoadTestError
+from loadtests.generators.result import LoadResult
 
 CONNECTIONS = 32
 POLL_SECONDS = 0.1
-# For how many seconds more a message is waited for where none has come back in time.
-PATIENCE = 30.0
 RECEIVED_AT_ONCE = 262_144
-
-
-@dataclass(frozen=True)
-class EchoResult:
-    """What came back within the seconds of the measurement; `client_cpu_share` is of one CPU."""
-
-    messages: int
-    seconds: float
-    messages_per_second: float
-    client_cpu_share: float
-    silent_connections: int
+# For how many seconds more a message is waited for where none has come back in time.
+PATIENCE_SECONDS = 30.0
 
 
 class EchoConnection:
     """One WebSocket with one message in flight."""
 
     def __init__(self, port: int, size: int) -> None:
-        self.socket, self._buffer = frames.open_websocket(port)
-        # A whole message fits, so sending it does not wait for the server.
-        self.socket.setsockopt(SOL_SOCKET, SO_SNDBUF, max(65536, 2 * size))
-        self._key = os.urandom(4)
-        self._payload = payload(size)
-        self._sent = frames.frame(frames.TEXT, self._payload, self._key)
-        self._expected = frames.frame(frames.TEXT, self._payload)
-        self._parts = b""
+        """Open it; raises OSError, or LoadTestError where the server does not accept."""
+        payload = (b"The quick brown fox jumps over the lazy dog. " * (size // 45 + 1))[:size]
         self.messages = 0
+        self._message = Frame(Opcode.TEXT, payload)
+        self._sent, self._expected = self._message.serialize(mask=True), self._message.serialize(mask=False)
+        self._parts = b""
+        self._protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}/"), max_size=None)
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A whole message fits, so sending it does not wait for the server.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, max(65536, 2 * size))
+        self._protocol.send_request(self._protocol.connect())
+        while self._protocol.state is State.CONNECTING and not self._protocol.handshake_exc:
+            self._answer()
+            self._protocol.receive_data(self.socket.recv(RECEIVED_AT_ONCE))
+        if self._protocol.state is not State.OPEN:
+            self.socket.close()
+            raise LoadTestError(f"the server does not accept a WebSocket: {self._protocol.handshake_exc}")
+        self._protocol.events_received()
 
     def send(self) -> None:
+        """Send the message."""
         self.socket.sendall(self._sent)
 
     def receive(self) -> None:
-        """The socket can be read; raises LoadTestError where something else than the message comes back."""
+        """Read what has come; raises LoadTestError where that is something else than the message."""
         data = self.socket.recv(RECEIVED_AT_ONCE)
-        if data == self._expected and not self._buffer:
+        # What begins within a frame never looks like the whole of one.
+        if data == self._expected:
             self.messages += 1
-            self.socket.sendall(self._sent)
+            self.send()
             return
-        if not data:
+        self._protocol.receive_data(data)
+        for frame in self._protocol.events_received():
+            if isinstance(frame, Frame) and frame.opcode in (Opcode.TEXT, Opcode.CONT):
+                self._take(frame)
+        self._answer()
+        if not data or self._protocol.state is not State.OPEN:
             raise LoadTestError("the server closed a WebSocket")
-        self._buffer += data
-        while (frame := frames.take(self._buffer)) is not None:
-            self._take(frame)
 
-    def _take(self, frame: frames.Frame) -> None:
-        if frame.opcode == frames.PING:
-            self.socket.sendall(frames.frame(frames.PONG, frame.payload, self._key))
-        elif frame.opcode in (frames.TEXT, frames.CONTINUATION):
-            self._parts += frame.payload
-            if frame.is_final:
-                self._whole()
-        else:
-            raise LoadTestError(f"the server sent a frame with opcode {frame.opcode}: {frame.payload[:40]!r}")
+    def _take(self, frame: Frame) -> None:
+        self._parts += frame.data
+        if frame.fin:
+            if self._parts != self._message.data:
+                raise LoadTestError(f"the server sent another message back: {self._parts[:40]!r}")
+            self._parts = b""
+            self.messages += 1
+            self.send()
 
-    def _whole(self) -> None:
-        if self._parts != self._payload:
-            raise LoadTestError(f"the server sent another message back: {self._parts[:40]!r}")
-        self._parts = b""
-        self.messages += 1
-        self.send()
+    def _answer(self) -> None:
+        """Send what the protocol has to say: the handshake, and pongs."""
+        self.socket.sendall(b"".join(self._protocol.data_to_send()))
 
 
-def payload(size: int) -> bytes:
-    """Printable text of so many bytes."""
-    return (b"The quick brown fox jumps over the lazy dog. " * (size // 45 + 1))[:size]
+def drive(poll: select.epoll, connections: dict[int, EchoConnection], seconds: float) -> tuple[float, list[int]]:
+    """Send and receive for that long, longer where nothing has come back by then.
 
-
-def drive(poll: select.epoll, connections: dict[int, EchoConnection], seconds: float) -> float:
-    """Sends and receives for that long, and longer where nothing has come back by then; returns how long it was."""
-    began = time.perf_counter()
-    until = began + seconds
-    before = counts(connections.values())
-    while (now := time.perf_counter()) < until or (now < until + PATIENCE and counts(connections.values()) == before):
+    Return how long it was, and the messages that each connection has got meanwhile.
+    """
+    began, before = time.perf_counter(), [connection.messages for connection in connections.values()]
+    gained = [0]
+    while (took := time.perf_counter() - began) < seconds or (took < seconds + PATIENCE_SECONDS and not any(gained)):
         for descriptor, _ in poll.poll(POLL_SECONDS):
             connections[descriptor].receive()
-    return now - began
+        gained = [one.messages - earlier for one, earlier in zip(connections.values(), before, strict=True)]
+    return took, gained
 
 
-def measure(port: int, count: int, size: int, warm_up: float, seconds: float) -> EchoResult:
-    """Opens the connections, warms the server up, measures on the same connections, and closes them."""
+def measure(port: int, connections: int, size: int, warm_up: float, seconds: float) -> dict[str, Any]:
+    """Warm the server up, measure on the same connections, and close them."""
     with ExitStack() as stack:
         poll = stack.enter_context(select.epoll())
-        connections = {}
-        for _ in range(count):
+        opened = {}
+        for _ in range(connections):
             connection = EchoConnection(port, size)
             stack.enter_context(connection.socket)
-            connections[connection.socket.fileno()] = connection
+            opened[connection.socket.fileno()] = connection
             poll.register(connection.socket, select.EPOLLIN)
             connection.send()
-        drive(poll, connections, warm_up)
-        before = counts(connections.values())
-        cpu_before = time.process_time()
-        took = drive(poll, connections, seconds)
-        cpu = time.process_time() - cpu_before
-        gained = [after - earlier for earlier, after in zip(before, counts(connections.values()), strict=True)]
-    return EchoResult(sum(gained), took, sum(gained) / took, round(cpu / took, 6), gained.count(0))
+        drive(poll, opened, warm_up)
+        cpu, began = time.process_time(), time.time()
+        took, gained = drive(poll, opened, seconds)
+        share = (time.process_time() - cpu) / took
+    return {"gained": gained, "seconds": took, "cpu_share": round(share, 6), "began": began}
 
 
-def counts(connections: Iterable[EchoConnection]) -> list[int]:
-    return [connection.messages for connection in connections]
-
-
-def run(port: int, size: int, warm_up: float, seconds: float) -> EchoResult:
-    """Runs the client as a process; raises LoadTestError where it fails or nothing came back."""
-    told = process.run("echo", port, CONNECTIONS, size, warm_up, seconds, seconds=warm_up + seconds)
-    result = EchoResult(**told)
-    if not result.messages:
+def run(port: int, size: int, warm_up: float, seconds: float) -> LoadResult:
+    """Run the client as a process; raises LoadTestError where it fails or nothing came back."""
+    arguments = {"port": port, "connections": CONNECTIONS, "size": size, "warm_up": warm_up, "seconds": seconds}
+    told = process.run("echo", warm_up + seconds, **arguments)
+    messages, silent = sum(told["gained"]), told["gained"].count(0)
+    if not messages:
         raise LoadTestError("no message came back")
-    return result
-
-
-if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    measured = measure(*map(int, arguments[:3]), *map(float, arguments[3:]))
-    print(json.dumps(asdict(measured)))
+    return LoadResult(
+        command=process.command("echo", **arguments),
+        requests=messages,
+        seconds=told["seconds"],
+        percentiles={},
+        errors={"connection without a message back": silent} if silent else {},
+        began=told["began"],
+        cpu_share=told["cpu_share"],
+        noun="messages",
+    )

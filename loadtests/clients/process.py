@@ -1,32 +1,23 @@
 """Runs a client of this folder as a process of its own, so that it shares no interpreter with anything else."""
 
 import json
-import subprocess
 import sys
 from typing import Any
 
-from loadtests.errors import LoadTestError
-from loadtests.process_groups import process_group
+from loadtests.generators import process
 from loadtests.servers.interpreters import ROOT
 
-# What a client may take beyond the time that it measures.
-PATIENCE = 120.0
+
+def command(name: str, **arguments: Any) -> list[str]:
+    """Return the command line of the client of this name, whose `measure` gets the arguments."""
+    return [sys.executable, "-m", "loadtests.clients", name, json.dumps(arguments)]
 
 
-def run(name: str, *arguments: float, seconds: float = 0.0) -> dict[str, Any]:
-    """Runs `python -m loadtests.clients.NAME ARGUMENTS`, which measures for so many seconds; returns what it printed.
+def run(name: str, lasting: float = 0.0, /, **arguments: Any) -> dict[str, Any]:
+    """Run the client, which takes so many seconds; return its result.
 
     Raises LoadTestError where it fails or does not end.
     """
-    line = [sys.executable, "-m", f"loadtests.clients.{name}", *map(str, arguments)]
-    try:
-        with process_group() as group:
-            done = subprocess.run(
-                line, capture_output=True, text=True, timeout=seconds + PATIENCE, cwd=ROOT, process_group=group
-            )
-    except subprocess.TimeoutExpired:
-        raise LoadTestError(f"the {name} client did not end") from None
-    if done.returncode:
-        raise LoadTestError(f"the {name} client failed: {''.join(done.stderr.splitlines()[-1:])}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    output, _ = process.run(command(name, **arguments), lasting, name=f"the {name} client", folder=ROOT)
+    told: dict[str, Any] = json.loads(output)
+    return told

@@ -1,12 +1,12 @@
 """What became slower since an earlier comparison."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadtests.results.comparison import Results, Sample
-from loadtests.results.medians import Spread, spread
+from loadtests.reports.summary import Case, Summary
+from loadtests.results.medians import Spread
+from loadtests.results.record import CPU, RATE, Results
 
 # Medians that are closer than this are the same, however close together the rounds were.
 TOLERANCE = 0.03
@@ -16,40 +16,19 @@ OPTIONS = ("duration", "warm_up", "users", "connections", "app", "path")
 PASSING = ("load_average_before",)
 # With fewer rounds nobody knows how far apart two runs of the same server are.
 ROUNDS = 3
+# More of the first is better, less of the others.
+VALUES = (RATE, "p50 ms", "p99 ms", CPU)
 
 Key = tuple[str, str, int]
 Verdict = Literal["slower", "faster", "within noise"]
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A value of a sample, and whether more of it is better."""
-
-    name: str
-    value: Callable[[Sample], float]
-    more_is_better: bool
-
-
-MEASURES = (
-    Measure("requests/s", lambda sample: sample.load.requests_per_second, more_is_better=True),
-    Measure("p50 ms", lambda sample: sample.load.percentiles["50"], more_is_better=False),
-    Measure("p99 ms", lambda sample: sample.load.percentiles["99"], more_is_better=False),
-    Measure(
-        "CPU ms per request",
-        lambda sample: 1000 * sample.usage.cpu_seconds / sample.load.requests,
-        more_is_better=False,
-    ),
-)
-
-
-@dataclass(frozen=True)
 class Change:
     """One value of one server in one scenario, before and now."""
 
-    scenario: str
-    server: str
-    threads: int
-    measure: Measure
+    case: Case
+    value: str
     before: Spread
     now: Spread
 
@@ -64,47 +43,41 @@ class Change:
         apart = self.now.greatest < self.before.least or self.now.least > self.before.greatest
         if not apart or abs(self.share) < TOLERANCE:
             return "within noise"
-        return "faster" if (self.share > 0) == self.measure.more_is_better else "slower"
+        return "faster" if (self.share > 0) == (self.value == RATE) else "slower"
 
     def __str__(self) -> str:
-        return (
-            f"{self.scenario}, {self.server}, --threads {self.threads}, {self.measure.name}: "
-            f"{self.now}, before {self.before}, {self.share:+.0%}"
-        )
+        return f"{self.case}, {self.value}: {self.now}, before {self.before}, {self.share:+.0%}"
+
+
+def cases(results: Results) -> dict[Key, Case]:
+    return {(case.scenario, case.server, case.threads): case for case in Summary(results).cases}
 
 
 def changes(before: Results, now: Results) -> Iterator[Change]:
     """Every value of each case that both have, in the order of `now`."""
-    earlier = by_case(before)
-    for key, samples in by_case(now).items():
-        for measure in MEASURES:
-            if key in earlier:
-                then, today = (spread([measure.value(one) for one in some]) for some in (earlier[key], samples))
-                yield Change(*key, measure, then, today)
-
-
-def by_case(results: Results) -> dict[Key, list[Sample]]:
-    cases: dict[Key, list[Sample]] = defaultdict(list)
-    for sample in results.samples:
-        cases[sample.scenario, sample.server, sample.threads].append(sample)
-    return cases
+    earlier = cases(before)
+    for key, case in cases(now).items():
+        for value in VALUES:
+            then, today = earlier[key].spread(value) if key in earlier else None, case.spread(value)
+            if then and today:
+                yield Change(case, value, then, today)
 
 
 def doubts(before: Results, now: Results) -> list[str]:
-    """What makes the two hard to compare, one line each."""
+    """Return what makes the two hard to compare, one line each."""
     theirs, ours = conditions(before), conditions(now)
     lines = [
         f"{what} differs: {ours.get(what, 'none')} now, {theirs.get(what, 'none')} before"
         for what in {**ours, **theirs}
         if ours.get(what) != theirs.get(what)
     ]
-    rounds = min((len(samples) for some in (before, now) for samples in by_case(some).values()), default=0)
+    rounds = min((len(case.samples) for some in (before, now) for case in cases(some).values()), default=0)
     few = f"some cases have fewer than {ROUNDS} rounds, which is too few to know the noise"
     return lines + ([few] if rounds < ROUNDS else [])
 
 
 def conditions(results: Results) -> dict[str, Any]:
-    """All that has to be the same in two comparisons, but threadserve itself."""
+    """Return all that has to be the same in two comparisons, but threadserve itself."""
     told = results.facts
     machine = {f"the machine's {name}": value for name, value in told["machine"].items() if name not in PASSING}
     options = {f"--{name.replace('_', '-')}": told["options"].get(name) for name in OPTIONS}
@@ -118,17 +91,15 @@ def conditions(results: Results) -> dict[str, Any]:
 
 
 def report(before: Results, now: Results, file: str) -> str:
-    """All of it as text: what became slower first."""
+    """Return all of it as text: what became slower first."""
     found = list(changes(before, now))
-    earlier = by_case(before)
-    new = [f"{scenario}, {server}, --threads {threads}" for scenario, server, threads in by_case(now)]
-    unknown = [name for name, key in zip(new, by_case(now), strict=True) if key not in earlier]
+    earlier = cases(before)
     sections = {
         "Hard to compare:": doubts(before, now),
         f"Slower than in {file}:": with_verdict(found, "slower") or ["nothing"],
         f"Faster than in {file}:": with_verdict(found, "faster") or ["nothing"],
         "Within noise:": with_verdict(found, "within noise") or ["nothing"],
-        "Not measured before:": unknown,
+        "Not measured before:": [str(case) for key, case in cases(now).items() if key not in earlier],
     }
     return "\n\n".join(
         "\n".join([title, *(f"* {line}" for line in lines)]) for title, lines in sections.items() if lines

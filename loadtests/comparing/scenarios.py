@@ -3,71 +3,74 @@
 from dataclasses import dataclass
 
 from loadtests.errors import LoadTestError
+from loadtests.harness.loads import ONE_PATH, one_path, users
+from loadtests.harness.measurement import Measurement
+from loadtests.request import Request
 from loadtests.servers.commands import Interface
-
-# The user class that asks one path again and again, as wrk and h2load do.
-ONE_PATH = "PathUser"
-ASGI_SITE = "loadtests.apps.site:app"
-FLASK_SITE = "loadtests.apps.site_flask:app"
-DJANGO_SITE = "loadtests.apps.site_django:app"
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """One load on one application.
+class Scenario(Measurement):
+    """A measurement for all servers of an interface; `user` is the class of Locust's users."""
 
-    `user` is the class of Locust's users. `path` is what each server is asked first, and what `PathUser` asks. `aside`
-    is the name of requests whose own latency is no matter; with `timeline` the times of all others are kept.
-    `same_answer` is whether all servers have to answer the first request alike.
-    """
-
-    name: str
-    title: str
-    interface: Interface
-    app: str
-    requires: tuple[str, ...] = ()
-    user: str = ONE_PATH
-    path: str = "/api/items?page=1"
+    interface: Interface = "asgi"
     websockets: bool = False
-    aside: str = ""
-    timeline: bool = False
-    same_answer: bool = True
+    user: str = ONE_PATH
 
-    @property
-    def is_ceiling(self) -> bool:
-        """Whether one path is asked again and again, without pauses, so that other load generators can do it too."""
-        return self.user == ONE_PATH
+
+def hello(name: str, interface: Interface, app: str) -> Scenario:
+    """Return the ceiling: one path again and again."""
+    return Scenario(name, f"Hello world over {interface.upper()}, without pauses", app, one_path, interface=interface)
+
+
+def site(
+    name: str,
+    title: str,
+    user: str,
+    *,
+    framework: str = "starlette",
+    websockets: bool = False,
+    aside: str = "",
+    timeline: bool = False,
+) -> Scenario:
+    """Return a scenario on the site, over ASGI or by one of its frameworks over WSGI."""
+    is_asgi = framework == "starlette"
+    return Scenario(
+        name=name,
+        title=title,
+        app="loadtests.apps.site:app" if is_asgi else f"loadtests.apps.site_{framework}:app",
+        load=users(user, aside, timeline=timeline),
+        request=Request("/api/items?page=1"),
+        requires=(framework,),
+        interface="asgi" if is_asgi else "wsgi",
+        websockets=websockets,
+        user=user,
+    )
 
 
 SCENARIOS = (
-    Scenario("hello", "Hello world over ASGI, without pauses", "asgi", "loadtests.apps.hello:app", path="/"),
-    Scenario("hello-wsgi", "Hello world over WSGI, without pauses", "wsgi", "loadtests.apps.wsgi:hello", path="/"),
-    Scenario("json", "JSON API with think time", "asgi", ASGI_SITE, ("starlette",), "JsonApiUser"),
-    Scenario("browser", "Pages with their assets, as browsers ask", "asgi", ASGI_SITE, ("starlette",), "BrowserUser"),
-    Scenario("transfers", "Uploads, downloads and streams", "asgi", ASGI_SITE, ("starlette",), "TransferUser"),
-    Scenario("events", "Server-sent events, one each 100 ms", "asgi", ASGI_SITE, ("starlette",), "EventsUser"),
-    Scenario("chat", "WebSocket chat", "asgi", ASGI_SITE, ("starlette",), "ChatUser", websockets=True),
-    Scenario(
-        name="mixed",
-        title="Quick requests, while one in a hundred blocks",
-        interface="asgi",
-        app=ASGI_SITE,
-        requires=("starlette",),
-        user="MixedUser",
-        aside="/block",
-        timeline=True,
-    ),
-    Scenario("flask", "Flask site with sessions", "wsgi", FLASK_SITE, ("flask",), "SiteUser"),
-    Scenario("django", "Django site with sessions", "wsgi", DJANGO_SITE, ("django",), "SiteUser"),
+    hello("hello", "asgi", "loadtests.apps.hello:app"),
+    hello("hello-wsgi", "wsgi", "loadtests.apps.wsgi:hello"),
+    site("json", "JSON API with think time", "JsonApiUser"),
+    site("browser", "Pages with their assets, as browsers ask", "BrowserUser"),
+    site("transfers", "Uploads, downloads and streams", "TransferUser"),
+    site("events", "Server-sent events, one each 100 ms", "EventsUser"),
+    site("chat", "WebSocket chat", "ChatUser", websockets=True),
+    site("mixed", "Quick requests, while one in a hundred blocks", "MixedUser", aside="/block", timeline=True),
+    site("flask", "Flask site with sessions", "SiteUser", framework="flask"),
+    site("django", "Django site with sessions", "SiteUser", framework="django"),
 )
 NAMES = [scenario.name for scenario in SCENARIOS]
 
 
 def own(app: str, path: str, interface: Interface) -> Scenario:
-    """The scenario of somebody's own application. Its answers may differ: they may tell the time, for instance."""
+    """Return the scenario of somebody's own application. Its answers may differ: they may tell the time, for instance.
+
+    Raises LoadTestError where one of these cannot be right.
+    """
     module, separator, attribute = app.partition(":")
     if not (module and separator and attribute):
         raise LoadTestError(f"--app {app}: has to be MODULE:ATTRIBUTE")
     if not path.startswith("/"):
         raise LoadTestError(f"--path {path}: has to begin with /")
-    return Scenario("own", f"{app}, {path}", interface, app, path=path, same_answer=False)
+    return Scenario("own", f"{app}, {path}", app, one_path, Request(path), interface=interface, same_answer=False)

@@ -1,109 +1,112 @@
 """`python -m loadtests figures`: measures the figures, prints the table of results and writes all of it as JSON."""
 
-import sys
-from dataclasses import dataclass
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import click
 
-from loadtests.clients import idle
-from loadtests.errors import INTERRUPTED
-from loadtests.figures import facts, rounds
-from loadtests.figures.all import FIGURES, GROUPS, chosen
-from loadtests.figures.measuring import Effort, open_at_once
-from loadtests.figures.planning import needs, outcomes_of
-from loadtests.figures.report import Outcome, all_reached, markdown, write_json
+from loadtests.apps.cpu_bound import TURNS_VARIABLE
+from loadtests.clients import resting
+from loadtests.errors import LoadTestError
+from loadtests.figures import asgi, wsgi
+from loadtests.figures.figure import Figure
+from loadtests.figures.titles import GROUPS, TITLES
 from loadtests.generators import wrk
+from loadtests.harness.measurement import Effort, Entry, plan
+from loadtests.harness.session import Session, effort_options, facts, number
+from loadtests.reports import targets
+from loadtests.reports.sections import markdown
+from loadtests.results.record import Results
 from loadtests.servers.commands import Build
-from loadtests.servers.interpreters import INTERPRETER, ROOT, find
+from loadtests.servers.interpreters import INTERPRETER, ROOT, Interpreter, environment, find
 
-NAMES = [*GROUPS, *(figure.name for figure in FIGURES)]
-
-
-@dataclass(frozen=True)
-class Given:
-    """The command's arguments and options."""
-
-    figure: tuple[str, ...]
-    ordinary_python: Path | None
-    free_threaded_python: Path | None
-    rounds: int
-    duration: int
-    warm_up: int
-    threads: int
-    connections: int
-    idle_connections: int
-    output: Path | None
+# In the order of the titles.
+FIGURES = sorted((*asgi.FIGURES, *wsgi.FIGURES), key=lambda figure: list(TITLES).index(figure.name))
+NAMES = [*GROUPS, *TITLES]
 
 
-def prepare(given: Given) -> tuple[list[Outcome], rounds.Bench]:
-    """The figures asked for and what measures them; raises LoadTestError where something is missing."""
-    figures = chosen(given.figure)
-    builds = {server.build for figure in figures for server in figure.servers}
-    paths: dict[Build, Path | None] = {"ordinary": given.ordinary_python, "free-threaded": given.free_threaded_python}
-    found = {build: find(build, paths[build]) for build in sorted(builds)}
-    outcomes = outcomes_of(figures, found)
-    kept = [outcome.figure for outcome in outcomes]
-    interpreters = {build: interpreter.with_only(needs(kept, build)) for build, interpreter in found.items()}
-    load = wrk.Load(given.threads, given.connections)
-    effort = Effort(given.rounds, given.duration, given.warm_up, load, given.idle_connections)
-    for figure in kept:
-        idle.allow_files(open_at_once(figure, effort))
-    calibrated = interpreters.get("free-threaded") or interpreters["ordinary"]
-    return outcomes, rounds.Bench(effort, interpreters, rounds.calibrate(calibrated))
+def chosen(names: tuple[str, ...]) -> list[Figure]:
+    """Return the figures of these names, and of groups of these names, in the order of the table; without any all."""
+    wanted = {name for group in names for name in GROUPS.get(group, [group])}
+    return [figure for figure in FIGURES if not names or figure.name in wanted]
 
 
-def run(outcomes: list[Outcome], bench: rounds.Bench, output: Path, told: dict[str, Any]) -> int:
-    """Measures one figure after the other; returns the exit code. What was measured is kept when it is interrupted."""
-    code = 0
-    try:
-        for outcome in outcomes:
-            print(f"== {outcome.figure.name}: {outcome.figure.title}", file=sys.stderr)
+def calibrate(interpreter: Interpreter) -> int:
+    """Return how many turns take the CPU-bound app's time on this machine and interpreter; raises LoadTestError."""
+    line = [interpreter.path, "-m", "loadtests.apps.cpu_bound"]
+    done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise LoadTestError(f"the CPU-bound app cannot be timed: {done.stderr.strip()}")
+    return int(done.stdout)
 
-            def progress(line: str) -> None:
-                print(line, file=sys.stderr)
-                write_json(output, told, outcomes)
 
-            rounds.measure(bench, outcome, progress)
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    write_json(output, told, outcomes)
-    begun = [outcome for outcome in outcomes if outcome.samples or outcome.failure]
-    print(f"{facts.describe(told)}\n\n{markdown(begun)}")
-    print(f"Everything is in {output}", file=sys.stderr)
-    return code or (0 if all_reached(outcomes) else 1)
+def prepare(names: tuple[str, ...], pythons: dict[Build, Path | None], effort: Effort, options: Any) -> Session:
+    """Plan the figures asked for; raises LoadTestError where something is missing."""
+    wanted = chosen(names)
+    builds: list[Build] = sorted({server.build for figure in wanted for server in figure.servers})
+    found = {build: find(build, pythons[build]) for build in builds}
+    entries, left_out = plan(
+        Entry(figure, server.label, server, found[server.build], is_needed=server == figure.ours)
+        for figure in wanted
+        for server in figure.servers
+    )
+    turns = calibrate(found.get("free-threaded") or found["ordinary"])
+    told = facts(
+        options,
+        interpreters={build: interpreter.facts() for build, interpreter in found.items()},
+        load_generators={"wrk": wrk.version()},
+        cpu_turns=turns,
+    )
+    results = Results(
+        facts=told,
+        titles={figure.name: figure.title for figure in wanted},
+        left_out=left_out,
+        targets={figure.name: figure.targets for figure in wanted},
+    )
+    path = options["output"] or ROOT / f"build/loadtests/{told['date'].replace(':', '')}.json"
+    return Session(
+        entries,
+        effort,
+        results,
+        path,
+        environment() | {TURNS_VARIABLE: str(turns)},
+        doubts=[line for interpreter in found.values() for line in interpreter.unexpected()],
+    )
 
 
 @click.command(name="figures", epilog=f"Groups of figures: {', '.join(GROUPS)}.")
 @click.argument("figure", nargs=-1, type=click.Choice(NAMES), metavar="[FIGURE]...")
 @click.option("--ordinary-python", type=INTERPRETER, help="CPython 3.13.  [default: build/loadtests/3.13]")
 @click.option("--free-threaded-python", type=INTERPRETER, help="3.13t.  [default: build/loadtests/3.13t]")
-@click.option("--rounds", type=click.IntRange(1, 50), default=5, show_default=True, help="Of all servers in turn.")
-@click.option("--duration", type=click.IntRange(1, 60), default=2, show_default=True, help="Seconds measured.")
-@click.option("--warm-up", type=click.IntRange(1, 60), default=1, show_default=True, help="Seconds before that.")
-@click.option("--threads", type=click.IntRange(1, 16), default=2, show_default=True, help="Of wrk.")
-@click.option("--connections", type=click.IntRange(1, 1000), default=64, show_default=True, help="Of wrk.")
-@click.option(
-    "--idle-connections",
-    type=click.IntRange(10, 10_000),
-    default=2000,
-    show_default=True,
-    help="Of each kind, in ws-idle.",
-)
+@effort_options(rounds=5, duration=2, warm_up=1, longest=60)
+@number("--threads", 1, 16, 2, "Of wrk.")
+@number("--connections", 1, 1000, 64, "Of wrk.")
+@number("--idle-connections", 10, 10_000, 2000, "Of each kind, in ws-idle.")
 @click.option("--output", type=click.Path(path_type=Path), help="JSON.  [default: build/loadtests/DATE.json]")
 def figures(**options: Any) -> int:
-    """Measures the figures that have a target: all, or those named by themselves or by their group.
+    """Measure the figures that have a target: all, or those named by themselves or by their group.
 
     The exit code is 0 if every target is reached, 1 if not, 2 if nothing can be measured, 130 after SIGINT or SIGTERM.
     """
-    given = Given(**options)
-    if given.connections < given.threads:
+    if options["connections"] < options["threads"]:
         raise click.BadParameter("wrk needs a connection for each of its threads", param_hint="'--connections'")
-    outcomes, bench = prepare(given)
-    told = facts.collect(bench)
-    left_out = [f"{outcome.figure.name}: {line}" for outcome in outcomes for line in outcome.left_out]
-    for line in (*facts.doubts(told, bench), *left_out):
-        print(f"Note: {line}", file=sys.stderr)
-    output = given.output or ROOT / f"build/loadtests/{told['date'].replace(':', '')}.json"
-    return run(outcomes, bench, output, told)
+    effort = Effort(
+        options["rounds"],
+        options["duration"],
+        options["warm_up"],
+        options["connections"],
+        options["threads"],
+        generator="wrk",
+        idle_connections=options["idle_connections"],
+    )
+    resting.allow_many_files()
+    pythons: dict[Build, Path | None] = {
+        "ordinary": options["ordinary_python"],
+        "free-threaded": options["free_threaded_python"],
+    }
+    session = prepare(options["figure"], pythons, effort, options)
+    code = session.run()
+    click.echo(markdown(session.results))
+    click.echo(f"Everything is in {session.path}", err=True)
+    return code or (0 if targets.all_reached(session.results) else 1)

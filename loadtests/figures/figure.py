@@ -1,119 +1,78 @@
-"""What a figure is: what is asked of which servers, and what the result has to be."""
+"""A figure: a measurement of threadserve, alone or beside its peers, with the values that are wanted."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
+from loadtests.figures.titles import TITLES
+from loadtests.harness import loads
+from loadtests.harness.measurement import Load, Measurement
 from loadtests.request import GET_ROOT, Request
+from loadtests.results.record import RATE, Bound, Target
 from loadtests.servers.commands import Server
 
-Measure = Literal[
-    "rate",
-    "rate-and-memory",
-    "latency",
-    "memory",
-    "echo",
-    "streaming",
-    "idle",
-    "instructions",
-    "kept-latency",
-    "kept-paused",
-    "kept-idle",
-    "kept-spread",
-    "admin-busy",
-    "admin-blocked",
-    "admin-scrape",
-]
-Bound = Literal["at least", "at most"]
-# The value of the measure of that name.
-INSTRUCTIONS = "instructions per request"
+HELLO = "loadtests.apps.hello:app"
+P50, P99 = "p50 ms", "p99 ms"
 
 
 @dataclass(frozen=True)
 class Goal:
     """A value and what is wanted of it: of the ratio of medians, ours to a peer's, or of our median alone.
 
-    Without a target the value is only shown.
+    Where there are several ways to run a peer, all of them are measured, and the best counts: maybe another for each
+    value. Without a target the value is only shown.
     """
 
     value: str
-    bound: Bound = "at least"
-    target: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.bound} {self.target:g}"
-
-    def is_reached(self, number: float) -> bool:
-        """Whether a ratio, or the value alone, is as wanted; there has to be a target."""
-        assert self.target is not None
-        return number >= self.target if self.bound == "at least" else number <= self.target
-
-    def best(self, medians: dict[str, float]) -> str:
-        """Whose median is the best: the greatest of what ours has to exceed, the least of what it must not."""
-        return (max if self.bound == "at least" else min)(medians, key=lambda server: medians[server])
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Whom ours is compared with, and what is wanted of the ratios.
-
-    Where there are several ways to run it, all of them are measured, and the best counts: maybe another for each value.
-    """
-
+    bound: Bound
+    target: float | None
     ways: tuple[Server, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Measurement):
+    """A measurement, whom it is about, and what is wanted."""
+
+    ours: Server
     goals: tuple[Goal, ...]
 
-
-@dataclass(frozen=True)
-class Figure:
-    """Some lines of the table.
-
-    What is wanted of ours alone is in `alone`; every one of `peers` has its own goals. `message_size` is that of
-    WebSocket messages, in bytes, and `benchmark` the one of `loadtests.micro` whose instructions are counted. With
-    `streams` requests come over HTTP/2, on so many `connections` with so many streams each, from servers that speak it.
-    """
-
-    name: str
-    title: str
-    measure: Measure
-    app: str
-    ours: Server
-    peers: tuple[Peer, ...] = ()
-    alone: tuple[Goal, ...] = ()
-    request: Request = GET_ROOT
-    message_size: int = 0
-    benchmark: str = ""
-    connections: int = 0
-    streams: int = 0
-    access_log: bool = False
-    app_requires: tuple[str, ...] = ()
+    @property
+    def servers(self) -> list[Server]:
+        """All servers, in the order of a round."""
+        return list(dict.fromkeys([self.ours, *(way for goal in self.goals for way in goal.ways)]))
 
     @property
-    def servers(self) -> tuple[Server, ...]:
-        """In the order of a round."""
-        return (self.ours, *(way for peer in self.peers for way in peer.ways))
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether the same comes out each time, so that one round is enough."""
-        return self.measure == "instructions"
-
-    @property
-    def values(self) -> list[str]:
-        """The names of all values that are of interest."""
-        goals = [*self.alone, *(goal for peer in self.peers for goal in peer.goals)]
-        return list(dict.fromkeys(goal.value for goal in goals))
+    def targets(self) -> list[Target]:
+        """The goals as they are recorded."""
+        return [
+            Target(goal.value, goal.bound, goal.target, self.ours.label, [way.label for way in goal.ways])
+            for goal in self.goals
+        ]
 
 
-def against(*ways: Server, requests: float) -> Peer:
-    """A peer whose best requests per second ours has to exceed so many times."""
-    return Peer(ways, (Goal("requests/s", "at least", requests),))
+def figure(
+    name: str, ours: Server, *goals: Goal, app: str = HELLO, load: Load = loads.rate, request: Request = GET_ROOT
+) -> Figure:
+    """Return a figure, which without more is about the rate of a hello world."""
+    values = tuple(dict.fromkeys(goal.value for goal in goals))
+    return Figure(
+        name=name, title=TITLES[name], app=app, load=load, request=request, shown=values, ours=ours, goals=goals
+    )
 
 
-def echoing(*ways: Server, messages: float) -> Peer:
-    """A peer whose best messages per second ours has to exceed so many times."""
-    return Peer(ways, (Goal("messages/s", "at least", messages),))
+def requiring(figure: Figure, *packages: str) -> Figure:
+    """Return the figure, whose app needs these packages."""
+    return replace(figure, requires=packages)
 
 
-def memory(target: float) -> tuple[Goal, ...]:
-    """At most this share of the peer's memory, however it is counted."""
-    return tuple(Goal(value, "at most", target) for value in ("PSS MB", "USS MB", "RSS MB"))
+def least(target: float | None, *ways: Server, value: str = RATE) -> Goal:
+    """Return the goal to exceed a number, or the peer's value so many times."""
+    return Goal(value, "at least", target, ways)
+
+
+def most(target: float | None, value: str, *ways: Server) -> Goal:
+    """Return the goal not to exceed a number, or the peer's value so many times."""
+    return Goal(value, "at most", target, ways)
+
+
+def memory(target: float, *ways: Server) -> list[Goal]:
+    """Return the goals not to exceed such a share of the peer's memory, however it is counted."""
+    return [most(target, value, *ways) for value in ("PSS MB", "USS MB", "RSS MB")]

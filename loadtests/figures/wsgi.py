@@ -1,86 +1,37 @@
 """The figures of WSGI applications."""
 
-from loadtests.figures.figure import Figure, Goal, Peer, against, memory
-from loadtests.servers.commands import granian, gunicorn, threadserve, waitress
+from loadtests.figures.figure import figure, least, memory, most, requiring
+from loadtests.harness.loads import rate_and_memory, streams
+from loadtests.results.record import CPU
+from loadtests.servers.commands import granian, gunicorn, pooled, threadserve
 
 HELLO = "loadtests.apps.wsgi:hello"
+FLASK = "loadtests.apps.flask_json:app"
 OURS = threadserve("free-threaded", None, interface="wsgi")
-HELLO_TITLE = "WSGI hello world, default loops and pool on free-threaded Python"
+ORDINARY = threadserve("ordinary", 1, interface="wsgi")
+ONE_CALL = threadserve("free-threaded", None, interface="wsgi", wsgi_threads=1)
 GRANIAN = granian(1, interface="wsgi")
+GRANIANS = (GRANIAN, granian(2, interface="wsgi"), granian(2, "--runtime-mode", "st", interface="wsgi"))
+ORDINARY_GRANIAN = granian(1, build="ordinary", interface="wsgi")
+GUNICORN, FORKED = gunicorn("free-threaded", workers=1, threads=8), gunicorn("ordinary", workers=2, threads=8)
+WAITRESS = pooled("waitress", "free-threaded", threads=8)
 
-WSGI_FIGURES = (
-    Figure(
-        name="wsgi-threads",
-        title=HELLO_TITLE,
-        measure="rate",
-        app=HELLO,
-        ours=OURS,
-        peers=(
-            against(
-                GRANIAN,
-                granian(2, interface="wsgi"),
-                granian(2, "--runtime-mode", "st", interface="wsgi"),
-                requests=1.5,
-            ),
-        ),
+FIGURES = (
+    figure("wsgi-threads", OURS, least(1.5, *GRANIANS), app=HELLO),
+    figure("wsgi-threads-cpu", OURS, most(0.7, CPU, GRANIAN), app=HELLO),
+    figure("wsgi-gunicorn", OURS, least(6, GUNICORN), app=HELLO),
+    figure("wsgi-waitress", OURS, least(6, WAITRESS), app=HELLO),
+    figure("wsgi-hello", ORDINARY, least(1.5, ORDINARY_GRANIAN), app=HELLO),
+    requiring(
+        figure("wsgi-flask", OURS, least(1.4, FORKED), *memory(0.7, FORKED), app=FLASK, load=rate_and_memory), "flask"
     ),
-    Figure(
-        name="wsgi-threads-cpu",
-        title=HELLO_TITLE,
-        measure="rate",
-        app=HELLO,
-        ours=OURS,
-        peers=(Peer((GRANIAN,), (Goal("CPU µs per request", "at most", 0.7),)),),
-    ),
-    Figure(
-        name="wsgi-gunicorn",
-        title=HELLO_TITLE,
-        measure="rate",
-        app=HELLO,
-        ours=OURS,
-        peers=(against(gunicorn("free-threaded", workers=1, threads=8), requests=6),),
-    ),
-    Figure(
-        name="wsgi-waitress",
-        title=HELLO_TITLE,
-        measure="rate",
-        app=HELLO,
-        ours=OURS,
-        peers=(against(waitress("free-threaded", threads=8), requests=6),),
-    ),
-    Figure(
-        name="wsgi-hello",
-        title="WSGI hello world, 1 thread on ordinary Python",
-        measure="rate",
-        app=HELLO,
-        ours=threadserve("ordinary", 1, interface="wsgi"),
-        peers=(against(granian(1, build="ordinary", interface="wsgi"), requests=1.5),),
-    ),
-    Figure(
-        name="wsgi-flask",
-        title="Flask view that answers JSON, free-threaded Python against processes of ordinary Python",
-        measure="rate-and-memory",
-        app="loadtests.apps.flask_json:app",
-        ours=OURS,
-        peers=(
-            Peer((gunicorn("ordinary", workers=2, threads=8),), (Goal("requests/s", "at least", 1.4), *memory(0.7))),
-        ),
-        app_requires=("flask",),
-    ),
-    Figure(
-        name="wsgi-cpu",
-        title="CPU-bound WSGI view (about 0.2 ms of pure Python), default pool on free-threaded Python against 1",
-        measure="rate",
-        app="loadtests.apps.wsgi:cpu_bound",
-        ours=OURS,
-        peers=(against(threadserve("free-threaded", None, interface="wsgi", wsgi_threads=1), requests=1.7),),
-    ),
-    Figure(
-        name="wsgi-streaming",
-        title="200 MB streamed through a WSGI app on free-threaded Python: growth of memory",
-        measure="streaming",
+    figure("wsgi-cpu", OURS, least(1.7, ONE_CALL), app="loadtests.apps.wsgi:cpu_bound"),
+    figure(
+        "wsgi-streaming",
+        OURS,
+        most(20, "MB grown by upload"),
+        most(20, "MB grown by download"),
         app="loadtests.apps.wsgi_streaming:app",
-        ours=OURS,
-        alone=(Goal("MB grown by upload", "at most", 20), Goal("MB grown by download", "at most", 20)),
+        load=streams(200_000_000),
     ),
 )

@@ -13,54 +13,48 @@ FAILED = "-1"
 
 
 def parse(log: Iterable[str], command: list[str], seconds: float) -> LoadResult:
-    """Reads the log of a run that measured for that long; raises LoadTestError where it has no good answer.
+    """Read the log of a run that measured for that long; raises LoadTestError where it has no good answer.
 
     Each line has microseconds since the epoch, the status (-1 where there was no answer) and microseconds.
     """
     rows = [fields(line) for line in log]
     times = [int(taken) / 1000 for _, status, taken in rows if status.startswith(("2", "3"))]
-    errors = Counter(
-        "failed" if status == FAILED else "status" for _, status, _ in rows if not status.startswith(("2", "3"))
-    )
+    bad = [status for _, status, _ in rows if not status.startswith(("2", "3"))]
     if not times:
-        raise LoadTestError(f"h2load got no good answer: {errors.total()} errors")
+        raise LoadTestError(f"h2load got no good answer: {len(bad)} errors")
     return LoadResult(
         command=command,
         requests=len(times),
         seconds=seconds,
         percentiles=percentiles_of(times),
-        errors=dict(errors),
+        errors=dict(Counter("failed" if status == FAILED else "status" for status in bad)),
         began=min(int(start) for start, _, _ in rows) / 1_000_000,
     )
 
 
 def fields(line: str) -> tuple[str, str, str]:
+    """Return what `parse` needs of one line; raises LoadTestError where it is no request."""
     parts = line.split()
     if len(parts) < 3 or not (parts[0].isdigit() and parts[2].isdigit()):
         raise LoadTestError(f"h2load logged {line.strip()!r}, which is no request")
     return parts[0], parts[1], parts[2]
 
 
-def command(load: Load, warm_up: int, seconds: int, path: str, port: int, log: Path, *, streams: int = 0) -> list[str]:
-    """The command line. What happens in the warm-up is not logged."""
-    version = ["--max-concurrent-streams", str(streams)] if streams else ["--h1"]
-    numbers = ["--threads", str(load.threads), "--clients", str(load.connections)]
-    times = ["--warm-up-time", f"{warm_up}s", "--duration", f"{seconds}s"]
-    return ["h2load", *version, *numbers, *times, "--log-file", str(log), f"http://127.0.0.1:{port}{path}"]
-
-
-def run(load: Load, warm_up: int, seconds: int, path: str, port: int, folder: Path, *, streams: int = 0) -> LoadResult:
-    """Warms the server on `port` up and drives it for that long; `folder` is for the log.
+def run(load: Load, path: str, port: int, folder: Path, *, streams: int = 0) -> LoadResult:
+    """Warm the server on `port` up and drive it; `folder` is for the log, which leaves the warm-up out.
 
     With `streams` over HTTP/2 with so many on each connection. Raises LoadTestError where h2load fails.
     """
     log = folder / "h2load.log"
-    line = command(load, warm_up, seconds, path, port, log, streams=streams)
-    process.run(line, warm_up + seconds)
+    version = ["--max-concurrent-streams", str(streams)] if streams else ["--h1"]
+    numbers = ["--threads", str(load.threads), "--clients", str(load.connections)]
+    times = ["--warm-up-time", f"{load.warm_up_seconds}s", "--duration", f"{load.seconds}s"]
+    line = ["h2load", *version, *numbers, *times, "--log-file", str(log), f"http://127.0.0.1:{port}{path}"]
+    process.run(line, load.warm_up_seconds + load.seconds)
     with log.open() as lines:
-        return parse(lines, line, seconds)
+        return parse(lines, line, load.seconds)
 
 
 def version() -> str:
-    """What h2load says of itself; raises LoadTestError where there is no h2load."""
+    """Return what h2load says of itself; raises LoadTestError where there is no h2load."""
     return process.version(["h2load", "--version"], "nghttp2-client")

@@ -1,9 +1,8 @@
 """What a load generator reports of one run."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-from loadtests.clients.latency import percentile
 
 # Ranks of the percentiles that every generator tells, as they are written.
 RANKS = ("50", "75", "90", "95", "99", "99.9", "100")
@@ -13,12 +12,11 @@ RANKS = ("50", "75", "90", "95", "99", "99.9", "100")
 class LoadResult:
     """What the clients saw.
 
-    `requests` are those that were answered without an error. `percentiles` are latencies in milliseconds by their rank
-    (`RANKS`), of all requests together; `errors` are counts by kind, and only where there were any. `timeline` has
-    `(seconds since the start, milliseconds)` of single requests in the order of their ends, where the generator tells
-    them. `by_name` has the median of each kind of request in milliseconds, where there are several. `began` is when the
-    measured time began, in seconds since the epoch; `cpu_share` is the CPU time that the generator itself used in each
-    second of it, where that is known.
+    `requests` are those that were answered without an error, or messages where the `noun` says so. `percentiles` are
+    latencies in milliseconds by their rank (`RANKS`), `errors` counts by kind. `timeline` has `(seconds since the
+    start, milliseconds)` of single requests and `answers` counts by body, where they are asked for. The measured time
+    began at `began`, in seconds since the epoch, after `warm_up_requests`. `cpu_share` is the CPU time that the
+    generator used in each second, 0 where that is unknown.
     """
 
     command: list[str]
@@ -27,17 +25,27 @@ class LoadResult:
     percentiles: dict[str, float]
     errors: dict[str, int] = field(default_factory=dict)
     timeline: list[tuple[float, float]] = field(default_factory=list)
-    by_name: dict[str, float] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
     began: float = 0.0
     cpu_share: float = 0.0
+    warm_up_requests: int = 0
+    noun: str = "requests"
 
     @property
-    def requests_per_second(self) -> float:
-        """The rate over the whole run."""
-        return self.requests / self.seconds
+    def values(self) -> dict[str, float]:
+        """The rate and the percentiles, by the names that they have in reports."""
+        return {f"{self.noun}/s": self.requests / self.seconds} | {
+            f"p{rank} ms": milliseconds for rank, milliseconds in self.percentiles.items()
+        }
+
+
+def percentile(times: Sequence[float], percent: float) -> float:
+    """Return the nearest-rank percentile: the smallest value that so many percent of all do not exceed."""
+    ranked = sorted(times)
+    return ranked[max(0, math.ceil(percent * len(ranked) / 100) - 1)]
 
 
 def percentiles_of(milliseconds: Sequence[float]) -> dict[str, float]:
-    """The percentiles of single requests' latencies, by their rank; there has to be one at least."""
+    """Return the percentiles of single requests' latencies, at least one, by their rank."""
     ranked = sorted(milliseconds)
     return {rank: percentile(ranked, float(rank)) for rank in RANKS}

@@ -1,5 +1,1 @@
-"""What people look at of a comparison: a page, plots and a table, made of its results alone."""
-
-from loadtests.reports.writing import require, write
-
-__all__ = ["require", "write"]
+"""What people look at of a run: a page, plots and a table, made of its record alone."""

@@ -10,7 +10,7 @@ LINE = (
     *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
     *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
 )
-PATIENCE = 60.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,15 @@ class Certificate:
     key: str
 
 
-# For command lines that are only shown.
-ANY = Certificate("CERTIFICATE", "KEY")
-
-
 def make(folder: Path) -> Certificate:
-    """A new one in a folder; raises LoadTestError where there is no `openssl`, or where it fails."""
+    """Make a new one in a folder; raises LoadTestError where there is no `openssl`, or where it fails."""
     made = Certificate(str(folder / "certificate.pem"), str(folder / "key.pem"))
     line = [*LINE, "-out", made.file, "-keyout", made.key]
     try:
-        subprocess.run(line, check=True, capture_output=True, text=True, timeout=PATIENCE)
+        subprocess.run(line, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     except FileNotFoundError:
         raise LoadTestError("openssl is not installed, which makes the certificate for TLS") from None
-    except subprocess.TimeoutExpired:
-        raise LoadTestError("openssl makes no certificate: it does not end") from None
-    except subprocess.CalledProcessError as error:
-        raise LoadTestError(f"openssl makes no certificate: {''.join(error.stderr.splitlines()[-1:])}") from None
+    except subprocess.SubprocessError as error:
+        said = str(getattr(error, "stderr", None) or error).splitlines()[-1:]
+        raise LoadTestError(f"openssl makes no certificate: {''.join(said)}") from None
     return made

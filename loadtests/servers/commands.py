@@ -8,21 +8,23 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadtests.servers.certificates import Certificate
-from threadserve.runtime import forms
 
 Build = Literal["ordinary", "free-threaded"]
 Distribution = Literal["least-busy", "kernel"]
 Interface = Literal["asgi", "wsgi"]
 WebSockets = Literal["none", "auto", "wsproto", "websockets", "websockets-sansio"]
 
+# With this variable in its environment threadserve runs in its Python form.
+PURE_VARIABLE = "THREADSERVE_PURE"
 # From the repository's root, where servers are started.
 HYPERCORN_CONFIG = "loadtests/servers/hypercorn.toml"
 HOST_AND_PORT = ("--host", "127.0.0.1", "--port", "{port}")
+BIND = ("--bind", "127.0.0.1:{port}")
 
 
 @dataclass(frozen=True)
 class Server:
-    """How one server is started; the application, host and port are added then.
+    """One server, without the application, host and port, which are added when it is started.
 
     `requires` are the packages that it is made of. `ready_line` is in its log once for each of its `workers` that has
     started; "" where the first answer says it. `tls_options` take the files of a certificate and of its key. An
@@ -45,11 +47,11 @@ class Server:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What its environment needs beside what all servers have."""
-        return {forms.PURE_VARIABLE: "1"} if self.interpreted else {}
+        """The environment that it needs beside what all servers have."""
+        return {PURE_VARIABLE: "1"} if self.interpreted else {}
 
     def command(self, python: str, app: str, port: int | str, certificate: Certificate | None = None) -> list[str]:
-        """The whole command line, for an application as module:attribute; with a certificate over TLS."""
+        """Return the whole command line, for an application as module:attribute; with a certificate over TLS."""
         address = [part.format(port=port) for part in self.address]
         files = (certificate.file, certificate.key) if certificate else ()
         tls = [part for option, file in zip(self.tls_options, files, strict=False) for part in (option, file)]
@@ -70,27 +72,27 @@ def threadserve(
     http2: bool = False,
 ) -> Server:
     """threadserve as it is installed, one process; without `threads` or `wsgi_threads` with as many as by default."""
-    pool = ("--wsgi-threads", str(wsgi_threads)) if wsgi_threads else ()
-    label = [
-        "threadserve" if threads is None else f"threadserve, {counted(threads, 'thread')}",
-        *([distribute] if distribute != "least-busy" else []),
-        *([" ".join(pool)] if pool else []),
-        *([f"--ws {ws}"] if ws not in ("none", "auto") else []),
-        *(["interpreted"] if interpreted else []),
-        *(["HTTP/2"] if http2 else []),
-    ]
+    pool = f"--wsgi-threads {wsgi_threads}" if wsgi_threads else ""
+    label = {
+        f"threadserve, {counted(threads, 'thread')}" if threads else "threadserve": True,
+        distribute: distribute != "least-busy",
+        pool: pool != "",
+        f"--ws {ws}": ws not in ("none", "auto"),
+        "interpreted": interpreted,
+        "HTTP/2": http2,
+    }
+    given = (
+        f"--threads {threads}" if threads else "",
+        f"--distribute {distribute} --loop uvloop --ws {ws}",
+        f"--interface wsgi {pool}" if interface == "wsgi" else "",
+        "--http2" if http2 else "",
+        access_log_option(access_log),
+    )
     return Server(
-        label=", ".join(label),
+        label=", ".join(part for part, is_told in label.items() if is_told),
         build=build,
         module="threadserve",
-        options=(
-            *(() if threads is None else ("--threads", str(threads))),
-            *("--distribute", distribute, "--loop", "uvloop"),
-            *(("--interface", "wsgi", *pool) if interface == "wsgi" else ()),
-            *("--ws", ws, *options),
-            *(("--http2",) if http2 else ()),
-            access_log_option(access_log),
-        ),
+        options=(*" ".join(given).split(), *options),
         requires=("threadserve", "click", "h11", "uvloop", *(("h2",) if http2 else ()), *websocket_packages(ws)),
         installed=True,
         interpreted=interpreted,
@@ -102,14 +104,12 @@ def uvicorn(
     workers: int = 1, *, build: Build = "ordinary", ws: WebSockets = "none", access_log: bool = False
 ) -> Server:
     """Uvicorn with its fast event loop and parser."""
+    options = f"--workers {workers} --loop uvloop --http httptools --ws {ws} {access_log_option(access_log)}"
     return Server(
         label=f"Uvicorn, {counted(workers, 'worker')}" + ("" if ws == "none" else f", --ws {ws}"),
         build=build,
         module="uvicorn",
-        options=(
-            *("--workers", str(workers), "--loop", "uvloop", "--http", "httptools", "--ws", ws),
-            access_log_option(access_log),
-        ),
+        options=tuple(options.split()),
         requires=("uvicorn", "httptools", "uvloop", *websocket_packages(ws)),
         ready_line="Application startup complete",
         workers=workers,
@@ -121,14 +121,12 @@ def granian(
 ) -> Server:
     """Granian, whose workers are threads on a free-threaded interpreter. It picks uvloop by itself."""
     name = "Granian" if interface == "asgi" else "Granian WSGI"
+    given = f"--interface {interface} --workers {workers} {'--ws' if ws else '--no-ws'} --no-access-log"
     return Server(
         label=" ".join((f"{name}, {counted(workers, 'worker')}", *options)),
         build=build,
         module="granian",
-        options=(
-            *("--interface", interface, "--workers", str(workers), "--ws" if ws else "--no-ws", *options),
-            "--no-access-log",
-        ),
+        options=(*given.split(), *options),
         requires=("granian", "uvloop"),
         ready_line="Started worker-",
         workers=workers,
@@ -162,7 +160,7 @@ def gunicorn(build: Build, *, workers: int, threads: int) -> Server:
         requires=("gunicorn",),
         ready_line="Booting worker with pid",
         workers=workers,
-        address=("--bind", "127.0.0.1:{port}"),
+        address=BIND,
     )
 
 
@@ -186,69 +184,42 @@ def hypercorn(build: Build, *, workers: int) -> Server:
         requires=("hypercorn", "h2", "uvloop", "wsproto"),
         ready_line="Running on http://",
         workers=workers,
-        address=("--bind", "127.0.0.1:{port}"),
+        address=BIND,
         speaks_http2=True,
     )
 
 
 def daphne(build: Build) -> Server:
     """Daphne, which is one process with one event loop of Twisted's; silent, it writes no access log."""
-    return Server(
-        label="Daphne",
-        build=build,
-        module="daphne",
-        options=("--verbosity", "0"),
-        requires=("daphne", "twisted"),
-        address=("--bind", "127.0.0.1", "--port", "{port}"),
-    )
+    address = ("--bind", "127.0.0.1", "--port", "{port}")
+    return Server("Daphne", build, "daphne", ("--verbosity", "0"), ("daphne", "twisted"), address=address)
 
 
-def waitress(build: Build, *, threads: int) -> Server:
-    """Waitress, which is one process and has no access log."""
-    return Server(
-        label=f"Waitress, {counted(threads, 'thread')}",
-        build=build,
-        module="waitress",
-        options=("--threads", str(threads)),
-        requires=("waitress",),
-    )
-
-
-def cheroot(build: Build, *, threads: int) -> Server:
-    """Cheroot, which is one process and has no access log."""
-    return Server(
-        label=f"Cheroot, {counted(threads, 'thread')}",
-        build=build,
-        module="cheroot",
-        options=("--threads", str(threads)),
-        requires=("cheroot",),
-        address=("--bind", "127.0.0.1:{port}"),
-    )
+def pooled(module: Literal["waitress", "cheroot"], build: Build, *, threads: int) -> Server:
+    """Waitress or Cheroot, which is one process with so many threads, and has no access log."""
+    label = f"{module.capitalize()}, {counted(threads, 'thread')}"
+    address = HOST_AND_PORT if module == "waitress" else BIND
+    return Server(label, build, module, ("--threads", str(threads)), (module,), address=address)
 
 
 def fixed_bytes() -> Server:
     """No server at all: the same bytes for whatever arrives, from one thread."""
-    return Server(
-        label="fixed bytes from an empty uvloop protocol",
-        build="free-threaded",
-        module="loadtests.servers.fixed_bytes",
-        options=(),
-        requires=("uvloop",),
-        address=("{port}",),
-    )
+    label, module = "fixed bytes from an empty uvloop protocol", "loadtests.servers.fixed_bytes"
+    return Server(label, "free-threaded", module, (), ("uvloop",), address=("{port}",))
 
 
 def counted(number: int, noun: str) -> str:
+    """Return the number with the noun, which is in the plural where it has to be."""
     return f"{number} {noun}" + ("s" if number > 1 else "")
 
 
 def websocket_packages(ws: WebSockets) -> tuple[str, ...]:
-    """What a WebSocket implementation is made of; threadserve's default is the one over wsproto."""
+    """Return the packages of a WebSocket implementation; threadserve's default is the one over wsproto."""
     if ws == "none":
         return ()
     return ("wsproto",) if ws in ("auto", "wsproto") else ("websockets",)
 
 
 def access_log_option(wanted: bool) -> str:
-    """The option by which a server that has one switches its access log on or off."""
+    """Return the option by which a server that has one switches its access log on or off."""
     return "--access-log" if wanted else "--no-access-log"

@@ -27,11 +27,10 @@ class FixedBytes(asyncio.Protocol):
 
 
 async def serve(port: int) -> None:
-    """Serves until the process is ended."""
+    """Serve until the process is ended."""
     server = await asyncio.get_running_loop().create_server(FixedBytes, "127.0.0.1", port, backlog=BACKLOG)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1])))

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,13 @@ for name in ("threadserve", "uvicorn", "granian", "h2corn", "hypercorn", "daphne
         packages[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         packages[name] = getattr(module, "__version__", "unknown")
-form = importlib.import_module("threadserve.runtime.forms").get_form() if "threadserve" in packages else ""
+form = ""
+# An earlier version, which is measured for comparison, has it in the second place.
+for module, name in (("threadserve.runtime.forms", "get_form"), ("threadserve.forms", "form")):
+    try:
+        form = form or getattr(importlib.import_module(module), name)()
+    except ModuleNotFoundError:
+        continue
 print(json.dumps({
     "version": sys.version,
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
@@ -71,35 +77,36 @@ class Interpreter:
     form: str = ""
 
     def facts(self) -> dict[str, Any]:
-        """All of it, as JSON takes it; the path within this clone where it is there."""
+        """Return all of it, as JSON takes it; the path within this clone where it is there."""
         return asdict(self) | {"path": self.path.removeprefix(f"{ROOT}/")}
 
     @property
+    def build(self) -> Build:
+        """The kind of interpreter."""
+        return "free-threaded" if self.free_threaded else "ordinary"
+
+    @property
     def short_version(self) -> str:
-        """Such as 3.13, and 3.13t where it is free-threaded."""
+        """The version such as 3.13, and 3.13t where it is free-threaded."""
         return ".".join(self.version.split()[0].split(".")[:2]) + ("t" if self.free_threaded else "")
 
     def missing(self, names: Iterable[str]) -> str:
-        """One line on those of these packages that are not installed; "" where all of them are."""
+        """Return one line on those of these packages that are not installed; "" where all of them are."""
         absent = sorted(set(names) - set(self.packages))
         return f"{self.path} lacks {', '.join(absent)}: see loadtests/README.md" if absent else ""
 
-    def with_only(self, names: set[str]) -> "Interpreter":
-        """The same with the packages that count here."""
-        return replace(self, packages={name: self.packages[name] for name in sorted(names & set(self.packages))})
-
     def unexpected(self) -> list[str]:
-        """What is of another version than the figures are about."""
+        """Return a line for everything that is of another version than the figures are about."""
         versions = {"python": self.version.split()[0], **self.packages}
         return [
             f"{self.path} has {name} {versions[name]}, the figures are about {expected.rstrip('.')}"
-            for name, expected in EXPECTED["free-threaded" if self.free_threaded else "ordinary"].items()
+            for name, expected in EXPECTED[self.build].items()
             if name in versions and not versions[name].startswith(expected)
         ]
 
 
 def find(build: Build, given: Path | None) -> Interpreter:
-    """The interpreter that was given, or the one in the documented place.
+    """Return the interpreter that was given, or the one in the documented place.
 
     Raises LoadTestError where there is none, it is of the other build, or runs with the GIL although it need not.
     """
@@ -109,13 +116,13 @@ def find(build: Build, given: Path | None) -> Interpreter:
             f"no {build} interpreter at {path}: give one by --{build}-python, or see loadtests/README.md"
         )
     interpreter = usable(path)
-    if interpreter.free_threaded != (build == "free-threaded"):
+    if interpreter.build != build:
         raise LoadTestError(f"{path} is no {build} interpreter")
     return interpreter
 
 
 def usable(path: Path) -> Interpreter:
-    """An interpreter of any build; raises LoadTestError where it runs with the GIL although it need not."""
+    """Return an interpreter of any build; raises LoadTestError where it runs with the GIL although it need not."""
     interpreter = probe(path)
     if interpreter.free_threaded and interpreter.gil_enabled:
         raise LoadTestError(f"{path} is free-threaded, but something installed there turns the GIL on")
@@ -123,16 +130,10 @@ def usable(path: Path) -> Interpreter:
 
 
 def probe(path: Path) -> Interpreter:
-    """Asks an interpreter about itself; raises LoadTestError where it does not answer."""
+    """Ask an interpreter about itself; raises LoadTestError where it does not answer."""
     try:
-        done = subprocess.run(
-            [path, "-P", "-c", PROBE],
-            cwd=ROOT,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=PROBE_SECONDS,
-        )
+        line = [str(path), "-P", "-c", PROBE]
+        done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PROBE_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LoadTestError(f"{path} does not run: {error}") from None
     if done.returncode:
@@ -141,5 +142,5 @@ def probe(path: Path) -> Interpreter:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without anything that would configure an interpreter or a server behind our back."""
+    """Return this process's environment without what would configure an interpreter or a server behind our back."""
     return {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_SETTINGS)}

@@ -18,8 +18,8 @@ from loadtests.servers import certificates
 from loadtests.servers.commands import Server
 from loadtests.servers.interpreters import ROOT
 
-START_DEADLINE = 120.0
-STOP_DEADLINE = 30.0
+START_DEADLINE_SECONDS = 120.0
+STOP_DEADLINE_SECONDS = 30.0
 ANSWER_SECONDS = 10
 # Below those that Linux gives to clients, and to servers that want any.
 PORTS = range(10_000, 32_768)
@@ -48,7 +48,7 @@ def serving(
     folder: Path,
     working_directory: Path = ROOT,
 ) -> Iterator[Running]:
-    """A server for the length of a `with` block, in whose working directory the application is looked for.
+    """Run a server for the length of a `with` block, in whose working directory the application is looked for.
 
     Both of its streams go to files, the same way for every server. It is in a process group that outlives neither the
     block nor the load tests. Raises LoadTestError where it does not start, answer, or survive the block.
@@ -70,7 +70,7 @@ def serving(
             )
         running = Running(process.pid, port, command, log, access_log)
         try:
-            running.answer = wait_until_ready(process, running, server, request)
+            wait_until_ready(process, running, server, request)
             yield running
             require_alive(process, running)
         finally:
@@ -78,7 +78,7 @@ def serving(
 
 
 def free_port() -> int:
-    """A port that nobody has, and that nobody gets by chance before the server does."""
+    """Return a port that nobody has, and that nobody gets by chance before the server does."""
     while True:
         port = secrets.choice(PORTS)
         with socket.socket() as probe, suppress(OSError):
@@ -86,21 +86,32 @@ def free_port() -> int:
             return port
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], running: Running, server: Server, request: Request) -> bytes:
-    """Waits for an answer and for the log line of the last worker; returns the answer's body."""
-    deadline = time.monotonic() + START_DEADLINE
+def wait_until_ready(process: subprocess.Popen[bytes], running: Running, server: Server, request: Request) -> None:
+    """Wait for an answer and for the log line of the last worker; raises LoadTestError where they do not come."""
+    deadline = time.monotonic() + START_DEADLINE_SECONDS
     while time.monotonic() < deadline:
         require_alive(process, running)
         answer = ask(running.port, request)
-        if answer is not None and all_workers_started(running, server):
-            return answer
+        logged = running.log.read_text(errors="replace") + running.access_log.read_text(errors="replace")
+        if answer is not None and (not server.ready_line or logged.count(server.ready_line) >= server.workers):
+            running.answer = answer
+            return
         time.sleep(0.05)
-    raise LoadTestError(f"{server.label} did not start within {START_DEADLINE:.0f} seconds: {tail(running.log)}")
+    said = tail(running.log)
+    raise LoadTestError(f"{server.label} did not start within {START_DEADLINE_SECONDS:.0f} seconds: {said}")
 
 
 def ask(port: int, request: Request) -> bytes | None:
-    """One request as the load will be; None where nobody answers yet. Raises LoadTestError for a wrong answer."""
-    connection = connection_for(request, port)
+    """Return the answer to one request as the load will be; over TLS any certificate does.
+
+    None where nobody answers yet. Raises LoadTestError for a wrong answer.
+    """
+    address, context = ("127.0.0.1", port), ssl._create_unverified_context()
+    connection = (
+        http.client.HTTPSConnection(*address, timeout=ANSWER_SECONDS, context=context)
+        if request.tls
+        else http.client.HTTPConnection(*address, timeout=ANSWER_SECONDS)
+    )
     try:
         connection.request("POST" if request.body else "GET", request.path, request.body or None, request.headers)
         response = connection.getresponse()
@@ -118,43 +129,21 @@ def ask(port: int, request: Request) -> bytes | None:
     return body
 
 
-def connection_for(request: Request, port: int) -> http.client.HTTPConnection:
-    """A connection that will be opened; over TLS any certificate does."""
-    if request.tls:
-        context = ssl._create_unverified_context()
-        return http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)
-    return http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
-
-
-def require_same_answer(answers: dict[str, bytes], label: str, answer: bytes) -> None:
-    """Notes a server's first answer; raises LoadTestError where another server gave another one."""
-    if any(other != answer for other in answers.values()):
-        raise LoadTestError(f"{label} gives another answer than the others: {answer[:200]!r}")
-    answers[label] = answer
-
-
-def all_workers_started(running: Running, server: Server) -> bool:
-    if not server.ready_line:
-        return True
-    logged = running.log.read_text(errors="replace") + running.access_log.read_text(errors="replace")
-    return logged.count(server.ready_line) >= server.workers
-
-
 def require_alive(process: subprocess.Popen[bytes], running: Running) -> None:
     if process.poll() is not None:
         raise LoadTestError(f"the server ended with {process.returncode}: {tail(running.log)}")
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, in one."""
+    """Return the last lines of a log, in one."""
     return " / ".join(log.read_text(errors="replace").splitlines()[-5:])
 
 
 def stop(process: subprocess.Popen[bytes]) -> str:
-    """SIGTERM, and SIGKILL after the deadline; returns which one ended it. Its group takes what it leaves behind."""
+    """Send SIGTERM, and SIGKILL after the deadline; return which one ended it. Its group takes what it leaves."""
     process.terminate()
     try:
-        process.wait(STOP_DEADLINE)
+        process.wait(STOP_DEADLINE_SECONDS)
         return "SIGTERM"
     except subprocess.TimeoutExpired:
         return "SIGKILL"

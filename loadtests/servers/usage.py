@@ -2,18 +2,17 @@
 
 import threading
 import time
-from bisect import bisect_left
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 
 import psutil
 
+from loadtests.errors import LoadTestError
 from loadtests.servers import memory
 
-# Seconds between two readings. One costs several milliseconds, of the CPUs that the server has as well.
-PAUSE = 0.5
+# Between two readings. One costs several milliseconds, of the CPUs that the server has as well.
+PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Reading:
 
 
 def read(pid: int) -> Reading:
-    """Reads all processes of the tree; raises psutil.Error where one of them ends meanwhile.
+    """Read all processes of the tree; raises psutil.Error where one of them ends meanwhile.
 
     The CPU time of a process that has ended is its parent's from the moment that the parent has waited for it, so
     nothing is lost as long as the parent lives.
@@ -36,33 +35,23 @@ def read(pid: int) -> Reading:
     processes = memory.tree(pid)
     return Reading(
         at=time.time(),
-        cpu_seconds=cpu_of(processes),
+        cpu_seconds=sum(sum(process.cpu_times()[:4]) for process in processes),
         threads=sum(process.num_threads() for process in processes),
         processes=len(processes),
         memory=memory.of_processes(processes),
     )
 
 
-def cpu_seconds(pid: int) -> float:
-    """The CPU seconds of all processes of the tree since they started; raises psutil.Error."""
-    return cpu_of(memory.tree(pid))
-
-
-def cpu_of(processes: Sequence[psutil.Process]) -> float:
-    """The CPU seconds of these, and of those of their children that have ended."""
-    return sum(sum(process.cpu_times()[:4]) for process in processes)
-
-
-@dataclass
 class Monitor:
-    """Reads a process tree for the length of a `with` block."""
+    """Reads a process tree for the length of a `with` block, in a thread of its own. Moments are since the epoch."""
 
-    pid: int
-    readings: list[Reading] = field(default_factory=list)
-
-    def __enter__(self) -> "Monitor":
+    def __init__(self, pid: int, pause_seconds: float = PAUSE_SECONDS) -> None:
+        self.readings: list[Reading] = []
+        self._pid, self._pause_seconds = pid, pause_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, name="monitor", daemon=True)
+
+    def __enter__(self) -> "Monitor":
         self._thread.start()
         return self
 
@@ -76,27 +65,39 @@ class Monitor:
         over = False
         while not over:
             with suppress(psutil.Error):
-                self.readings.append(read(self.pid))
+                self.readings.append(read(self._pid))
             over = self._over.is_set()
-            self._over.wait(PAUSE)
+            self._over.wait(self._pause_seconds)
+
+    def usage(self, began: float, ended: float) -> dict[str, float]:
+        """Return the CPU seconds of that time, threads and processes at their most, and memory in MB at its end.
+
+        Raises LoadTestError where there is no reading at all.
+        """
+        readings = self.between(began, ended)
+        return {
+            "CPU seconds": self.cpu_at(ended) - self.cpu_at(began),
+            "OS threads": max(reading.threads for reading in readings),
+            "processes": max(reading.processes for reading in readings),
+            **readings[-1].memory,
+        }
+
+    def growth(self, began: float, ended: float) -> float:
+        """Return by how many MB the RSS grew at most, beyond what it was before."""
+        before, meanwhile = self.between(0, began)[-1], self.between(began, ended)
+        return max(0.0, *(reading.memory["RSS MB"] - before.memory["RSS MB"] for reading in meanwhile))
 
     def between(self, began: float, ended: float) -> list[Reading]:
-        """The readings of that time, both in seconds since the epoch; the nearest one where there are none."""
+        """Return the readings of that time, or the nearest one; raises LoadTestError where there is none."""
+        if not self.readings:
+            raise LoadTestError("the server's processes could not be read")
         within = [reading for reading in self.readings if began <= reading.at <= ended]
         return within or sorted(self.readings, key=lambda reading: abs(reading.at - ended))[:1]
 
-    def cpu_seconds(self, began: float, ended: float) -> float:
-        """The CPU time used between the two moments, in seconds since the epoch."""
-        return cpu_at(self.readings, ended) - cpu_at(self.readings, began)
-
-
-def cpu_at(readings: Sequence[Reading], moment: float) -> float:
-    """The CPU time used until a moment: between two readings in proportion, beyond them that of the nearest."""
-    if not readings:
-        return 0.0
-    after = bisect_left([reading.at for reading in readings], moment)
-    if after in (0, len(readings)):
-        return readings[min(after, len(readings) - 1)].cpu_seconds
-    earlier, later = readings[after - 1], readings[after]
-    share = (moment - earlier.at) / (later.at - earlier.at)
-    return earlier.cpu_seconds + share * (later.cpu_seconds - earlier.cpu_seconds)
+    def cpu_at(self, moment: float) -> float:
+        """Return the CPU time used until then: between two readings in proportion, beyond them that of the nearest."""
+        first, last = self.readings[0], self.readings[-1]
+        earlier = max((one for one in self.readings if one.at <= moment), key=lambda one: one.at, default=first)
+        later = min((one for one in self.readings if one.at >= moment), key=lambda one: one.at, default=last)
+        share = (moment - earlier.at) / (later.at - earlier.at) if later.at > earlier.at else 0.0
+        return earlier.cpu_seconds + min(1.0, max(0.0, share)) * (later.cpu_seconds - earlier.cpu_seconds)

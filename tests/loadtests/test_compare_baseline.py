@@ -3,31 +3,25 @@
 from typing import Any
 
 import pytest
-from support.comparison import sample
+from support.comparison import FACTS, sample
 
 from loadtests.comparing import baseline
-from loadtests.results.comparison import Results
+from loadtests.results.record import Results
 
 OURS = "threadserve on 3.13t"
 
 
 def results(*rates: float, p99: float = 9.0, server: str = OURS, **facts: Any) -> Results:
     """One server with a round for each rate; facts are replaced as they are given."""
-    told = {
-        "machine": {"cpu": "Example 9000", "cpus": 2, "memory_mb": 16_000, "kernel": "6.1"},
-        "interpreters": {"3.13t": {"version": "3.13.5", "packages": {"uvloop": "0.23.0", "threadserve": "0.1.0"}}},
-        "load_generators": {"wrk": "wrk 4.1"},
-        "options": {"duration": 10, "warm_up": 3, "users": 100, "connections": 64, "app": None, "path": None},
-    }
     samples = [
         sample("hello", server, 2, number, rate=rate, percentiles={"50": 2.0, "99": p99})
         for number, rate in enumerate(rates, start=1)
     ]
-    return Results({**told, **facts}, {"hello": "Hello"}, [], samples)
+    return Results({**FACTS, **facts}, {"hello": "Hello"}, [], samples)
 
 
 def verdicts(before: Results, now: Results) -> dict[str, str]:
-    return {change.measure.name: change.verdict for change in baseline.changes(before, now)}
+    return {change.value: change.verdict for change in baseline.changes(before, now)}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +45,7 @@ def test_a_latency_is_slower_when_it_is_more() -> None:
         "requests/s": "within noise",
         "p50 ms": "within noise",
         "p99 ms": "slower",
-        "CPU ms per request": "within noise",
+        "CPU µs per request": "within noise",
     }
     assert verdicts(results(10, p99=12.0), results(10, p99=9.0))["p99 ms"] == "faster"
 
@@ -78,7 +72,7 @@ def test_what_was_not_measured_before_is_named() -> None:
     ("facts", "line"),
     [
         (
-            {"machine": {"cpu": "Other", "cpus": 2, "memory_mb": 16_000, "kernel": "6.1"}},
+            {"machine": {"cpu": "Other", "cpus": 2, "memory_mb": 16_000}},
             "the machine's cpu differs: Other now, Example 9000 before",
         ),
         (

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.comparison import sample
+from support.comparison import FACTS, sample
 from support.server_process import PACKAGE_ROOT
 from support.waiting import wait_until
 
 from loadtests.generators.result import RANKS
-from loadtests.results import storage
-from loadtests.results.comparison import Results
+from loadtests.results import record
+from loadtests.results.record import CPU, RATE, Results
 
 pytest.importorskip("jinja2", reason="reports need jinja2")
 pytest.importorskip("matplotlib", reason="reports need matplotlib, of the extra loadtests")
@@ -80,46 +80,32 @@ def compare(*arguments: str, output: Path, cwd: Path = PACKAGE_ROOT) -> subproce
 
 
 def test_two_servers_are_compared(tmp_path: Path) -> None:
-    done = compare("hello", "--rounds", "1", output=tmp_path)
-    assert done.returncode == 0, done.stderr
-    results = storage.read(tmp_path / "results.json")
-    ours, theirs = f"threadserve on {VERSION}", f"Uvicorn on {VERSION}"
-    assert [(one.server, one.round) for one in results.samples] == [(ours, 1), (theirs, 1)]
-    for one in results.samples:
-        assert one.load.requests > 0
-        assert tuple(one.load.percentiles) == RANKS
-        assert one.load.errors == {}
-        assert (one.load.cpu_share > 0) == (LOADS[0] == "locust")
-        assert one.usage.threads >= one.usage.processes >= 1
-        assert one.usage.cpu_seconds > 0
-        assert one.usage.rss_mb > one.usage.uss_mb > 1
-        assert "loadtests.apps.hello:app" in one.command
-    assert f"| {ours} |" in done.stdout
-    assert f"| {theirs} |" in done.stdout
-    assert len([line for line in done.stderr.splitlines() if line.startswith(("1/2 hello", "2/2 hello"))]) == 2
-    assert results.facts["interpreters"][VERSION]["packages"]["uvicorn"]
-    assert list(results.facts["load_generators"]) == [LOADS[0]]
-    assert {"results.json", "report.html", "table.md"} <= {path.name for path in tmp_path.iterdir()}
-
-
-def test_a_peer_that_dies_is_named_and_ones_own_app_is_compared_with_an_earlier_run(tmp_path: Path) -> None:
+    """One's own app, with which a peer dies in the end; and with an earlier run."""
     (tmp_path / "mine.py").write_text(POISON)
     before, output = tmp_path / "before.json", tmp_path / "output"
-    facts: dict[str, dict[str, str]] = {"machine": {}, "options": {}, "interpreters": {}, "load_generators": {}}
-    known = sample("own", f"threadserve on {VERSION}", rate=10**9)
-    storage.write(before, Results(facts, {"own": "Mine"}, [], [known]))
+    ours, theirs = f"threadserve on {VERSION}", f"Uvicorn on {VERSION}"
+    record.write(before, Results(FACTS, {"own": "Mine"}, [], [sample("own", ours, rate=10**9)]))
     own = ("--app", "mine:app", "--path", "/here", "--baseline", str(before))
     done = compare(*own, "--rounds", "1", output=output, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    results = storage.read(output / "results.json")
-    assert [one.server for one in results.samples] == [f"threadserve on {VERSION}"]
-    assert results.scenarios == {"own": "mine:app, /here"}
-    failure = f"own: Uvicorn on {VERSION}, --threads 1 is left out from round 1 on: the server ended with 7"
+    results = record.read(output / "results.json")
+    (one,) = results.samples
+    assert (one.server, one.round, one.errors) == (ours, 1, {})
+    assert min(one.values[RATE], one.values[CPU], one.values["USS MB"]) > 0
+    assert {f"p{rank} ms" for rank in RANKS} <= set(one.values)
+    assert one.values["OS threads"] >= one.values["processes"] >= 1
+    assert "mine:app" in one.command
+    assert results.titles == {"own": "mine:app, /here"}
+    failure = f"own: {theirs}, --threads 1 is left out from round 1 on: the server ended with 7"
     (line,) = results.left_out
     assert line.startswith(failure)
     assert line.endswith("no more of this")
     assert f"2/2 {line}" in done.stderr.splitlines()
-    assert f"Slower than in {before}:\n* own, threadserve on {VERSION}, --threads 1, requests/s:" in done.stdout
+    assert f"| {ours} |" in done.stdout
+    assert f"Slower than in {before}:\n* own, {ours}, --threads 1, requests/s:" in done.stdout
+    assert results.facts["interpreters"][VERSION]["packages"]["uvicorn"]
+    assert list(results.facts["load_generators"]) == [LOADS[0]]
+    assert {"results.json", "report.html", "table.md"} <= {path.name for path in output.iterdir()}
 
 
 def test_where_nothing_can_be_measured_the_exit_code_says_so(tmp_path: Path) -> None:
@@ -159,7 +145,7 @@ def test_an_interruption_leaves_what_was_measured(endless: Endless, tmp_path: Pa
     endless.process.send_signal(signal.SIGINT)
     stdout, stderr = endless.process.communicate(timeout=DEADLINE)
     assert endless.process.returncode == 130, stderr
-    results = storage.read(tmp_path / "results.json")
+    results = record.read(tmp_path / "results.json")
     assert results.samples
     assert results.left_out == [f"interrupted: {len(results.samples)} of 200 samples were measured"]
     assert f"| threadserve on {VERSION} |" in stdout
@@ -167,9 +153,7 @@ def test_an_interruption_leaves_what_was_measured(endless: Endless, tmp_path: Pa
     wait_until(lambda: not started_by(endless.mark), "the end of servers and load generator")
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_comparison_that_is_ended_leaves_no_process(endless: Endless, number: int, code: int) -> None:
     wait_until(lambda: any("hello:app" in " ".join(line) for line in lines_of(endless.mark)), "a server", DEADLINE)
     endless.process.send_signal(number)

@@ -1,4 +1,4 @@
-"""Reading what h2load and Locust write, and running wrk and h2load where they are installed."""
+"""Reading what wrk, h2load and Locust write, and running wrk and h2load where they are installed."""
 
 import shutil
 import sys
@@ -10,7 +10,7 @@ import pytest
 from loadtests.errors import LoadTestError
 from loadtests.generators import h2load, locust, process, wrk
 from loadtests.generators.locust import Finished, Users
-from loadtests.generators.result import RANKS, LoadResult, percentiles_of
+from loadtests.generators.result import RANKS, LoadResult, percentile, percentiles_of
 from loadtests.request import Request
 from loadtests.servers.commands import threadserve
 from loadtests.servers.interpreters import environment
@@ -48,7 +48,7 @@ def test_percentiles_have_all_ranks() -> None:
 
 def test_the_log_of_h2load() -> None:
     result = h2load.parse(H2LOAD_LOG.splitlines(), ["h2load"], 2.0)
-    assert (result.requests, result.seconds, result.requests_per_second) == (3, 2.0, 1.5)
+    assert (result.requests, result.seconds, result.values["requests/s"]) == (3, 2.0, 1.5)
     assert (result.percentiles["50"], result.percentiles["100"]) == (1.69, 1.706)
     assert result.errors == {"status": 1, "failed": 1}
     assert result.began == pytest.approx(1795285111.138371)
@@ -81,7 +81,6 @@ def test_the_warm_up_and_what_ends_too_late_are_cut_off() -> None:
     assert (result.requests, result.seconds, result.began) == (4, 2, 1795285001)
     assert result.errors == {'503, "busy" now': 1}
     assert (result.percentiles["50"], result.percentiles["100"]) == (3.5, 501)
-    assert result.by_name == {"/api/items/ID": 3.5, "/block": 501}
     assert result.timeline == []
 
 
@@ -90,11 +89,6 @@ def test_requests_that_are_no_matter_count_but_are_not_timed() -> None:
     result = locust.result_of(samples(), users, 1, 2, ["locust"])
     assert (result.requests, result.percentiles["100"]) == (4, 4.5)
     assert result.timeline == [(0.0, 2.0), (1.0, 4.5), (1.1, 3.5)]
-
-
-def test_one_kind_of_request_is_not_told_apart() -> None:
-    rows = [row for row in samples() if row.name != "/block"]
-    assert locust.result_of(rows, USERS, 1, 2, ["locust"]).by_name == {}
 
 
 @pytest.mark.parametrize(
@@ -119,17 +113,20 @@ def test_a_generator_that_fails_is_named() -> None:
 
 
 def test_a_generator_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "PATIENCE", 0.5)
+    monkeypatch.setattr(process, "PATIENCE_SECONDS", 0.5)
     with pytest.raises(LoadTestError, match="did not end within 0 seconds"):
         process.run([sys.executable, "-c", "import time; time.sleep(60)"], 0)
 
 
+LOAD = wrk.Load(threads=1, connections=2, warm_up_seconds=1, seconds=2)
+
+
 def drive_by_wrk(port: int, folder: Path) -> LoadResult:
-    return wrk.run(wrk.Load(1, 2), 2, Request("/"), port, folder)
+    return wrk.run(LOAD, Request("/"), port, folder)
 
 
 def drive_by_h2load(port: int, folder: Path) -> LoadResult:
-    return h2load.run(wrk.Load(1, 2), 1, 2, "/", port, folder)
+    return h2load.run(LOAD, "/", port, folder)
 
 
 @pytest.mark.parametrize(("name", "drive"), [("wrk", drive_by_wrk), ("h2load", drive_by_h2load)])
@@ -147,3 +144,49 @@ def test_a_server_is_driven(name: str, drive: Callable[[int, Path], LoadResult],
     assert ordered[0] > 0
     assert result.began > 0
     assert str(running.port) in " ".join(result.command)
+
+
+TROUBLED = """Running 1s test @ http://127.0.0.1:18777/
+  2 threads and 4 connections
+  92 requests in 1.00s, 10.75KB read
+{"requests": 92, "time": 1003258, "percentiles": {"50": 43995, "75": 44313, "90": 45073, "95": 45808, "99": 47293, \
+"99.9": 47293, "100": 47293}, "errors": {"connect": 0, "write": 0, "status": 9, "timeout": 0, "read": 3}}
+"""
+CLEAN = TROUBLED.replace('"status": 9', '"status": 0').replace('"read": 3', '"read": 0')
+
+
+def test_a_clean_run_of_wrk() -> None:
+    result = wrk.parse(CLEAN, ["wrk"], 5.5)
+    assert (result.requests, result.command, result.began) == (92, ["wrk"], 5.5)
+    assert result.seconds == pytest.approx(1.003258)
+    assert tuple(result.percentiles) == RANKS
+    assert (result.percentiles["50"], result.percentiles["99.9"]) == (43.995, 47.293)
+    assert result.errors == {}
+
+
+def test_only_errors_that_happened_are_counted_and_no_answer_with_a_bad_status() -> None:
+    result = wrk.parse(TROUBLED, ["wrk"])
+    assert result.errors == {"read": 3, "status": 9}
+    assert result.requests == 83
+
+
+@pytest.mark.parametrize(
+    ("output", "complaint"),
+    [
+        ("", "wrk printed no report"),
+        (CLEAN.partition("{")[0], "wrk printed no report"),
+        ("{half", "wrk printed no report"),
+        (TROUBLED.replace('"status": 9', '"status": 92'), "wrk got no good answer: 3 read errors, 92 status errors"),
+    ],
+)
+def test_output_of_wrk_that_tells_nothing(output: str, complaint: str) -> None:
+    with pytest.raises(LoadTestError, match=complaint):
+        wrk.parse(output, ["wrk"])
+
+
+def test_percentiles_are_nearest_rank() -> None:
+    times = [float(number) for number in range(200, 0, -1)]
+    assert percentile(times, 50) == 100
+    assert percentile(times, 99) == 198
+    assert percentile([7.0], 99) == 7
+    assert percentile([float(number) for number in range(1000)], 99.9) == 998

@@ -1,0 +1,258 @@
+"""The figures of ASGI applications: over HTTP/1.1 and HTTP/2, of WebSockets, and of the admin address.
+
+On free-threaded Python ours has two threads, and counts against the best way of a peer, with one worker or two.
+"""
+
+from dataclasses import replace
+
+from loadtests.clients.asking import Group
+from loadtests.figures.figure import P50, P99, Goal, figure, least, memory, most, requiring
+from loadtests.harness.loads import (
+    SHARE,
+    beside,
+    echoes,
+    groups,
+    idle,
+    idle_websockets,
+    over_http2,
+    rate,
+    rate_and_memory,
+    shared,
+)
+from loadtests.harness.rounds import INSTRUCTIONS
+from loadtests.request import Request
+from loadtests.results.record import CPU, RATE
+from loadtests.servers.commands import (
+    HOST_AND_PORT,
+    Build,
+    Server,
+    fixed_bytes,
+    granian,
+    h2corn,
+    hypercorn,
+    threadserve,
+    uvicorn,
+)
+
+ECHO = "loadtests.apps.echo:app"
+SEND_BACK = "loadtests.apps.bodies:send_back"
+BLOCKING, COMPUTING = "loadtests.apps.blocking:app", "loadtests.apps.blocking:computing"
+FASTAPI = "examples.fastapi_model:app"
+FASTAPI_REQUIRES = ("fastapi", "starlette", "pydantic", "pydantic_core")
+MESSAGES = "messages/s"
+MEMORY_OF_ONE = "kB per connection"
+ADMIN_HOST = "127.0.0.2"
+UNHEALTHY = 503
+LONG = ("--timeout-keep-alive", "60")
+# What a keep-alive connection costs on a loop, as a WebSocket is on one.
+IDLE = ("--ws-ping-interval", "2", "--timeout-keep-alive", "600", "--no-release-idle")
+
+ORDER = Request("/orders", '{"customer": "Ada", "lines": [{"product": "lamp", "price": 20.5, "quantity": 2}]}')
+# A string as JSON.
+TEN_KILOBYTES = Request(body=f'"{"x" * 9_998}"')
+NEW_CONNECTION = Request(new_connection=True)
+# Every client sends a Host beside these.
+BROWSER = Request(
+    fields=(
+        ("Connection", "keep-alive"),
+        ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+        ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+        ("Accept-Language", "en-GB,en;q=0.8,de;q=0.5"),
+        ("Accept-Encoding", "gzip, deflate, br, zstd"),
+        ("Referer", "http://127.0.0.1/products?page=2"),
+        ("Cookie", "session=5d41402abc4b2a76b9719d911017c592; theme=dark"),
+        ("Upgrade-Insecure-Requests", "1"),
+        ("Sec-Fetch-Dest", "document"),
+        ("Sec-Fetch-Mode", "navigate"),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Sec-Fetch-User", "?1"),
+        ("Priority", "u=0, i"),
+        ("Cache-Control", "max-age=0"),
+    )
+)
+
+# Messages of 100 bytes and of 65 kB.
+SMALL, LARGE = echoes(100), echoes(65_000)
+# One blocking request after the other, each on a connection of its own.
+BLOCKED = Group("/block", kept=False, aside=True)
+QUICK = groups(Group(per_second=200, kept=False), BLOCKED)
+STALLING = groups(Group(connections=16, pause_seconds=0.05), BLOCKED, seconds=6)
+PAUSING = groups(Group(connections=2000, pause_seconds=1.5), seconds=6, warm_up=3)
+BUSY = Group("/thread", per_second=200, tells_bodies=True)
+# The busy ones are every eighth, so a server that deals connections out in turn gives all of them to one thread.
+UNEVEN = groups(*(BUSY, replace(BUSY, per_second=20, connections=7)) * 8, seconds=8)
+# Once a second, as a monitoring system asks; and for enough times.
+METRICS = Group("/metrics", per_second=1, kept=False, host=ADMIN_HOST)
+METRICS_OFTEN = replace(METRICS, per_second=50)
+LIVE = Group("/livez", per_second=25, kept=False, host=ADMIN_HOST, statuses=(200, UNHEALTHY))
+READY = replace(LIVE, path="/readyz")
+HEALTH = groups(LIVE, READY, replace(BLOCKED, connections=64), until=replace(LIVE, statuses=(UNHEALTHY,)))
+
+
+def ours(threads: int, *options: str) -> Server:
+    """Return threadserve on free-threaded Python."""
+    return threadserve("free-threaded", threads, *options)
+
+
+def holding(threads: int, *options: str) -> Server:
+    """Return the same where each connection stays with its thread."""
+    server = ours(threads, *options, "--no-release-idle")
+    return replace(server, label=f"{server.label}, --no-release-idle")
+
+
+def administered(threads: int, *options: str, build: Build = "free-threaded") -> Server:
+    """Return threadserve with the admin address that is asked, at the server's port."""
+    address = (*HOST_AND_PORT, "--admin-bind", f"{ADMIN_HOST}:{{port}}")
+    return replace(threadserve(build, threads, *options), address=address)
+
+
+def stalling(build: Build) -> Server:
+    """Return the same with two threads, which count as late so soon that both do whenever their requests begin."""
+    return administered(2, "--timeout-loop-stall", "0.1", build=build)
+
+
+def answered_within(milliseconds: float, *peers: Server) -> list[Goal]:
+    """Return the goals of latencies: the 99th percentile, beside the median and those of peers, which are shown."""
+    compared = [most(None, value, *peers) for value in (P99, P50) if peers]
+    return [most(milliseconds, P99), most(None, P50), *compared]
+
+
+ORDINARY, ORDINARY_WS = threadserve("ordinary", 1), threadserve("ordinary", 1, ws="auto")
+TWO_WS = threadserve("free-threaded", 2, ws="auto")
+TWO_HTTP2 = threadserve("free-threaded", 2, http2=True)
+UNWATCHED = replace(ours(2, "--timeout-loop-stall", "0"), label="threadserve, 2 threads, unwatched")
+UVICORNS = (uvicorn(), uvicorn(2))
+WSPROTO, SANSIO = uvicorn(ws="wsproto"), uvicorn(ws="websockets-sansio")
+# One with `--loop-threads 2` is not among them: h2corn 1.5.1 answers nothing then.
+H2CORNS = (h2corn("free-threaded", workers=1), h2corn("free-threaded", workers=2))
+# Of Granian's options this one came out best with two workers: `--loop asyncio`, `--http 1` and `--runtime-threads 2`
+# were slower, and its other task implementation does not exist on these versions of Python.
+SINGLE = ("--runtime-mode", "st")
+GRANIANS = (granian(1), granian(2), granian(2, *SINGLE))
+GRANIANS_WS = (granian(1, ws=True), granian(2, ws=True), granian(2, *SINGLE, ws=True))
+GRANIANS_HTTP2 = (granian(1, "--http", "auto"), granian(2, "--http", "auto"))
+HYPERCORN, HYPERCORNS = hypercorn("ordinary", workers=1), hypercorn("ordinary", workers=2)
+STALLED_PEERS = (holding(2), uvicorn(2), h2corn("free-threaded", workers=2), granian(2))
+STALLED_PEERS_OF_4 = (holding(4), uvicorn(2), granian(2))
+
+FIGURES = (
+    figure("hello", ORDINARY, least(2.5, uvicorn()), least(2.0, granian(1, build="ordinary"))),
+    figure("hello-threads", ours(2), least(1.3, *H2CORNS), least(1.8, *GRANIANS)),
+    figure("hello-cpu", ours(1), most(2.5, CPU, fixed_bytes()), least(None, fixed_bytes())),
+    figure("hello-browser", ours(2), least(1.3, *H2CORNS), request=BROWSER),
+    figure("hello-tls", ours(2), least(0.9, *H2CORNS), least(1.3, *GRANIANS), request=Request(tls=True)),
+    requiring(
+        figure("fastapi", ours(2), least(1.25, *H2CORNS), least(1.4, *GRANIANS), app=FASTAPI, request=ORDER),
+        *FASTAPI_REQUIRES,
+    ),
+    figure("parts", ours(2), least(1.0, *GRANIANS), least(1.3, uvicorn(2)), app="loadtests.apps.bodies:parts"),
+    figure("post", ORDINARY, least(1.5, uvicorn()), app=SEND_BACK, request=TEN_KILOBYTES),
+    figure("post-threads", ours(2), least(1.1, *H2CORNS), app=SEND_BACK, request=TEN_KILOBYTES),
+    figure("connect-least-busy", ours(2), least(1.2, *UVICORNS), request=NEW_CONNECTION),
+    figure(
+        "connect-kernel",
+        threadserve("free-threaded", 2, distribute="kernel"),
+        least(1.8, *UVICORNS),
+        least(0.7, *H2CORNS),
+        request=NEW_CONNECTION,
+    ),
+    figure(
+        "ws-threads",
+        TWO_WS,
+        least(1.5, *H2CORNS, value=MESSAGES),
+        least(2.5, *GRANIANS_WS, value=MESSAGES),
+        app=ECHO,
+        load=SMALL,
+    ),
+    figure(
+        "ws-large-threads",
+        TWO_WS,
+        least(1.0, uvicorn(2, ws="websockets-sansio"), value=MESSAGES),
+        app=ECHO,
+        load=LARGE,
+    ),
+    replace(
+        figure(
+            "instructions",
+            ours(1),
+            most(None, INSTRUCTIONS),
+            most(None, INSTRUCTIONS, threadserve("free-threaded", 1, interpreted=True)),
+        ),
+        benchmark="get",
+    ),
+    replace(
+        figure("access-log", threadserve("ordinary", 1, access_log=True), least(2.2, uvicorn(access_log=True))),
+        access_log=True,
+    ),
+    figure("cpu", ours(2), least(1.8, ours(1)), app="loadtests.apps.cpu_bound:app"),
+    figure("blocked-loop", ours(2), most(2.0, P99, uvicorn(2)), most(None, P50, uvicorn(2)), app=BLOCKING, load=QUICK),
+    requiring(
+        figure("memory", ours(8), *memory(0.3, uvicorn(8)), app=FASTAPI, request=ORDER, load=rate_and_memory),
+        *FASTAPI_REQUIRES,
+    ),
+    figure(
+        "http2-hello",
+        TWO_HTTP2,
+        least(2.5, HYPERCORNS),
+        *(least(None, *ways, value=value) for ways in ((ours(2),), H2CORNS, GRANIANS_HTTP2) for value in (RATE, CPU)),
+        load=over_http2(streams=10, connections=10),
+    ),
+    figure("http2-one-connection", TWO_HTTP2, least(2, HYPERCORN), load=over_http2(streams=100, connections=1)),
+    figure(
+        "http2-large",
+        TWO_HTTP2,
+        least(2, HYPERCORN),
+        app="loadtests.apps.bodies:large",
+        load=over_http2(streams=50, connections=1),
+    ),
+    figure("ws-echo", ORDINARY_WS, least(1.25, WSPROTO, value=MESSAGES), app=ECHO, load=SMALL),
+    figure("ws-echo-sansio", ORDINARY_WS, least(1.0, SANSIO, value=MESSAGES), app=ECHO, load=SMALL),
+    figure("ws-large", ORDINARY_WS, least(1.5, WSPROTO, value=MESSAGES), app=ECHO, load=LARGE),
+    figure(
+        "ws-large-websockets",
+        threadserve("ordinary", 1, ws="websockets"),
+        least(1.5, WSPROTO, value=MESSAGES),
+        least(None, SANSIO, value=MESSAGES),
+        app=ECHO,
+        load=LARGE,
+    ),
+    figure(
+        "ws-idle",
+        threadserve("ordinary", 1, *IDLE, ws="auto"),
+        most(12, "kB beyond"),
+        most(None, "kB per WebSocket"),
+        most(None, "kB per keep-alive connection"),
+        app=ECHO,
+        load=idle_websockets,
+    ),
+    figure("kept-stall-2", ours(2), *answered_within(15, *STALLED_PEERS), app=BLOCKING, load=STALLING),
+    figure("kept-stall-4", ours(4), *answered_within(15, *STALLED_PEERS_OF_4), app=BLOCKING, load=STALLING),
+    figure("kept-busy", ours(2), least(0.98, holding(2))),
+    figure("kept-paused", ours(2), least(0.9, holding(2)), most(None, CPU, holding(2)), load=PAUSING),
+    figure(
+        "kept-idle-memory",
+        ours(2, *LONG),
+        most(0.8, MEMORY_OF_ONE),
+        most(None, MEMORY_OF_ONE, holding(2, *LONG)),
+        load=idle(connections=20_000),
+    ),
+    figure(
+        "kept-spread",
+        ours(4),
+        most(1.2, SHARE),
+        most(None, SHARE, holding(4)),
+        app="loadtests.apps.thread_name:app",
+        load=shared(4, UNEVEN),
+    ),
+    figure("admin-busy", administered(2), least(0.98, UNWATCHED), load=beside(rate, groups(METRICS))),
+    figure("admin-blocked", stalling("free-threaded"), *answered_within(50), app=BLOCKING, load=HEALTH),
+    figure("admin-blocked-computing", stalling("free-threaded"), *answered_within(50), app=COMPUTING, load=HEALTH),
+    figure("admin-blocked-computing-gil", stalling("ordinary"), *answered_within(50), app=COMPUTING, load=HEALTH),
+    figure(
+        "admin-scrape",
+        administered(16),
+        most(10, P50),
+        most(None, P99),
+        load=beside(groups(METRICS_OFTEN, warm_up=3), PAUSING),
+    ),
+)

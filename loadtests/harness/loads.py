@@ -1,0 +1,212 @@
+"""The loads: each puts a server that answers under one kind of load, and returns the values that come of it."""
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+
+from loadtests.clients import asking, echo, resting, streaming
+from loadtests.clients.asking import Group
+from loadtests.errors import LoadTestError
+from loadtests.generators import h2load, locust, wrk
+from loadtests.generators.result import LoadResult
+from loadtests.harness.measurement import Generator, Load, Measured, Subject
+from loadtests.results.record import CPU
+from loadtests.servers import memory
+from loadtests.servers.usage import Monitor
+
+# After the load, connections are closed and freed before memory is read.
+SETTLE_SECONDS = 1.0
+# WebSockets are pinged meanwhile.
+REST_SECONDS = 5.0
+# The share of a CPU beyond which Locust, which uses one, is what has been measured.
+GENERATOR_LIMIT = 0.9
+# How often memory is read while a body streams.
+OFTEN_SECONDS = 0.02
+# The user class that asks one path again and again, as wrk and h2load do.
+ONE_PATH = "PathUser"
+SHARE = "busiest over mean"
+VERSIONS: dict[Generator, Callable[[], str]] = {
+    "locust": locust.version,
+    "wrk": wrk.version,
+    "h2load": h2load.version,
+}
+
+
+def watched(drive: Callable[[Subject], LoadResult]) -> Load:
+    """Return the load that a generator drives, with what the server's processes use meanwhile."""
+
+    def measure(subject: Subject) -> Measured:
+        with Monitor(subject.running.pid) as monitor:
+            load = drive(subject)
+        values = load.values | monitor.usage(load.began, load.began + load.seconds)
+        values[CPU] = 1_000_000 * values.pop("CPU seconds") / max(1, load.requests)
+        requests = load.requests + load.warm_up_requests
+        details = {"requests": requests, "client_cpu_share": load.cpu_share, "answers": load.answers}
+        return Measured(values, load.command, load.errors, load.timeline, details)
+
+    return measure
+
+
+def by_wrk(subject: Subject) -> LoadResult:
+    return wrk.run(subject.effort.load, subject.request, subject.running.port, subject.folder)
+
+
+# The request again and again.
+rate = watched(by_wrk)
+
+
+def users(kind: str, aside: str = "", *, timeline: bool = False) -> Load:
+    """Return the load of Locust's users; `aside` is a path whose latency is no matter, `timeline` keeps all others'."""
+
+    def drive(subject: Subject) -> LoadResult:
+        effort = subject.effort
+        crowd = locust.Users(kind, effort.users, effort.think_time, subject.request.path, aside, timeline)
+        return locust.run(crowd, effort.warm_up_seconds, effort.seconds, subject.running.port, subject.folder)
+
+    def measure(subject: Subject) -> Measured:
+        measured = watched(drive)(subject)
+        share = measured.details["client_cpu_share"]
+        if share > GENERATOR_LIMIT:
+            doubt = f"Locust used {share:.0%} of a CPU and was the bottleneck: fewer --users would do"
+            measured.problems.append(doubt)
+        return measured
+
+    return measure
+
+
+def generator_for(user: str, name: str, wanted: Generator | None) -> Generator:
+    """Return the generator that was asked for; otherwise Locust, and for one path what is installed of wrk and h2load.
+
+    Raises LoadTestError where it cannot do what these users do.
+    """
+    if wanted is None:
+        fast: tuple[Generator, ...] = ("wrk", "h2load") if user == ONE_PATH else ()
+        return next((found for found in fast if shutil.which(found)), "locust")
+    if wanted != "locust" and user != ONE_PATH:
+        raise LoadTestError(f"{wanted} asks one path again and again, which {name} is not about")
+    return wanted
+
+
+def one_path(subject: Subject) -> Measured:
+    """Put the server under requests for one path without pauses, by the generator asked for or installed."""
+    generator = generator_for(ONE_PATH, "", subject.effort.generator)
+    loads = {"locust": users(ONE_PATH), "wrk": rate, "h2load": over_http2(0, subject.effort.connections)}
+    return loads[generator](subject)
+
+
+def over_http2(streams: int, connections: int) -> Load:
+    """Return the request over HTTP/2, with so many streams on each connection; over HTTP/1.1 by servers without it."""
+
+    def drive(subject: Subject) -> LoadResult:
+        if streams and not subject.server.speaks_http2:
+            return by_wrk(subject)
+        load = replace(subject.effort.load, threads=1, connections=connections)
+        return h2load.run(load, subject.request.path, subject.running.port, subject.folder, streams=streams)
+
+    return watched(drive)
+
+
+def rate_and_memory(subject: Subject) -> Measured:
+    """Measure the rate, and the memory of all the server's processes when they have settled."""
+    measured = rate(subject)
+    time.sleep(SETTLE_SECONDS)
+    measured.values |= memory.of_tree(subject.running.pid)
+    return measured
+
+
+def groups(*asked: Group, seconds: float = 0.0, warm_up: float = 0.0, until: Group | None = None) -> Load:
+    """Return the load of clients that ask at their pace, for so many seconds after the warm-up, or the effort's.
+
+    They begin when the request `until` is answered as it wants.
+    """
+
+    def drive(subject: Subject) -> LoadResult:
+        times = seconds or subject.effort.seconds, warm_up or subject.effort.warm_up_seconds
+        return asking.run(subject.running.port, asked, *times, until)
+
+    return watched(drive)
+
+
+def shared(threads: int, load: Load) -> Load:
+    """Return a load whose answers say which of the server's threads gave them, with how even that is.
+
+    A thread may have had none. Raises LoadTestError where there are more than the server was to have.
+    """
+
+    def measure(subject: Subject) -> Measured:
+        measured = load(subject)
+        answers = measured.details["answers"]
+        measured.values[SHARE] = busiest_over_mean(answers, threads)
+        return measured
+
+    return measure
+
+
+def busiest_over_mean(answers: dict[str, int], threads: int) -> float:
+    """Return the answers of the busiest thread over those of one in the mean; raises LoadTestError."""
+    if not 0 < len(answers) <= threads:
+        raise LoadTestError(f"{len(answers)} threads have answered, not {threads}")
+    return max(answers.values()) * threads / sum(answers.values())
+
+
+def beside(first: Load, second: Load) -> Load:
+    """Return a load while another is put on the same server, where that has an admin address; of the first's values."""
+
+    def measure(subject: Subject) -> Measured:
+        if "--admin-bind" not in subject.running.command:
+            return first(subject)
+        with ThreadPoolExecutor(1) as executor:
+            other = executor.submit(second, subject)
+            measured = first(subject)
+        measured.details["beside"] = asdict(other.result())
+        measured.errors = measured.errors | other.result().errors
+        return measured
+
+    return measure
+
+
+def echoes(size: int) -> Load:
+    """Return the load of WebSocket messages of so many bytes, and their way back."""
+
+    def drive(subject: Subject) -> LoadResult:
+        effort = subject.effort
+        return echo.run(subject.running.port, size, effort.warm_up_seconds, effort.seconds)
+
+    return watched(drive)
+
+
+def streams(size: int) -> Load:
+    """Return the load of a body of so many bytes each way: by how many MB the server's memory grows."""
+
+    def measure(subject: Subject) -> Measured:
+        with Monitor(subject.running.pid, OFTEN_SECONDS) as monitor:
+            told = streaming.run(subject.running.port, size)
+        growths = {f"MB grown by {way}": monitor.growth(began, ended) for way, (began, ended) in told.items()}
+        return Measured(growths, details={"streaming": told})
+
+    return measure
+
+
+def idle_websockets(subject: Subject) -> Measured:
+    """Measure the memory of one keep-alive connection and one WebSocket, of many that rest, and the difference."""
+    count = subject.effort.idle_connections
+    told = resting.run(subject.running.port, subject.running.pid, count, REST_SECONDS, websockets=True)
+    values = {
+        "kB beyond": told["websocket"] - told["kept"],
+        "kB per WebSocket": told["websocket"],
+        "kB per keep-alive connection": told["kept"],
+    }
+    return Measured(values, details=told)
+
+
+def idle(connections: int) -> Load:
+    """Return the load of so many kept connections that rest, or as many as there may be open files."""
+
+    def measure(subject: Subject) -> Measured:
+        count = min(connections, resting.allow_many_files() - resting.OTHER_FILES)
+        told = resting.run(subject.running.port, subject.running.pid, count, REST_SECONDS)
+        return Measured({"kB per connection": told["kept"]}, details=told | {"connections_wanted": connections})
+
+    return measure

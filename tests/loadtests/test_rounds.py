@@ -1,0 +1,309 @@
+"""Rounds: their order, servers that fail in one of them or answer wrongly, and real servers under a short load."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.certificates import needs_openssl
+from support.comparison import sample
+from support.waiting import wait_until
+
+from loadtests.apps import bodies, hello
+from loadtests.comparing.scenarios import SCENARIOS, own
+from loadtests.errors import LoadTestError
+from loadtests.figures.asgi import BROWSER, TEN_KILOBYTES
+from loadtests.figures.command import chosen
+from loadtests.harness import loads
+from loadtests.harness.measurement import Effort, Entry, Measured, Measurement
+from loadtests.harness.rounds import Course, problems_of
+from loadtests.request import GET_ROOT, Request
+from loadtests.results.record import CPU, RATE, Results, Sample
+from loadtests.servers import certificates, commands, fixed_bytes
+from loadtests.servers.commands import threadserve, uvicorn
+from loadtests.servers.interpreters import Interpreter
+from loadtests.servers.processes import Running, ask
+from loadtests.servers.usage import Monitor, Reading, read
+
+PYTHON = Interpreter(sys.executable, "3.13.0", False, True, {})
+HELLO, HELLO_WSGI = SCENARIOS[:2]
+MEMORY = {"PSS MB": 10.0, "USS MB": 9.0, "RSS MB": 12.0}
+needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+# Has a child that works for a while and then waits for a line; says when the child is done, and when it has ended.
+CHILD = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ninput()"
+PARENT = (
+    f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}]); print('ended', flush=True); input()"
+)
+
+
+def entries(*names: str, needed: str = "") -> list[Entry]:
+    return [
+        Entry(scenario, name, threadserve("ordinary", 1), PYTHON, 1, is_needed=name == needed)
+        for scenario in (HELLO, HELLO_WSGI)
+        for name in names
+    ]
+
+
+class Rehearsal(Course):
+    """A course in which nothing is started. `failing` are the names, scenarios and rounds in which a server fails."""
+
+    failing: tuple[tuple[str, str, int], ...] = ()
+
+    def sample(self, entry: Entry, number: int) -> Sample:
+        if (entry.measurement.name, entry.name, number) in self.failing:
+            raise LoadTestError("it is tired")
+        return sample(entry.measurement.name, entry.name, entry.threads, number)
+
+
+def rehearsal(rounds: int) -> tuple[Rehearsal, list[tuple[str, int]]]:
+    """The course, and what it will report."""
+    told: list[tuple[str, int]] = []
+    return Rehearsal(Effort(rounds, 1, 1), Results({}, {}), lambda line, done: told.append((line, done)), {}), told
+
+
+def measured(course: Course) -> list[tuple[str, str, int]]:
+    return [(one.measurement, one.server, one.round) for one in course.results.samples]
+
+
+def test_servers_take_turns_in_each_scenario() -> None:
+    course, told = rehearsal(2)
+    course.run(entries("A", "B"))
+    assert measured(course) == [
+        *(("hello", "A", 1), ("hello", "B", 1), ("hello", "A", 2), ("hello", "B", 2)),
+        *(("hello-wsgi", "A", 1), ("hello-wsgi", "B", 1), ("hello-wsgi", "A", 2), ("hello-wsgi", "B", 2)),
+    ]
+    assert [done for _, done in told] == [1] * 8
+    assert told[0][0] == "hello: A, --threads 1, round 1: 100.0 requests/s, 2.0 p50 ms, 9.0 p99 ms"
+
+
+def test_a_server_that_fails_is_left_out_and_the_others_go_on() -> None:
+    course, told = rehearsal(3)
+    course.failing = (("hello", "A", 2),)
+    course.run(entries("A", "B"))
+    assert measured(course)[:4] == [("hello", "A", 1), ("hello", "B", 1), ("hello", "B", 2), ("hello", "B", 3)]
+    assert ("hello-wsgi", "A", 3) in measured(course)
+    line = "hello: A, --threads 1 is left out from round 2 on: it is tired"
+    assert course.results.left_out == [line]
+    assert (line, 2) in told
+    assert sum(done for _, done in told) == 12
+
+
+def test_without_one_that_is_needed_the_others_are_left_out_too() -> None:
+    course, told = rehearsal(3)
+    course.failing = (("hello", "A", 2),)
+    course.run(entries("A", "B", needed="A"))
+    assert measured(course)[:3] == [("hello", "A", 1), ("hello", "B", 1), ("hello-wsgi", "A", 1)]
+    assert sum(done for _, done in told) == 12
+
+
+def test_another_answer_than_that_of_the_others_is_a_failure() -> None:
+    course, _ = rehearsal(1)
+    first, second = entries("A", "B")[:2]
+    assert course.compared(first, b"Hello") == []
+    with pytest.raises(LoadTestError, match="B gives another answer than the others: b'Goodbye'"):
+        course.compared(second, b"Goodbye")
+    assert course.compared(second, b"Hello") == []
+
+
+def test_other_answers_of_ones_own_app_are_only_told() -> None:
+    course, _ = rehearsal(1)
+    first, second = (replace(entry, measurement=own("mine:app", "/", "asgi")) for entry in entries("A", "B")[:2])
+    assert course.compared(first, b"12:00") == []
+    assert course.compared(second, b"12:01") == ["B gives another answer than the others: b'12:01'"]
+
+
+def answered(answer: bytes, request: Request = GET_ROOT) -> tuple[bytes | None, bytes]:
+    """What is made of one answer, and what was asked."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(connection.recv(65536))
+                connection.sendall(answer)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        try:
+            return ask(listener.getsockname()[1], request), asked[0]
+        finally:
+            server.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (b"Hello\r\n\r\n", "the server answered no HTTP: BadStatusLine Hello"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", "the server answered no HTTP: IncompleteRead"),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno", "the server answered 404: b'no'"),
+    ],
+)
+def test_a_wrong_first_answer_is_named(answer: bytes, complaint: str) -> None:
+    with pytest.raises(LoadTestError, match=complaint):
+        answered(answer)
+
+
+def test_the_fields_of_a_browser_are_sent() -> None:
+    answer, head = answered(fixed_bytes.RESPONSE, BROWSER)
+    assert answer == hello.BODY
+    assert head.removesuffix(b"\r\n\r\n").count(b"\r\n") == 15
+
+
+def course(count: int = 1) -> Course:
+    """One whose free-threaded interpreter is this one, too."""
+    return Course(Effort(count, 1, 1, 2, 1, generator="wrk"), Results({}, {}), lambda line, done: None)
+
+
+def run(measurement: Measurement, *servers: commands.Server) -> Course:
+    started = course()
+    started.run([Entry(measurement, server.label, server, PYTHON) for server in servers])
+    assert started.results.left_out == []
+    return started
+
+
+@needs_wrk
+def test_rates_and_cpu_times_are_measured() -> None:
+    hello_world = Measurement("hello", "hello world", "loadtests.apps.hello:app", loads.rate)
+    for one in run(hello_world, threadserve("ordinary", 1, access_log=True), commands.fixed_bytes()).results.samples:
+        assert min(one.values[RATE], one.values[CPU], one.values["p99 ms"], one.values["USS MB"]) > 0
+        assert one.values["OS threads"] >= one.values["processes"] >= 1
+        assert (one.errors, one.problems) == ({}, [])
+        assert one.load[0] == "wrk"
+
+
+@needs_wrk
+@needs_openssl
+def test_servers_are_compared_over_tls() -> None:
+    over_tls = Measurement("tls", "over TLS", "loadtests.apps.hello:app", loads.rate, Request(tls=True))
+    for one in run(over_tls, threadserve("ordinary", 1), uvicorn()).results.samples:
+        assert one.load[-1].startswith("https://127.0.0.1:")
+        assert "--ssl-certfile" in one.command
+
+
+@pytest.mark.parametrize(
+    ("app", "request_", "answer"),
+    [
+        ("bodies:parts", GET_ROOT, bodies.PART * bodies.PARTS),
+        ("bodies:send_back", TEN_KILOBYTES, TEN_KILOBYTES.body.encode()),
+    ],
+)
+def test_what_is_asked_is_answered(app: str, request_: Request, answer: bytes) -> None:
+    measurement = Measurement("one", "one", f"loadtests.apps.{app}", lambda subject: Measured({}), request_)
+    started = run(measurement, threadserve("ordinary", 1))
+    assert started.answers == {"one": {"threadserve, 1 thread": answer}}
+
+
+def test_lines_that_the_access_log_lacks_are_a_problem() -> None:
+    def load_that_boasts(requests: int) -> Course:
+        measurement = Measurement(
+            "log",
+            "log",
+            "loadtests.apps.hello:app",
+            lambda subject: Measured({}, details={"requests": requests}),
+            access_log=True,
+        )
+        return run(measurement, threadserve("ordinary", 1, access_log=True))
+
+    assert load_that_boasts(1).results.samples[0].problems == []
+    (problem,) = load_that_boasts(100).results.samples[0].problems
+    assert problem.endswith("of 100 requests are not in the access log")
+
+
+@needs_openssl
+def test_a_certificate_is_for_this_machine(tmp_path: Path) -> None:
+    made = certificates.make(tmp_path)
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(made.file, made.key)
+    with pytest.raises(LoadTestError, match="openssl makes no certificate: "):
+        certificates.make(tmp_path / "nowhere")
+
+
+def test_without_openssl_it_is_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LoadTestError, match="openssl is not installed"):
+        certificates.make(tmp_path)
+
+
+def test_a_gil_and_a_server_that_had_to_be_killed_are_problems(tmp_path: Path) -> None:
+    log = tmp_path / "stderr"
+    log.write_text("RuntimeWarning: The global interpreter lock (GIL) has been enabled to load module 'fast'")
+    assert problems_of(Running(1, 80, [], log, log, stopped_by="SIGKILL"), Measured({}), with_log=False) == [
+        "something that the server imports turned the GIL on",
+        "the server did not stop and was killed",
+    ]
+    log.write_text("")
+    assert problems_of(Running(1, 80, [], log, log, stopped_by="SIGTERM"), Measured({}), with_log=False) == []
+
+
+def test_the_cpu_time_of_a_child_that_has_ended_is_counted() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "done\n"
+            both = read(process.pid)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "ended\n"
+            alone = read(process.pid)
+        finally:
+            process.kill()
+    assert (both.processes, alone.processes) == (2, 1)
+    assert min(alone.cpu_seconds, both.cpu_seconds) >= 0.25
+
+
+def test_a_monitor_outlives_its_process() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with process, Monitor(process.pid) as monitor:
+        wait_until(lambda: monitor.readings, "a first reading")
+        process.communicate(b"\n")
+    assert all(reading.threads >= 1 for reading in monitor.readings)
+
+
+def reading(at: float, cpu: float, threads: int = 1, processes: int = 1, factor: float = 1) -> Reading:
+    return Reading(at, cpu, threads, processes, {name: value * factor for name, value in MEMORY.items()})
+
+
+def monitor_of(*readings: Reading) -> Monitor:
+    monitor = Monitor(1)
+    monitor.readings = list(readings)
+    return monitor
+
+
+def test_usage_is_of_the_time_that_was_measured() -> None:
+    """CPU time is taken in proportion where a reading is before the measured time, and one is after it."""
+    monitor = monitor_of(
+        reading(99.0, 1.0, threads=9, processes=9),
+        reading(100.5, 2.5, threads=4, processes=2),
+        reading(101.5, 4.5, threads=3, processes=3, factor=2),
+        reading(103.0, 6.0, threads=9, processes=9, factor=3),
+    )
+    assert monitor.usage(100.0, 102.0) == pytest.approx(
+        {"CPU seconds": 3.0, "OS threads": 4, "processes": 3, "PSS MB": 20.0, "USS MB": 18.0, "RSS MB": 24.0}
+    )
+    assert monitor.growth(100.0, 103.0) == pytest.approx(24.0)
+
+
+def test_beyond_the_readings_nothing_is_made_up() -> None:
+    monitor = monitor_of(reading(100.5, 2.5), reading(101.5, 4.5))
+    assert monitor.usage(100.0, 102.0)["CPU seconds"] == 2.0
+    assert monitor.between(200.0, 201.0) == [reading(101.5, 4.5)]
+    with pytest.raises(LoadTestError, match="the server's processes could not be read"):
+        monitor_of().usage(100.0, 102.0)
+
+
+def test_the_admin_address_is_asked_only_of_servers_that_have_one() -> None:
+    """The load is a word of each client."""
+    first, second = Measured({RATE: 1.0}), Measured({RATE: 2.0}, errors={"late": 1})
+    load = loads.beside(lambda subject: replace(first), lambda subject: second)
+    (busy,) = chosen(("admin-busy",))
+    with_admin, without = run(replace(busy, load=load), *busy.servers).results.samples
+    assert (with_admin.errors, without.errors) == ({"late": 1}, {})
+    assert with_admin.details["beside"]["values"] == {RATE: 2.0}
+    assert with_admin.values == without.values == {RATE: 1.0}
