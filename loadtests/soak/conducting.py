@@ -24,7 +24,6 @@ from loadtests.soak.sampling import SAMPLE_SECONDS, WORKER, Sample
 from loadtests.soak.verdict import Plan, Seen
 
 APP = "loadtests.apps.soak:app"
-TELL_SECONDS = 10.0
 # Mischief ends so long before the load does, so that its consequences are seen.
 AFTERMATH_SECONDS = 3.0
 # How long workers may take to let go of everything, and to be replaced.
@@ -61,8 +60,7 @@ def server_of(plan: Plan, interpreter: Interpreter, folder: Path) -> Server:
     log_config.write_text(json.dumps(serverlog.CONFIGURATION))
     options = ("--workers", str(plan.workers), "--log-config", str(log_config))
     server = threadserve(interpreter.build, plan.threads, *options, ws="auto")
-    # Its log is formatted by what stands in the working directory.
-    return replace(server, installed=False, ready_line="Started server process", workers=plan.workers)
+    return replace(server, ready_line="Started server process", workers=plan.workers)
 
 
 class Conductor:
@@ -96,7 +94,6 @@ class Conductor:
         plan, end = self._plan, self._seen.began + self._plan.seconds
         mischief = Mischief(self._running.port, self._running.pid, self._note)
         chores: dict[Callable[[], bool], float] = {
-            self._tell_usage: TELL_SECONDS,
             mischief.renew: plan.hup_every,
             mischief.kill_thread: plan.die_every,
             mischief.kill_worker: plan.kill_every,
@@ -119,11 +116,7 @@ class Conductor:
 
     def _note(self, event: Event) -> None:
         self._seen.events.append(event)
-        self._say(str(event))
-
-    def _tell_usage(self) -> bool:
-        self._say(str(self._seen.samples[-1]))
-        return True
+        self._say(f"{event}; {self._seen.samples[-1]} now")
 
     def _say(self, what: str) -> None:
         gone = time.time() - self._seen.began

@@ -1,13 +1,10 @@
-"""The server's log, a JSON object on each line, and what explains the serious entries in it.
-
-`JsonLines` runs in the server's processes.
-"""
+"""The server's log, a JSON object on each line, and what explains the serious entries in it."""
 
 import json
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from loadtests.soak.events import Event, Failure, reason_of
@@ -16,7 +13,7 @@ from loadtests.soak.events import Event, Failure, reason_of
 CONFIGURATION: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "loadtests.soak.serverlog.JsonLines"}},
+    "formatters": {"json": {"()": "threadserve.logging.JsonFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
 }
@@ -27,15 +24,6 @@ DEAD_WORKER = re.compile(r"Child process \[(\d+)\] died: killed by SIGKILL")
 CUT_OFF = re.compile(r"Cut off \d+ requests? at once: ")
 # How frameworks tell an application that its client has gone in the middle of a request.
 CLIENT_GONE = re.compile(r"^starlette\.(requests\.ClientDisconnect|websockets\.WebSocketDisconnect)", re.MULTILINE)
-
-
-class JsonLines(logging.Formatter):
-    """One line for each record, its traceback included."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter.format`."""
-        fields = (record.created, record.levelname, record.process, record.threadName, super().format(record))
-        return json.dumps(fields)
 
 
 @dataclass
@@ -73,8 +61,11 @@ def read(text: str) -> list[Entry]:
     entries: list[Entry] = []
     for line in filter(None, text.splitlines()):
         try:
-            entries.append(Entry(*json.loads(line)))
-        except (ValueError, TypeError):
+            told = json.loads(line)
+            text = "\n".join(filter(None, (told["message"], told["exception"])))
+            time = datetime.fromisoformat(told["time"]).timestamp()
+            entries.append(Entry(time, told["level"], told["pid"], told["thread"], text))
+        except (ValueError, TypeError, KeyError):
             if not entries or entries[-1].level:
                 entries.append(Entry(entries[-1].time if entries else 0.0, "", 0, "", line))
             else:

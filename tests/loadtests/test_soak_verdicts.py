@@ -14,6 +14,7 @@ from loadtests.soak.load import Load
 from loadtests.soak.sampling import SUPERVISOR, UNITS, WORKER, Sample, Usage
 from loadtests.soak.serverlog import Entry
 from loadtests.soak.verdict import Plan, Seen, table
+from threadserve.logging import JsonFormatter
 
 DEATH = Event(100.0, "thread", "11 threadserve-2")
 KILL = Event(200.0, "worker", "12")
@@ -106,10 +107,11 @@ def test_the_log_is_read_as_it_is_written() -> None:
         raise ValueError("broken")
     except ValueError:
         record = logging.LogRecord("any", logging.ERROR, "file", 1, "it is %s", ("bad",), sys.exc_info())
-    line = serverlog.JsonLines().format(record)
+    line = JsonFormatter().format(record)
     first, second, third = serverlog.read(f"{line}\nSegmentation fault\nin thread 1\n{line}\n")
     assert first == third
     assert first.text.startswith("it is bad\nTraceback")
+    assert first.time == pytest.approx(record.created, abs=0.001)
     assert first.is_serious()
     assert (second.text, second.is_serious()) == ("Segmentation fault\nin thread 1", True)
 
