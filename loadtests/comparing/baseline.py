@@ -10,10 +10,11 @@ from loadtests.results.record import CPU, RATE, Results
 
 # Medians that are closer than this are the same, however close together the rounds were.
 TOLERANCE = 0.03
-# Options that change what is measured.
+# Facts that are another moment's in every run, and the one package that this is about.
+PASSING = ("load_average_before", "threadserve", "path", "form", "free_threaded", "gil_enabled")
+# Facts, and the options among them, that have to be the same.
+CONDITIONS = ("machine", "interpreters", "load_generators", "options")
 OPTIONS = ("duration", "warm_up", "users", "connections", "app", "path")
-# What is told of a machine, but is another moment's in every comparison.
-PASSING = ("load_average_before",)
 # With fewer rounds nobody knows how far apart two runs of the same server are.
 ROUNDS = 3
 # More of the first is better, less of the others.
@@ -78,16 +79,18 @@ def doubts(before: Results, now: Results) -> list[str]:
 
 def conditions(results: Results) -> dict[str, Any]:
     """Return all that has to be the same in two comparisons, but threadserve itself."""
-    told = results.facts
-    machine = {f"the machine's {name}": value for name, value in told["machine"].items() if name not in PASSING}
-    options = {f"--{name.replace('_', '-')}": told["options"].get(name) for name in OPTIONS}
-    versions = {
-        f"{name}'s {what}": version
-        for name, interpreter in told["interpreters"].items()
-        for what, version in {"Python": interpreter["version"], **interpreter["packages"]}.items()
-        if what != "threadserve"
-    }
-    return {**machine, **options, **told["load_generators"], **versions}
+    told = {name: results.facts[name] for name in CONDITIONS}
+    told["options"] = {f"--{name.replace('_', '-')}": told["options"].get(name) for name in OPTIONS}
+    return dict(flattened(told))
+
+
+def flattened(told: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Every fact with the names of what it is in, but those that pass."""
+    for name, value in told.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{within}{name} ")
+        elif name not in PASSING:
+            yield f"{within}{name}", value
 
 
 def report(before: Results, now: Results, file: str) -> str:

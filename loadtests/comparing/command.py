@@ -12,8 +12,8 @@ from loadtests.comparing.contestants import PEER_NAMES, Lineup
 from loadtests.comparing.scenarios import NAMES, SCENARIOS, Scenario, own
 from loadtests.errors import LoadTestError
 from loadtests.harness.loads import ONE_PATH, VERSIONS, generator_for
-from loadtests.harness.measurement import Effort, Generator, plan
-from loadtests.harness.session import Session, effort_options, facts, number
+from loadtests.harness.measurement import Generator, plan
+from loadtests.harness.session import Session, effort_of, effort_options, facts, number
 from loadtests.reports import writing
 from loadtests.reports.sections import markdown
 from loadtests.results import record
@@ -22,6 +22,8 @@ from loadtests.servers.commands import Interface
 from loadtests.servers.interpreters import INTERPRETER, ROOT, usable
 
 RESULTS = "results.json"
+# One of them is enough for several servers in Python.
+GENERATOR_THREADS = 2
 # Peers that claim to support free-threaded Python.
 FREE_THREADED_PEERS = ("granian", "h2corn", "gunicorn")
 
@@ -75,15 +77,7 @@ def prepare(options: dict[str, Any]) -> Session:
         interpreters=lineup.interpreters,
         load_generators={name: VERSIONS[name]() for name in sorted(used)},
     )
-    effort = Effort(
-        options["rounds"],
-        options["duration"],
-        options["warm_up"],
-        options["connections"],
-        users=options["users"],
-        think_time=options["think_time"],
-        generator=generator,
-    )
+    effort = effort_of(options, generator=generator, threads=GENERATOR_THREADS)
     output = options["output"] or ROOT / "build/loadtests" / told["date"].replace(":", "")
     titles = {scenario.name: scenario.title for scenario in scenarios}
     folder = ROOT if options["app"] is None else Path.cwd()

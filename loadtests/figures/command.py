@@ -14,7 +14,7 @@ from loadtests.figures.figure import Figure
 from loadtests.figures.titles import GROUPS, TITLES
 from loadtests.generators import wrk
 from loadtests.harness.measurement import Effort, Entry, plan
-from loadtests.harness.session import Session, effort_options, facts, number
+from loadtests.harness.session import Session, effort_of, effort_options, facts, number
 from loadtests.reports import targets
 from loadtests.reports.sections import markdown
 from loadtests.results.record import Results
@@ -91,15 +91,7 @@ def figures(**options: Any) -> int:
     """
     if options["connections"] < options["threads"]:
         raise click.BadParameter("wrk needs a connection for each of its threads", param_hint="'--connections'")
-    effort = Effort(
-        options["rounds"],
-        options["duration"],
-        options["warm_up"],
-        options["connections"],
-        options["threads"],
-        generator="wrk",
-        idle_connections=options["idle_connections"],
-    )
+    effort = effort_of(options, generator="wrk")
     resting.allow_many_files()
     pythons: dict[Build, Path | None] = {
         "ordinary": options["ordinary_python"],

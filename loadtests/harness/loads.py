@@ -63,7 +63,7 @@ def users(kind: str, aside: str = "", *, timeline: bool = False) -> Load:
     def drive(subject: Subject) -> LoadResult:
         effort = subject.effort
         crowd = locust.Users(kind, effort.users, effort.think_time, subject.request.path, aside, timeline)
-        return locust.run(crowd, effort.warm_up_seconds, effort.seconds, subject.running.port, subject.folder)
+        return locust.run(crowd, effort.warm_up, effort.duration, subject.running.port, subject.folder)
 
     def measure(subject: Subject) -> Measured:
         measured = watched(drive)(subject)
@@ -123,7 +123,7 @@ def groups(*asked: Group, seconds: float = 0.0, warm_up: float = 0.0, until: Gro
     """
 
     def drive(subject: Subject) -> LoadResult:
-        times = seconds or subject.effort.seconds, warm_up or subject.effort.warm_up_seconds
+        times = seconds or subject.effort.duration, warm_up or subject.effort.warm_up
         return asking.run(subject.running.port, asked, *times, until)
 
     return watched(drive)
@@ -172,7 +172,7 @@ def echoes(size: int) -> Load:
 
     def drive(subject: Subject) -> LoadResult:
         effort = subject.effort
-        return echo.run(subject.running.port, size, effort.warm_up_seconds, effort.seconds)
+        return echo.run(subject.running.port, size, effort.warm_up, effort.duration)
 
     return watched(drive)
 

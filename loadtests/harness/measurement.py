@@ -18,15 +18,15 @@ Generator = Literal["locust", "wrk", "h2load"]
 
 @dataclass(frozen=True)
 class Effort:
-    """How long and how hard to measure; the same for every server.
+    """How long and how hard to measure, in seconds; the same for every server. Its parts are named like the options.
 
     Without a `generator` the load chooses one. The think times of Locust's users are multiplied by `think_time`, and
     `idle_connections` are so many of each kind.
     """
 
     rounds: int
-    seconds: int
-    warm_up_seconds: int
+    duration: int
+    warm_up: int
     connections: int = 64
     threads: int = 2
     users: int = 100
@@ -37,7 +37,7 @@ class Effort:
     @property
     def load(self) -> wrk.Load:
         """The load of wrk and h2load."""
-        return wrk.Load(min(self.threads, self.connections), self.connections, self.warm_up_seconds, self.seconds)
+        return wrk.Load(min(self.threads, self.connections), self.connections, self.warm_up, self.duration)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """One run of a command: what it begins with, how it goes on, and what it leaves when it is interrupted."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Session:
         if not self.entries:
             raise LoadTestError(f"nothing can be measured: {'; '.join(results.left_out)}")
         total = sum(entry.rounds(effort) for entry in self.entries)
-        minutes = total * (effort.warm_up_seconds + effort.seconds + START_AND_STOP_SECONDS) / 60
+        minutes = total * (effort.warm_up + effort.duration + START_AND_STOP_SECONDS) / 60
         estimate = f"{total} samples will take about {minutes:.0f} minutes"
         for line in (*machine.doubts(results.facts), *self.doubts, *results.left_out, estimate):
             click.echo(f"Note: {line}", err=True)
@@ -64,6 +64,12 @@ class Session:
         if not results.samples:
             raise LoadTestError(f"nothing could be measured; {self.path} says why")
         return 0
+
+
+def effort_of(options: dict[str, Any], **others: Any) -> Effort:
+    """Return what the options say of it, with other parts as they are given."""
+    parts = {part.name: options[part.name] for part in fields(Effort) if part.name in options}
+    return Effort(**parts | others)
 
 
 def facts(options: dict[str, Any], **others: Any) -> dict[str, Any]:

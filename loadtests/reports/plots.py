@@ -11,7 +11,6 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from loadtests.generators.result import RANKS
 from loadtests.reports.summary import Case, Summary, is_ours, label
@@ -38,8 +37,9 @@ LOOK: Any = {
     "svg.hashsalt": "threadserve",  # The same picture has the same ids.
     "text.parse_math": False,  # A dollar in a server's name is a dollar.
 }
-# The name of a line, and the places across with the value there.
-Line = tuple[str, list[tuple[float, Spread]]]
+# Places across with the value there, and all of them by the name of the line.
+Points = list[tuple[float, Spread]]
+Lines = dict[str, Points]
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,13 @@ def plots(summary: Summary) -> list[Plot]:
     """Return all plots, in the order in which a page shows them."""
     names = list(summary.scenarios)
     paced = [name for name in names if rates_differ(summary.of(name))]
+    scaling = [panel for name in paced for panel in by_threads(summary, name, RATE)]
+    memory = [panel for name in names for panel in by_threads(summary, name, "PSS MB")]
     found = [
         Plot("throughput", "Requests per second", BARS, [bars(summary, name) for name in names]),
         Plot("blocked", "Latency while threads are blocked", BLOCKED, timelines(summary)),
-        Plot("scaling", "Requests per second by threads or workers", SPREADS, by_threads(summary, paced, RATE)),
-        Plot("memory", "Memory (PSS) in MB by threads or workers", SPREADS, by_threads(summary, names, "PSS MB")),
+        Plot("scaling", "Requests per second by threads or workers", SPREADS, scaling),
+        Plot("memory", "Memory (PSS) in MB by threads or workers", SPREADS, memory),
         Plot(
             "latency", "Latency by percentile", SPREADS, [panel for name in names for panel in latency(summary, name)]
         ),
@@ -125,21 +127,56 @@ def bars(summary: Summary, scenario: str) -> Panel:
     return Panel(summary.scenarios[scenario], draw, height=1.0 + 0.27 * len(cases))
 
 
+def lines_of(cases: Sequence[Case], points: Callable[[Case], Points]) -> Lines:
+    """Return a line for each server, of the points that its cases have."""
+    lines: Lines = {}
+    for case in cases:
+        lines.setdefault(case.server, []).extend(points(case))
+    return {server: found for server, found in lines.items() if found}
+
+
 def latency(summary: Summary, scenario: str) -> list[Panel]:
     """Return the panel of latencies by their percentile, none where nothing was answered."""
-    cases = summary.leading(scenario)
-    lines = [
-        (case.server, [(float(at), found) for at, rank in enumerate(RANKS) if (found := case.spread(f"p{rank} ms"))])
-        for case in cases
-    ]
+
+    def points(case: Case) -> Points:
+        return [(float(at), found) for at, rank in enumerate(RANKS) if (found := case.spread(f"p{rank} ms"))]
+
+    lines = lines_of(summary.leading(scenario), points)
 
     def draw(axes: Axes) -> None:
         draw_lines(axes, lines, summary)
-        axes.set_yscale("log")
-        axes.set_ylabel("ms")
+        axes.set(yscale="log", ylabel="ms")
         axes.set_xticks(range(len(RANKS)), [f"p{rank}" if rank != "100" else "max" for rank in RANKS])
 
-    return [Panel(summary.scenarios[scenario], draw)] if any(points for _, points in lines) else []
+    return [Panel(summary.scenarios[scenario], draw)] if lines else []
+
+
+def by_threads(summary: Summary, scenario: str, value: str) -> list[Panel]:
+    """Return the panel of a value by threads, none where no server has several numbers of them."""
+
+    def points(case: Case) -> Points:
+        return [(float(case.threads), found)] if (found := case.spread(value)) else []
+
+    lines = lines_of(summary.of(scenario), points)
+    numbers = sorted({number for line in lines.values() for number, _ in line})
+
+    def draw(axes: Axes) -> None:
+        draw_lines(axes, lines, summary)
+        axes.set_ylim(bottom=0)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
+        axes.minorticks_off()
+
+    return [Panel(summary.scenarios[scenario], draw)] if any(len(line) > 1 for line in lines.values()) else []
+
+
+def draw_lines(axes: Axes, lines: Lines, summary: Summary) -> None:
+    for name, points in lines.items():
+        across, spreads = [x for x, _ in points], [spread for _, spread in points]
+        drawn, width = colour(name, summary.servers), 2.6 if is_ours(name) else 1.5
+        least, greatest = [spread.least for spread in spreads], [spread.greatest for spread in spreads]
+        axes.fill_between(across, least, greatest, color=drawn, alpha=0.13, linewidth=0)
+        axes.plot(across, [spread.median for spread in spreads], "o-", color=drawn, linewidth=width, label=name)
 
 
 def rates_differ(cases: Sequence[Case]) -> bool:
@@ -148,45 +185,10 @@ def rates_differ(cases: Sequence[Case]) -> bool:
     return max(medians) > SAME_PACE * min(medians)
 
 
-def by_threads(summary: Summary, scenarios: Sequence[str], value: str) -> list[Panel]:
-    """Return a panel for each of these scenarios that has a server with several numbers of threads."""
-    panels = []
-    for scenario in scenarios:
-        lines = [
-            (server, [(float(case.threads), found) for case in group if (found := case.spread(value))])
-            for server, group in groupby(summary.of(scenario), key=lambda case: case.server)
-        ]
-        if any(len(points) > 1 for _, points in lines):
-            panels.append(threads_panel(summary, scenario, lines))
-    return panels
-
-
-def threads_panel(summary: Summary, scenario: str, lines: list[Line]) -> Panel:
-    def draw(axes: Axes) -> None:
-        draw_lines(axes, lines, summary)
-        axes.set_ylim(bottom=0)
-        numbers = sorted({x for _, points in lines for x, _ in points})
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
-        axes.minorticks_off()
-
-    return Panel(summary.scenarios[scenario], draw)
-
-
-def draw_lines(axes: Axes, lines: list[Line], summary: Summary) -> None:
-    for name, points in lines:
-        across, spreads = [x for x, _ in points], [spread for _, spread in points]
-        drawn, width = colour(name, summary.servers), 2.6 if is_ours(name) else 1.5
-        least, greatest = [spread.least for spread in spreads], [spread.greatest for spread in spreads]
-        axes.fill_between(across, least, greatest, color=drawn, alpha=0.13, linewidth=0)
-        axes.plot(across, [spread.median for spread in spreads], "o-", color=drawn, linewidth=width, label=name)
-
-
 def timelines(summary: Summary) -> list[Panel]:
     """Return a panel for each server of which single requests were told, all with the same axes."""
     cases = summary.leading(BLOCKED_SCENARIO)
     known = [(case, buckets(sample.timeline)) for case in cases if (sample := middle_round(case))]
-    last = max((found[-1][0] for _, found in known), default=0.0) + BUCKET_SECONDS / 2
     slowest = max((taken for _, found in known for _, _, taken in found), default=1.0)
 
     def panel(case: Case, found: list[tuple[float, float, float]]) -> Panel:
@@ -195,8 +197,7 @@ def timelines(summary: Summary) -> list[Panel]:
             drawn = colour(case.server, summary.servers)
             axes.fill_between(seconds, medians, worst, color=drawn, alpha=0.25, linewidth=0)
             axes.plot(seconds, medians, color=drawn)
-            axes.set(yscale="log", ylabel="ms", xlim=(0, last), ylim=(0.3, 1.6 * slowest))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s"))
+            axes.set(yscale="log", ylabel="ms", xlabel="s", ylim=(0.3, 1.6 * slowest))
 
         return Panel(label(case, cases), draw, height=2.0)
 

@@ -92,7 +92,7 @@ def threadserve(
         label=", ".join(part for part, is_told in label.items() if is_told),
         build=build,
         module="threadserve",
-        options=(*" ".join(given).split(), *options),
+        options=(*split(" ".join(given)), *options),
         requires=("threadserve", "click", "h11", "uvloop", *(("h2",) if http2 else ()), *websocket_packages(ws)),
         installed=True,
         interpreted=interpreted,
@@ -104,16 +104,10 @@ def uvicorn(
     workers: int = 1, *, build: Build = "ordinary", ws: WebSockets = "none", access_log: bool = False
 ) -> Server:
     """Uvicorn with its fast event loop and parser."""
+    label = f"Uvicorn, {counted(workers, 'worker')}" + ("" if ws == "none" else f", --ws {ws}")
     options = f"--workers {workers} --loop uvloop --http httptools --ws {ws} {access_log_option(access_log)}"
-    return Server(
-        label=f"Uvicorn, {counted(workers, 'worker')}" + ("" if ws == "none" else f", --ws {ws}"),
-        build=build,
-        module="uvicorn",
-        options=tuple(options.split()),
-        requires=("uvicorn", "httptools", "uvloop", *websocket_packages(ws)),
-        ready_line="Application startup complete",
-        workers=workers,
-    )
+    requires = ("uvicorn", "httptools", "uvloop", *websocket_packages(ws))
+    return Server(label, build, "uvicorn", split(options), requires, "Application startup complete", workers)
 
 
 def granian(
@@ -121,15 +115,12 @@ def granian(
 ) -> Server:
     """Granian, whose workers are threads on a free-threaded interpreter. It picks uvloop by itself."""
     name = "Granian" if interface == "asgi" else "Granian WSGI"
+    label = " ".join((f"{name}, {counted(workers, 'worker')}", *options))
     given = f"--interface {interface} --workers {workers} {'--ws' if ws else '--no-ws'} --no-access-log"
-    return Server(
-        label=" ".join((f"{name}, {counted(workers, 'worker')}", *options)),
-        build=build,
-        module="granian",
-        options=(*given.split(), *options),
-        requires=("granian", "uvloop"),
-        ready_line="Started worker-",
-        workers=workers,
+    server = Server(label, build, "granian", split(given), ("granian", "uvloop"), "Started worker-", workers)
+    return replace(
+        server,
+        options=(*server.options, *options),
         tls_options=("--ssl-certificate", "--ssl-keyfile"),
         speaks_http2="--http" in options,
     )
@@ -137,56 +128,32 @@ def granian(
 
 def h2corn(build: Build, *, workers: int) -> Server:
     """h2corn, which reads and writes in Rust. It serves WebSockets whether it should or not."""
-    return Server(
-        label=f"h2corn, {counted(workers, 'worker')}",
-        build=build,
-        module="h2corn",
-        options=("--loop", "uvloop", "--workers", str(workers), "--no-access-log"),
-        requires=("h2corn", "uvloop"),
-        ready_line="Started worker [",
-        workers=workers,
-        tls_options=("--certfile", "--keyfile"),
-        speaks_http2=True,
-    )
+    label, options = f"h2corn, {counted(workers, 'worker')}", f"--loop uvloop --workers {workers} --no-access-log"
+    server = Server(label, build, "h2corn", split(options), ("h2corn", "uvloop"), "Started worker [", workers)
+    return replace(server, tls_options=("--certfile", "--keyfile"), speaks_http2=True)
 
 
 def gunicorn(build: Build, *, workers: int, threads: int) -> Server:
     """Gunicorn with its threaded workers. Without being asked it writes no access log."""
-    return Server(
-        label=f"Gunicorn gthread, {workers} × {threads}",
-        build=build,
-        module="gunicorn",
-        options=("--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads)),
-        requires=("gunicorn",),
-        ready_line="Booting worker with pid",
-        workers=workers,
-        address=BIND,
-    )
+    label, options = f"Gunicorn gthread, {workers} × {threads}", f"--worker-class gthread --threads {threads}"
+    given = split(f"{options} --workers {workers}")
+    return Server(label, build, "gunicorn", given, ("gunicorn",), "Booting worker with pid", workers, BIND)
 
 
 def gunicorn_asgi(build: Build, *, workers: int) -> Server:
     """Gunicorn with its own ASGI workers, which pick uvloop, and its compiled parser where that is installed."""
-    return replace(
-        gunicorn(build, workers=workers, threads=1),
-        label=f"Gunicorn ASGI, {counted(workers, 'worker')}",
-        options=("--worker-class", "asgi", "--workers", str(workers)),
-        requires=("gunicorn", "uvloop"),
-    )
+    label, options = f"Gunicorn ASGI, {counted(workers, 'worker')}", f"--worker-class asgi --workers {workers}"
+    requires = ("gunicorn", "uvloop")
+    return Server(label, build, "gunicorn", split(options), requires, "Booting worker with pid", workers, BIND)
 
 
 def hypercorn(build: Build, *, workers: int) -> Server:
     """Hypercorn over h11. Without being asked it writes no access log."""
-    return Server(
-        label=f"Hypercorn, {counted(workers, 'worker')}",
-        build=build,
-        module="hypercorn",
-        options=("--worker-class", "uvloop", "--workers", str(workers), "--config", HYPERCORN_CONFIG),
-        requires=("hypercorn", "h2", "uvloop", "wsproto"),
-        ready_line="Running on http://",
-        workers=workers,
-        address=BIND,
-        speaks_http2=True,
-    )
+    label = f"Hypercorn, {counted(workers, 'worker')}"
+    options = split(f"--worker-class uvloop --workers {workers} --config {HYPERCORN_CONFIG}")
+    requires = ("hypercorn", "h2", "uvloop", "wsproto")
+    server = Server(label, build, "hypercorn", options, requires, "Running on http://", workers, BIND)
+    return replace(server, speaks_http2=True)
 
 
 def daphne(build: Build) -> Server:
@@ -206,6 +173,11 @@ def fixed_bytes() -> Server:
     """No server at all: the same bytes for whatever arrives, from one thread."""
     label, module = "fixed bytes from an empty uvloop protocol", "loadtests.servers.fixed_bytes"
     return Server(label, "free-threaded", module, (), ("uvloop",), address=("{port}",))
+
+
+def split(options: str) -> tuple[str, ...]:
+    """Return the options of a command line, none of which has a space in it."""
+    return tuple(options.split())
 
 
 def counted(number: int, noun: str) -> str:

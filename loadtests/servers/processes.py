@@ -106,12 +106,9 @@ def ask(port: int, request: Request) -> bytes | None:
 
     None where nobody answers yet. Raises LoadTestError for a wrong answer.
     """
-    address, context = ("127.0.0.1", port), ssl._create_unverified_context()
-    connection = (
-        http.client.HTTPSConnection(*address, timeout=ANSWER_SECONDS, context=context)
-        if request.tls
-        else http.client.HTTPConnection(*address, timeout=ANSWER_SECONDS)
-    )
+    context = ssl._create_unverified_context()
+    secure = http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)
+    connection = secure if request.tls else http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
         connection.request("POST" if request.body else "GET", request.path, request.body or None, request.headers)
         response = connection.getresponse()

@@ -73,20 +73,20 @@ def test_what_was_not_measured_before_is_named() -> None:
     [
         (
             {"machine": {"cpu": "Other", "cpus": 2, "memory_mb": 16_000}},
-            "the machine's cpu differs: Other now, Example 9000 before",
+            "machine cpu differs: Other now, Example 9000 before",
         ),
         (
             {"interpreters": {"3.13t": {"version": "3.13.9", "packages": {"uvloop": "0.23.0"}}}},
-            "3.13t's Python differs: 3.13.9 now, 3.13.5 before",
+            "interpreters 3.13t version differs: 3.13.9 now, 3.13.5 before",
         ),
         (
             {"interpreters": {"3.13t": {"version": "3.13.5", "packages": {}}}},
-            "3.13t's uvloop differs: none now, 0.23.0 before",
+            "interpreters 3.13t packages uvloop differs: none now, 0.23.0 before",
         ),
-        ({"load_generators": {"h2load": "1.5"}}, "wrk differs: none now, wrk 4.1 before"),
+        ({"load_generators": {"h2load": "1.5"}}, "load_generators wrk differs: none now, wrk 4.1 before"),
         (
             {"options": {"duration": 5, "warm_up": 3, "users": 100, "connections": 64, "app": None, "path": None}},
-            "--duration differs: 5 now, 10 before",
+            "options --duration differs: 5 now, 10 before",
         ),
     ],
 )
