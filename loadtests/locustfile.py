@@ -1,4 +1,4 @@
-"""What `locust -f loadtests/locustfile.py` loads, from the root of the repository: the users and the options for them.
+"""The users and their options, as `locust -f loadtests/locustfile.py` loads them from the root of the repository.
 
 The classes to run are named at the end of the command line; loadtests/README.md says what each of them does.
 """

@@ -1,4 +1,4 @@
-"""Sends each WebSocket message back as it came, and answers HTTP with a hello world."""
+"""An echo of each WebSocket message, and a hello world to requests of HTTP."""
 
 from loadtests.apps import hello
 from loadtests.apps.hello import Receive, Scope, Send

@@ -1,4 +1,4 @@
-"""Says which request it answers, what came of its body, and on which thread; `/block` holds its event loop before that.
+"""An application that tells request, body and thread in each answer; `/block` holds its event loop before that.
 
 An answer is `SIZE` bytes: the number at the end of the path, the CRC of the body, and the thread.
 """

@@ -39,7 +39,7 @@ MOST_FAILURES = 20
 
 @dataclass
 class Result:
-    """What the clients have seen so far. `hand_backs` counts answers by another thread than the one before.
+    """The results of the clients so far. `hand_backs` counts answers by another thread than the one before.
 
     Each of those takes a hand-back; one after which the same thread answers is not seen.
     """
@@ -53,7 +53,7 @@ class Result:
 
 
 class WrongAnswer(Exception):
-    """What came is not what was due."""
+    """An answer, or the end of a connection, that was not due."""
 
 
 class Clients:
@@ -92,50 +92,41 @@ class Clients:
     async def _connect_again_and_again(self) -> None:
         while not self.is_enough:
             self.result.connections += 1
-            connection = Connection(self, await connected(self._address))
+            address, connect = self._address, asyncio.open_unix_connection
+            opening = connect(address) if isinstance(address, str) else asyncio.open_connection(*address)
+            connection = Connection(self, *await opening)
             try:
                 await connection.live()
             except (OSError, EOFError, WrongAnswer) as error:
-                self.result.failures.append(f"{time.monotonic():.6f}: {error!r} on {connection}")
+                where = f"on thread {connection.thread!r}, which awaits {connection.awaited!r}"
+                self.result.failures.append(f"{time.monotonic():.6f}: {error!r} {where}")
             finally:
                 connection.writer.close()
 
     def request(self) -> tuple[bytes, bytes]:
         """Return the next request, and how its answer begins."""
         self._number = number = self._number + 1
-        body, path, begin = b"", b"", random.randrange(len(NOISE) // 2)
+        method, path, fields, sent, body = b"GET", b"", b"", b"", b""
         if random.random() < WITH_BODY:
-            body = NOISE[begin : begin + random.choice(BODY_SIZES)]
+            begin = random.randrange(len(NOISE) // 2)
+            body = sent = NOISE[begin : begin + random.choice(BODY_SIZES)]
+            method, fields = b"POST", b"Content-Length: %d\r\n" % len(body)
+            if begin % 2:
+                fields, sent = b"Transfer-Encoding: chunked\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         elif time.monotonic() > self._block_at:
             self._block_at = time.monotonic() + BETWEEN_BLOCKS
             path = b"/block"
-        framing = b""
-        if body and begin % 2:
-            framing, sent = b"Transfer-Encoding: chunked\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-        elif body:
-            framing, sent = b"Content-Length: %d\r\n" % len(body), body
-        method = b"POST" if body else b"GET"
-        head = b"%b %b/%d HTTP/1.1\r\nHost: x\r\n%b\r\n" % (method, path, number, framing)
-        return head + (sent if body else b""), ANSWER % (number, zlib.crc32(body))
-
-
-async def connected(address: tuple[str, int] | str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Return the streams of a new connection; raise OSError where there is none to be had."""
-    if isinstance(address, str):
-        return await asyncio.open_unix_connection(address)
-    return await asyncio.open_connection(*address)
+        head = b"%b %b/%d HTTP/1.1\r\nHost: x\r\n%b\r\n" % (method, path, number, fields)
+        return head + sent, ANSWER % (number, zlib.crc32(body))
 
 
 class Connection:
     """One connection, which belongs to the task that opened it."""
 
-    def __init__(self, clients: Clients, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    def __init__(self, clients: Clients, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients = clients
-        self._reader, self.writer = streams
-        self._thread = self._awaited = b""
-
-    def __str__(self) -> str:
-        return f"a connection last served by thread {self._thread!r}, which awaits {self._awaited!r}"
+        self._reader, self.writer = reader, writer
+        self.thread = self.awaited = b""
 
     async def live(self) -> None:
         """Ask some times and end; raise OSError, EOFError or WrongAnswer where an answer is not as it should be."""
@@ -147,45 +138,44 @@ class Connection:
             if self._clients.is_enough:
                 break
             await self._ask(random.choice(AT_A_TIME))
-        await self._end(random.choice(ENDINGS))
+        async with asyncio.timeout(PATIENCE):
+            await self._end(random.choice(ENDINGS))
 
     async def _ask(self, count: int) -> None:
         requests = [self._clients.request() for _ in range(count)]
-        data = b"".join(sent for sent, _ in requests)
+        data, first = b"".join(sent for sent, _ in requests), 0
         if random.random() < IN_PIECES:
             first = random.randrange(1, len(data))
             self.writer.write(data[:first])
             await asyncio.sleep(random.uniform(*random.choice((SHORT_PAUSE, PAUSE))))
-            data = data[first:]
-        self.writer.write(data)
+        self.writer.write(data[first:])
         async with asyncio.timeout(PATIENCE):
             await self.writer.drain()
-            for _, self._awaited in requests:
+            for _, self.awaited in requests:
                 await self._take()
 
     async def _take(self) -> None:
         """Take the answer that is awaited."""
         head = await self._reader.readuntil(b"\r\n\r\n")
         body = await self._reader.readexactly(SIZE)
-        if not head.startswith(b"HTTP/1.1 200 ") or not body.startswith(self._awaited):
+        if not head.startswith(b"HTTP/1.1 200 ") or not body.startswith(self.awaited):
             raise WrongAnswer(f"another answer: {head + body!r}")
-        thread = body[len(self._awaited) :]
+        thread = body[len(self.awaited) :]
         self._clients.result.answers += 1
-        self._clients.result.hand_backs += thread != self._thread != b""
-        self._thread = thread
+        self._clients.result.hand_backs += thread != self.thread != b""
+        self.thread = thread
 
     async def _end(self, how: str) -> None:
         """End the connection; only after a half-close there may be one more answer to come."""
         self._clients.result.endings[how] += 1
-        sent, self._awaited = self._clients.request() if how.startswith("ask") else (b"", b"")
+        sent, self.awaited = self._clients.request() if how.startswith("ask") else (b"", b"")
         self.writer.write(sent[: len(sent) // 2] if "in part" in how else sent)
         if how.endswith("half-close"):
             self.writer.write_eof()
-            async with asyncio.timeout(PATIENCE):
-                if sent:
-                    await self._take()
-                if rest := await self._reader.read():
-                    raise WrongAnswer(f"an answer to nothing: {rest[:200]!r}")
+            if sent:
+                await self._take()
+            if rest := await self._reader.read():
+                raise WrongAnswer(f"an answer to nothing: {rest[:200]!r}")
         elif how.endswith("reset"):
             self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.writer.transport.abort()

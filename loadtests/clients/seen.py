@@ -1,4 +1,4 @@
-"""What the clients of a soak have seen."""
+"""The record of the clients of a soak."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Record:
-    """What the users have seen, by kind: answers, misdeeds and failures. Their threads share it, and its lock."""
+    """Answers, misdeeds and failures of the users, by kind. Their threads share it, and its lock."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()

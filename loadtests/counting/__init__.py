@@ -1,1 +1,1 @@
-"""How many instructions a request takes, which repeats exactly where times do not."""
+"""Counts of a request's instructions, which repeat exactly where times do not."""

@@ -1,4 +1,4 @@
-"""Runs a micro-benchmark under callgrind, on the threadserve that is installed for an interpreter."""
+"""The run of a micro-benchmark under callgrind, on the threadserve that is installed for an interpreter."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ START = "import runpy, sys; sys.path.append('.'); runpy.run_module('loadtests.co
 
 @dataclass(frozen=True)
 class Counted:
-    """What one operation of the benchmark takes, in which form of threadserve, and how that was found out."""
+    """The instructions of one operation, the form of threadserve that took them, and the command that counted them."""
 
     instructions: float
     form: str

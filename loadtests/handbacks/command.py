@@ -1,4 +1,4 @@
-"""`python -m loadtests handbacks`: whether an idle connection loses anything on its way from one thread to another.
+"""`python -m loadtests handbacks`: a test that idle connections lose nothing on their way between threads.
 
 Runs on the main thread, the clients included. The server is a process that does not outlive the command.
 """
@@ -43,7 +43,7 @@ TELL_SECONDS = 10
 def handbacks(
     count: int, seconds: float, connections: int, threads: int, loop: str, uds: bool, server_python: Path
 ) -> int:
-    """Has idle connections given back and handed on at a high rate, while requests come at every moment of that.
+    """Gives idle connections back and hands them on at a high rate, while requests come at every moment of that.
 
     The exit code is 0 if every request has its own answer once and in order, and nothing is left over, 1 if not, 2 if
     nothing can be measured, 130 after SIGINT or SIGTERM.

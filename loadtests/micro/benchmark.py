@@ -1,4 +1,4 @@
-"""What a micro-benchmark is."""
+"""The type of all micro-benchmarks."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager

@@ -108,7 +108,7 @@ class Client(asyncio.Transport):
 
 
 class LastEntries(AccessLogWriter):
-    """Keeps the entries that it was handed last: the thread that writes is not measured."""
+    """A writer that keeps the entries it was handed last: the thread that writes is not measured."""
 
     entries: list[Entry]
 

@@ -1,4 +1,4 @@
-"""What was measured, what is slower or quicker than before, and the tables of that."""
+"""The results of micro-benchmarks: their file, their changes and their tables."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is measured: an interpreter with a tree of threadserve's code, this one or that of a revision."""
+"""The subjects of a measurement: interpreters with a tree of threadserve's code, this one or that of a revision."""
 
 import json
 import os

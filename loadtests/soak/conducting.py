@@ -1,4 +1,4 @@
-"""Conducts a soak: starts server and load, does mischief when it is due, samples, and judges.
+"""The course of a soak: server and load are started, mischief is done when it is due, samples are taken.
 
 Belongs to the main thread. Server and clients are processes that do not outlive it.
 """
@@ -64,7 +64,7 @@ def server_of(plan: Plan, interpreter: Interpreter, folder: Path) -> Server:
 
 
 class Conductor:
-    """Puts a server that runs under load, and adds to `seen` what happens."""
+    """The load on a server that runs, the mischief, and the samples, all of which are added to `seen`."""
 
     def __init__(self, seen: Seen, running: Running, tell: Tell) -> None:
         self._seen = seen

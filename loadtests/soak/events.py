@@ -1,4 +1,4 @@
-"""What is done to the server on purpose, and what went wrong because of it."""
+"""Events that are done to the server on purpose, and failures that follow from them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

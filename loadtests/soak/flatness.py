@@ -1,4 +1,4 @@
-"""Whether memory, descriptors and threads stay what they are.
+"""The trends of memory, descriptors and threads, which are to be flat.
 
 Workers are replaced again and again, and grow while they warm up. So the run is cut into periods from one replacement
 to the next, of which the first is the warm-up: medians of several can be compared, since each has all phases in it. A
@@ -25,7 +25,7 @@ LONG_LIFE_SECONDS = 45.0
 
 @dataclass(frozen=True)
 class Trend:
-    """What one role used of one thing, first and last, and the most that the last may be."""
+    """The use of one unit by one role, first and last, and the most that the last may be."""
 
     role: str
     unit: str

@@ -29,7 +29,7 @@ CUT_OFF = (
 
 @dataclass
 class Load:
-    """What all clients have seen in the end. `requests` counts what was answered, by who asked and what kind."""
+    """The results of all clients. `requests` counts what was answered, by who asked and what kind."""
 
     requests: Counter[str] = field(default_factory=Counter)
     misdeeds: Counter[str] = field(default_factory=Counter)

@@ -1,6 +1,6 @@
-"""What ends threads and workers of the server under load, on purpose.
+"""The mischief that ends threads and workers of the server under load.
 
-Belongs to the thread that conducts the soak. Which process and thread answers is what the application says.
+Belongs to the thread that conducts the soak. The application says which process and thread answers.
 """
 
 import http.client
@@ -25,9 +25,9 @@ DEATHS, DEATHS_SECONDS = 4, 60.0
 
 
 class Mischief:
-    """Does what is to be done to the server on `port` whose process is `pid`; `note` hears of it right before.
+    """Mischief to the server on `port` whose process is `pid`; `note` is called right before it with the event.
 
-    What ends a thread or a worker returns whether it has: what it asked may just have been ended by something else.
+    Each kind returns False where it could not be done: the process that was asked may just have been ended.
     """
 
     def __init__(self, port: int, pid: int, note: Callable[[Event], None]) -> None:

@@ -1,4 +1,4 @@
-"""What the processes of a server use, moment by moment, and what they have kept of a load."""
+"""Samples of what the processes of a server use, and the comparison of an idle server before and after a load."""
 
 import time
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Used = dict[str, float]
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process uses."""
+    """The use of one process."""
 
     pid: int
     role: str

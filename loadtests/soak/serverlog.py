@@ -42,7 +42,7 @@ class Entry:
 
     @property
     def victims(self) -> list[str]:
-        """Whose death makes the server say this, as `Event.victim` has it."""
+        """The threads or processes whose death makes the server say this, as `Event.victim` has them."""
         if LAST_WORDS in self.text and (dead := DEAD_THREAD.match(self.text)):
             # A lone loop runs on the main thread.
             return [f"{self.pid} threadserve-{dead[1]}", f"{self.pid} MainThread"]

@@ -1,4 +1,4 @@
-"""What a soak was to do and has shown: the findings, and the table."""
+"""The plan of a soak and its record, the findings, and the table."""
 
 import textwrap
 from collections import Counter
@@ -23,7 +23,7 @@ PERIODS = 10
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do and how often, in seconds; 0 is never. Raises LoadTestError where `minutes` are too few."""
+    """The options of a soak, intervals in seconds; 0 is never. Raises LoadTestError where `minutes` are too few."""
 
     minutes: float
     workers: int
@@ -48,7 +48,7 @@ class Plan:
 
 @dataclass
 class Seen:
-    """What a soak has shown; times are in seconds since the epoch.
+    """The record of a soak; times are in seconds since the epoch.
 
     `problems` are what went wrong with the server as a whole, one line each. What is `explained` is counted by what
     explains it.

@@ -1,1 +1,1 @@
-"""How long a server takes to start, and how much memory it has then, by the number of its threads."""
+"""The time that a server takes to start, and its memory then, by the number of its threads."""

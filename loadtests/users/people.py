@@ -1,4 +1,4 @@
-"""Who asks for the pages and documents of the site, and who asks any site for one path."""
+"""Users who ask for the pages and documents of the site, and one who asks any site for one path."""
 
 import random
 import re
@@ -145,7 +145,7 @@ class MixedUser(Customer):
 
 
 class PathUser(Visitor):
-    """Asks for `--path` without think time; every status below 400 will do, and redirections are followed."""
+    """A visitor of `--path` without think time; every status below 400 will do, and redirections are followed."""
 
     @task
     def open_path(self) -> None:

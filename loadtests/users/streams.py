@@ -1,4 +1,4 @@
-"""Who sends and fetches large bodies, and who listens to server-sent events."""
+"""Users who send and fetch large bodies, and who listen to server-sent events."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""What all users share: think times, hanging up, and how an answer is checked."""
+"""The base of all users: think times, hanging up, and the checks of answers."""
 
 import random
 from collections.abc import Callable, Container
