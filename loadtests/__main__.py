@@ -17,7 +17,7 @@ from loadtests.starting.command import starting
 
 @click.group()
 def loadtests() -> None:
-    """Puts threadserve and its peers under load, and tells what they make of it."""
+    """Put threadserve and its peers under load, and tell what they make of it."""
 
 
 for command in (figures, compare, report, micro, starting, soak, handbacks):
@@ -25,7 +25,7 @@ for command in (figures, compare, report, micro, starting, soak, handbacks):
 
 
 def main() -> int:
-    """Runs the command; returns the exit code. SIGTERM interrupts like SIGINT: what was measured is kept."""
+    """Run the command; return the exit code. SIGTERM interrupts like SIGINT: what was measured is kept."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code: int = loadtests.main(prog_name="python -m loadtests", standalone_mode=False)

@@ -1,4 +1,4 @@
-"""When and where something was measured, and by which commit."""
+"""The date, the machine and the commit of a measurement."""
 
 import datetime
 import os
@@ -17,7 +17,7 @@ IDLE = 0.5
 
 
 def facts() -> dict[str, Any]:
-    """What every file of results begins with, as JSON takes it."""
+    """Return the facts with which every file of results begins, as JSON takes them."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -33,7 +33,7 @@ def facts() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """What git calls this tree, or "" outside a clone."""
+    """Return the name that git has for this tree, or "" outside a clone."""
     line = ["git", "describe", "--always", "--dirty"]
     try:
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
@@ -47,6 +47,6 @@ def cpu_model() -> str:
 
 
 def doubts(told: dict[str, Any]) -> list[str]:
-    """What was wrong with the machine when `facts` were taken, one line each."""
+    """Return what was wrong with the machine when `facts` were taken, one line each."""
     busy = told["machine"]["load_average_before"]
     return [f"the machine is not idle, its load average is {busy:.1f}"] if busy > IDLE else []

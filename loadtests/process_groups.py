@@ -10,7 +10,7 @@ LEADER = ("sh", "-c", "read _; kill -KILL 0")
 
 @contextmanager
 def process_group() -> Iterator[int]:
-    """The group's id, for processes that are started with `process_group=` and are killed at the end of the block.
+    """Give the group's id, for processes that are started with `process_group=` and are killed at the end of the block.
 
     They are in it before they run, and what they start is as well. So none is left behind when an interruption comes
     while one of them is being started, nor by a SIGKILL of the load tests, and no signal of the terminal reaches them.

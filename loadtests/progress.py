@@ -11,7 +11,7 @@ CLEAR_LINE = "\r\x1b[K"
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[str, int], None]]:
-    """Gives what is to be called with a line, and with how many more of `total` samples are done. It goes to stderr."""
+    """Give a function that takes a line, and how many more of `total` samples are done. It writes to stderr."""
     if not sys.stderr.isatty():
         yield lines(total)
         return
@@ -25,7 +25,7 @@ def progress(total: int) -> Iterator[Callable[[str, int], None]]:
 
 
 def lines(total: int) -> Callable[[str, int], None]:
-    """Says each line with the number of samples that are done."""
+    """Return a function that writes each line with the number of samples that are done."""
     count = 0
 
     def show(line: str, done: int) -> None:

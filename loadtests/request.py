@@ -1,11 +1,11 @@
-"""What a load generator asks again and again."""
+"""The request that a load generator sends again and again."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked again and again; with a body it is a POST of JSON. `fields` are sent beside the necessary ones."""
+    """A GET, or with a body a POST of JSON. `fields` are sent beside the necessary ones."""
 
     path: str = "/"
     body: str = ""
@@ -20,7 +20,7 @@ class Request:
         return headers | ({"Connection": "close"} if self.new_connection else {}) | dict(self.fields)
 
     def url(self, port: int) -> str:
-        """Where it is asked of a server on the loopback interface."""
+        """Return its URL at a server on the loopback interface."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{port}{self.path}"
 
 

@@ -48,7 +48,7 @@ class Group:
 
 
 class Record:
-    """What the answers were: `(moment, milliseconds)` of each by path, failures and bodies, since `began`."""
+    """The answers since `began`: `(moment, milliseconds)` of each by path, and counts of failures and of bodies."""
 
     def __init__(self) -> None:
         self.began = perf_counter()

@@ -1,4 +1,4 @@
-"""What became slower since an earlier comparison."""
+"""The changes since an earlier comparison: values that became slower or faster, or stayed within the noise."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

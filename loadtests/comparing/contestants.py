@@ -59,7 +59,7 @@ PEER_NAMES = list(dict.fromkeys(peer.name for peer in CONTESTANTS if peer.name !
 
 @dataclass(frozen=True)
 class Lineup:
-    """Which servers take part and where: `free_threaded_peers` run on both interpreters where ours is free-threaded."""
+    """The servers that take part: `free_threaded_peers` run on both interpreters where ours is free-threaded."""
 
     server_python: Interpreter
     peer_python: Interpreter

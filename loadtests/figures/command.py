@@ -71,7 +71,6 @@ def prepare(names: tuple[str, ...], pythons: dict[Build, Path | None], effort: E
         results,
         path,
         environment() | {TURNS_VARIABLE: str(turns)},
-        doubts=[line for interpreter in found.values() for line in interpreter.unexpected()],
     )
 
 

@@ -1,4 +1,4 @@
-"""What each figure is about, in the order of the table and by the group that it belongs to."""
+"""The titles of all figures by their names, in the order of the table, and the groups that they belong to."""
 
 HELLO_WSGI = "WSGI hello world, default loops and pool on free-threaded Python"
 

@@ -1,1 +1,1 @@
-"""What puts a server under load, each with what it reports."""
+"""The load generators: how each is run, and how its report is read."""

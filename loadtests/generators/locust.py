@@ -23,7 +23,7 @@ MARGIN_SECONDS = 1
 
 @dataclass(frozen=True)
 class Users:
-    """How many users of which class, whose think times are multiplied by `think_time`. `path` is for PathUser.
+    """So many users of a class, whose think times are multiplied by `think_time`. `path` is for PathUser.
 
     `aside` is the name of requests whose latencies are left out of the percentiles and of the timeline, which is kept
     only where it is wanted.

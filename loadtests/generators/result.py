@@ -1,4 +1,4 @@
-"""What a load generator reports of one run."""
+"""The report of a load generator on one run."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ RANKS = ("50", "75", "90", "95", "99", "99.9", "100")
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What the clients saw.
+    """One run, as the clients saw it.
 
     `requests` are those that were answered without an error, or messages where the `noun` says so. `percentiles` are
     latencies in milliseconds by their rank (`RANKS`), `errors` counts by kind. `timeline` has `(seconds since the

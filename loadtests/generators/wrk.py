@@ -16,7 +16,7 @@ REPORT = Path(__file__).with_name("wrk_report.lua")
 
 @dataclass(frozen=True)
 class Load:
-    """How hard wrk or h2load drives a server, and for how long."""
+    """The threads, connections and seconds of wrk or h2load."""
 
     threads: int
     connections: int

@@ -53,6 +53,10 @@ def by_wrk(subject: Subject) -> LoadResult:
     return wrk.run(subject.effort.load, subject.request, subject.running.port, subject.folder)
 
 
+def by_h2load(subject: Subject) -> LoadResult:
+    return h2load.run(subject.effort.load, subject.request.path, subject.running.port, subject.folder)
+
+
 # The request again and again.
 rate = watched(by_wrk)
 
@@ -92,7 +96,7 @@ def generator_for(user: str, name: str, wanted: Generator | None) -> Generator:
 def one_path(subject: Subject) -> Measured:
     """Put the server under requests for one path without pauses, by the generator asked for or installed."""
     generator = generator_for(ONE_PATH, "", subject.effort.generator)
-    loads = {"locust": users(ONE_PATH), "wrk": rate, "h2load": over_http2(0, subject.effort.connections)}
+    loads = {"locust": users(ONE_PATH), "wrk": rate, "h2load": watched(by_h2load)}
     return loads[generator](subject)
 
 
@@ -100,7 +104,7 @@ def over_http2(streams: int, connections: int) -> Load:
     """Return the request over HTTP/2, with so many streams on each connection; over HTTP/1.1 by servers without it."""
 
     def drive(subject: Subject) -> LoadResult:
-        if streams and not subject.server.speaks_http2:
+        if not subject.server.speaks_http2:
             return by_wrk(subject)
         load = replace(subject.effort.load, threads=1, connections=connections)
         return h2load.run(load, subject.request.path, subject.running.port, subject.folder, streams=streams)

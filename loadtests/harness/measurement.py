@@ -1,4 +1,4 @@
-"""What a measurement is: data that says which load is put on which application, and by whom it is served."""
+"""Measurements as data: a load, the application that it is put on, and the servers of it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Generator = Literal["locust", "wrk", "h2load"]
 
 @dataclass(frozen=True)
 class Effort:
-    """How long and how hard to measure, in seconds; the same for every server. Its parts are named like the options.
+    """The amount of load and its seconds, the same for every server. Its parts are named like the options.
 
     Without a `generator` the load chooses one. The think times of Locust's users are multiplied by `think_time`, and
     `idle_connections` are so many of each kind.
@@ -107,7 +107,7 @@ class Entry:
 
     @property
     def lacks(self) -> str:
-        """Why it cannot be measured on its interpreter, or ""."""
+        """The reason for which it cannot be measured on its interpreter, or ""."""
         if self.server.interpreted and self.interpreter.form == "interpreted":
             return f"{self.interpreter.path} has no other form of threadserve to compare it with"
         return self.interpreter.missing({*self.server.requires, *self.measurement.requires})

@@ -22,7 +22,7 @@ START_AND_STOP_SECONDS = 3
 
 @dataclass
 class Session:
-    """The entries of a run, and the file that is written anew after each sample; `doubts` are told before it."""
+    """The entries of a run, and the file that is written anew after each sample."""
 
     entries: list[Entry]
     effort: Effort
@@ -30,7 +30,6 @@ class Session:
     path: Path
     variables: dict[str, str] = field(default_factory=environment)
     folder: Path = ROOT
-    doubts: list[str] = field(default_factory=list)
 
     def run(self) -> int:
         """Measure all entries; return the exit code.
@@ -43,7 +42,7 @@ class Session:
         total = sum(entry.rounds(effort) for entry in self.entries)
         minutes = total * (effort.warm_up + effort.duration + START_AND_STOP_SECONDS) / 60
         estimate = f"{total} samples will take about {minutes:.0f} minutes"
-        for line in (*machine.doubts(results.facts), *self.doubts, *results.left_out, estimate):
+        for line in (*machine.doubts(results.facts), *results.left_out, estimate):
             click.echo(f"Note: {line}", err=True)
         try:
             record.write(self.path, results)

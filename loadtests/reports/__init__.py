@@ -1,1 +1,1 @@
-"""What people look at of a run: a page, plots and a table, made of its record alone."""
+"""The reports of a run for people to look at: a page, plots and tables, made of its record alone."""

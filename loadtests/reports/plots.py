@@ -20,7 +20,7 @@ from loadtests.results.record import RATE, Sample
 SPREADS = "Lines are medians of the rounds, shades reach from the least to the greatest."
 BARS = "Bars are medians of the rounds, lines reach from the least to the greatest; with the most threads or workers."
 BLOCKED = "Quick requests, while one in a hundred holds its thread for half a second: the median, up to the slowest."
-# How many times the least rate the greatest has to be for threads to matter; otherwise users alone set the pace.
+# Where the greatest rate is not so many times the least, users alone set the pace, and threads do not matter.
 SAME_PACE = 1.1
 # The scenario whose timeline is drawn, in parts of so many seconds.
 BLOCKED_SCENARIO = "mixed"
@@ -145,7 +145,7 @@ def latency(summary: Summary, scenario: str) -> list[Panel]:
 
     def draw(axes: Axes) -> None:
         draw_lines(axes, lines, summary)
-        axes.set(yscale="log", ylabel="ms")
+        milliseconds_axis(axes)
         axes.set_xticks(range(len(RANKS)), [f"p{rank}" if rank != "100" else "max" for rank in RANKS])
 
     return [Panel(summary.scenarios[scenario], draw)] if lines else []
@@ -168,6 +168,12 @@ def by_threads(summary: Summary, scenario: str, value: str) -> list[Panel]:
         axes.minorticks_off()
 
     return [Panel(summary.scenarios[scenario], draw)] if any(len(line) > 1 for line in lines.values()) else []
+
+
+def milliseconds_axis(axes: Axes) -> None:
+    """Make the vertical axis a logarithmic one of latencies."""
+    axes.set(yscale="log", ylabel="ms")
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def draw_lines(axes: Axes, lines: Lines, summary: Summary) -> None:
@@ -197,7 +203,8 @@ def timelines(summary: Summary) -> list[Panel]:
             drawn = colour(case.server, summary.servers)
             axes.fill_between(seconds, medians, worst, color=drawn, alpha=0.25, linewidth=0)
             axes.plot(seconds, medians, color=drawn)
-            axes.set(yscale="log", ylabel="ms", xlabel="s", ylim=(0.3, 1.6 * slowest))
+            axes.set(xlabel="s", ylim=(0.3, 1.6 * slowest))
+            milliseconds_axis(axes)
 
         return Panel(label(case, cases), draw, height=2.0)
 

@@ -121,28 +121,15 @@ def missing(results: Results, summary: Summary) -> list[str]:
 
 
 def facts(results: Results) -> list[str]:
-    """Return the facts, one line each; a dictionary of dictionaries has a line for each."""
-    lines = []
-    for name, value in results.facts.items():
-        is_nested = isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values())
-        parts = {f"{name}: {key}": inner for key, inner in value.items()} if is_nested else {name: value}
-        lines += [f"{spoken(name)}: {plain(part)}" for name, part in parts.items()]
-    return lines
-
-
-def spoken(name: str) -> str:
-    return name.replace("_", " ")
+    """Return the facts, one line each."""
+    return [f"{name}: {plain(value)}" for name, value in results.facts.items()]
 
 
 def plain(value: Any) -> str:
     """Return a value of JSON in words."""
     if isinstance(value, dict):
-        return ", ".join(f"{spoken(name)} {plain(inner)}" for name, inner in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value in (None, "") else f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(f"{name} {plain(inner)}" for name, inner in value.items())
+    return ", ".join(map(plain, value)) if isinstance(value, list) else str(value)
 
 
 def commands(results: Results) -> list[str]:

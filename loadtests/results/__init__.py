@@ -1,1 +1,1 @@
-"""What was measured: how it is kept, and what is made of several rounds."""
+"""The results: how they are kept, and the medians of several rounds."""

@@ -1,4 +1,4 @@
-"""How files of results are written and read."""
+"""Writes and reads files of results."""
 
 import json
 import tempfile

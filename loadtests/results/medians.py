@@ -18,12 +18,12 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The spread of at least one value."""
+    """Return the spread of at least one value."""
     return Spread(median(values), min(values), max(values))
 
 
 def short(number: float) -> str:
-    """Thousands in full, small numbers with one decimal, those below one with two significant digits."""
+    """Return a number as text: thousands in full, others with one decimal, below one with two significant digits."""
     if number >= 1000:
         return f"{number:,.0f}"
     return f"{number:.1f}" if number >= 1 else f"{number:.2g}"

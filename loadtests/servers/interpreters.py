@@ -20,11 +20,6 @@ DEFAULTS: dict[Build, Path] = {
     "ordinary": ROOT / "build/loadtests/3.13/bin/python",
     "free-threaded": ROOT / "build/loadtests/3.13t/bin/python",
 }
-# The versions that the figures are about.
-EXPECTED: dict[Build, dict[str, str]] = {
-    "ordinary": {"python": "3.13.", "uvicorn": "0.54.", "granian": "2.8.", "h2corn": "1.5.1"},
-    "free-threaded": {"python": "3.13.", "granian": "2.7.9", "h2corn": "1.5.1"},
-}
 HIDDEN_SETTINGS = (
     *("PYTHON", "THREADSERVE_", "UVICORN_", "GRANIAN_", "H2CORN_", "GUNICORN_", "LOCUST_"),
     *("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"),
@@ -94,15 +89,6 @@ class Interpreter:
         """Return one line on those of these packages that are not installed; "" where all of them are."""
         absent = sorted(set(names) - set(self.packages))
         return f"{self.path} lacks {', '.join(absent)}: see loadtests/README.md" if absent else ""
-
-    def unexpected(self) -> list[str]:
-        """Return a line for everything that is of another version than the figures are about."""
-        versions = {"python": self.version.split()[0], **self.packages}
-        return [
-            f"{self.path} has {name} {versions[name]}, the figures are about {expected.rstrip('.')}"
-            for name, expected in EXPECTED[self.build].items()
-            if name in versions and not versions[name].startswith(expected)
-        ]
 
 
 def find(build: Build, given: Path | None) -> Interpreter:

@@ -8,18 +8,18 @@ MEGABYTE = 1_000_000
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """The process and those below it; raises psutil.NoSuchProcess."""
+    """Return the process and those below it; raises psutil.NoSuchProcess."""
     root = psutil.Process(pid)
     return [root, *root.children(recursive=True)]
 
 
 def of_tree(pid: int) -> dict[str, float]:
-    """The sums over all processes of the tree, in MB; raises psutil.NoSuchProcess."""
+    """Return the sums over all processes of the tree, in MB; raises psutil.NoSuchProcess."""
     return of_processes(tree(pid))
 
 
 def of_processes(processes: Sequence[psutil.Process]) -> dict[str, float]:
-    """The sums over these processes, in MB; raises psutil.NoSuchProcess.
+    """Return the sums over these processes, in MB; raises psutil.NoSuchProcess.
 
     RSS counts what processes share once for each of them, PSS once in all, and USS leaves it out.
     """

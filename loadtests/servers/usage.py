@@ -1,4 +1,4 @@
-"""What all processes of a server use while it is under load, read again and again by a thread."""
+"""The CPU time, threads and memory of a server under load, read again and again by a thread."""
 
 import threading
 import time

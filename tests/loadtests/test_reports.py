@@ -230,7 +230,8 @@ def test_an_interruption_is_told() -> None:
 def test_facts_become_lines() -> None:
     machine = {"cpus": 2, "load_average_before": 0.25}
     told = Results({"date": "today", "machine": machine, "interpreters": {"3.13": {"gil": True}}}, {})
-    assert facts(told) == ["date: today", "machine: cpus 2, load average before 0.25", "interpreters: 3.13: gil yes"]
+    lines = ["date: today", "machine: cpus 2, load_average_before 0.25", "interpreters: 3.13 gil True"]
+    assert facts(told) == lines
 
 
 def test_requests_are_gathered_by_the_time_in_which_they_ended() -> None:
