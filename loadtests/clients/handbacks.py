@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import uvloop
+
 from loadtests.apps.handbacks import ANSWER, SIZE
 
 # In seconds: how long an answer or an end may take, and how often it is told how far the clients are.
@@ -77,7 +79,8 @@ class Clients:
     def run(self, hand_backs: int, seconds: float, tell: Callable[[Result], None] = lambda result: None) -> Result:
         """Go on until so many hand-backs are seen, for so many seconds at most, and call `tell` every second."""
         self._wanted, self._until = hand_backs, time.monotonic() + seconds
-        asyncio.run(self._run(tell))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._run(tell))
         return self.result
 
     async def _run(self, tell: Callable[[Result], None]) -> None:

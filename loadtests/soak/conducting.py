@@ -46,10 +46,11 @@ def soak(plan: Plan, interpreter: Interpreter, folder: Path, tell: Tell) -> Seen
             Conductor(seen, running, tell).conduct(folder)
         if running.stopped_by != "SIGTERM":
             seen.problems.append("the server did not end in time after SIGTERM")
-    except LoadTestError as error:
+    except (LoadTestError, KeyboardInterrupt) as error:
         if not seen.began:
             raise
-        seen.problems.append(str(error))
+        seen.was_interrupted |= isinstance(error, KeyboardInterrupt)
+        seen.problems += filter(None, [str(error)])
     seen.log = serverlog.read((server_folder / "stderr").read_text(errors="replace"))
     return seen
 
