@@ -115,7 +115,15 @@ CONVERSATIONS = (
     http("post-h11", "POST of a small JSON document with h11", 10, POST, read_and_greet, http="h11"),
     http("pipelined", f"{PIPELINED} GETs that arrive at once", 5, GET * PIPELINED, responses=PIPELINED),
     http("wsgi", "GET of a WSGI hello world", 16, GET, wsgi.hello, **WSGI),
-    http("wsgi-in-flight", f"the same, {IN_FLIGHT} at a time", 40, GET, wsgi.hello, connections=IN_FLIGHT, **WSGI),
+    http(
+        "wsgi-in-flight",
+        f"GET of a WSGI hello world, {IN_FLIGHT} at a time",
+        40,
+        GET,
+        wsgi.hello,
+        connections=IN_FLIGHT,
+        **WSGI,
+    ),
     Benchmark("ws", "text message of 100 bytes and its echo", 60, partial(echoed, "x" * 100)),
     Benchmark("ws-large", "text message of 65 kB and its echo", 10, partial(echoed, "x" * 65_000)),
     Benchmark(

@@ -56,10 +56,10 @@ class Entry:
         return next(filter(None, reasons), "a client vanished on purpose" if CLIENT_GONE.search(self.text) else "")
 
 
-def read(text: str) -> list[Entry]:
+def read(log: str) -> list[Entry]:
     """Return all entries of a log; lines past the logging that follow each other are one."""
     entries: list[Entry] = []
-    for line in filter(None, text.splitlines()):
+    for line in filter(None, log.splitlines()):
         try:
             told = json.loads(line)
             text = "\n".join(filter(None, (told["message"], told["exception"])))
