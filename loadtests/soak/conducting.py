@@ -72,10 +72,14 @@ class Conductor:
         self._plan = seen.plan
         self._running = running
         self._tell = tell
+        self._mischief = Mischief(running.port, running.pid, self._note)
 
     def conduct(self, folder: Path) -> None:
         """Go from an idle server to an idle server."""
-        before, seen = sampling.take(self._running.pid), self._seen
+        seen = self._seen
+        self._mischief.touch(self._plan.workers * self._plan.threads)
+        time.sleep(SAMPLE_SECONDS)
+        before = sampling.take(self._running.pid)
         seen.began = time.time()
         with process_group() as group:
             clients = Clients(self._running.port, self._plan.users, self._plan.seconds, folder, group)
@@ -92,8 +96,7 @@ class Conductor:
 
     def _go_on(self, clients: Clients) -> None:
         """Sample, and do what is due, until the load ends."""
-        plan, end = self._plan, self._seen.began + self._plan.seconds
-        mischief = Mischief(self._running.port, self._running.pid, self._note)
+        plan, mischief, end = self._plan, self._mischief, self._seen.began + self._plan.seconds
         chores: dict[Callable[[], bool], float] = {
             mischief.renew: plan.hup_every,
             mischief.kill_thread: plan.die_every,

@@ -9,7 +9,7 @@ import signal
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 import psutil
 
@@ -20,6 +20,7 @@ from loadtests.soak.sampling import WORKER
 
 HOST, SERVED_BY = "127.0.0.1", "x-served-by"
 PATIENCE_SECONDS = 10.0
+MOST_CONNECTIONS_PER_LOOP = 20
 # A worker ends by itself when 5 of its threads have died within a minute.
 DEATHS, DEATHS_SECONDS = 4, 60.0
 
@@ -69,6 +70,17 @@ class Mischief:
                 connection.getresponse()
                 raise LoadTestError("the application answers instead of dying")
         return True
+
+    def touch(self, loops: int) -> None:
+        """Have every loop answer on a connection that then ends, and so open what it keeps from then on.
+
+        After too many connections it is given up.
+        """
+        with ExitStack() as stack:
+            victims: set[str] = set()
+            for _ in range(loops * MOST_CONNECTIONS_PER_LOOP):
+                if len(victims) < loops:
+                    victims.add(served_by(stack.enter_context(closing(self._connect()))))
 
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(HOST, self._port, timeout=PATIENCE_SECONDS)
