@@ -28,7 +28,8 @@ class Group:
 
     They pause between an answer and the next request, or ask `per_second` requests, whatever the answers take where
     connections are not kept. A group `aside` asks from before the others until they have ended, and is not timed with
-    them. With `tells_bodies` the bodies of the answers are counted.
+    them. With `tells_bodies` the bodies of the answers are counted. Connections that are `ready` are opened before
+    anything is asked, one after the other in the order of the groups; others when they begin to ask.
     """
 
     path: str = "/"
@@ -38,6 +39,7 @@ class Group:
     kept: bool = True
     aside: bool = False
     tells_bodies: bool = False
+    ready: bool = False
     host: str = HOST
     statuses: Sequence[int] = (200,)
 
@@ -77,13 +79,9 @@ class Asker:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def open(self) -> None:
-        """Get a first answer, which does not count, on a connection that is to be kept; raises LoadTestError."""
-        if self._group.kept:
-            self._streams = await asyncio.open_connection(self._group.host, self._port)
-            try:
-                await self._exchange(*self._streams)
-            except (OSError, EOFError) as error:
-                raise LoadTestError(f"a kept connection got no answer: {described(error)}") from None
+        """Get a first answer, which does not count, on a connection that is kept; raises OSError or EOFError."""
+        self._streams = await asyncio.open_connection(self._group.host, self._port)
+        await self._exchange(*self._streams)
 
     @property
     def is_closed(self) -> bool:
@@ -99,6 +97,9 @@ class Asker:
         """Ask once and note the time since `due`, or the failure; return whether there was an answer."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
+                if self._group.kept and not self._streams:
+                    await self.open()
+                    due = perf_counter()
                 body = await (self._exchange(*self._streams) if self._streams else self._exchange_anew())
         except (OSError, EOFError) as error:
             self._record.failures[f"{self._group.path}: {described(error)}"] += 1
@@ -150,11 +151,12 @@ def measure(port: int, groups: list[dict[str, Any]], warm_up: float, seconds: fl
 async def asked(
     port: int, groups: Sequence[Group], warm_up: float, seconds: float, until: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Open all connections one after the other, and have them begin spread over the time between two requests."""
+    """Have the connections begin spread over the time between two requests."""
     record = Record()
     askers = [(group, Asker(port, group, record)) for group in groups for _ in range(group.connections)]
-    for _, asker in askers:
-        await asker.open()
+    for group, asker in askers:
+        if group.ready:
+            await asker.open()
     aside = [asyncio.create_task(asker.live(perf_counter(), float("inf"))) for group, asker in askers if group.aside]
     if until:
         await wait_for(port, Group(**until), record)

@@ -76,9 +76,9 @@ SMALL, LARGE = echoes(100), echoes(65_000)
 # One blocking request after the other, each on a connection of its own.
 BLOCKED = Group("/block", kept=False, aside=True)
 QUICK = groups(Group(per_second=200, kept=False), BLOCKED)
-STALLING = groups(Group(connections=16, pause_seconds=0.05), BLOCKED, seconds=6)
+STALLING = groups(Group(connections=16, pause_seconds=0.05, ready=True), BLOCKED, seconds=6)
 PAUSING = groups(Group(connections=2000, pause_seconds=1.5), seconds=6, warm_up=3)
-BUSY = Group("/thread", per_second=200, tells_bodies=True)
+BUSY = Group("/thread", per_second=200, tells_bodies=True, ready=True)
 # The busy ones are every eighth, so a server that deals connections out in turn gives all of them to one thread.
 UNEVEN = groups(*(BUSY, replace(BUSY, per_second=20, connections=7)) * 8, seconds=8)
 # Once a second, as a monitoring system asks; and for enough times.

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,42 +12,45 @@ import psutil
 from loadtests.errors import LoadTestError
 from loadtests.servers import memory
 
-# Between two readings. One costs several milliseconds, of the CPUs that the server has as well.
+# Between two readings.
 PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The processes at one moment, in seconds since the epoch: CPU seconds since they started, and memory in MB."""
+    """The processes at one moment, in seconds since the epoch: CPU seconds since they started, and RSS in MB."""
 
     at: float
     cpu_seconds: float
     threads: int
     processes: int
-    memory: dict[str, float]
+    rss_mb: float
 
 
-def read(pid: int) -> Reading:
-    """Read all processes of the tree; raises psutil.Error where one of them ends meanwhile.
+def read(processes: Sequence[psutil.Process]) -> Reading:
+    """Read all processes of a tree; raises psutil.Error where one of them ends meanwhile.
 
     The CPU time of a process that has ended is its parent's from the moment that the parent has waited for it, so
     nothing is lost as long as the parent lives.
     """
-    processes = memory.tree(pid)
     return Reading(
         at=time.time(),
         cpu_seconds=sum(sum(process.cpu_times()[:4]) for process in processes),
         threads=sum(process.num_threads() for process in processes),
         processes=len(processes),
-        memory=memory.of_processes(processes),
+        rss_mb=sum(process.memory_info().rss for process in processes) / memory.MEGABYTE,
     )
 
 
 class Monitor:
-    """Reads a process tree for the length of a `with` block, in a thread of its own. Moments are since the epoch."""
+    """Reads a process tree for the length of a `with` block, in a thread of its own. Moments are since the epoch.
+
+    PSS and USS are read only at the end: the system stops a process from mapping memory while it adds them up.
+    """
 
     def __init__(self, pid: int, pause_seconds: float = PAUSE_SECONDS) -> None:
         self.readings: list[Reading] = []
+        self.memory: dict[str, float] = {}
         self._pid, self._pause_seconds = pid, pause_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, name="monitor", daemon=True)
@@ -60,12 +64,19 @@ class Monitor:
     ) -> None:
         self._over.set()
         self._thread.join()
+        with suppress(psutil.Error):
+            self.memory = memory.of_tree(self._pid)
 
     def _read(self) -> None:
+        processes: list[psutil.Process] = []
         over = False
         while not over:
-            with suppress(psutil.Error):
-                self.readings.append(read(self._pid))
+            try:
+                # Finding them takes longer than reading them.
+                processes = processes or memory.tree(self._pid)
+                self.readings.append(read(processes))
+            except psutil.Error:
+                processes = []
             over = self._over.is_set()
             self._over.wait(self._pause_seconds)
 
@@ -79,13 +90,13 @@ class Monitor:
             "CPU seconds": self.cpu_at(ended) - self.cpu_at(began),
             "OS threads": max(reading.threads for reading in readings),
             "processes": max(reading.processes for reading in readings),
-            **readings[-1].memory,
+            **self.memory,
         }
 
     def growth(self, began: float, ended: float) -> float:
         """Return by how many MB the RSS grew at most, beyond what it was before."""
         before, meanwhile = self.between(0, began)[-1], self.between(began, ended)
-        return max(0.0, *(reading.memory["RSS MB"] - before.memory["RSS MB"] for reading in meanwhile))
+        return max(0.0, *(reading.rss_mb - before.rss_mb for reading in meanwhile))
 
     def between(self, began: float, ended: float) -> list[Reading]:
         """Return the readings of that time, or the nearest one; raises LoadTestError where there is none."""

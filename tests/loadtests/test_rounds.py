@@ -24,7 +24,7 @@ from loadtests.harness.measurement import Effort, Entry, Measured, Measurement
 from loadtests.harness.rounds import Course, problems_of
 from loadtests.request import GET_ROOT, Request
 from loadtests.results.record import CPU, RATE, Results, Sample
-from loadtests.servers import certificates, commands, fixed_bytes
+from loadtests.servers import certificates, commands, fixed_bytes, memory
 from loadtests.servers.commands import threadserve, uvicorn
 from loadtests.servers.interpreters import Interpreter
 from loadtests.servers.processes import Running, ask
@@ -32,7 +32,6 @@ from loadtests.servers.usage import Monitor, Reading, read
 
 PYTHON = Interpreter(sys.executable, "3.13.0", False, True, {})
 HELLO, HELLO_WSGI = SCENARIOS[:2]
-MEMORY = {"PSS MB": 10.0, "USS MB": 9.0, "RSS MB": 12.0}
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 # Has a child that works for a while and then waits for a line; says when the child is done, and when it has ended.
 CHILD = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ninput()"
@@ -247,11 +246,11 @@ def test_the_cpu_time_of_a_child_that_has_ended_is_counted() -> None:
             assert process.stdin is not None
             assert process.stdout is not None
             assert process.stdout.readline() == "done\n"
-            both = read(process.pid)
+            both = read(memory.tree(process.pid))
             process.stdin.write("\n")
             process.stdin.flush()
             assert process.stdout.readline() == "ended\n"
-            alone = read(process.pid)
+            alone = read(memory.tree(process.pid))
         finally:
             process.kill()
     assert (both.processes, alone.processes) == (2, 1)
@@ -266,8 +265,8 @@ def test_a_monitor_outlives_its_process() -> None:
     assert all(reading.threads >= 1 for reading in monitor.readings)
 
 
-def reading(at: float, cpu: float, threads: int = 1, processes: int = 1, factor: float = 1) -> Reading:
-    return Reading(at, cpu, threads, processes, {name: value * factor for name, value in MEMORY.items()})
+def reading(at: float, cpu: float, threads: int = 1, processes: int = 1, rss: float = 12) -> Reading:
+    return Reading(at, cpu, threads, processes, rss)
 
 
 def monitor_of(*readings: Reading) -> Monitor:
@@ -281,11 +280,12 @@ def test_usage_is_of_the_time_that_was_measured() -> None:
     monitor = monitor_of(
         reading(99.0, 1.0, threads=9, processes=9),
         reading(100.5, 2.5, threads=4, processes=2),
-        reading(101.5, 4.5, threads=3, processes=3, factor=2),
-        reading(103.0, 6.0, threads=9, processes=9, factor=3),
+        reading(101.5, 4.5, threads=3, processes=3, rss=24),
+        reading(103.0, 6.0, threads=9, processes=9, rss=36),
     )
+    monitor.memory = {"PSS MB": 20.0}
     assert monitor.usage(100.0, 102.0) == pytest.approx(
-        {"CPU seconds": 3.0, "OS threads": 4, "processes": 3, "PSS MB": 20.0, "USS MB": 18.0, "RSS MB": 24.0}
+        {"CPU seconds": 3.0, "OS threads": 4, "processes": 3, "PSS MB": 20.0}
     )
     assert monitor.growth(100.0, 103.0) == pytest.approx(24.0)
 
