@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.certificates import needs_openssl
-from support.comparison import sample
+from support.comparison import FACTS, sample
 from support.waiting import wait_until
 
 from loadtests.apps import bodies, hello
@@ -22,6 +22,7 @@ from loadtests.figures.command import chosen
 from loadtests.harness import loads
 from loadtests.harness.measurement import Effort, Entry, Measured, Measurement
 from loadtests.harness.rounds import Course, problems_of
+from loadtests.harness.session import Session
 from loadtests.request import GET_ROOT, Request
 from loadtests.results.record import CPU, RATE, Results, Sample
 from loadtests.servers import certificates, commands, fixed_bytes, memory
@@ -307,3 +308,13 @@ def test_the_admin_address_is_asked_only_of_servers_that_have_one() -> None:
     assert (with_admin.errors, without.errors) == ({"late": 1}, {})
     assert with_admin.details["beside"]["values"] == {RATE: 2.0}
     assert with_admin.values == without.values == {RATE: 1.0}
+
+
+def test_results_that_cannot_be_written_are_told_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    session = Session(entries("A"), Effort(1, 1, 1), Results(FACTS, {}), tmp_path / "file" / "results.json")
+    with pytest.raises(LoadTestError, match=r"--output \S+results\.json: (Not a directory|File exists)"):
+        session.run()
+    session.entries = []
+    with pytest.raises(LoadTestError, match="nothing can be measured: "):
+        session.run()
