@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+from wsproto.extensions import PerMessageDeflate
 
 from loadtests.apps import hello
 from loadtests.apps.hello import Receive, Scope, Send
@@ -109,8 +110,8 @@ async def enter(prepared: AbstractAsyncContextManager[Repeat]) -> None:
         (lambda: conversation(GET, says_nothing_of_it), "404 Not Found"),
         (lambda: conversation(GET * 2), r"the answer is b'HTTP/1\.1 200 OK"),
         (lambda: conversation(GET, refuses, connections=2, **WSGI), "403 Forbidden"),
-        (lambda: echoed("x" * 10, shouts), "XXXXXXXXXX"),
-        (lambda: echoed("x" * 1000, shouts, is_compressed=True), "XXXXXXXXXX"),
+        (lambda: echoed("x" * 10, (), shouts), "XXXXXXXXXX"),
+        (lambda: echoed("x" * 1000, (PerMessageDeflate,), shouts), "XXXXXXXXXX"),
     ],
 )
 def test_a_wrong_answer_is_no_measurement(
