@@ -22,6 +22,8 @@ LAST_WORDS = "made to die"
 DEAD_THREAD = re.compile(r"Loop thread (\d+) died\.")
 DEAD_WORKER = re.compile(r"Child process \[(\d+)\] died: killed by SIGKILL")
 CUT_OFF = re.compile(r"Cut off \d+ requests? at once: ")
+# What Python prints of tasks that had not begun when their loop died.
+NOT_BEGUN = re.compile(r"RuntimeWarning: coroutine '.+' was never awaited")
 # How frameworks tell an application that its client has gone in the middle of a request.
 CLIENT_GONE = re.compile(r"^starlette\.(requests\.ClientDisconnect|websockets\.WebSocketDisconnect)", re.MULTILINE)
 
@@ -42,12 +44,14 @@ class Entry:
 
     @property
     def victims(self) -> list[str]:
-        """The threads or processes whose death makes the server say this, as `Event.victim` has them."""
+        """The threads or processes whose death makes the server say this, as `Event.victim` has them, or "" for any."""
         if LAST_WORDS in self.text and (dead := DEAD_THREAD.match(self.text)):
             # A lone loop runs on the main thread.
             return [f"{self.pid} threadserve-{dead[1]}", f"{self.pid} MainThread"]
         if dead := DEAD_WORKER.match(self.text):
             return [dead[1]]
+        if not self.level and NOT_BEGUN.search(self.text):
+            return [""]
         return [f"{self.pid} {self.thread}"] if CUT_OFF.match(self.text) else []
 
     def reason(self, events: Sequence[Event]) -> str:

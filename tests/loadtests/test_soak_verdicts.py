@@ -69,6 +69,7 @@ def test_nothing_explains_other_failures(failure: Failure) -> None:
         entry(100.1, "Cut off 2 requests at once: GET /die (0 s), GET /download (0 s)"),
         entry(200.1, "Child process [12] died: killed by SIGKILL", pid=10),
         entry(150.0, "Exception in ASGI application\nTraceback ...\nstarlette.requests.ClientDisconnect"),
+        entry(100.1, "<sys>:0: RuntimeWarning: coroutine 'work' was never awaited", ""),
         entry(150.0, "Received SIGHUP.", "INFO"),
     ],
 )
@@ -94,6 +95,7 @@ def test_a_lone_thread_that_dies_is_the_main_one() -> None:
         entry(100.1, "Cut off 1 request still running after 20 seconds: GET / (25 s)"),
         entry(200.1, "Child process [11] died: killed by SIGKILL", pid=10),
         entry(100.1, "Exception in ASGI application\nTraceback ...\nValueError: x"),
+        entry(150.0, "<sys>:0: RuntimeWarning: coroutine 'work' was never awaited", ""),
         entry(100.1, "Fatal Python error: Segmentation fault", ""),
     ],
 )
