@@ -71,7 +71,8 @@ def prepare(options: dict[str, Any]) -> Session:
     lineup = lineup_of(options)
     threads = options["threads"] or [len(os.sched_getaffinity(0))]
     entries, left_out = plan(lineup.entries(scenarios, threads))
-    writing.require()
+    if entries:
+        writing.require()
     told = facts(
         options,
         interpreters=lineup.interpreters,

@@ -51,11 +51,14 @@ class Monitor:
     def __init__(self, pid: int, pause_seconds: float = PAUSE_SECONDS) -> None:
         self.readings: list[Reading] = []
         self.memory: dict[str, float] = {}
+        self._processes: list[psutil.Process] = []
         self._pid, self._pause_seconds = pid, pause_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, name="monitor", daemon=True)
 
     def __enter__(self) -> "Monitor":
+        # Finding the processes takes long where a load already has all CPUs.
+        self._look()
         self._thread.start()
         return self
 
@@ -68,17 +71,17 @@ class Monitor:
             self.memory = memory.of_tree(self._pid)
 
     def _read(self) -> None:
-        processes: list[psutil.Process] = []
-        over = False
-        while not over:
-            try:
-                # Finding them takes longer than reading them.
-                processes = processes or memory.tree(self._pid)
-                self.readings.append(read(processes))
-            except psutil.Error:
-                processes = []
-            over = self._over.is_set()
-            self._over.wait(self._pause_seconds)
+        while not self._over.wait(self._pause_seconds):
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        """Read the processes that were found, or find them again where one of them has ended."""
+        try:
+            self._processes = self._processes or memory.tree(self._pid)
+            self.readings.append(read(self._processes))
+        except psutil.Error:
+            self._processes = []
 
     def usage(self, began: float, ended: float) -> dict[str, float]:
         """Return the CPU seconds of that time, threads and processes at their most, and memory in MB at its end.
