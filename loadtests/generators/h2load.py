@@ -41,16 +41,19 @@ def fields(line: str) -> tuple[str, str, str]:
 
 
 def run(load: Load, path: str, port: int, folder: Path, *, streams: int = 0) -> LoadResult:
-    """Warm the server on `port` up and drive it; `folder` is for the log, which leaves the warm-up out.
+    """Warm the server on `port` up, then measure; `folder` is for the log.
 
     With `streams` over HTTP/2 with so many on each connection. Raises LoadTestError where h2load fails.
     """
     log = folder / "h2load.log"
     version = ["--max-concurrent-streams", str(streams)] if streams else ["--h1"]
     numbers = ["--threads", str(load.threads), "--clients", str(load.connections)]
-    times = ["--warm-up-time", f"{load.warm_up_seconds}s", "--duration", f"{load.seconds}s"]
-    line = ["h2load", *version, *numbers, *times, "--log-file", str(log), f"http://127.0.0.1:{port}{path}"]
-    process.run(line, load.warm_up_seconds + load.seconds)
+    target = ["--log-file", str(log), f"http://127.0.0.1:{port}{path}"]
+    # With a warm-up of its own it logs requests that are under way at its end without their status.
+    for seconds in (load.warm_up_seconds, load.seconds):
+        log.unlink(missing_ok=True)
+        line = ["h2load", *version, *numbers, "--duration", f"{seconds}s", *target]
+        process.run(line, seconds)
     with log.open() as lines:
         return parse(lines, line, load.seconds)
 
