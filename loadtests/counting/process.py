@@ -14,8 +14,8 @@ import sys
 
 from loadtests.micro.all import BENCHMARKS
 from loadtests.micro.benchmark import require
-from threadserve.forms import form
-from threadserve.loops import loop_factory
+from threadserve.runtime.forms import get_form
+from threadserve.runtime.loops import find_loop_factory
 
 # Operations before counting begins, and in the two runs that are counted.
 WARM_UP, FEW, MANY = 300, 200, 1200
@@ -56,5 +56,5 @@ async def count(name: str) -> float:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
-        print(json.dumps({"instructions": runner.run(count(sys.argv[1])), "form": form()}))
+    with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner:
+        print(json.dumps({"instructions": runner.run(count(sys.argv[1])), "form": get_form()}))

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from loadtests.micro.benchmark import require
+from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
-from threadserve.http.context import Serves
-from threadserve.interfaces.loading import AppSource
+from threadserve.http.context import LoopSetup
 from threadserve.logging.access_log import AccessLog, AccessLogWriter, Entry
-from threadserve.threads.loop_parts import ServingLoop, serving_loop
+from threadserve.threads.loop_parts import LoopParts, build_loop_parts
 from threadserve.threads.mailbox import Mailbox
 
 # For how many seconds an answer is waited for before the measurement; then it comes in microseconds. Behind it nothing
@@ -117,14 +117,14 @@ class LastEntries(AccessLogWriter):
 
 
 @asynccontextmanager
-async def serving(app: Any, log: AccessLog | None = None, **settings: Any) -> AsyncIterator[ServingLoop]:
+async def serving(app: Any, log: AccessLog | None = None, **settings: Any) -> AsyncIterator[LoopParts]:
     """Give what serves an application on the running loop, for the length of the block."""
     config = Config(app, **settings)
-    source = AppSource(config)
+    loader = AppLoader(config)
     mailbox = Mailbox()
     mailbox.open()
-    serves = Serves(config, source.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
+    serves = LoopSetup(config, loader.load_threadsafe(1), {}, log, None, mailbox.post_threadsafe, Bounds())
     try:
-        yield serving_loop(serves, 1, websockets=source.interface != "wsgi")
+        yield build_loop_parts(serves, 1, websockets=loader.interface != "wsgi")
     finally:
-        source.stop(PATIENCE_SECONDS)
+        loader.stop(PATIENCE_SECONDS)

@@ -18,15 +18,15 @@ from loadtests.micro.benchmark import Benchmark, Repeat, repeated, require
 from loadtests.micro.client import Client, serving
 from loadtests.micro.conversations import BROWSER
 from threadserve.config import Config
-from threadserve.config.logging_config import LOGGING_CONFIG
 from threadserve.http.bounds import Bounds
 from threadserve.http.head import RequestHead
-from threadserve.http.peer import peer_of
-from threadserve.http1.lines import HeadLines
-from threadserve.http1.protocol import HTTP1
-from threadserve.http1.scan import Scanner
+from threadserve.http.peer import make_peer
+from threadserve.http1.codecs import H1Codecs
+from threadserve.http1.header_lines import HeaderLines
+from threadserve.http1.scan import HeadScanner
 from threadserve.logging import AccessFormatter, ConsoleHandler
-from threadserve.logging.access_log import AccessEntry, access_logger, write
+from threadserve.logging.access_log import AccessEntry, access_logger, write_entries
+from threadserve.logging.default_config import LOGGING_CONFIG
 from threadserve.threads.mailbox import Mailbox
 
 BATCH = 100
@@ -43,7 +43,7 @@ async def reference() -> AsyncIterator[Repeat]:
 @asynccontextmanager
 async def scanned() -> AsyncIterator[Repeat]:
     """The scanner of a loop's heads."""
-    scanner = Scanner(1)
+    scanner = HeadScanner(1)
     found = scanner.scan(BROWSER, 0)
     require(found is not None and found[0] == len(BROWSER), "the grammar does not accept a browser's request")
     yield repeated(lambda: scanner.scan(BROWSER, 0))
@@ -52,7 +52,7 @@ async def scanned() -> AsyncIterator[Repeat]:
 def head_reader() -> Callable[[], RequestHead]:
     """Return what reads a browser's head, on one connection."""
     config = Config(hello.app)
-    reader = HTTP1(config, 1, Bounds(), HeadLines(config)).reader()
+    reader = H1Codecs(config, 1, Bounds(), HeaderLines(config)).make_reader()
 
     def read_head() -> RequestHead:
         reader.feed(BROWSER)
@@ -77,8 +77,8 @@ async def scoped() -> AsyncIterator[Repeat]:
     """A head that has been read."""
     head = head_reader()()
     async with serving(hello.app) as loop:
-        peer = peer_of(Client(loop), None, loop.context.trusted_proxies, None)
-        make = loop.context.scopes.scope
+        peer = make_peer(Client(loop), None, loop.context.trusted_proxies, None)
+        make = loop.context.scopes.build
         scope = make(head, peer)
         is_right = (scope["path"], scope["query_string"]) == ("/static/style.css", b"version=3")
         require(is_right, f"the scope of a browser's request is {scope}")
@@ -97,7 +97,7 @@ async def written() -> AsyncIterator[Repeat]:
 
     def write_again() -> None:
         shown.seek(0)
-        write(entries)
+        write_entries(entries)
 
     try:
         write_again()

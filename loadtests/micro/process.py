@@ -64,7 +64,7 @@ async def measure_once(operations: int, repeat: Repeat) -> tuple[float, float]:
 def tell(benchmark: Benchmark, repeats: int) -> None:
     """Measure in a fork, and print it as one line of JSON."""
     gc.disable()
-    with asyncio.Runner(loop_factory=loop_factory("auto")) as runner, ThreadPoolExecutor(1, "threadserve") as pool:
+    with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner, ThreadPoolExecutor(1, "threadserve") as pool:
         try:
             measured = pool.submit(lambda: runner.run(measure(benchmark, repeats))).result()
         except LoadTestError as error:

@@ -10,7 +10,7 @@ from loadtests.counting import callgrind, process
 from loadtests.errors import LoadTestError
 from loadtests.servers.commands import threadserve
 from loadtests.servers.interpreters import environment
-from threadserve import forms
+from threadserve.runtime import forms
 
 TOLD = "PID 7: python\n\n  Totals:         Ir \n   Th 1  127,150,302 \n   Th 2            8 \n\n"
 # Leaves out its own options.

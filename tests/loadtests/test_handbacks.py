@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from loadtests.handbacks.command import handbacks
-from threadserve.threads.idle import CAN_WATCH
+from threadserve.threads.idle_connections import HAS_EPOLL
 
-pytestmark = pytest.mark.skipif(not CAN_WATCH, reason="idle connections stay with their loops")
+pytestmark = pytest.mark.skipif(not HAS_EPOLL, reason="idle connections stay with their loops")
 
 
 def test_nothing_is_lost_in_a_few_hand_backs(capsys: pytest.CaptureFixture[str]) -> None:
