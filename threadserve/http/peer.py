@@ -5,11 +5,18 @@ Made by the connection's loop thread when the connection opens, and read by it a
 
 import asyncio
 import select
+from collections.abc import Callable
+from typing import Any
 
 from threadserve.proxies.forwarded import TrustedHosts
 from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.tls.certificates import LoopTls, TLSExtension
 from threadserve.types import Address, LocalAddress
+
+# A connection's protocol. Compiled classes cannot inherit from asyncio's, for which asyncio's functions ask.
+ConnectionProtocol = Any
+# Makes a connection's protocol, from the addresses to use in place of the transport's, and its TLS settings.
+ConnectionFactory = Callable[[ProxiedAddresses | None, LoopTls | None], ConnectionProtocol]
 
 
 class Peer:

@@ -5,9 +5,10 @@ Runs on the loop's thread, once. It is imported only where HTTP/2 is enabled, be
 
 from threadserve.config import Config
 from threadserve.http.context import LoopContext
+from threadserve.http.peer import ConnectionFactory
 from threadserve.http2.connection import H2Connection
 from threadserve.http2.context import HTTP2Context
-from threadserve.http2.negotiation import ConnectionFactory, ProtocolDetector
+from threadserve.http2.negotiation import ProtocolDetector
 from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.tls.certificates import LoopTls
 

@@ -5,20 +5,15 @@ has chosen the version (ALPN); otherwise the client's first bytes tell it. `Upgr
 """
 
 import asyncio
-from collections.abc import Callable
 from math import inf
-from typing import Any
 
 from threadserve.http.context import LoopContext
-from threadserve.http.peer import make_peer
+from threadserve.http.peer import ConnectionFactory, ConnectionProtocol, make_peer
 from threadserve.http2.frames import PREFACE
 from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.tls.certificates import LoopTls
 
 ALPN = "h2"
-
-# Makes a connection's protocol from the addresses to use in place of the transport's, and its TLS settings.
-ConnectionFactory = Callable[[ProxiedAddresses | None, LoopTls | None], Any]
 
 
 class ProtocolDetector:
@@ -94,7 +89,7 @@ class ProtocolDetector:
     def resume_writing(self) -> None:
         """Do nothing: nothing has been written."""
 
-    def _switch_to(self, make: ConnectionFactory) -> Any:
+    def _switch_to(self, make: ConnectionFactory) -> ConnectionProtocol:
         """Replace this protocol by the one that `make` returns, which gets the bytes so far; return that."""
         self._unregister()
         connection = make(self._proxied_addresses, self._tls)

@@ -20,7 +20,7 @@ CONNECT = "CONNECT"
 PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority", b":protocol"})
 # Connection-specific fields (section 8.2.2).
 CONNECTION_SPECIFIC = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
-SCHEMES = (b"http", b"https")
+HTTP_SCHEMES = (b"http", b"https")
 
 _name_pattern = re.compile(TOKEN.replace(b"A-Z", b"") + b"++")
 # No white space at either end (section 8.2.1).
@@ -107,7 +107,7 @@ def check_scheme(scheme: bytes | None) -> None:
     """Raise unless the scheme is one of HTTP's; the scheme in use is known from the connection."""
     if scheme is None:
         raise MalformedRequest("no :scheme")
-    if scheme.lower() not in SCHEMES:
+    if scheme.lower() not in HTTP_SCHEMES:
         raise bad_request(f"unknown scheme: {quote_bytes(scheme)}")
 
 

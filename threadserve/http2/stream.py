@@ -4,6 +4,7 @@ Belongs to its connection, on the loop's thread. It owns the queue of response d
 response have come. It never writes to the transport.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable
 from math import inf
@@ -32,7 +33,7 @@ class StreamOwner:
 
     __slots__ = ("buffer_bytes", "formatter", "loop")
 
-    loop: Any
+    loop: asyncio.AbstractEventLoop
     formatter: FieldFormatter
     buffer_bytes: int
 

@@ -3,6 +3,7 @@
 Belongs to the connection, on the loop's thread. It owns the open streams. It does not write to the transport.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from threadserve.http.errors import HTTPError, body_too_late
 from threadserve.http.exchange import Exchange
 from threadserve.http.head import RequestHead
 from threadserve.http.peer import Peer
+from threadserve.http.registry import AppCall
 from threadserve.http2.budgets import Budget
 from threadserve.http2.context import HTTP2Context
 from threadserve.http2.errors import MalformedRequest
@@ -30,7 +32,7 @@ from threadserve.types import Field, Headers
 
 logger = logging.getLogger("threadserve.error")
 
-TEXT = (b"content-type", b"text/plain; charset=utf-8")
+TEXT_PLAIN_FIELD = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class StreamManager(StreamOwner):
@@ -60,7 +62,7 @@ class StreamManager(StreamOwner):
     )
 
     peer: Peer
-    transport: Any
+    transport: asyncio.Transport
 
     def __init__(
         self,
@@ -83,7 +85,7 @@ class StreamManager(StreamOwner):
         self._control_budget = control_budget
         self.open: dict[int, H2Stream] = {}
         # Applications that still run though their streams were reset.
-        self._running_calls: list[Any] = []
+        self._running_calls: list[AppCall] = []
         # A stream whose application is called after the frames of its body that came with the head.
         self._pending_start: H2Stream | None = None
         self.is_reading = False
@@ -204,7 +206,7 @@ class StreamManager(StreamOwner):
             self._context.metrics.on_refusal(error.status)
 
     def _send_refusal(self, stream: H2Stream, error: HTTPError) -> None:
-        stream.prepare_response(error.status, [TEXT, *error.fields])
+        stream.prepare_response(error.status, [TEXT_PLAIN_FIELD, *error.fields])
         stream.start_response(f"{error.reason}\n".encode("latin-1", "backslashreplace"), more=False)
         stream.end_response()
 

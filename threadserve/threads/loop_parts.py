@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from threadserve.config import Config
 from threadserve.http.context import LoopContext, LoopSetup
+from threadserve.http.peer import ConnectionFactory, ConnectionProtocol
 from threadserve.http.runner import ASGIRunner
 from threadserve.http1.codecs import H1Codecs
 from threadserve.http1.connection import H1Connection
@@ -16,7 +17,7 @@ from threadserve.http1.header_lines import HeaderLines
 from threadserve.listening.accepted import ReturnedSocket
 from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.runtime.immortal import immortalize_functions
-from threadserve.threads.opening import ConnectionFactory, ConnectionProtocol, ResumedConnectionFactory
+from threadserve.threads.opening import ResumedConnectionFactory
 from threadserve.tls.certificates import LoopTls
 from threadserve.websocket.starting import make_websocket_starter
 from threadserve.wsgi.middleware import WSGIMiddleware

@@ -14,7 +14,13 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from threadserve.config import Config
-from threadserve.http.peer import format_client, parse_local_address, parse_peer_address
+from threadserve.http.peer import (
+    ConnectionFactory,
+    ConnectionProtocol,
+    format_client,
+    parse_local_address,
+    parse_peer_address,
+)
 from threadserve.listening.accepted import AcceptedSocket, ReturnedSocket
 from threadserve.logging.wording import format_count
 from threadserve.metrics.loop_metrics import LoopMetrics
@@ -32,10 +38,6 @@ PEEK_BYTES = 4096
 TLS_ERROR_WORDS = {"HTTP_REQUEST": "the client speaks plain HTTP"}
 
 
-# A connection's protocol. Compiled classes cannot inherit from asyncio's, for which asyncio's functions ask.
-ConnectionProtocol = Any
-# Makes what serves a connection, from the addresses to use in place of the transport's and what encrypts it.
-ConnectionFactory = Callable[[ProxiedAddresses | None, LoopTls | None], ConnectionProtocol]
 # Makes what serves a connection that a loop has returned, from its addresses.
 ResumedConnectionFactory = Callable[[ReturnedSocket, ProxiedAddresses], ConnectionProtocol]
 

@@ -2,6 +2,7 @@ import cython
 
 from threadserve.http.context cimport LoopContext
 from threadserve.http.flow cimport FlowControl
+from threadserve.metrics.loop_metrics cimport LoopMetrics
 from threadserve.websocket.message_reader cimport MessageReader
 
 cdef int OPEN, CLOSING, ENDED
@@ -11,7 +12,7 @@ cdef double inf
 @cython.final
 cdef class WebSocketConnection:
     cdef LoopContext _context
-    cdef bint _counts_bytes
+    cdef LoopMetrics _byte_metrics
     cdef int _state
     cdef bytes _ping
     cdef object _pending_pong

@@ -8,23 +8,22 @@ import asyncio
 import os
 from collections.abc import Callable
 from math import inf
-from typing import Protocol, cast
+from typing import Protocol
 
 from wsproto.frame_protocol import ParseFailed
 
 from threadserve.http.context import LoopContext
 from threadserve.http.flow import FlowControl
-from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.types import Message
 from threadserve.websocket.close_codes import ABNORMAL_CLOSURE, INTERNAL_ERROR, LOCAL_CODES, SERVICE_RESTART
 from threadserve.websocket.codec import encode_frame, encode_frame_head
 from threadserve.websocket.deflate import BoundedDeflate
 from threadserve.websocket.frame_heads import FINAL, PING, PONG
 from threadserve.websocket.message_reader import Close, Event, MessageReader, Ping, Pong, encode_close_frame
-from threadserve.websocket.settings import WebSocketSettings
+from threadserve.websocket.settings import SessionSettings
 from threadserve.websocket.states import CLOSING, ENDED, OPEN
 
-PING_BYTES = 4
+PING_PAYLOAD_BYTES = 4
 
 
 class Session(Protocol):
@@ -43,8 +42,8 @@ class WebSocketConnection:
     """One connection, called by the event loop and by its session."""
 
     __slots__ = (
+        "_byte_metrics",
         "_context",
-        "_counts_bytes",
         "_pending_pong",
         "_ping",
         "_queue_limit",
@@ -65,12 +64,12 @@ class WebSocketConnection:
     write: Callable[[bytes | bytearray], None]
 
     def __init__(
-        self, session: Session, context: LoopContext, settings: WebSocketSettings, *, counts_bytes: bool
+        self, session: Session, context: LoopContext, settings: SessionSettings, *, counts_bytes: bool
     ) -> None:
         self._reader = MessageReader(settings.max_size, settings.unmask)
         self.deflate: BoundedDeflate | None = None
         self._context = context
-        self._counts_bytes = counts_bytes and context.metrics is not None
+        self._byte_metrics = context.metrics if counts_bytes else None
         self._queue_limit = settings.max_queue
         self._session: Session | None = session
         self._state = OPEN
@@ -83,10 +82,11 @@ class WebSocketConnection:
         """Take over the transport of the upgraded stream, and its flow control."""
         self.transport = transport
         self.flow = flow
-        self.write = self._write_counted if self._counts_bytes else transport.write
+        self.write = transport.write if self._byte_metrics is None else self._write_counted
 
     def _write_counted(self, data: bytes | bytearray) -> None:
-        cast("LoopMetrics", self._context.metrics).sent += len(data)
+        if self._byte_metrics is not None:
+            self._byte_metrics.sent += len(data)
         self.transport.write(data)
 
     def open(self, deflate: BoundedDeflate | None, early_data: bytes) -> None:
@@ -111,8 +111,8 @@ class WebSocketConnection:
         """Read the frames that are complete, and keep the other bytes."""
         if self._state == ENDED:
             return
-        if self._counts_bytes:
-            cast("LoopMetrics", self._context.metrics).received += len(data)
+        if self._byte_metrics is not None:
+            self._byte_metrics.received += len(data)
         self._feed(data)
 
     def _feed(self, data: bytes) -> None:
@@ -232,8 +232,8 @@ class WebSocketConnection:
         """Write a frame that begins with the byte `first`, without copying its payload to join it to the head."""
         head = encode_frame_head(first, len(payload))
         self.transport.writelines((head, payload))
-        if self._counts_bytes:
-            cast("LoopMetrics", self._context.metrics).sent += len(head) + len(payload)
+        if self._byte_metrics is not None:
+            self._byte_metrics.sent += len(head) + len(payload)
 
     def start_closing(self, code: int, reason: str) -> None:
         """Start the closing handshake."""
@@ -287,7 +287,7 @@ class WebSocketConnection:
             self._linger()
 
     def _send_ping(self) -> None:
-        payload = os.urandom(PING_BYTES)
+        payload = os.urandom(PING_PAYLOAD_BYTES)
         self.write(encode_frame(FINAL | PING, payload))
         self.flow.watch_progress()
         self.deadline = self._context.deadlines.pong

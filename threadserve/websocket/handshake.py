@@ -46,26 +46,26 @@ def parse_handshake(headers: Headers, *, is_upgrade: bool) -> Handshake:
 
     Raises `HTTPError` if they are not valid by RFC 6455 (section 4.2.1).
     """
-    versions = field_values(headers, b"sec-websocket-version")
+    versions = header_values(headers, b"sec-websocket-version")
     if versions != [WEBSOCKET_VERSION]:
         fields = [*UPGRADE_FIELDS, (b"sec-websocket-version", WEBSOCKET_VERSION)]
         raise HTTPError(426, "only version 13 of the WebSocket protocol is supported here", fields)
     return Handshake(
         key=parse_key(headers) if is_upgrade else None,
-        subprotocols=split_list(field_values(headers, SUBPROTOCOL)),
-        extensions=b",".join(field_values(headers, b"sec-websocket-extensions")).decode("latin-1"),
+        subprotocols=split_list(header_values(headers, SUBPROTOCOL)),
+        extensions=b",".join(header_values(headers, b"sec-websocket-extensions")).decode("latin-1"),
     )
 
 
 def parse_key(headers: Headers) -> bytes:
     """Return the key. Raises `HTTPError` unless there is one valid key."""
-    keys = field_values(headers, b"sec-websocket-key")
+    keys = header_values(headers, b"sec-websocket-key")
     if len(keys) != 1 or not is_valid_key(keys[0]):
         raise bad_request("no single Sec-WebSocket-Key of 16 bytes in base64")
     return keys[0]
 
 
-def field_values(headers: Headers, name: bytes) -> list[bytes]:
+def header_values(headers: Headers, name: bytes) -> list[bytes]:
     """Return the values of a field, whose name is in lower case, in their order."""
     return [value for field, value in headers if field == name]
 

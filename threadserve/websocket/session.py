@@ -37,12 +37,12 @@ from threadserve.websocket.deflate import negotiate_deflate
 from threadserve.websocket.frame_heads import WHOLE_BINARY, WHOLE_TEXT
 from threadserve.websocket.handshake import Handshake, build_accept_fields
 from threadserve.websocket.scope import websocket_scope
-from threadserve.websocket.settings import WebSocketSettings
+from threadserve.websocket.settings import SessionSettings
 from threadserve.websocket.states import ACCEPTED, CLOSED, CONNECTING, DENYING, DISCONNECTED
 
 logger = logging.getLogger("threadserve.error")
 
-STATE_DESCRIPTIONS = {
+SESSION_STATE_DESCRIPTIONS = {
     CONNECTING: "before the handshake was answered",
     DENYING: "after 'websocket.http.response.start'",
     ACCEPTED: "after 'websocket.accept'",
@@ -77,7 +77,7 @@ class WebSocketSession:
     _is_coroutine_marker = INSPECT_COROUTINE_MARKER
 
     def __init__(
-        self, exchange: Exchange, context: LoopContext, handshake: Handshake, settings: WebSocketSettings
+        self, exchange: Exchange, context: LoopContext, handshake: Handshake, settings: SessionSettings
     ) -> None:
         self.scope = websocket_scope(exchange.scope, handshake)
         self.task: asyncio.Task[None] | None = None
@@ -283,7 +283,7 @@ class WebSocketSession:
         elif state == ACCEPTED and kind == "websocket.close":
             self._close(message.get("code"), message.get("reason") or "")
         else:
-            raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {STATE_DESCRIPTIONS[state]}.")
+            raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {SESSION_STATE_DESCRIPTIONS[state]}.")
 
     def _accept(self, message: Message) -> None:
         handshake, settings = self._handshake, self._settings

@@ -8,14 +8,14 @@ from threadserve.http.context import BeginWebSocket, LoopContext
 from threadserve.http.exchange import Exchange
 from threadserve.websocket.handshake import parse_handshake
 from threadserve.websocket.session import WebSocketSession
-from threadserve.websocket.settings import make_websocket_settings
+from threadserve.websocket.settings import make_session_settings
 
 
 def make_websocket_starter(config: Config, context: LoopContext) -> BeginWebSocket | None:
     """Return the function that starts WebSockets, or None where none are served. Raises `ConfigError`."""
     if config.ws == "none":
         return None
-    settings = make_websocket_settings(config)
+    settings = make_session_settings(config)
 
     def start(exchange: Exchange) -> None:
         """Call the application for a WebSocket. Raises `HTTPError` if the handshake is not valid by RFC 6455."""

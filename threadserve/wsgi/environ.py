@@ -17,7 +17,7 @@ MAX_CACHED_KEYS = 256
 MAX_CACHED_NAME_BYTES = 64
 # Keys that a scope may lack (ASGI HTTP spec 2.5).
 OPTIONAL_SCOPE = {"scheme": "http", "root_path": "", "raw_path": None, "client": None, "server": None}
-DEFAULT_PORTS = {"http": "80", "https": "443"}
+DEFAULT_SERVER_PORTS = {"http": "80", "https": "443"}
 
 
 class EnvironBuilder:
@@ -100,7 +100,7 @@ class EnvironBuilder:
         else:
             # A Unix socket has neither, and WSGI requires both.
             environ["SERVER_NAME"] = "localhost"
-            environ["SERVER_PORT"] = DEFAULT_PORTS.get(scope["scheme"], "")
+            environ["SERVER_PORT"] = DEFAULT_SERVER_PORTS.get(scope["scheme"], "")
         if client is not None:
             environ["REMOTE_ADDR"] = client[0]
             environ["REMOTE_PORT"] = str(client[1])
