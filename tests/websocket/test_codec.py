@@ -37,18 +37,18 @@ streams = st.lists(frames | odd_heads | st.binary(max_size=12), max_size=6).map(
 
 
 @pytest.fixture(scope="module")
-def twin() -> Any:
+def python_form() -> Any:
     """The Python form of the module of which the compiled form serves."""
     return twin_of(codec)
 
 
-def observed(form: Any, pieces: Iterable[bytes], patience: int) -> Iterator[object]:
-    """All that can be seen of a buffer that takes these pieces; so many of them come before it is looked at."""
+def observe(form: Any, pieces: Iterable[bytes], pieces_per_look: int) -> Iterator[object]:
+    """Yield what can be seen of a buffer that takes these pieces, looked at after every few of them."""
     buffer = form.FrameBuffer(LIMIT, TABLES)
     for number, piece in enumerate(pieces, 1):
         buffer.feed(piece)
         yield buffer.pending, buffer.is_empty()
-        while number % patience == 0 and buffer.pending:
+        while number % pieces_per_look == 0 and buffer.pending:
             message = taken(buffer)
             yield message, buffer.pending, buffer.is_empty()
             if message is not None or not buffer.pending:
@@ -84,10 +84,10 @@ def typed(values: Iterable[object]) -> list[object]:
 
 @settings(max_examples=600, deadline=None)
 @given(streams, st.data())
-def test_buffers_of_both_forms_do_the_same(twin: Any, stream: bytes, data: st.DataObject) -> None:
+def test_buffers_of_both_forms_do_the_same(python_form: Any, stream: bytes, data: st.DataObject) -> None:
     pieces = pieces_of(stream, data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
-    patience = data.draw(st.sampled_from([1, 1, 2, 3]))
-    assert typed(observed(codec, pieces, patience)) == typed(observed(twin, pieces, patience))
+    pieces_per_look = data.draw(st.sampled_from([1, 1, 2, 3]))
+    assert typed(observe(codec, pieces, pieces_per_look)) == typed(observe(python_form, pieces, pieces_per_look))
 
 
 @pytest.mark.parametrize(
@@ -99,17 +99,17 @@ def test_buffers_of_both_forms_do_the_same(twin: Any, stream: bytes, data: st.Da
         b"\x81\xfe\0\x7e" + bytes(4) + b"\xe2\x82\xac" * 42 + b"\x82\xfe",
     ],
 )
-def test_buffers_of_both_forms_do_the_same_for_any_two_cuts(twin: Any, stream: bytes) -> None:
+def test_buffers_of_both_forms_do_the_same_for_any_two_cuts(python_form: Any, stream: bytes) -> None:
     for cuts in combinations(range(len(stream) + 1), 2):
         pieces = pieces_of(stream, cuts)
-        assert typed(observed(codec, pieces, 1)) == typed(observed(twin, pieces, 1))
+        assert typed(observe(codec, pieces, 1)) == typed(observe(python_form, pieces, 1))
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 31, 32, 33, 125, 126, 65535, 65536, 1_000_000])
 @pytest.mark.parametrize("first", [0x81, 0x82, 0xC1, 0x8A])
-def test_frames_of_both_forms_are_the_same(twin: Any, first: int, size: int) -> None:
+def test_frames_of_both_forms_are_the_same(python_form: Any, first: int, size: int) -> None:
     payload = b"\0\xffab"[: size % 5] + b"x" * (size - min(size, size % 5))
-    for form in (codec, twin):
+    for form in (codec, python_form):
         assert form.encode_frame(first, payload) == frame(first & 0x0F, payload, mask=None, rsv=first >> 4 & 7)
         assert form.encode_frame_head(first, size) + payload == form.encode_frame(first, payload)
 
@@ -121,14 +121,16 @@ class Text(str):
 
 
 @given(st.text(max_size=300) | st.builds(Text, st.text(max_size=20)) | st.integers(0, 70_000).map("é".__mul__))
-def test_texts_of_both_forms_are_the_same(twin: Any, content: str) -> None:
+def test_texts_of_both_forms_are_the_same(python_form: Any, content: str) -> None:
     assert (
-        codec.encode_text_frame(content) == twin.encode_text_frame(content) == frame(TEXT, content.encode(), mask=None)
+        codec.encode_text_frame(content)
+        == python_form.encode_text_frame(content)
+        == frame(TEXT, content.encode(), mask=None)
     )
 
 
-def test_a_text_that_has_no_encoding_is_refused_by_both_forms(twin: Any) -> None:
-    for form in (codec, twin):
+def test_a_text_that_has_no_encoding_is_refused_by_both_forms(python_form: Any) -> None:
+    for form in (codec, python_form):
         with pytest.raises(UnicodeEncodeError):
             form.encode_text_frame("\ud800")
 

@@ -14,7 +14,7 @@ from threadserve.wsgi import sink
 
 
 @pytest.fixture(autouse=True)
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls wait for a moment."""
     monkeypatch.setattr(sink, "CLIENT_TIMEOUT_SECONDS", 0.3)
     give_bounds(monkeypatch, write_stall_seconds=0.1, linger_seconds=0.1)
