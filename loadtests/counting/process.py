@@ -12,8 +12,8 @@ import re
 import subprocess
 import sys
 
-from loadtests.micro.all import BENCHMARKS
 from loadtests.micro.benchmark import require
+from loadtests.micro.table import BENCHMARKS
 from threadserve.runtime.forms import get_form
 from threadserve.runtime.loops import find_loop_factory
 

@@ -12,17 +12,15 @@ Repeat = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """An operation that can be repeated.
+    """An operation that can be repeated, in multiples of `batch`.
 
-    `operations` are in one repeat, so that it takes about one millisecond: a busy machine leaves a process alone for as
-    long now and then. `prepare` sets everything up on the running loop and checks once that the operation gives what it
-    should: it raises LoadTestError where it does not.
+    `prepare` sets everything up on the running loop and checks once that the operation gives what it should: it raises
+    LoadTestError where it does not. Voluntary switches are counted too where the operation `crosses_threads`.
     """
 
-    name: str
-    title: str
-    operations: int
     prepare: Callable[[], AbstractAsyncContextManager[Repeat]]
+    batch: int = 1
+    crosses_threads: bool = False
 
 
 def repeated(operation: Callable[[], object]) -> Repeat:

@@ -3,16 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
-from wsproto.extensions import Extension, PerMessageDeflate
+from wsproto.extensions import Extension
 
-from loadtests.apps import echo, hello, wsgi
+from loadtests.apps import echo, hello
 from loadtests.apps.hello import Receive, Scope, Send
-from loadtests.micro.benchmark import Benchmark, Repeat, require
+from loadtests.micro.benchmark import Repeat, require
 from loadtests.micro.client import Client, LastEntries, serving
 from threadserve.logging.access_log import AccessLog
 
@@ -31,7 +30,6 @@ BROWSER = (
     b"Sec-Fetch-Dest: style\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Site: same-origin\r\n"
     b"Priority: u=2\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n\r\n"
 )
-PIPELINED = 16
 # The same on every machine and interpreter.
 WSGI: dict[str, Any] = {"interface": "wsgi", "wsgi_threads": 4}
 # What the access log has to say of GET.
@@ -98,29 +96,3 @@ async def echoed(text: str, extensions: tuple[type[Extension], ...], app: App = 
             require(came == [TextMessage(text)], f"the answer is {came}")
         yield client.converse
         await client.leave()
-
-
-def http(name: str, title: str, operations: int, *asked: Any, **more: Any) -> Benchmark:
-    return Benchmark(name, title, operations, partial(conversation, *asked, **more))
-
-
-CONVERSATIONS = (
-    http("get", "GET hello world", 60, GET),
-    http("get-httptools", "GET hello world with httptools", 40, GET, http="httptools"),
-    http("get-h11", "GET hello world with h11", 12, GET, http="h11"),
-    http("get-logged", "GET hello world with the access log", 60, GET, is_logged=True),
-    http("get-browser", "GET hello world with the 14 header fields of a browser", 40, BROWSER),
-    http("post", "POST of a small JSON document", 25, POST, read_and_greet),
-    http("post-h11", "POST of a small JSON document with h11", 10, POST, read_and_greet, http="h11"),
-    http("pipelined", f"{PIPELINED} GETs that arrive at once", 5, GET * PIPELINED, responses=PIPELINED),
-    http("wsgi", "GET of a WSGI hello world", 16, GET, wsgi.hello, **WSGI),
-    http("wsgi-in-flight", "GET of a WSGI hello world, 8 at a time", 40, GET, wsgi.hello, connections=8, **WSGI),
-    Benchmark("ws", "text message of 100 bytes and its echo", 60, partial(echoed, "x" * 100, ())),
-    Benchmark("ws-large", "text message of 65 kB and its echo", 10, partial(echoed, "x" * 65_000, ())),
-    Benchmark(
-        "ws-deflate",
-        "text message of 1 kB and its echo, compressed",
-        20,
-        partial(echoed, DOCUMENT, (PerMessageDeflate,)),
-    ),
-)

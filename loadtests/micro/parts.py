@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from loadtests.apps import hello
 from loadtests.apps.cpu_bound import work
-from loadtests.micro.benchmark import Benchmark, Repeat, repeated, require
+from loadtests.micro.benchmark import Repeat, repeated, require
 from loadtests.micro.client import Client, serving
 from loadtests.micro.conversations import BROWSER
 from threadserve.config import Config
@@ -136,14 +136,3 @@ async def posted(batch: int) -> AsyncIterator[Repeat]:
 
         await repeat(batch)
         yield repeat
-
-
-PARTS = (
-    Benchmark("scan", "scanning of a browser's head", 250, scanned),
-    Benchmark("head", "reading of the same head", 250, read),
-    Benchmark("scope", "making of its scope", 400, scoped),
-    Benchmark("log-line", f"line of the access log, {BATCH} at a time", 10 * BATCH, written),
-    Benchmark("mailbox", "message to a loop and word back", 50, partial(posted, 1)),
-    Benchmark("mailbox-batch", f"message to a loop, {BATCH} at a time", 10 * BATCH, partial(posted, BATCH)),
-)
-REFERENCE = Benchmark("reference", f"{TURNS} turns of a loop in pure Python", 12, reference)

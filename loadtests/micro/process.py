@@ -1,92 +1,100 @@
-"""One process of measurements, run by the interpreter that is measured: `python -m loadtests.micro.process` and JSON.
+"""The run of pyperf on the interpreter that is measured: `python -m loadtests.micro.process [OPTION]... NAME...`.
 
-What is measured is CPU time of all the process's threads, which does not run while other processes have the CPU. They
-are on one CPU and under Linux's batch policy, by which a thread that is woken never interrupts the one that runs: so a
-hand-over between threads takes the same course every time, and does not depend on how soon another CPU wakes up.
-
-Every benchmark runs in a fork of its own, on a thread beside the main one, as the loops of a server do. The interpreter
-adapts code to the types that it meets there: another parser or interface that had run before would make it slower.
+pyperf starts a process for each run of each benchmark, finds how often to repeat it, and writes JSON. A value is CPU
+time of all the process's threads, which does not run while other processes have the CPU. They are under Linux's batch
+policy, by which a thread that is woken never interrupts the one that runs: so a hand-over between threads takes the
+same course every time. The loop is on a thread beside the main one, as those of a server are.
 """
 
 import asyncio
 import gc
-import json
-import multiprocessing
 import os
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from statistics import median
+from typing import Any
 
-import threadserve
+import pyperf
+
 from loadtests.errors import LoadTestError
-from loadtests.micro.all import BENCHMARKS
-from loadtests.micro.benchmark import Benchmark, Repeat
+from loadtests.micro.benchmark import Benchmark
+from loadtests.micro.table import BENCHMARKS
 from threadserve.runtime.loops import find_loop_factory
 
-WARM_UP_REPEATS = 10
-# Garbage is collected after so many repeats, and never during one.
-COLLECT_EVERY = 25
-FORK = multiprocessing.get_context("fork")
+# Batches before each value, and at the least in one for which switches are counted.
+WARM_UP, LEAST_COUNTED = 20, 100
+MIN_VALUE_SECONDS = 0.05
+# Ends the name under which the switches in an operation are told.
+SWITCHES = "-switches"
 
 
-async def measure(benchmark: Benchmark, repeats: int) -> tuple[float, float]:
-    """Return CPU microseconds of one operation in the quickest repeat, and its switches between threads.
-
-    Raises LoadTestError, naming the benchmark, where it does not do what it should.
-    """
-    measured: list[tuple[float, float]] = []
-    try:
-        async with benchmark.prepare() as repeat:
-            for number in range(WARM_UP_REPEATS + repeats):
-                if number % COLLECT_EVERY == 0:
-                    gc.collect()
-                measured.append(await measure_once(benchmark.operations, repeat))
-    except Exception as error:
-        raise LoadTestError(f"{benchmark.name}: {error or type(error).__name__}") from error
-    microseconds, switches = zip(*measured[WARM_UP_REPEATS:], strict=True)
-    return min(microseconds), median(switches)
+def cpu_seconds(loops: int, name: str) -> float:
+    """Return the CPU seconds of so many batches of a benchmark."""
+    return run(name, loops)[0]
 
 
-async def measure_once(operations: int, repeat: Repeat) -> tuple[float, float]:
-    """Return the same of one repeat; what is left of it on the loop has a turn afterwards."""
-    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
-    began = time.process_time()
-    await repeat(operations)
-    seconds = time.process_time() - began
-    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - switches
-    await asyncio.sleep(0)
-    return seconds * 1_000_000 / operations, switches / operations
+def switches(loops: int, name: str) -> float:
+    """Return the voluntary switches between threads in so many batches of a benchmark."""
+    counted = max(loops, LEAST_COUNTED)
+    return run(name, counted)[1] * loops / counted
 
 
-def tell(benchmark: Benchmark, repeats: int) -> None:
-    """Measure in a fork, and print it as one line of JSON."""
-    gc.disable()
+def run(name: str, batches: int) -> tuple[float, float]:
+    """Return CPU seconds and switches; raise LoadTestError, with the name, where it does not do what it should."""
     with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner, ThreadPoolExecutor(1, "threadserve") as pool:
         try:
-            measured = pool.submit(lambda: runner.run(measure(benchmark, repeats))).result()
-        except LoadTestError as error:
-            sys.exit(str(error))
-    print(json.dumps((benchmark.name, *measured)), flush=True)
+            return pool.submit(lambda: runner.run(measure(BENCHMARKS[name], batches))).result()
+        except Exception as error:
+            raise LoadTestError(f"{name}: {error or type(error).__name__}") from error
 
 
-def main(tree: str, cpu: str, repeats: str, *names: str) -> None:
-    """Measure benchmarks of the threadserve in `tree` on a CPU; exit with one line of what went wrong."""
-    if not Path(threadserve.__file__).is_relative_to(tree):
-        sys.exit(f"it takes threadserve from {threadserve.__file__}")
-    os.sched_setaffinity(0, {int(cpu)})
+async def measure(benchmark: Benchmark, batches: int) -> tuple[float, float]:
+    """Return CPU seconds and switches on the running loop. Garbage is collected before, and not in between."""
+    async with benchmark.prepare() as repeat:
+        await repeat(WARM_UP * benchmark.batch)
+        gc.collect()
+        gc.disable()
+        try:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+            began = time.process_time()
+            await repeat(batches * benchmark.batch)
+            seconds = time.process_time() - began
+            return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
+        finally:
+            gc.enable()
+
+
+def pass_names(command: list[str], arguments: Any) -> None:
+    """Add the benchmarks' names to the command line of a process that pyperf starts."""
+    command += arguments.names
+
+
+def main() -> None:
+    """Measure; exit with one line of what went wrong."""
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    gc.collect()
-    gc.freeze()
+    runner = pyperf.Runner(
+        min_time=MIN_VALUE_SECONDS, program_args=("-m", "loadtests.micro.process"), add_cmdline_args=pass_names
+    )
+    runner.argparser.add_argument("names", nargs="+", choices=list(BENCHMARKS))
+    try:
+        measure_all(runner, runner.parse_args().names)
+    except LoadTestError as error:
+        sys.exit(error.message)
+    except RuntimeError:
+        # The process that pyperf started has said why it failed.
+        sys.exit(1)
+
+
+def measure_all(runner: Any, names: Sequence[str]) -> None:
+    """Have pyperf measure these benchmarks."""
     for name in names:
-        fork = FORK.Process(target=tell, args=(BENCHMARKS[name], int(repeats)))
-        fork.start()
-        fork.join()
-        if fork.exitcode:
-            sys.exit(fork.exitcode)
+        batch = BENCHMARKS[name].batch
+        runner.bench_time_func(name, cpu_seconds, name, inner_loops=batch)
+        if BENCHMARKS[name].crosses_threads:
+            runner.bench_time_func(name + SWITCHES, switches, name, inner_loops=batch, metadata={"unit": "integer"})
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

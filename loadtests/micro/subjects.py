@@ -1,6 +1,5 @@
 """The subjects of a measurement: interpreters with a tree of threadserve's code, this one or that of a revision."""
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -11,46 +10,45 @@ from loadtests.errors import LoadTestError
 from loadtests.generators import process
 from loadtests.servers.interpreters import ROOT, Interpreter, environment, usable
 
-# How long a process may take for each benchmark; a repeat takes a millisecond of CPU time, more on a busy machine.
-START_SECONDS, REPEAT_SECONDS = 30.0, 0.1
-REQUIRED = ("click", "h11", "httptools", "uvloop", "wsproto")
+# How long one of pyperf's processes may take beside its values, and for a value, on a busy machine.
+START_SECONDS, VALUE_SECONDS = 30.0, 3.0
+# Stands between an interpreter and a revision in a label.
+AT = " at "
+REQUIRED = ("click", "h11", "httptools", "pyperf", "uvloop", "wsproto")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """`label` names it in tables; `tree` is the folder that has the package threadserve."""
+    """`label` names it and its file; `tree` is the folder that has the package threadserve."""
 
     label: str
     python: str
     tree: Path
-    revision: str = ""
 
-    def measure(self, names: Sequence[str], repeats: int, cpu: int, seed: int) -> list[tuple[str, float, float]]:
-        """Return name, microseconds and switches of each benchmark in one process; raise LoadTestError where it fails.
-
-        The seed is for hashes: the order of things in memory makes some operations quicker.
-        """
-        # Without -P Python would look for the package in the working directory before anything else.
-        line = [self.python, "-P", "-m", "loadtests.micro.process", str(self.tree), str(cpu), str(repeats), *names]
+    def measure(self, output: Path, names: Sequence[str], processes: int, values: int, cpu: int) -> None:
+        """Add so many processes of each benchmark to pyperf's file `output`; raise LoadTestError where one fails."""
+        effort = ["--processes", f"{processes}", "--values", f"{values}", "--affinity", f"{cpu}", "--copy-env"]
+        line = [self.python, "-m", "loadtests.micro.process", "--quiet", *effort, "--append", str(output), *names]
         path = os.pathsep.join(map(str, dict.fromkeys((self.tree, ROOT))))
-        variables = environment() | {"PYTHONPATH": path, "PYTHONHASHSEED": str(seed)}
-        seconds = (START_SECONDS + REPEAT_SECONDS * repeats) * len(names)
-        told, _ = process.run(line, seconds, name=f"{self.label}: the process", folder=ROOT, variables=variables)
-        return [tuple(json.loads(line)) for line in told.splitlines()]
+        # Otherwise Python would look for the package in the working directory before anything else.
+        variables = environment() | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        # One process more finds the number of repeats, and some benchmarks are run a second time for their switches.
+        seconds = (START_SECONDS + VALUE_SECONDS * values) * (processes + 1) * 2 * len(names)
+        process.run(line, seconds, name=f"{self.label}: the process", folder=ROOT, variables=variables)
 
 
 def interpreters(paths: Sequence[Path]) -> dict[str, Interpreter]:
-    """Return the interpreters at these paths by a label: their versions, with the path where that is not enough.
+    """Return the interpreters at these paths by a label: their versions, numbered where that is not enough.
 
     Raises LoadTestError where one cannot be used or lacks what threadserve needs.
     """
     found: dict[str, Interpreter] = {}
-    for path in dict.fromkeys(path.absolute() for path in paths):
+    for number, path in enumerate(dict.fromkeys(path.absolute() for path in paths), start=1):
         interpreter = usable(path)
         if missing := interpreter.missing(REQUIRED):
             raise LoadTestError(missing)
         version = interpreter.version.split()[0] + ("t" if interpreter.free_threaded else "")
-        found[f"{version} {path}" if version in found else version] = interpreter
+        found[f"{version}-{number}" if version in found else version] = interpreter
     return found
 
 
@@ -64,7 +62,7 @@ def subjects(found: dict[str, Interpreter], revision: str | None, folder: Path) 
         extract(revision, folder)
     for label, interpreter in found.items():
         if revision is not None:
-            result.append(Subject(f"{label} at {revision}", interpreter.path, folder, revision))
+            result.append(Subject(f"{label}{AT}{revision.replace('/', '-')}", interpreter.path, folder))
         result.append(Subject(label, interpreter.path, ROOT))
     return result
 

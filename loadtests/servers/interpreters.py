@@ -34,7 +34,7 @@ import importlib, importlib.metadata, json, sys, sysconfig
 packages = {}
 for name in ("threadserve", "uvicorn", "granian", "h2corn", "hypercorn", "daphne", "gunicorn", "waitress", "cheroot",
              "uvloop", "httptools", "h11", "h2", "gunicorn_h1c", "twisted", "click", "wsproto", "websockets", "fastapi",
-             "starlette", "pydantic", "pydantic_core", "flask", "werkzeug", "django", "jinja2"):
+             "starlette", "pydantic", "pydantic_core", "flask", "werkzeug", "django", "jinja2", "pyperf"):
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError:

@@ -1,6 +1,7 @@
 """The micro-benchmarks: what they measure is right, and what has changed is told."""
 
 import asyncio
+import importlib
 import os
 import shutil
 import subprocess
@@ -18,32 +19,24 @@ from wsproto.extensions import PerMessageDeflate
 from loadtests.apps import hello
 from loadtests.apps.hello import Receive, Scope, Send
 from loadtests.errors import INTERRUPTED, LoadTestError
-from loadtests.micro import client, process, results, subjects
-from loadtests.micro.all import BENCHMARKS
+from loadtests.micro import client, command, subjects
 from loadtests.micro.benchmark import Benchmark, Repeat
 from loadtests.micro.command import micro
 from loadtests.micro.conversations import GET, WSGI, conversation, echoed
-from loadtests.micro.results import Results
 from loadtests.micro.subjects import Subject
+from loadtests.micro.table import BENCHMARKS
 from loadtests.servers.interpreters import ROOT, Interpreter
+
+pyperf = pytest.importorskip("pyperf", reason="pyperf is not installed, which is in the extra loadtests")
+process = importlib.import_module("loadtests.micro.process")
 
 # Some runs start several interpreters, which import a lot.
 pytestmark = pytest.mark.timeout(300)
-
-CROSSES_THREADS = {"wsgi", "wsgi-in-flight", "mailbox", "mailbox-batch"}
 
 
 def invoke(*arguments: str | Path) -> int:
     code: int = micro.main(list(map(str, arguments)), standalone_mode=False)
     return code
-
-
-def found(costs: list[float], benchmark: str = "get", switches: float = 0.0) -> Results:
-    """Results of a subject with this cost in each process."""
-    outcome = Results({})
-    for cost in costs:
-        outcome.add("3.13", benchmark, cost, switches)
-    return outcome
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,12 +61,11 @@ def working_tree() -> Path:
     return ROOT
 
 
-@pytest.mark.parametrize("benchmark_", BENCHMARKS.values(), ids=lambda each: each.name)
-def test_everything_is_measured(benchmark_: Benchmark) -> None:
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_everything_is_measured(name: str) -> None:
     """The benchmarks themselves check what comes out."""
-    microseconds, switches = asyncio.run(process.measure(benchmark_, 2))
-    assert microseconds > 0
-    assert switches > 0 or benchmark_.name not in CROSSES_THREADS
+    assert process.cpu_seconds(2, name) > 0
+    assert process.switches(2, name) > 0 or not BENCHMARKS[name].crosses_threads
 
 
 async def says_something_else(scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,7 +114,7 @@ def test_a_wrong_answer_is_no_measurement(
         asyncio.run(enter(prepare()))
 
 
-def test_what_goes_wrong_is_named() -> None:
+def test_what_goes_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(operations: int) -> None:
         raise ValueError("no such thing")
 
@@ -130,8 +122,9 @@ def test_what_goes_wrong_is_named() -> None:
     async def prepare() -> AsyncIterator[Repeat]:
         yield fails
 
-    with pytest.raises(LoadTestError, match="failing: no such thing"):
-        asyncio.run(process.measure(Benchmark("failing", "a failure", 1, prepare), 1))
+    monkeypatch.setitem(BENCHMARKS, "get", Benchmark(prepare))
+    with pytest.raises(LoadTestError, match="get: no such thing"):
+        process.cpu_seconds(1, "get")
 
 
 def test_an_answer_that_grows_is_no_measurement() -> None:
@@ -154,34 +147,37 @@ def copied(tree: Path, folder: Path) -> Path:
 
 
 def test_the_tree_that_was_asked_for_is_measured(tmp_path: Path, working_tree: Path) -> None:
-    subject, cpu = Subject("changed", sys.executable, tmp_path), min(os.sched_getaffinity(0))
-    with pytest.raises(LoadTestError, match=f"takes threadserve from {working_tree}"):
-        subject.measure(["reference"], 1, cpu, seed=1)
-    package = copied(working_tree, tmp_path)
-    assert [name for name, _, _ in subject.measure(["reference", "get"], 1, cpu, seed=1)] == ["reference", "get"]
-    (package / "config" / "__init__.py").write_text("raise RuntimeError('nothing works here')\n")
+    subject, package = Subject("changed", sys.executable, tmp_path), copied(working_tree, tmp_path)
+    (package / "http1" / "scan.py").write_text("raise RuntimeError('nothing works here')\n")
     with pytest.raises(LoadTestError, match="changed: the process failed: RuntimeError: nothing works here"):
-        subject.measure(["reference"], 1, cpu, seed=1)
+        subject.measure(tmp_path / "changed.json", ["reference"], 1, 1, min(os.sched_getaffinity(0)))
+
+
+def test_the_reason_of_a_failure_reaches_the_command(tmp_path: Path, working_tree: Path) -> None:
+    """The access log of this tree is empty, which the process that pyperf starts finds out."""
+    with (copied(working_tree, tmp_path) / "logging" / "access_log.py").open("a") as file:
+        file.write("\n\ndef write_entries(entries): ...\n")
+    subject, cpu = Subject("changed", sys.executable, tmp_path), min(os.sched_getaffinity(0))
+    with pytest.raises(LoadTestError, match="changed: the process failed: log-line: the access log has ''"):
+        subject.measure(tmp_path / "changed.json", ["log-line"], 1, 1, cpu)
 
 
 def test_a_revision_is_measured_before_the_working_tree(
     tmp_path: Path, working_tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The revision is that of a repository with the package as it is."""
-    clone, output = tmp_path / "clone", tmp_path / "micro.json"
+    clone, output = tmp_path / "clone", tmp_path / "micro"
     copied(working_tree, clone)
     somebody = ("-c", "user.name=somebody", "-c", "user.email=somebody@localhost")
     for line in (["init", "-q"], ["add", "."], [*somebody, "commit", "-q", "--message", "everything"]):
         subprocess.run(["git", *line], cwd=clone, check=True)
     monkeypatch.setenv("GIT_DIR", str(clone / ".git"))
     assert invoke("get", "--quick", "--against", "HEAD", "--output", output) == 0
-    written = results.read(output)
-    before, now = written.costs
-    assert before == f"{now} at HEAD"
-    assert {name: len(costs) for name, costs in written.costs[now].items()} == {"reference": 2, "get": 2}
-    title, *last = capsys.readouterr().out.rpartition("\n\n")[2].splitlines()
-    assert title == f"{before} before, {now} now:"
-    assert [row.split()[1] for row in last] == ["benchmark", last[1].split()[1], "reference", "get"]
+    now = next(path.stem for path in output.glob("*.json") if " at " not in path.stem)
+    for path in (output / f"{now}.json", output / f"{now} at HEAD.json"):
+        suite = pyperf.BenchmarkSuite.load(str(path))
+        assert {each.get_name(): each.get_nvalue() for each in suite} == {"reference": 4, "get": 4}
+    assert f"{now} at HEAD before, {now} now:\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("revision", ["no-such-revision", "--output=somewhere"])
@@ -191,63 +187,56 @@ def test_a_revision_that_git_does_not_know(revision: str, tmp_path: Path) -> Non
     assert not any(tmp_path.rglob("*.py"))
 
 
+def measured(factors: dict[str, float]) -> Callable[..., None]:
+    """Stands in for a measurement: each benchmark takes that many seconds."""
+
+    def measure(self: Subject, output: Path, names: list[str], *effort: int) -> None:
+        for name in names:
+            values = [factors[name] * noise for noise in (1.0, 1.001, 0.999)]
+            run = pyperf.Run(values, metadata={"name": name}, collect_metadata=False)
+            pyperf.add_runs(str(output), pyperf.Benchmark([run]))
+
+    return measure
+
+
 def test_what_has_changed_since_an_earlier_run_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    earlier, factors = tmp_path / "earlier.json", {"reference": 100.0, "get": 1.0}
-
-    def measure(self: Subject, names: list[str], *effort: int, seed: int) -> list[tuple[str, float, float]]:
-        return [(name, factors[name], 0.0) for name in names]
-
-    monkeypatch.setattr(Subject, "measure", measure)
-    assert invoke("get", "--output", earlier) == 0
-    factors = {"reference": 1.0, "get": 100.0}
-    assert invoke("get", "--baseline", earlier, "--output", tmp_path / "later.json") == 0
-    last = capsys.readouterr().out.rpartition("\n\n")[2].splitlines()
-    assert [row.split("|")[-2].strip() for row in last[3:]] == ["quicker", "slower"]
+    monkeypatch.setattr(Subject, "measure", measured({"reference": 2.0, "get": 1.0, "ws": 1.0}))
+    assert invoke("get", "ws", "--output", tmp_path / "earlier") == 0
+    monkeypatch.setattr(Subject, "measure", measured({"reference": 1.0, "get": 3.0, "ws": 1.02}))
+    assert invoke("get", "ws", "--baseline", tmp_path / "earlier", "--output", tmp_path / "later") == 0
+    told = capsys.readouterr().out.rpartition(" now:\n")[2]
+    assert "2.00x faster" in told
+    assert "3.00x slower" in told
+    assert "not significant (1): ws" in told
 
 
 def test_what_was_measured_before_an_interrupt_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(self: Subject, names: list[str], *effort: int, seed: int) -> list[tuple[str, float, float]]:
-        if seed:
+    measure_once = measured({"reference": 1.0, "get": 1.0})
+
+    def interrupted(self: Subject, output: Path, *effort: Any) -> None:
+        if output.exists():
             raise KeyboardInterrupt
-        return [("get", 10.0, 0.0)]
+        measure_once(self, output, *effort)
 
     monkeypatch.setattr(Subject, "measure", interrupted)
-    assert invoke("get", "--output", tmp_path / "micro.json") == INTERRUPTED
-    assert [*results.read(tmp_path / "micro.json").costs.values()] == [{"get": [10.0]}]
-    assert "| get " in capsys.readouterr().out
+    assert invoke("get", "--output", tmp_path / "micro") == INTERRUPTED
+    assert "get: Mean +- std dev: 1.00 sec" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("before", "now", "verdict"),
-    [
-        ([10.0, 10.1, 10.2, 10.1], [10.5, 10.6, 10.7, 10.6], "slower"),
-        ([10.5, 10.6, 10.7, 10.6], [10.0, 10.1, 10.2, 10.1], "quicker"),
-        ([10.0, 10.0, 10.0, 10.0], [10.2, 10.2, 10.2, 10.2], ""),
-        ([10.0, 12.0, 10.1, 12.1], [10.4, 11.9, 10.7, 13.0], ""),
-        ([10.0, 15.0, 10.1, 10.2], [30.0, 10.0, 10.2, 10.1], ""),
-        ([10.0, 15.0, 10.1, 10.2], [16.0, 10.8, 10.9, 11.0], "slower"),
-        ([10.0], [11.0], "slower"),
-    ],
-)
-def test_changes_beyond_the_noise_are_marked(before: list[float], now: list[float], verdict: str) -> None:
-    assert results.verdict(before, now) == verdict
-    table = results.changed({"get": before, "ws": now}, {"get": now, "wsgi": now})
-    assert table.endswith(f"| {verdict} |" if verdict else "|  |")
-    assert len(table.splitlines()) == 3
+def test_processes_are_shared_out_among_the_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[int] = []
 
+    def measure(self: Subject, output: Path, names: list[str], processes: int, *effort: int) -> None:
+        shares.append(processes)
 
-def test_switches_are_shown_where_there_are_any() -> None:
-    both = found([10.0], "get")
-    both.add("3.13", "wsgi", 80.0, 2.0)
-    lines = [[cell.strip() for cell in line.split("|")] for line in results.measured(both).splitlines()]
-    assert [line[1:5] for line in lines[2:]] == [
-        ["get", "10.00", "", BENCHMARKS["get"].title],
-        ["wsgi", "80.00", "2.00", BENCHMARKS["wsgi"].title],
-    ]
+    monkeypatch.setattr(Subject, "measure", measure)
+    assert invoke("get", "--processes", "6", "--output", tmp_path / "micro") == 0
+    assert invoke("get", "--processes", "1", "--output", tmp_path / "micro") == 0
+    assert shares == [2, 2, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -255,9 +244,9 @@ def test_switches_are_shown_where_there_are_any() -> None:
     [
         (["nonsense"], "'nonsense' is not one of"),
         (["--python", "/nowhere/python"], "'/nowhere/python' does not exist"),
-        (["--baseline", "/nowhere/micro.json"], "/nowhere/micro.json cannot be read: No such file"),
-        (["--baseline", __file__], "is no results of `micro`: it is not JSON"),
-        (["--output", "/proc/nowhere/micro.json"], "/proc/nowhere/micro.json cannot be written: No such file"),
+        (["--baseline", "/nowhere/micro"], "--baseline /nowhere/micro is no folder with results of `micro`"),
+        (["--baseline", __file__], "is no folder with results of `micro`"),
+        (["--output", "/proc/nowhere/micro"], "--output /proc/nowhere/micro: No such file"),
     ],
 )
 def test_mistakes_are_named_in_one_line(arguments: list[str], complaint: str) -> None:
@@ -268,14 +257,13 @@ def test_mistakes_are_named_in_one_line(arguments: list[str], complaint: str) ->
     assert "\n" not in raised.value.format_message()
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("[]", "in the format loadtests-micro-2"),
-        ('{"format": "loadtests-micro-2", "facts": {}}', "is damaged: KeyError 'costs'"),
-    ],
-)
-def test_other_files_are_no_results(text: str, complaint: str, tmp_path: Path) -> None:
-    (tmp_path / "other.json").write_text(text)
-    with pytest.raises(LoadTestError, match=complaint):
-        results.read(tmp_path / "other.json")
+def test_a_run_does_not_replace_what_it_is_compared_with(tmp_path: Path) -> None:
+    (tmp_path / "3.13.json").write_text("{}")
+    with pytest.raises(LoadTestError, match="would replace the --baseline"):
+        invoke("--baseline", tmp_path, "--output", tmp_path)
+
+
+def test_results_that_pyperf_cannot_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(LoadTestError, match="pyperf show failed: "):
+        command.pyperf("show", tmp_path / "other.json")
