@@ -1,4 +1,4 @@
-"""The site, with what a soak needs: it says who serves, and `/die` ends the event loop that it is asked on."""
+"""The site, with what a soak needs: it says who serves, and `/die/ORIGIN` ends the event loop of that origin."""
 
 import asyncio
 import os
@@ -12,14 +12,14 @@ STARTS = ("http.response.start", "websocket.accept")
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Say in the header `x-served-by` of each answer which process and thread it is from."""
+    origin = f"{os.getpid()} {threading.current_thread().name}"
 
     async def send_with_origin(message: Scope) -> None:
         if message["type"] in STARTS:
-            origin = f"{os.getpid()} {threading.current_thread().name}".encode()
-            message["headers"] = [*message.get("headers", ()), (b"x-served-by", origin)]
+            message["headers"] = [*message.get("headers", ()), (b"x-served-by", origin.encode())]
         await send(message)
 
-    if scope.get("path") == "/die":
+    if scope.get("path") == f"/die/{origin}":
         await die()
     await site.app(scope, receive, send_with_origin)
 

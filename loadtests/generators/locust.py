@@ -8,7 +8,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,25 +81,32 @@ def result_of(rows: list[Finished], users: Users, warm_up: int, seconds: int, co
     )
 
 
-def command(users: Users, warm_up: int, seconds: int, port: int, samples: Path) -> list[str]:
-    """Return the command line. All users are there when the warm-up is over."""
-    numbers = ["--users", str(users.count), "--spawn-rate", f"{users.count / warm_up:g}"]
-    numbers += ["--think-time", f"{users.think_time:g}"]
-    times = ["--run-time", f"{warm_up + seconds + MARGIN_SECONDS}s"]
-    quiet = ["--headless", "--only-summary", "--loglevel", "WARNING", "--exit-code-on-error", "0"]
-    target = ["--host", f"http://127.0.0.1:{port}", "--path", users.path, "--samples", str(samples)]
-    locustfile = str(ROOT / "loadtests/locustfile.py")
-    return [sys.executable, "-m", "locust", "-f", locustfile, *quiet, *numbers, *times, *target, users.kind]
+def command(kinds: Sequence[str], count: int, seconds: float, port: int, samples: Path, *options: str) -> list[str]:
+    """Return the command line of so many users of these classes, with more options of Locust or of ours."""
+    return [
+        *(sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests/locustfile.py")),
+        *("--headless", "--only-summary", "--loglevel", "WARNING", "--exit-code-on-error", "0"),
+        *("--users", str(count), "--run-time", f"{seconds:.0f}s", "--host", f"http://127.0.0.1:{port}"),
+        *("--samples", str(samples), *options, *kinds),
+    ]
 
 
 def run(users: Users, warm_up: int, seconds: int, port: int, folder: Path) -> LoadResult:
     """Warm the server on `port` up and drive it for that long; `folder` is for the samples.
 
-    Raises LoadTestError where Locust fails or gets no answer.
+    All users are there when the warm-up is over. Raises LoadTestError where Locust fails or gets no answer.
     """
     samples = folder / "samples.csv"
-    line = command(users, warm_up, seconds, port, samples)
+    options = (
+        "--spawn-rate",
+        f"{users.count / warm_up:g}",
+        "--think-time",
+        f"{users.think_time:g}",
+        "--path",
+        users.path,
+    )
     whole = warm_up + seconds + MARGIN_SECONDS
+    line = command([users.kind], users.count, whole, port, samples, *options)
     _, monitor = process.run(line, whole, name="Locust", folder=ROOT, variables=environment(), monitored=True)
     with samples.open(newline="") as lines:
         result = result_of(parse(lines), users, warm_up, seconds, line)

@@ -10,11 +10,11 @@ import click
 
 from loadtests import machine
 from loadtests.errors import INTERRUPTED, LoadTestError
+from loadtests.generators import locust
 from loadtests.results.files import replace_text
 from loadtests.servers import interpreters
 from loadtests.servers.interpreters import INTERPRETER, ROOT
 from loadtests.soak.conducting import soak as conduct
-from loadtests.soak.load import HAS_LOCUST
 from loadtests.soak.verdict import Plan, table
 
 # What the server's interpreter needs.
@@ -30,7 +30,7 @@ def say(line: str) -> None:
 @click.option("--minutes", type=click.FloatRange(0.05, 10_000), default=10, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes of the server.")
 @click.option("--threads", type=click.IntRange(1, 64), default=2, show_default=True, help="Event loops of each.")
-@click.option("--users", type=click.IntRange(1, 1000), default=12, show_default=True, help="Of each load generator.")
+@click.option("--users", type=click.IntRange(1, 1000), default=12, show_default=True, help="Of each sort.")
 @click.option("--hup-every", type=INTERVAL, default=60, show_default=True, help="Seconds between SIGHUPs; 0: none.")
 @click.option("--die-every", type=INTERVAL, default=20, show_default=True, help="Seconds between deaths of threads.")
 @click.option("--kill-every", type=INTERVAL, default=45, show_default=True, help="Seconds between kills of workers.")
@@ -46,9 +46,7 @@ def soak(server_python: Path, output: Path | None, **options: Any) -> int:
     interpreter = interpreters.probe(server_python.absolute())
     if missing := interpreter.missing(REQUIRED):
         raise LoadTestError(missing)
-    told = machine.facts() | {"interpreter": interpreter.facts(), "locust": HAS_LOCUST}
-    if not HAS_LOCUST:
-        say("Note: Locust is not installed for this interpreter; its users take no part")
+    told = machine.facts() | {"interpreter": interpreter.facts(), "locust": locust.version()}
     output = output or ROOT / f"build/loadtests/soak-{told['date'].replace(':', '')}.json"
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         seen = conduct(plan, interpreter, Path(folder), say)

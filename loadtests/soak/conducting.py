@@ -18,7 +18,7 @@ from loadtests.servers.interpreters import Interpreter, environment
 from loadtests.servers.processes import Running, serving
 from loadtests.soak import sampling, serverlog
 from loadtests.soak.events import Event
-from loadtests.soak.load import Clients
+from loadtests.soak.load import Users
 from loadtests.soak.mischief import Mischief
 from loadtests.soak.sampling import SAMPLE_SECONDS, WORKER, Sample
 from loadtests.soak.verdict import Plan, Seen
@@ -82,19 +82,19 @@ class Conductor:
         before = sampling.take(self._running.pid)
         seen.began = time.time()
         with process_group() as group:
-            clients = Clients(self._running.port, self._plan.users, self._plan.seconds, folder, group)
+            users = Users(self._running.port, self._plan.users, self._plan.seconds, folder, group)
             try:
-                self._go_on(clients)
+                self._go_on(users)
             except KeyboardInterrupt:
                 seen.was_interrupted = True
                 self._say("interrupted")
             if time.time() < seen.began + self._plan.seconds:
-                clients.stop()
-            seen.load = clients.results()
+                users.stop()
+            seen.load = users.results()
         if not seen.was_interrupted:
             self._settle(before)
 
-    def _go_on(self, clients: Clients) -> None:
+    def _go_on(self, users: Users) -> None:
         """Sample, and do what is due, until the load ends."""
         plan, mischief, end = self._plan, self._mischief, self._seen.began + self._plan.seconds
         chores: dict[Callable[[], bool], float] = {
@@ -103,7 +103,7 @@ class Conductor:
             mischief.kill_worker: plan.kill_every,
         }
         due = {chore: self._seen.began + every for chore, every in chores.items() if every}
-        while (now := time.time()) < end and clients.are_running:
+        while (now := time.time()) < end and users.are_running:
             self._seen.samples.append(sampling.take(self._running.pid))
             for chore, at in due.items():
                 # One that could not be done is due at once; what was missed is not made up for.

@@ -10,10 +10,10 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
+from urllib.parse import quote
 
 import psutil
 
-from loadtests.errors import LoadTestError
 from loadtests.soak import sampling
 from loadtests.soak.events import Event
 from loadtests.soak.sampling import WORKER
@@ -26,7 +26,7 @@ DEATHS, DEATHS_SECONDS = 4, 60.0
 
 
 class Mischief:
-    """Mischief to the server on `port` whose process is `pid`; `note` is called right before it with the event.
+    """Mischief to the server on `port` whose process is `pid`; `note` is called with the event.
 
     Each kind returns False where it could not be done: the process that was asked may just have been ended.
     """
@@ -56,19 +56,20 @@ class Mischief:
         return True
 
     def kill_thread(self) -> bool:
-        """Make a loop thread die, unless its worker would end for it; raise LoadTestError where it lives on."""
+        """Make a loop thread die, unless its worker would end for it."""
         with closing(self._connect()) as connection:
             victim = served_by(connection)
             deaths, now = self._deaths[victim.partition(" ")[0]], time.time()
             # A server that goes away has closed the connection; another one may be served by any thread.
             if not victim or connection.sock is None or now - deaths[0] < DEATHS_SECONDS:
                 return False
+            with suppress(OSError, http.client.HTTPException):
+                connection.request("GET", f"/die/{quote(victim)}")
+                connection.getresponse()
+                # The connection was idle, and may have been handed to another thread for this request.
+                return False
             deaths.append(now)
             self._note(Event(now, "thread", victim))
-            with suppress(OSError, http.client.HTTPException):
-                connection.request("GET", "/die")
-                connection.getresponse()
-                raise LoadTestError("the application answers instead of dying")
         return True
 
     def touch(self, loops: int) -> None:

@@ -6,7 +6,6 @@ import os
 import random
 import ssl
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -47,20 +46,10 @@ class ChatUser(Visitor):
 
     @task
     def talk(self) -> None:
-        if self.socket is None and not self.timed("/chat connect", 0, self.enter):
+        if self.socket is None and not self.timed("WS", "/chat connect", 0, self.enter):
             return
-        if not self.timed("/chat own message", len(TEXT), self.say) or random.random() < self.leaving_share:
+        if not self.timed("WS", "/chat own message", len(TEXT), self.say) or random.random() < self.leaving_share:
             self.on_stop()
-
-    def timed(self, name: str, size: int, action: Callable[[], None]) -> bool:
-        """Record an action as a request; return False where it raised an exception."""
-        began, error = time.perf_counter(), None
-        try:
-            action()
-        except Exception as raised:
-            error = raised
-        self.record("WS", name, time.perf_counter() - began, 0 if error else size, error)
-        return error is None
 
     def enter(self) -> None:
         """Enter the room under a new name; raise WebSocketException or OSError where there is no connection."""

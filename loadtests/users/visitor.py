@@ -1,6 +1,7 @@
 """The base of all users: think times, hanging up, and the checks of answers."""
 
 import random
+import time
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -47,6 +48,16 @@ class Visitor(FastHttpUser):
             response.success()
             return True
         return False
+
+    def timed(self, kind: str, name: str, size: int, action: Callable[[], None]) -> bool:
+        """Record an action as a request; return False where it raised an exception."""
+        began, error = time.perf_counter(), None
+        try:
+            action()
+        except Exception as raised:
+            error = raised
+        self.record(kind, name, time.perf_counter() - began, 0 if error else size, error)
+        return error is None
 
     def record(self, kind: str, name: str, seconds: float, size: int, error: Exception | None = None) -> None:
         """Tell Locust of something that took time and is no request of HTTP."""

@@ -35,6 +35,10 @@ PATIENCE = 4 * DEADLINE
 LOCUST = "import locust.main, locust.runners; locust.runners.HEARTBEAT_LIVENESS = 120; locust.main.main()"
 
 JSON_API = {"/api/items", "/api/items/ID", "/api/items/ID unknown", "/api/orders", "/api/orders refused"}
+STEADY = {
+    *("steady: /", "steady: /api/items", "steady: /api/orders", "steady: /upload", "steady: /download"),
+    *("steady: /stream", "steady: /events", "steady: /chat connect", "steady: /chat"),
+}
 NAMES = {
     "JsonApiUser": JSON_API,
     "BrowserUser": {"/", "/static/style.css", "/static/logo.svg"},
@@ -44,6 +48,7 @@ NAMES = {
     "PathUser": {"/whoami"},
     "EventsUser": {"/events", "/events first", "/events next"},
     "ChatUser": {"/chat connect", "/chat own message", "/chat message of another"},
+    "SteadyUser": STEADY,
 }
 SITES = {
     "site": ("loadtests.apps.site:app", "--threads", "1"),
@@ -70,6 +75,13 @@ COMPLAINTS = {
     "/block": "status 503",
     "/whoami": "status 500",
     "/chat own message": "the server closed the WebSocket",
+    "steady: /api/items": "another answer than expected",
+    "steady: /api/orders": "",
+    "steady: /upload": "another answer than expected",
+    "steady: /download": "IncompleteRead",
+    "steady: /stream": "another answer than expected",
+    "steady: /events": "another answer than expected",
+    "steady: /chat": "the server closed the WebSocket with 1000",
 }
 
 
@@ -190,7 +202,7 @@ def test_every_fault_of_a_site_counts_as_a_failure(tmp_path: Path) -> None:
     failed = {(sample.name, sample.error) for sample in samples if sample.error}
     assert {name for name, _ in failed} == set(COMPLAINTS)
     assert [(name, error) for name, error in failed if COMPLAINTS[name] not in error] == []
-    sound = {"/", "/events first", "/chat connect"}
+    sound = {"/", "/events first", "/chat connect", "steady: /", "steady: /chat connect"}
     assert {sample.name for sample in samples if not sample.error} == sound
 
 

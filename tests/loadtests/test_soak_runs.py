@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from support.waiting import wait_until
 
 from loadtests.servers.interpreters import ROOT
 from loadtests.soak.command import soak
+
+if find_spec("locust") is None:
+    pytest.skip("locust is not installed: gevent has no free-threaded build", allow_module_level=True)
 
 # A soak waits until the server is idle again, which takes a slow machine long.
 pytestmark = pytest.mark.timeout(600)

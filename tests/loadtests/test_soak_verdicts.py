@@ -1,9 +1,9 @@
 """What a soak is judged by: what explains a failure, what is flat, and what is left over."""
 
-import json
 import logging
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -185,22 +185,26 @@ def test_what_is_left_over() -> None:
     ]
 
 
-def test_what_clients_tell() -> None:
+def test_what_the_users_tell(tmp_path: Path) -> None:
+    lines = [
+        "1.0,5,steady: /,",
+        '2.0,5,"chaos: page, reset",',
+        "3.0,5,/block,",
+        "4.0,5,steady: /,ConnectionResetError: [Errno 104] [11 threadserve-1]",
+        "5.0,5,steady: /,ResponseError: status 500: b'Error' [11 threadserve-1]",
+        "6.0,5,steady: /chat connect,ConnectionRefusedError: [Errno 111] []",
+        "7.0,5,/download,the answer broke off: connection closed.",
+        "8.0,5,chaos: not connected,ConnectionRefusedError: [Errno 111]",
+    ]
+    (tmp_path / "samples.csv").write_text("\n".join(lines))
     load = Load()
-    told = {
-        "requests": {"steady: pages": 7},
-        "misdeeds": {"page, reset": 3},
-        "failures": [
-            {"time": 1.0, "who": "steady: pages", "what": "ConnectionResetError: ", "served_by": "11 threadserve-1"},
-            {"time": 2.0, "who": "steady: pages", "what": "Wrong: 500: b'Error'", "served_by": "11 threadserve-1"},
-            {"time": 3.0, "who": "chaos: not connected", "what": "ConnectionRefusedError: ", "served_by": ""},
-        ],
-    }
-    load.take_in(json.dumps(told))
-    assert load.requests == {"steady: pages": 7}
-    assert load.misdeeds == {"page, reset": 3}
-    assert [failure.is_cut_off for failure in load.failures] == [True, False, False]
-    assert load.failures[0].served_by == "11 threadserve-1"
+    load.take_in(tmp_path / "samples.csv")
+    assert load.requests == {"steady: /": 1, "Locust: /block": 1}
+    assert load.misdeeds == {"chaos: page, reset": 1}
+    assert [failure.is_cut_off for failure in load.failures] == [True, False, False, True, False]
+    assert [failure.served_by for failure in load.failures] == ["11 threadserve-1", "11 threadserve-1", "", "", ""]
+    assert load.failures[1].what == "ResponseError: status 500: b'Error'"
+    assert load.failures[3].who == "Locust: /download"
 
 
 def seen(failures: list[Failure], problems: list[str], mb: float = 0.0) -> Seen:

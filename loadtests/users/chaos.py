@@ -1,25 +1,23 @@
-"""Clients that vanish, stall and reset in the middle of whatever they ask for, over raw sockets.
-
-What each sends is well-formed as far as it goes.
-"""
+"""A user that vanishes, stalls and resets in the middle of whatever it asks for, over raw sockets."""
 
 import random
 import socket
 import struct
 import time
 from contextlib import closing
-from threading import Event
+from urllib.parse import urlsplit
 
-from websockets.frames import Frame, Opcode
+from locust import task
+from locust.exception import ResponseError
+from websocket import ABNF
 
-from loadtests.clients.seen import Record
+from loadtests.users.visitor import Visitor
 
-HOST, PATIENCE_SECONDS = "127.0.0.1", 30.0
+PATIENCE_SECONDS, LONGEST_STALL_SECONDS = 30.0, 3.0
 # So small that a server which sends a large body soon has to wait for the client.
 RECEIVE_BUFFER_BYTES = 4096
-LONGEST_STALL_SECONDS, BETWEEN_SECONDS = 3.0, 0.1
 BODY = b"x" * 300_000
-VANISH, STALL, RESET = "vanish", "stall", "reset"
+MISDEEDS = VANISH, STALL, RESET = "vanish", "stall", "reset"
 LINGER_FOR_NOTHING = struct.pack("ii", 1, 0)
 
 
@@ -39,29 +37,37 @@ TRAFFIC = {
     "download": request("GET", "/download?bytes=3000000"),
     "stream": request("GET", "/stream?lines=20000"),
     "events": request("GET", "/events?count=40&interval=0.05"),
-    WEBSOCKET: Frame(Opcode.TEXT, b"y" * 1000).serialize(mask=True) * 200,
+    WEBSOCKET: ABNF.create_frame("y" * 1000, ABNF.OPCODE_TEXT).format() * 200,
 }
 
 
-def live(port: int, number: int, record: Record, stopped: Event) -> None:
-    """Live one user's life until it is to be stopped, on the thread that calls it."""
-    while not stopped.wait(random.uniform(0, 2 * BETWEEN_SECONDS)):
-        kind, misdeed = random.choice(list(TRAFFIC)), random.choice((VANISH, STALL, RESET))
-        client = socket.socket()
-        with closing(client):
+class ChaosUser(Visitor):
+    """One misdeed after the other, each on a connection of its own; what it sends is well-formed as far as it goes.
+
+    Think time up to 200 ms. Recorded are the kind of traffic and the misdeed; only who cannot connect has failed.
+    """
+
+    think_time = (0.0, 0.2)
+
+    @task
+    def connect(self) -> None:
+        kind, misdeed = random.choice(list(TRAFFIC)), random.choice(MISDEEDS)
+        url, began = urlsplit(str(self.host)), time.perf_counter()
+        with closing(socket.socket()) as client:
             client.settimeout(PATIENCE_SECONDS)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             try:
-                client.connect((HOST, port))
+                client.connect((url.hostname, url.port))
             except OSError as error:
-                record.fail("chaos: not connected", error)
-                continue
+                told = ResponseError(f"{type(error).__name__}: {error}")
+                self.record("chaos", "chaos: not connected", time.perf_counter() - began, 0, told)
+                return
             try:
                 misbehave(client, kind, misdeed)
             except OSError:
                 # Neither side is to blame: the server may be made to die. Whether it serves is for others to judge.
                 misdeed = "cut short"
-        record.count(record.misdeeds, f"{kind}, {misdeed}")
+        self.record("chaos", f"chaos: {kind}, {misdeed}", time.perf_counter() - began, 0)
 
 
 def misbehave(client: socket.socket, kind: str, misdeed: str) -> None:
