@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 
-from loadtests.micro.benchmark import require
+from loadtests.errors import require
 from loadtests.micro.table import BENCHMARKS
 from threadserve.runtime.forms import get_form
 from threadserve.runtime.loops import find_loop_factory

@@ -6,11 +6,11 @@ application's adapter are made as a loop of the server makes them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from loadtests.micro.benchmark import require
+from loadtests.errors import require
 from threadserve.app.loading import AppLoader
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
@@ -18,6 +18,9 @@ from threadserve.http.context import LoopSetup
 from threadserve.logging.access_log import AccessLog, AccessLogWriter, Entry
 from threadserve.threads.loop_parts import LoopParts, build_loop_parts
 from threadserve.threads.mailbox import Mailbox
+
+# Does an operation so many times, on the running loop.
+Repeat = Callable[[int], Awaitable[None]]
 
 # For how many seconds an answer is waited for before the measurement; then it comes in microseconds. Behind it nothing
 # more may come for as long as a turn of the loop could take.

@@ -11,8 +11,8 @@ from wsproto.extensions import Extension
 
 from loadtests.apps import echo, hello
 from loadtests.apps.hello import Receive, Scope, Send
-from loadtests.micro.benchmark import Repeat, require
-from loadtests.micro.client import Client, LastEntries, serving
+from loadtests.errors import require
+from loadtests.micro.client import Client, LastEntries, Repeat, serving
 from threadserve.logging.access_log import AccessLog
 
 App = Callable[..., Awaitable[None]]

@@ -14,8 +14,8 @@ from queue import SimpleQueue
 
 from loadtests.apps import hello
 from loadtests.apps.cpu_bound import work
-from loadtests.micro.benchmark import Repeat, repeated, require
-from loadtests.micro.client import Client, serving
+from loadtests.errors import require
+from loadtests.micro.client import Client, Repeat, serving
 from loadtests.micro.conversations import BROWSER
 from threadserve.config import Config
 from threadserve.http.bounds import Bounds
@@ -33,6 +33,16 @@ BATCH = 100
 TURNS = 1000
 ENTRY: AccessEntry = ("127.0.0.1:40000", "GET", "/static/style.css?version=3", "1.1", 200)
 LINE = 'INFO:     127.0.0.1:40000 - "GET /static/style.css?version=3 HTTP/1.1" 200 OK\n'
+
+
+def repeated(operation: Callable[[], object]) -> Repeat:
+    """Return the repeat of something that waits for nothing."""
+
+    async def repeat(operations: int) -> None:
+        for _ in range(operations):
+            operation()
+
+    return repeat
 
 
 @asynccontextmanager

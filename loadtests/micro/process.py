@@ -19,8 +19,7 @@ from typing import Any
 import pyperf
 
 from loadtests.errors import LoadTestError
-from loadtests.micro.benchmark import Benchmark
-from loadtests.micro.table import BENCHMARKS
+from loadtests.micro.table import BENCHMARKS, Benchmark
 from threadserve.runtime.loops import find_loop_factory
 
 # Batches before each value, and at the least in one for which switches are counted.

@@ -1,16 +1,33 @@
 """The table of all micro-benchmarks, by name. What each measures is in `loadtests/README.md`."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import partial
 
 from wsproto.extensions import PerMessageDeflate
 
 from loadtests.apps import wsgi
 from loadtests.micro import parts
-from loadtests.micro.benchmark import Benchmark
+from loadtests.micro.client import Repeat
 from loadtests.micro.conversations import BROWSER, DOCUMENT, GET, POST, WSGI, conversation, echoed, read_and_greet
 
 REFERENCE = "reference"
 PIPELINED, IN_FLIGHT = 16, 8
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """An operation that can be repeated, in multiples of `batch`.
+
+    `prepare` sets everything up on the running loop and checks once that the operation gives what it should: it raises
+    LoadTestError where it does not. Voluntary switches are counted too where the operation `crosses_threads`.
+    """
+
+    prepare: Callable[[], AbstractAsyncContextManager[Repeat]]
+    batch: int = 1
+    crosses_threads: bool = False
+
 
 BENCHMARKS = {
     REFERENCE: Benchmark(parts.reference),

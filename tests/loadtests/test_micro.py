@@ -20,11 +20,11 @@ from loadtests.apps import hello
 from loadtests.apps.hello import Receive, Scope, Send
 from loadtests.errors import INTERRUPTED, LoadTestError
 from loadtests.micro import client, command, subjects
-from loadtests.micro.benchmark import Benchmark, Repeat
+from loadtests.micro.client import Repeat
 from loadtests.micro.command import micro
 from loadtests.micro.conversations import GET, WSGI, conversation, echoed
 from loadtests.micro.subjects import Subject
-from loadtests.micro.table import BENCHMARKS
+from loadtests.micro.table import BENCHMARKS, Benchmark
 from loadtests.servers.interpreters import ROOT, Interpreter
 
 pyperf = pytest.importorskip("pyperf", reason="pyperf is not installed, which is in the extra loadtests")
