@@ -1,8 +1,8 @@
 """The servers that take part, each as its documentation recommends: with N threads or with N processes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from loadtests.comparing.scenarios import Scenario
 from loadtests.harness.measurement import Entry
@@ -17,42 +17,39 @@ OURS = "threadserve"
 
 @dataclass(frozen=True)
 class Contestant:
-    """A server for applications of one interface. `name` is its package; `title` says so where it is one process.
+    """A server for applications of one interface. `name` is its package, `peer` its row in the table of peers.
 
-    `serve` makes it of the kind of interpreter, so many threads, and whether it serves WebSockets.
+    One that `is_one_process` has more threads where others have more workers.
     """
 
     name: str
     title: str
     interface: Interface
-    serve: Callable[[Build, int, bool], Server]
+    peer: str = ""
+    is_one_process: bool = False
 
-
-def sansio(websockets: bool) -> WebSockets:
-    return "websockets-sansio" if websockets else "none"
-
-
-def gthread(build: Build, workers: int) -> Server:
-    return commands.gunicorn(build, workers=workers, threads=POOL)
-
-
-def pooled(module: Literal["waitress", "cheroot"], build: Build, workers: int) -> Server:
-    return commands.pooled(module, build, threads=POOL * workers)
+    def serve(self, build: Build, threads: int, websockets: bool) -> Server:
+        """Return it on a kind of interpreter, with so many threads or workers, and with WebSockets or without."""
+        if self.name == OURS:
+            return commands.threadserve(build, threads, interface=self.interface, ws="auto" if websockets else "none")
+        workers, pool = (1, POOL * threads) if self.is_one_process else (threads, POOL)
+        ws: WebSockets = "websockets-sansio" if websockets else "none"
+        return commands.peer(self.peer, workers, build=build, threads=pool, ws=ws)
 
 
 CONTESTANTS = (
-    Contestant(OURS, OURS, "asgi", lambda build, n, ws: commands.threadserve(build, n, ws="auto" if ws else "none")),
-    Contestant(OURS, OURS, "wsgi", lambda build, n, ws: commands.threadserve(build, n, interface="wsgi")),
-    Contestant("uvicorn", "Uvicorn", "asgi", lambda build, n, ws: commands.uvicorn(n, build=build, ws=sansio(ws))),
-    Contestant("granian", "Granian", "asgi", lambda build, n, ws: commands.granian(n, build=build, ws=ws)),
-    Contestant("h2corn", "h2corn", "asgi", lambda build, n, ws: commands.h2corn(build, workers=n)),
-    Contestant("hypercorn", "Hypercorn", "asgi", lambda build, n, ws: commands.hypercorn(build, workers=n)),
-    Contestant("daphne", "Daphne (1 process)", "asgi", lambda build, n, ws: commands.daphne(build)),
-    Contestant("gunicorn", "Gunicorn ASGI", "asgi", lambda build, n, ws: commands.gunicorn_asgi(build, workers=n)),
-    Contestant("granian", "Granian", "wsgi", lambda build, n, ws: commands.granian(n, build=build, interface="wsgi")),
-    Contestant("gunicorn", "Gunicorn gthread", "wsgi", lambda build, n, ws: gthread(build, n)),
-    Contestant("waitress", "Waitress (1 process)", "wsgi", lambda build, n, ws: pooled("waitress", build, n)),
-    Contestant("cheroot", "Cheroot (1 process)", "wsgi", lambda build, n, ws: pooled("cheroot", build, n)),
+    Contestant(OURS, OURS, "asgi"),
+    Contestant(OURS, OURS, "wsgi"),
+    Contestant("uvicorn", "Uvicorn", "asgi", "uvicorn"),
+    Contestant("granian", "Granian", "asgi", "granian"),
+    Contestant("h2corn", "h2corn", "asgi", "h2corn"),
+    Contestant("hypercorn", "Hypercorn", "asgi", "hypercorn"),
+    Contestant("daphne", "Daphne (1 process)", "asgi", "daphne", is_one_process=True),
+    Contestant("gunicorn", "Gunicorn ASGI", "asgi", "gunicorn"),
+    Contestant("granian", "Granian", "wsgi", "granian wsgi"),
+    Contestant("gunicorn", "Gunicorn gthread", "wsgi", "gthread"),
+    Contestant("waitress", "Waitress (1 process)", "wsgi", "waitress", is_one_process=True),
+    Contestant("cheroot", "Cheroot (1 process)", "wsgi", "cheroot", is_one_process=True),
 )
 PEER_NAMES = list(dict.fromkeys(peer.name for peer in CONTESTANTS if peer.name != OURS))
 

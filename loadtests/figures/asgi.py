@@ -22,17 +22,7 @@ from loadtests.harness.loads import (
 from loadtests.harness.rounds import INSTRUCTIONS
 from loadtests.request import Request
 from loadtests.results.record import CPU, RATE
-from loadtests.servers.commands import (
-    HOST_AND_PORT,
-    Build,
-    Server,
-    fixed_bytes,
-    granian,
-    h2corn,
-    hypercorn,
-    threadserve,
-    uvicorn,
-)
+from loadtests.servers.commands import HOST_AND_PORT, Build, Server, granian, h2corn, peer, threadserve, uvicorn
 
 ECHO = "loadtests.apps.echo:app"
 SEND_BACK = "loadtests.apps.bodies:send_back"
@@ -121,24 +111,25 @@ ORDINARY, ORDINARY_WS = threadserve("ordinary", 1), threadserve("ordinary", 1, w
 TWO_WS = threadserve("free-threaded", 2, ws="auto")
 TWO_HTTP2 = threadserve("free-threaded", 2, http2=True)
 UNWATCHED = replace(ours(2, "--timeout-loop-stall", "0"), label="threadserve, 2 threads, unwatched")
+FIXED_BYTES = peer("fixed bytes", build="free-threaded")
 UVICORNS = (uvicorn(), uvicorn(2))
 WSPROTO, SANSIO = uvicorn(ws="wsproto"), uvicorn(ws="websockets-sansio")
 # One with `--loop-threads 2` is not among them: h2corn 1.5.1 answers nothing then.
-H2CORNS = (h2corn("free-threaded", workers=1), h2corn("free-threaded", workers=2))
+H2CORNS = (h2corn(1), h2corn(2))
 # Of Granian's options this one came out best with two workers: `--loop asyncio`, `--http 1` and `--runtime-threads 2`
 # were slower, and its other task implementation does not exist on these versions of Python.
 SINGLE = ("--runtime-mode", "st")
 GRANIANS = (granian(1), granian(2), granian(2, *SINGLE))
-GRANIANS_WS = (granian(1, ws=True), granian(2, ws=True), granian(2, *SINGLE, ws=True))
+GRANIANS_WS = (granian(1, ws="auto"), granian(2, ws="auto"), granian(2, *SINGLE, ws="auto"))
 GRANIANS_HTTP2 = (granian(1, "--http", "auto"), granian(2, "--http", "auto"))
-HYPERCORN, HYPERCORNS = hypercorn("ordinary", workers=1), hypercorn("ordinary", workers=2)
-STALLED_PEERS = (holding(2), uvicorn(2), h2corn("free-threaded", workers=2), granian(2))
+HYPERCORN, HYPERCORNS = peer("hypercorn"), peer("hypercorn", 2)
+STALLED_PEERS = (holding(2), uvicorn(2), h2corn(2), granian(2))
 STALLED_PEERS_OF_4 = (holding(4), uvicorn(2), granian(2))
 
 FIGURES = (
     figure("hello", ORDINARY, least(2.5, uvicorn()), least(2.0, granian(1, build="ordinary"))),
     figure("hello-threads", ours(2), least(1.3, *H2CORNS), least(1.8, *GRANIANS)),
-    figure("hello-cpu", ours(1), most(2.5, CPU, fixed_bytes()), least(None, fixed_bytes())),
+    figure("hello-cpu", ours(1), most(2.5, CPU, FIXED_BYTES), least(None, FIXED_BYTES)),
     figure("hello-browser", ours(2), least(1.3, *H2CORNS), request=BROWSER),
     figure("hello-tls", ours(2), least(0.9, *H2CORNS), least(1.3, *GRANIANS), request=Request(tls=True)),
     requiring(

@@ -1,20 +1,23 @@
 """The figures of WSGI applications."""
 
+from functools import partial
+
 from loadtests.figures.figure import figure, least, memory, most, requiring
 from loadtests.harness.loads import rate_and_memory, streams
 from loadtests.results.record import CPU
-from loadtests.servers.commands import granian, gunicorn, pooled, threadserve
+from loadtests.servers.commands import peer, threadserve
 
 HELLO = "loadtests.apps.wsgi:hello"
 FLASK = "loadtests.apps.flask_json:app"
 OURS = threadserve("free-threaded", None, interface="wsgi")
 ORDINARY = threadserve("ordinary", 1, interface="wsgi")
 ONE_CALL = threadserve("free-threaded", None, interface="wsgi", wsgi_threads=1)
-GRANIAN = granian(1, interface="wsgi")
-GRANIANS = (GRANIAN, granian(2, interface="wsgi"), granian(2, "--runtime-mode", "st", interface="wsgi"))
-ORDINARY_GRANIAN = granian(1, build="ordinary", interface="wsgi")
-GUNICORN, FORKED = gunicorn("free-threaded", workers=1, threads=8), gunicorn("ordinary", workers=2, threads=8)
-WAITRESS = pooled("waitress", "free-threaded", threads=8)
+granian = partial(peer, "granian wsgi", build="free-threaded")
+GRANIAN = granian()
+GRANIANS = (GRANIAN, granian(2), granian(2, "--runtime-mode", "st"))
+ORDINARY_GRANIAN = granian(build="ordinary")
+GUNICORN, FORKED = peer("gthread", build="free-threaded", threads=8), peer("gthread", 2, threads=8)
+WAITRESS = peer("waitress", build="free-threaded", threads=8)
 
 FIGURES = (
     figure("wsgi-threads", OURS, least(1.5, *GRANIANS), app=HELLO),

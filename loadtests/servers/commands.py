@@ -4,7 +4,8 @@ Every server gets the same event loop where it has the choice, the parser that i
 only where a figure is about them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from loadtests.servers.certificates import Certificate
@@ -16,10 +17,9 @@ WebSockets = Literal["none", "auto", "wsproto", "websockets", "websockets-sansio
 
 # With this variable in its environment threadserve runs in its Python form.
 PURE_VARIABLE = "THREADSERVE_PURE"
-# From the repository's root, where servers are started.
-HYPERCORN_CONFIG = "loadtests/servers/hypercorn.toml"
 HOST_AND_PORT = ("--host", "127.0.0.1", "--port", "{port}")
-BIND = ("--bind", "127.0.0.1:{port}")
+FIXED_BYTES = "loadtests.servers.fixed_bytes"
+CERTIFICATE_OPTIONS = ("--ssl-certfile", "--ssl-keyfile")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Server:
     ready_line: str = ""
     workers: int = 1
     address: tuple[str, ...] = HOST_AND_PORT
-    tls_options: tuple[str, str] = ("--ssl-certfile", "--ssl-keyfile")
+    tls_options: tuple[str, str] = CERTIFICATE_OPTIONS
     installed: bool = False
     interpreted: bool = False
     speaks_http2: bool = False
@@ -57,6 +57,46 @@ class Server:
         tls = [part for option, file in zip(self.tls_options, files, strict=False) for part in (option, file)]
         path = ("-P",) if self.installed else ()
         return [python, *path, "-m", self.module, *address, *self.options, *tls, app]
+
+
+def split(options: str) -> tuple[str, ...]:
+    """Return the options of a command line, none of which has a space in it."""
+    return tuple(options.split())
+
+
+NO_LOG, WORKERS, STARTED = "--no-access-log", "--workers {workers}", "Booting worker with pid"
+GRANIAN = f"{WORKERS} {{with_websockets}} {NO_LOG}"
+# How the peers are started, with what `peer` fills in: label, options, packages, of which the first is the module, and
+# what a worker logs that is ready. One that has no option for an access log writes none. Granian and Gunicorn's ASGI
+# worker pick uvloop by themselves, and h2corn serves WebSockets whether it should or not. The fixed bytes are no server
+# at all: the same for whatever arrives, from one thread.
+TABLE = {
+    "uvicorn": (
+        *("Uvicorn", f"{WORKERS} --loop uvloop --http httptools --ws {{ws}} {{access_log}}"),
+        *("uvicorn httptools uvloop", "Application startup complete"),
+    ),
+    "granian": ("Granian", f"--interface asgi {GRANIAN}", "granian uvloop", "Started worker-"),
+    "granian wsgi": ("Granian WSGI", f"--interface wsgi {GRANIAN}", "granian uvloop", "Started worker-"),
+    "h2corn": ("h2corn", f"--loop uvloop {WORKERS} {NO_LOG}", "h2corn uvloop", "Started worker ["),
+    "gunicorn": ("Gunicorn ASGI", f"--worker-class asgi {WORKERS}", "gunicorn uvloop", STARTED),
+    "gthread": ("Gunicorn gthread", f"--worker-class gthread --threads {{threads}} {WORKERS}", "gunicorn", STARTED),
+    "hypercorn": (
+        *("Hypercorn", f"--worker-class uvloop {WORKERS} --config loadtests/servers/hypercorn.toml"),
+        *("hypercorn h2 uvloop wsproto", "Running on http://"),
+    ),
+    "daphne": ("Daphne", "--verbosity 0", "daphne twisted", ""),
+    "waitress": ("Waitress", "--threads {threads}", "waitress", ""),
+    "cheroot": ("Cheroot", "--threads {threads}", "cheroot", ""),
+    "fixed bytes": ("fixed bytes from an empty uvloop protocol", "", "uvloop", ""),
+}
+# Where a server is told its address and certificate in other words than most.
+ADDRESSES = {
+    **dict.fromkeys(("gunicorn", "hypercorn", "cheroot"), ("--bind", "127.0.0.1:{port}")),
+    "daphne": ("--bind", "127.0.0.1", "--port", "{port}"),
+    FIXED_BYTES: ("{port}",),
+}
+TLS_OPTIONS = {"granian": ("--ssl-certificate", "--ssl-keyfile"), "h2corn": ("--certfile", "--keyfile")}
+SPEAK_HTTP2 = ("h2corn", "hypercorn")
 
 
 def threadserve(
@@ -89,7 +129,7 @@ def threadserve(
         access_log_option(access_log),
     )
     return Server(
-        label=", ".join(part for part, is_told in label.items() if is_told),
+        label=joined(label),
         build=build,
         module="threadserve",
         options=(*split(" ".join(given)), *options),
@@ -100,84 +140,53 @@ def threadserve(
     )
 
 
-def uvicorn(
-    workers: int = 1, *, build: Build = "ordinary", ws: WebSockets = "none", access_log: bool = False
+def peer(
+    name: str,
+    workers: int = 1,
+    *options: str,
+    build: Build = "ordinary",
+    threads: int = 1,
+    ws: WebSockets = "none",
+    access_log: bool = False,
 ) -> Server:
-    """Uvicorn with its fast event loop and parser."""
-    label = f"Uvicorn, {counted(workers, 'worker')}" + ("" if ws == "none" else f", --ws {ws}")
-    options = f"--workers {workers} --loop uvloop --http httptools --ws {ws} {access_log_option(access_log)}"
-    requires = ("uvicorn", "httptools", "uvloop", *websocket_packages(ws))
-    return Server(label, build, "uvicorn", split(options), requires, "Application startup complete", workers)
+    """Return a server of the table, with further options.
 
-
-def granian(
-    workers: int, *options: str, build: Build = "free-threaded", interface: Interface = "asgi", ws: bool = False
-) -> Server:
-    """Granian, whose workers are threads on a free-threaded interpreter. It picks uvloop by itself."""
-    name = "Granian" if interface == "asgi" else "Granian WSGI"
-    label = " ".join((f"{name}, {counted(workers, 'worker')}", *options))
-    given = f"--interface {interface} --workers {workers} {'--ws' if ws else '--no-ws'} --no-access-log"
-    server = Server(label, build, "granian", split(given), ("granian", "uvloop"), "Started worker-", workers)
-    return replace(
-        server,
-        options=(*server.options, *options),
-        tls_options=("--ssl-certificate", "--ssl-keyfile"),
-        speaks_http2="--http" in options,
+    `threads` are those of each process of a WSGI server. Which implementation `ws` is only Uvicorn lets one choose.
+    """
+    label, line, packages, ready_line = TABLE[name]
+    module = FIXED_BYTES if name == "fixed bytes" else split(packages)[0]
+    given = {
+        "workers": workers,
+        "threads": threads,
+        "ws": ws,
+        "with_websockets": "--no-ws" if ws == "none" else "--ws",
+        "access_log": access_log_option(access_log),
+    }
+    chosen = ws if "{ws}" in line else "none"
+    sizes = {counted(workers, "worker"): "{workers}" in line, counted(threads, "thread"): "{threads}" in line}
+    size = f"{workers} × {threads}" if all(sizes.values()) else "".join(text for text in sizes if sizes[text])
+    told = {label: True, size: size != "", f"--ws {chosen}": chosen != "none"}
+    return Server(
+        label=" ".join((joined(told), *options)),
+        build=build,
+        module=module,
+        options=(*split(line.format_map(given)), *options),
+        requires=(*split(packages), *websocket_packages(chosen)),
+        ready_line=ready_line,
+        workers=workers,
+        address=ADDRESSES.get(module, HOST_AND_PORT),
+        tls_options=TLS_OPTIONS.get(module, CERTIFICATE_OPTIONS),
+        speaks_http2=module in SPEAK_HTTP2 or "--http" in options,
     )
 
 
-def h2corn(build: Build, *, workers: int) -> Server:
-    """h2corn, which reads and writes in Rust. It serves WebSockets whether it should or not."""
-    label, options = f"h2corn, {counted(workers, 'worker')}", f"--loop uvloop --workers {workers} --no-access-log"
-    server = Server(label, build, "h2corn", split(options), ("h2corn", "uvloop"), "Started worker [", workers)
-    return replace(server, tls_options=("--certfile", "--keyfile"), speaks_http2=True)
+uvicorn = partial(peer, "uvicorn")
+granian, h2corn = (partial(peer, name, build="free-threaded") for name in ("granian", "h2corn"))
 
 
-def gunicorn(build: Build, *, workers: int, threads: int) -> Server:
-    """Gunicorn with its threaded workers. Without being asked it writes no access log."""
-    label, options = f"Gunicorn gthread, {workers} × {threads}", f"--worker-class gthread --threads {threads}"
-    given = split(f"{options} --workers {workers}")
-    return Server(label, build, "gunicorn", given, ("gunicorn",), "Booting worker with pid", workers, BIND)
-
-
-def gunicorn_asgi(build: Build, *, workers: int) -> Server:
-    """Gunicorn with its own ASGI workers, which pick uvloop, and its compiled parser where that is installed."""
-    label, options = f"Gunicorn ASGI, {counted(workers, 'worker')}", f"--worker-class asgi --workers {workers}"
-    requires = ("gunicorn", "uvloop")
-    return Server(label, build, "gunicorn", split(options), requires, "Booting worker with pid", workers, BIND)
-
-
-def hypercorn(build: Build, *, workers: int) -> Server:
-    """Hypercorn over h11. Without being asked it writes no access log."""
-    label = f"Hypercorn, {counted(workers, 'worker')}"
-    options = split(f"--worker-class uvloop --workers {workers} --config {HYPERCORN_CONFIG}")
-    requires = ("hypercorn", "h2", "uvloop", "wsproto")
-    server = Server(label, build, "hypercorn", options, requires, "Running on http://", workers, BIND)
-    return replace(server, speaks_http2=True)
-
-
-def daphne(build: Build) -> Server:
-    """Daphne, which is one process with one event loop of Twisted's; silent, it writes no access log."""
-    address = ("--bind", "127.0.0.1", "--port", "{port}")
-    return Server("Daphne", build, "daphne", ("--verbosity", "0"), ("daphne", "twisted"), address=address)
-
-
-def pooled(module: Literal["waitress", "cheroot"], build: Build, *, threads: int) -> Server:
-    """Waitress or Cheroot, which is one process with so many threads, and has no access log."""
-    label = f"{module.capitalize()}, {counted(threads, 'thread')}"
-    address = HOST_AND_PORT if module == "waitress" else BIND
-    return Server(label, build, module, ("--threads", str(threads)), (module,), address=address)
-
-
-def fixed_bytes() -> Server:
-    """No server at all: the same bytes for whatever arrives, from one thread."""
-    label, module = "fixed bytes from an empty uvloop protocol", "loadtests.servers.fixed_bytes"
-    return Server(label, "free-threaded", module, (), ("uvloop",), address=("{port}",))
-
-
-def split(options: str) -> tuple[str, ...]:
-    """Return the options of a command line, none of which has a space in it."""
-    return tuple(options.split())
+def joined(parts: dict[str, bool]) -> str:
+    """Return the parts of a label that are told."""
+    return ", ".join(part for part, is_told in parts.items() if is_told)
 
 
 def counted(number: int, noun: str) -> str:

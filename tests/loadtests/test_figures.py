@@ -16,11 +16,11 @@ from loadtests.harness.rounds import INSTRUCTIONS, Course
 from loadtests.reports.sections import markdown
 from loadtests.reports.targets import all_reached, rows
 from loadtests.results.record import CPU, RATE, Results, Sample
-from loadtests.servers.commands import Build, Server, fixed_bytes, granian, h2corn, uvicorn
+from loadtests.servers.commands import Build, Server, granian, h2corn, peer, uvicorn
 from loadtests.servers.interpreters import Interpreter
 
 NAMED = {one.name: one for one in FIGURES}
-WITHOUT_ACCESS_LOG = ("gunicorn", "hypercorn", "waitress", fixed_bytes().module)
+WITHOUT_ACCESS_LOG = ("gunicorn", "hypercorn", "waitress", peer("fixed bytes").module)
 
 
 def about(*goals: Goal) -> Figure:
@@ -79,7 +79,7 @@ def test_a_target_is_a_bound_of_the_ratio_or_of_the_value_alone(goal: Goal, ours
 
 
 def test_every_peer_has_to_be_reached_by_a_ratio_of_its_own() -> None:
-    both = about(least(1.3, uvicorn()), least(2, h2corn("ordinary", workers=1)))
+    both = about(least(1.3, uvicorn()), least(2, h2corn(build="ordinary")))
     assert all_reached(outcome(both, ours=200, theirs=100))
     missed = outcome(both, ours=199, theirs=100)
     assert [(row.target, row.reached) for row in rows(missed)] == [("at least 1.3", True), ("at least 2", False)]

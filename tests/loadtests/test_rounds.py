@@ -170,7 +170,9 @@ def run(measurement: Measurement, *servers: commands.Server) -> Course:
 @needs_wrk
 def test_rates_and_cpu_times_are_measured() -> None:
     hello_world = Measurement("hello", "hello world", "loadtests.apps.hello:app", loads.rate)
-    for one in run(hello_world, threadserve("ordinary", 1, access_log=True), commands.fixed_bytes()).results.samples:
+    for one in run(
+        hello_world, threadserve("ordinary", 1, access_log=True), commands.peer("fixed bytes", build="free-threaded")
+    ).results.samples:
         assert min(one.values[RATE], one.values[CPU], one.values["p99 ms"], one.values["USS MB"]) > 0
         assert one.values["OS threads"] >= one.values["processes"] >= 1
         assert (one.errors, one.problems) == ({}, [])
