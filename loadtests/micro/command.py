@@ -31,8 +31,8 @@ TOLERANCE_PERCENT = 3
 @click.option("--against", metavar="REVISION", help="Measure the code at this revision of git in turn with ours.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="Earlier --output: tell what has changed.")
 @click.option("--processes", type=click.IntRange(1, 100), default=16, show_default=True, help="Of each interpreter.")
-@click.option("--repeats", type=click.IntRange(1, 10_000), default=5, show_default=True, help="In each process.")
-@click.option("--quick", is_flag=True, help="A few repeats in two processes: to see that everything works.")
+@click.option("--repeats", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Values of each process.")
+@click.option("--quick", is_flag=True, help="Two values in two processes: to see that everything works.")
 @click.option("--output", type=click.Path(path_type=Path), help="A folder.  [default: build/loadtests/micro-DATE]")
 def micro(
     benchmark: tuple[str, ...],

@@ -14,34 +14,40 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from statistics import fmean
 from typing import Any
 
 import pyperf
 
 from loadtests.errors import LoadTestError
+from loadtests.micro.client import Repeat
 from loadtests.micro.table import BENCHMARKS, Benchmark
 from threadserve.runtime.loops import find_loop_factory
 
-# Batches before each value, and at the least in one for which switches are counted.
-WARM_UP, LEAST_COUNTED = 20, 100
-MIN_VALUE_SECONDS = 0.05
+# A value is the least of so many repeats: other processes on the machine only make an operation slower.
+REPEATS, MIN_REPEAT_SECONDS = 20, 0.0025
+# Batches before them, and at the least in one for which switches are counted.
+WARM_UP, LEAST_COUNTED = 20, 10
 # Ends the name under which the switches in an operation are told.
 SWITCHES = "-switches"
 
 
 def cpu_seconds(loops: int, name: str) -> float:
-    """Return the CPU seconds of so many batches of a benchmark."""
+    """Return the CPU seconds of so many batches of a benchmark, in the quickest repeat."""
     return run(name, loops)[0]
 
 
 def switches(loops: int, name: str) -> float:
-    """Return the voluntary switches between threads in so many batches of a benchmark."""
+    """Return the voluntary switches between threads in so many batches of a benchmark, on average."""
     counted = max(loops, LEAST_COUNTED)
     return run(name, counted)[1] * loops / counted
 
 
 def run(name: str, batches: int) -> tuple[float, float]:
-    """Return CPU seconds and switches; raise LoadTestError, with the name, where it does not do what it should."""
+    """Return the least CPU seconds of a repeat, and the mean of its switches.
+
+    Raises LoadTestError, with the benchmark's name, where it does not do what it should.
+    """
     with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner, ThreadPoolExecutor(1, "threadserve") as pool:
         try:
             return pool.submit(lambda: runner.run(measure(BENCHMARKS[name], batches))).result()
@@ -50,19 +56,26 @@ def run(name: str, batches: int) -> tuple[float, float]:
 
 
 async def measure(benchmark: Benchmark, batches: int) -> tuple[float, float]:
-    """Return CPU seconds and switches on the running loop. Garbage is collected before, and not in between."""
+    """Return the same, measured on the running loop. Garbage is collected before the repeats, and not in between."""
     async with benchmark.prepare() as repeat:
         await repeat(WARM_UP * benchmark.batch)
         gc.collect()
         gc.disable()
         try:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
-            began = time.process_time()
-            await repeat(batches * benchmark.batch)
-            seconds = time.process_time() - began
-            return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
+            measured = [await measure_once(repeat, batches * benchmark.batch) for _ in range(REPEATS)]
         finally:
             gc.enable()
+    seconds, switches = zip(*measured, strict=True)
+    return min(seconds), fmean(switches)
+
+
+async def measure_once(repeat: Repeat, operations: int) -> tuple[float, int]:
+    """Return CPU seconds and switches of one repeat."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    began = time.process_time()
+    await repeat(operations)
+    seconds = time.process_time() - began
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
 
 
 def pass_names(command: list[str], arguments: Any) -> None:
@@ -74,7 +87,7 @@ def main() -> None:
     """Measure; exit with one line of what went wrong."""
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     runner = pyperf.Runner(
-        min_time=MIN_VALUE_SECONDS, program_args=("-m", "loadtests.micro.process"), add_cmdline_args=pass_names
+        min_time=MIN_REPEAT_SECONDS, program_args=("-m", "loadtests.micro.process"), add_cmdline_args=pass_names
     )
     runner.argparser.add_argument("names", nargs="+", choices=list(BENCHMARKS))
     try:
