@@ -117,13 +117,13 @@ class SteadyUser(Visitor):
         url = f"ws{str(self.host).removeprefix('http')}/chat?room=steady-{id(self)}"
         self.socket = create_connection(url, timeout=PATIENCE_SECONDS)
         self.served_by, self.said = (self.socket.getheaders() or {}).get("x-served-by", ""), 0
-        self.is_told = False
+        self.is_readable = False
 
     def talk(self) -> None:
         """Send some messages, each of which has to come back, until the server goes away."""
         while self.said < MESSAGES and self.checked("/chat", self.say) and self.socket.connected:
             # Whoever sends to a server that has gone meanwhile loses what that has said before it went.
-            self.is_told = bool(select.select([self.socket], [], [], self.wait_time())[0])
+            self.is_readable = bool(select.select([self.socket], [], [], self.wait_time())[0])
         with suppress(WebSocketException, OSError):
             self.socket.close()
 
@@ -131,7 +131,7 @@ class SteadyUser(Visitor):
         """Send a message; raise an exception where it does not come back, unless the server goes away."""
         self.said += 1
         message = f"message {self.said}"
-        if not self.is_told:
+        if not self.is_readable:
             self.socket.send(message)
         opcode, came = self.socket.recv_data()
         if opcode != ABNF.OPCODE_CLOSE:

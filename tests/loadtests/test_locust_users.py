@@ -208,17 +208,44 @@ def test_every_fault_of_a_site_counts_as_a_failure(tmp_path: Path) -> None:
 
 def test_nobody_who_answers_counts_as_a_failure(tmp_path: Path) -> None:
     file = tmp_path / "samples.csv"
-    own = ["--samples", str(file), "--think-time", "0.1", "JsonApiUser", "EventsUser", "ChatUser"]
+    own = [
+        "--samples",
+        str(file),
+        "--think-time",
+        "0.1",
+        "JsonApiUser",
+        "EventsUser",
+        "ChatUser",
+        "SteadyUser",
+        "ChaosUser",
+    ]
     # The port is taken by somebody who does not listen, so nobody else can.
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with locust(tmp_path, *headless(tmp_path, url, *own, users=3)) as process:
-            wait_for_counts(process, tmp_path, {"/events", "/chat connect"}, "Failure Count")
+        with locust(tmp_path, *headless(tmp_path, url, *own, users=5)) as process:
+            wait_for_counts(
+                process, tmp_path, {"/events", "/chat connect", "steady: /", "chaos: not connected"}, "Failure Count"
+            )
             stop(process, signal.SIGTERM)
     samples = samples_in(file)
     assert by_name(samples) == totals(tmp_path)
-    assert {sample.error for sample in samples} == {"[Errno 111] Connection refused"}
+    refused = "[Errno 111] Connection refused"
+    named = f"ConnectionRefusedError: {refused}"
+    assert {sample.error for sample in samples} == {refused, named, f"{named} []"}
+
+
+def test_misdeeds_are_no_failures_of_a_server_that_lives(tmp_path: Path) -> None:
+    file = tmp_path / "samples.csv"
+    own = ["--samples", str(file), "--think-time", "0", "ChaosUser"]
+    with (
+        served("site") as server,
+        locust(tmp_path, *headless(tmp_path, server.url, *own, users=20)) as process,
+    ):
+        wait_for_counts(process, tmp_path, {"chaos: page, vanish", "chaos: page, reset"}, "Request Count")
+        stop(process, signal.SIGTERM)
+    assert {sample.error for sample in samples_in(file)} == {""}
+    assert all(sample.name.startswith("chaos: ") for sample in samples_in(file))
 
 
 def run_apart(code: str) -> str:
