@@ -92,7 +92,7 @@ def test_quick_requests_are_not_told_of(serve: Serve, connect: Connect, lines: L
 def test_nothing_is_told_without_the_option(
     monkeypatch: pytest.MonkeyPatch, serve: Serve, connect: Connect, lines: Lines
 ) -> None:
-    monkeypatch.setattr(loop_metrics, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(loop_metrics, "DEFAULT_SLOW_SECONDS", 0.0)
     server = serve(hello, threads=1, lifespan="off", admin_bind="127.0.0.1:0")
     connect(server).get("/late")
     # What is measured for others to look at is not logged for that.
