@@ -25,7 +25,7 @@ def find_failed_module(error: BaseException) -> str | None:
 
 
 def find_failed_module_in_text(text: str) -> str | None:
-    """Return the same from the text of a traceback."""
+    """Return the name of the innermost project module whose code failed, by the text of a traceback."""
     files = MODULE_FRAME.findall(text)
     if not files:
         return None

@@ -68,7 +68,7 @@ def find_hint(error: BaseException) -> str | None:
 
 
 def find_hint_in_text(text: str) -> str | None:
-    """Return the same for the text of an error, such as the message of a failed lifespan."""
+    """Return the hint for the text of an error, such as the message of a failed lifespan, or None."""
     for phrases, hint in HINTS:
         if any(phrase in text for phrase in phrases):
             return hint

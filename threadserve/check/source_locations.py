@@ -42,7 +42,7 @@ def locate_error(error: BaseException | None) -> SourceLocation | None:
 
 
 def locate_in_text(text: str) -> SourceLocation | None:
-    """Return the same from the text of a traceback."""
+    """Return the last place of the project in the text of a traceback, or None."""
     return find_last_project_line((file, int(line)) for file, line in TRACEBACK_LINE.findall(text))
 
 

@@ -45,7 +45,7 @@ def _replace_formatters(value: Any) -> Any:
 
 
 def translate_parser(parser: RawConfigParser) -> RawConfigParser:
-    """Return the same for what `fileConfig` takes."""
+    """Return a configuration for `fileConfig` with our formatters, that names each logger by all its names."""
     translated = copy.deepcopy(parser)
     for section in translated.sections():
         name = translated.get(section, "class", raw=True, fallback="")

@@ -18,7 +18,7 @@ def coroutine_marker() -> object:
     return getattr(mark(function), "_is_coroutine_marker", None) if mark is not None else None
 
 
-# The same for `asyncio`, and this.
+# By these marks `asyncio` and `inspect` know a coroutine function.
 ASYNCIO_COROUTINE_MARKER = getattr(asyncio.coroutines, "_is_coroutine", None)
 INSPECT_COROUTINE_MARKER = coroutine_marker()
 

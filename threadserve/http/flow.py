@@ -26,13 +26,13 @@ class FlowControl:
         self._is_released = False
 
     def on_writable(self) -> None:
-        """The client has taken enough to be sent more."""
+        """Wake the writer that waits: the client has taken enough to be sent more."""
         self.write_paused = False
         if self._drained is not None:
             self._drained.set()
 
     def release_writers(self) -> None:
-        """Let nobody wait for the client any more, because nothing more is written."""
+        """Wake the writer that waits, for good, because nothing more is written."""
         self._is_released = True
         if self._drained is not None:
             self._drained.set()

@@ -37,7 +37,7 @@ class ReleasedProtocol(asyncio.Protocol):
         self._releaser = releaser
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is closed, and with it its descriptor."""
+        """Hand the connection to the acceptor, now that the transport has closed its descriptor."""
         self._releaser.on_closed(self)
 
     def cancel(self) -> None:

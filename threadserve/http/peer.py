@@ -75,7 +75,7 @@ def parse_peer_address(name: object) -> Address | None:
 
 
 def parse_local_address(name: object) -> LocalAddress | None:
-    """Return the same for the server's end: a Unix socket has its path and None (ASGI HTTP spec, `server`)."""
+    """Return the address of the server's end: a Unix socket has its path and None (ASGI HTTP spec, `server`)."""
     if isinstance(name, bytes):
         name = name.decode("utf-8", "surrogateescape")
     return (name, None) if isinstance(name, str) and name else parse_peer_address(name)

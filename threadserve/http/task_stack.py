@@ -54,7 +54,7 @@ def walk_frames(task: "asyncio.Task[Any] | None") -> Iterator[tuple[str, int, st
 
 
 def next_awaited(at: Any) -> Any:
-    """Return what a task, a coroutine, or what stands for one awaits, or None where that cannot be told."""
+    """Return the object that a task, a coroutine or a wrapper of one awaits, or None where that cannot be told."""
     if isinstance(at, asyncio.Task):
         return at.get_coro()
     if any(hasattr(at, name) for name in AWAITED_ATTRIBUTES):

@@ -23,7 +23,7 @@ class ProjectInstance(Protocol):
         ...
 
     def get_copy(self, name: str) -> ModuleType:
-        """Return the same for attribute access. An AttributeError of the module's code is raised as a `CopyError`."""
+        """Return the copy of a module for attribute access; `CopyError` stands for an AttributeError of its code."""
         ...
 
     def forget_copy(self, name: str) -> None:

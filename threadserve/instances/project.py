@@ -57,7 +57,7 @@ def is_library(name: str, spec: ModuleSpec) -> bool:
 
 
 def is_library_module(name: str) -> bool:
-    """Return the same for the name of a module; False for a module that is not loaded."""
+    """Return whether the module of this name is a library's; False for a module that is not loaded."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
     return spec is not None and is_library(name, spec)
 

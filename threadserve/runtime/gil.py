@@ -114,7 +114,7 @@ class GilGuard:
 
 
 def find_gil_option() -> str:
-    """Return what told the interpreter to start with the GIL on, or "". The option goes before the variable."""
+    """Return the option or variable that turned the GIL on at start, or "". The option goes before the variable."""
     if getattr(sys.flags, "gil", None) != 1:
         return ""
     return "-X gil=1" if "gil" in sys._xoptions else "PYTHON_GIL=1"

@@ -45,5 +45,5 @@ class LeastBusy:
 
 
 def make_distributor(distribute: str) -> Callable[[Sequence[T]], T]:
-    """Return what chooses a loop, by the setting `distribute`."""
+    """Return the function that chooses a loop, by the setting `distribute`."""
     return RoundRobin() if distribute == "round-robin" else LeastBusy()

@@ -101,7 +101,7 @@ class LoopGroup:
         return all(slot.phase is Phase.ENDED for slot in self._slots)
 
     def counts_of_dead_threadsafe(self, number: int) -> list[LoopCounts]:
-        """Return what the loops counted that died in this place."""
+        """Return the counts of the dead loops that had this number."""
         return [metrics.read_threadsafe() for metrics in self._metrics_of_dead.get(number, ())]
 
     def servers_threadsafe(self) -> list[LoopServer]:

@@ -118,7 +118,7 @@ class LoopServer:
         return self._context.ticker.ticks if self._context else 0
 
     def counts_threadsafe(self) -> LoopCounts:
-        """Return what the loop has format_count so far."""
+        """Return what the loop has counted so far."""
         return self.metrics.read_threadsafe() if self.metrics is not None else NO_COUNTS
 
     def calls_threadsafe(self) -> list[RunningCall]:
