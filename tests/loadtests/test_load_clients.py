@@ -32,12 +32,15 @@ def served(server: Server, app: str, folder: Path) -> AbstractContextManager[Run
 
 
 def test_messages_come_back_and_idle_connections_are_weighed(tmp_path: Path) -> None:
-    """There are more of them than were there before, which the server may not have let go of yet."""
+    """There are more of them than were there before, which the server may not have freed yet.
+
+    They are weighed before large messages come, whose memory would be freed meanwhile.
+    """
     server = threadserve("ordinary", 1, "--ws-ping-interval", "1", "--timeout-keep-alive", "60", ws="auto")
     with served(server, "loadtests.apps.echo:app", tmp_path) as running:
-        results = [echo.run(running.port, size, 0.1, 0.5) for size in (100, 65_000)]
         count = 3 * resting.WARM_UP_CONNECTIONS
         told = resting.run(running.port, running.pid, count, 1.5, websockets=True)
+        results = [echo.run(running.port, size, 0.1, 0.5) for size in (100, 65_000)]
     for result in results:
         assert result.values["messages/s"] == pytest.approx(result.requests / result.seconds)
         assert (result.requests > 0, result.seconds >= 0.5, result.cpu_share > 0) == (True, True, True)
