@@ -56,7 +56,10 @@ def answers(server: ServerProcess) -> set[tuple[Any, ...]]:
 
 
 def is_served_whole(server: ServerProcess, version: int) -> bool:
-    """Whether each thread has this version, with a state of its own that is one in all its modules."""
+    """Return whether each thread has this version, with a state of its own that is one in all its modules.
+
+    A thread that the system does not run for a while counts as stalled, and another is asked in its place.
+    """
     seen = answers(server)
     return {(number, whole) for number, _, whole in seen} == {(version, True)} and len(seen) == THREADS
 
@@ -86,12 +89,12 @@ def test_program_that_has_imported_a_part_before(tmp_path: Path) -> None:
     server = ServerProcess("site_pkg.app:app", cwd=tmp_path, env=environment(tmp_path))
     server.command = [sys.executable, "-m", "site_pkg"]
     with server:
-        assert is_served_whole(server, 1)
+        wait_until(lambda: is_served_whole(server, 1), "version 1 on all threads")
         server.send_signal(signal.SIGTERM)
         server.wait_for_line("Served by serve", stream="stdout")
         wait_until(lambda: server.stderr.count("running on") == 2, "the second server")
         server.port = int(server.stderr.rpartition("running on http://127.0.0.1:")[2].partition(" ")[0])
-        assert is_served_whole(server, 1)
+        wait_until(lambda: is_served_whole(server, 1), "version 1 on all threads")
         assert server.stop() == 0, server.stderr
 
 
@@ -99,7 +102,7 @@ def test_edit_of_another_module_than_the_apps(tmp_path: Path) -> None:
     state = write_package(tmp_path)
     settings = ("--threads", str(THREADS), "--distribute", "round-robin", "--reload", "--reload-delay", "0.05")
     with ServerProcess("site_pkg.app:app", *settings, cwd=tmp_path, env=environment(tmp_path)) as server:
-        assert is_served_whole(server, 1)
+        wait_until(lambda: is_served_whole(server, 1), "version 1 on all threads")
         replace_code(state, STATE.format(2))
         wait_until(lambda: is_served_whole(server, 2), "version 2 on all threads", 3 * DEADLINE)
         replace_code(state, "version = = 3\n")
