@@ -13,8 +13,10 @@ from support.waiting import wait_until
 from support.wsgi_apps import PLAIN, Environ, StartResponse
 
 MANY = 300
-# Beside requests, the test's own client and the machinery of threads and of tests leave something now and then.
-FEW = MANY * 2 // 3
+# Beside requests, the test's own client and the machinery of threads leave something now and then.
+FEW = MANY // 3
+# What requests leave is there every time; the processes that share a suite have threads that leave something at times.
+TRIES = 3
 
 
 class App:
@@ -65,11 +67,13 @@ def test_requests_leave_no_garbage(serve: Serve, connect: Connect, data: bytes, 
 
     ask(10)
     wait_until(lambda: app.answered == 10, "the answers")
-    gc.collect()
+    left = []
     gc.disable()
     try:
-        ask(MANY)
-        left = gc.collect()
+        for _ in range(TRIES):
+            gc.collect()
+            ask(MANY)
+            left.append(gc.collect())
     finally:
         gc.enable()
-    assert left < FEW
+    assert min(left) < FEW
