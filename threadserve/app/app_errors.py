@@ -14,9 +14,8 @@ from typing import Any
 
 from threadserve.app.hints import MAIN_THREAD_HINT, find_hint
 from threadserve.errors import AppImportFailed, AppLoadError
+from threadserve.runtime.forms import PACKAGE_FOLDER
 from threadserve.runtime.signals import is_signal_interrupt
-
-PACKAGE_FOLDER = Path(__file__).parents[1]
 
 # The files of the code that imports an application, which are left out of its traceback.
 LOADER_PATHS = (f"{PACKAGE_FOLDER}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib")

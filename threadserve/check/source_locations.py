@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from traceback import walk_tb
 
-from threadserve.app.app_errors import PACKAGE_FOLDER
 from threadserve.check.findings import SourceLocation
 from threadserve.http.task_stack import walk_frames
 from threadserve.instances.project import INTERPRETER_FOLDERS, PACKAGE_FOLDERS
+from threadserve.runtime.forms import PACKAGE_FOLDER
 
 TRACEBACK_LINE = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
 

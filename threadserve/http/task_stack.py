@@ -12,6 +12,8 @@ from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
+from threadserve.runtime.forms import PACKAGE_FOLDER
+
 # Attributes of coroutines and generators, Cython's too: the object that they await, and their frame.
 AWAITED_ATTRIBUTES = ("cr_await", "ag_await", "gi_yieldfrom")
 FRAME_ATTRIBUTES = ("cr_frame", "ag_frame", "gi_frame")
@@ -21,9 +23,8 @@ AWAITABLE_TYPES = (CoroutineType, AsyncGeneratorType, GeneratorType, asyncio.Tas
 # A chain may be as deep as recursion gets; the log has its end.
 MAX_DEPTH = 1000
 MAX_FRAMES = 100
-SERVER_FOLDER = Path(__file__).parents[1]
 # Files of frames that wait on behalf of an application. The file names of compiled code begin with the package's name.
-NOT_APP_FILES = str(Path(asyncio.__file__).parent), str(SERVER_FOLDER), f"{SERVER_FOLDER.name}/"
+NOT_APP_FILES = str(Path(asyncio.__file__).parent), str(PACKAGE_FOLDER), f"{PACKAGE_FOLDER.name}/"
 
 
 def format_task_stack(task: "asyncio.Task[Any] | None") -> str:

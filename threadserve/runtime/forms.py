@@ -15,6 +15,7 @@ from typing import Literal
 # The environment takes it to worker processes.
 PURE_VARIABLE = "THREADSERVE_PURE"
 PACKAGE = __name__.partition(".")[0]
+PACKAGE_FOLDER = Path(__file__).parents[1]
 
 
 class SourceFinder:

@@ -13,10 +13,11 @@ from pathlib import Path
 from types import FrameType
 
 from threadserve.instances.project import is_library_module
+from threadserve.runtime.forms import PACKAGE_FOLDER
 
 logger = logging.getLogger("threadserve.error")
 
-SERVER_FOLDER = f"{Path(__file__).parents[1]}{os.sep}"
+SERVER_FOLDER = f"{PACKAGE_FOLDER}{os.sep}"
 ASYNCIO_FOLDER = f"{Path(asyncio.__file__).parent}{os.sep}"
 # The functions by which loops run callbacks and tasks: frames further out have not asked for the call.
 RUNNERS = frozenset({"Handle._run", "Runner.run"})
