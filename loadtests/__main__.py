@@ -8,7 +8,6 @@ import click
 from loadtests.comparing.command import compare
 from loadtests.errors import INTERRUPTED
 from loadtests.figures.command import figures
-from loadtests.handbacks.command import handbacks
 from loadtests.micro.command import micro
 from loadtests.reports.command import report
 from loadtests.soak.command import soak
@@ -20,7 +19,7 @@ def loadtests() -> None:
     """Put threadserve and its peers under load, and tell what they make of it."""
 
 
-for command in (figures, compare, report, micro, starting, soak, handbacks):
+for command in (figures, compare, report, micro, starting, soak):
     loadtests.add_command(command)
 
 
