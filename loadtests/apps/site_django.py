@@ -13,10 +13,9 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template import Context, Engine
 from django.urls import path
-from django.views.decorators.http import require_POST
 
 from loadtests.apps import catalogue
-from loadtests.apps.catalogue import VIEWS, Answer, answer_of
+from loadtests.apps.catalogue import VIEWS, Answer
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
@@ -37,7 +36,7 @@ def respond(answer: Answer) -> HttpResponse:
 
 
 def endpoint(view: Callable[[dict[str, str]], Answer]) -> Callable[..., HttpResponse]:
-    return lambda request, **places: respond(answer_of(view, {**request.GET.dict(), **places}))
+    return lambda request, **places: respond(view({**request.GET.dict(), **places}))
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -45,12 +44,10 @@ def home(request: HttpRequest) -> HttpResponse:
     return HttpResponse(template.render(Context({"visits": visits, "items": catalogue.items_on(1)})))
 
 
-@require_POST
 def orders(request: HttpRequest) -> HttpResponse:
-    return respond(answer_of(catalogue.ordered, request.body))
+    return respond(catalogue.ordered(request.body))
 
 
-@require_POST
 def upload(request: HttpRequest) -> HttpResponse:
     """Count a body. One of unknown length, which Django reads nothing of, is read from the server."""
     environ: dict[str, Any] = request.META

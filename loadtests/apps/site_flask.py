@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request, session
 
 from loadtests.apps import catalogue
-from loadtests.apps.catalogue import Answer, answer_of
+from loadtests.apps.catalogue import Answer
 
 app = Flask(__name__)
 app.secret_key = catalogue.SECRET_KEY
@@ -25,7 +25,7 @@ def respond(answer: Answer) -> Response:
 
 
 def endpoint(view: Callable[[dict[str, str]], Answer]) -> Callable[..., Response]:
-    return lambda **places: respond(answer_of(view, {**request.args, **places}))
+    return lambda **places: respond(view({**request.args, **places}))
 
 
 @app.get("/")
@@ -36,7 +36,7 @@ def home() -> str:
 
 @app.post("/api/orders")
 def orders() -> Response:
-    return respond(answer_of(catalogue.ordered, request.get_data()))
+    return respond(catalogue.ordered(request.get_data()))
 
 
 @app.post("/upload")

@@ -24,9 +24,9 @@ from loadtests.request import Request
 from loadtests.results.record import CPU, RATE
 from loadtests.servers.commands import HOST_AND_PORT, Build, Server, granian, h2corn, peer, threadserve, uvicorn
 
-ECHO = "loadtests.apps.echo:app"
-SEND_BACK = "loadtests.apps.bodies:send_back"
-BLOCKING, COMPUTING = "loadtests.apps.blocking:app", "loadtests.apps.blocking:computing"
+ECHO = "loadtests.apps.asgi:echo"
+SEND_BACK = "loadtests.apps.asgi:send_back"
+BLOCKING, COMPUTING = "loadtests.apps.asgi:sleeping", "loadtests.apps.asgi:computing"
 FASTAPI = "examples.fastapi_model:app"
 FASTAPI_REQUIRES = ("fastapi", "starlette", "pydantic", "pydantic_core")
 MESSAGES = "messages/s"
@@ -136,7 +136,7 @@ FIGURES = (
         figure("fastapi", ours(2), least(1.25, *H2CORNS), least(1.4, *GRANIANS), app=FASTAPI, request=ORDER),
         *FASTAPI_REQUIRES,
     ),
-    figure("parts", ours(2), least(1.0, *GRANIANS), least(1.3, uvicorn(2)), app="loadtests.apps.bodies:parts"),
+    figure("parts", ours(2), least(1.0, *GRANIANS), least(1.3, uvicorn(2)), app="loadtests.apps.asgi:parts"),
     figure("post", ORDINARY, least(1.5, uvicorn()), app=SEND_BACK, request=TEN_KILOBYTES),
     figure("post-threads", ours(2), least(1.1, *H2CORNS), app=SEND_BACK, request=TEN_KILOBYTES),
     figure("connect-least-busy", ours(2), least(1.2, *UVICORNS), request=NEW_CONNECTION),
@@ -193,7 +193,7 @@ FIGURES = (
         "http2-large",
         TWO_HTTP2,
         least(2, HYPERCORN),
-        app="loadtests.apps.bodies:large",
+        app="loadtests.apps.asgi:large",
         load=over_http2(streams=50, connections=1),
     ),
     figure("ws-echo", ORDINARY_WS, least(1.25, WSPROTO, value=MESSAGES), app=ECHO, load=SMALL),
@@ -232,7 +232,7 @@ FIGURES = (
         ours(4),
         most(1.2, SHARE),
         most(None, SHARE, holding(4)),
-        app="loadtests.apps.thread_name:app",
+        app="loadtests.apps.asgi:thread_name",
         load=shared(4, UNEVEN),
     ),
     figure("admin-busy", administered(2), least(0.98, UNWATCHED), load=beside(rate, groups(METRICS))),

@@ -34,7 +34,7 @@ FIGURES = (
         OURS,
         most(20, "MB grown by upload"),
         most(20, "MB grown by download"),
-        app="loadtests.apps.wsgi_streaming:app",
+        app="loadtests.apps.wsgi:streaming",
         load=streams(200_000_000),
     ),
 )

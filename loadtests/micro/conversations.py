@@ -9,7 +9,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 from wsproto.extensions import Extension
 
-from loadtests.apps import echo, hello
+from loadtests.apps import asgi, hello
 from loadtests.apps.hello import Receive, Scope, Send
 from loadtests.errors import require
 from loadtests.micro.client import Client, LastEntries, Repeat, serving
@@ -81,7 +81,7 @@ async def conversation(
 
 
 @asynccontextmanager
-async def echoed(text: str, extensions: tuple[type[Extension], ...], app: App = echo.app) -> AsyncIterator[Repeat]:
+async def echoed(text: str, extensions: tuple[type[Extension], ...], app: App = asgi.echo) -> AsyncIterator[Repeat]:
     """A WebSocket that has sent this text back, in contexts that have seen it before where it is compressed."""
     peer = WSConnection(ConnectionType.CLIENT)
     async with serving(app) as loop:

@@ -90,7 +90,7 @@ class Mischief:
 def served_by(connection: http.client.HTTPConnection) -> str:
     """Return the process and the thread that a connection is served by; "" where that has just ended."""
     with suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/whoami")
+        connection.request("GET", "/api/items/1")
         response = connection.getresponse()
         response.read()
         return response.getheader(SERVED_BY, "")

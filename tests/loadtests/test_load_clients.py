@@ -37,7 +37,7 @@ def test_messages_come_back_and_idle_connections_are_weighed(tmp_path: Path) -> 
     They are weighed before large messages come, whose memory would be freed meanwhile.
     """
     server = threadserve("ordinary", 1, "--ws-ping-interval", "1", "--timeout-keep-alive", "60", ws="auto")
-    with served(server, "loadtests.apps.echo:app", tmp_path) as running:
+    with served(server, "loadtests.apps.asgi:echo", tmp_path) as running:
         count = 3 * resting.WARM_UP_CONNECTIONS
         told = resting.run(running.port, running.pid, count, 1.5, websockets=True)
         results = [echo.run(running.port, size, 0.1, 0.5) for size in (100, 65_000)]
@@ -90,7 +90,7 @@ def test_other_answers_than_those_wanted_are_found_out(tmp_path: Path) -> None:
 
 def test_requests_are_timed_beside_blocking_ones_and_health_while_all_block(tmp_path: Path) -> None:
     server = administered(2, "--timeout-loop-stall", "0.1", build="ordinary")
-    with served(server, "loadtests.apps.blocking:app", tmp_path) as running:
+    with served(server, "loadtests.apps.asgi:sleeping", tmp_path) as running:
         kept = asking.run(running.port, [Group(connections=16, pause_seconds=0.05), BLOCKED], 1.2)
         new = asking.run(running.port, [Group(per_second=50, kept=False), BLOCKED], 1.2)
         blocked = [replace(group, per_second=20) for group in (LIVE, READY)]
@@ -106,7 +106,7 @@ def test_requests_are_timed_beside_blocking_ones_and_health_while_all_block(tmp_
 def test_requests_that_pause_are_counted_after_the_warm_up_by_the_thread_that_answers(tmp_path: Path) -> None:
     """Each connection asks about once in a pause."""
     group = Group("/thread", connections=30, pause_seconds=0.5, tells_bodies=True)
-    with served(threadserve("ordinary", 2), "loadtests.apps.thread_name:app", tmp_path) as running:
+    with served(threadserve("ordinary", 2), "loadtests.apps.asgi:thread_name", tmp_path) as running:
         result = asking.run(running.port, [group], 0.5, 1.0)
         told = resting.run(running.port, running.pid, 100, 0.5)
     assert 15 <= result.requests <= 45
@@ -163,7 +163,7 @@ def test_as_many_files_are_opened_as_may_be(hard: int, many: int, monkeypatch: p
 
 def test_large_bodies_are_streamed(tmp_path: Path) -> None:
     server = threadserve("ordinary", 1, interface="wsgi")
-    with served(server, "loadtests.apps.wsgi_streaming:app", tmp_path) as running:
+    with served(server, "loadtests.apps.wsgi:streaming", tmp_path) as running:
         told = streaming.run(running.port, 1_000_001)
     assert set(told) == {"upload", "download"}
     began, ended = told["download"]

@@ -45,7 +45,7 @@ NAMES = {
     "TransferUser": {"/upload", "/upload chunked", "/download", "/stream"},
     "SiteUser": {"/", "/api/items/ID", "/api/orders"},
     "MixedUser": {"/api/items/ID", "/api/items/ID on a new connection", "/block"},
-    "PathUser": {"/whoami"},
+    "PathUser": {"/api/items/1"},
     "EventsUser": {"/events", "/events first", "/events next"},
     "ChatUser": {"/chat connect", "/chat own message", "/chat message of another"},
     "SteadyUser": STEADY,
@@ -73,7 +73,7 @@ COMPLAINTS = {
     "/stream": "7 bytes instead of ",
     "/events": "instead of event 2",
     "/block": "status 503",
-    "/whoami": "status 500",
+    "/api/items/1": "status 500",
     "/chat own message": "the server closed the WebSocket",
     "steady: /api/items": "another answer than expected",
     "steady: /api/orders": "",
@@ -171,7 +171,7 @@ def by_name(samples: list[Sample]) -> dict[str, int]:
 def test_users_are_content_with_a_sound_site(site: str, users: list[str], number: int, tmp_path: Path) -> None:
     """No sample is lost, whichever signal ends Locust."""
     file, names = tmp_path / "samples.csv", set().union(*(NAMES[user] for user in users))
-    own = ["--samples", str(file), "--think-time", "0.1", "--path", "/whoami", *users]
+    own = ["--samples", str(file), "--think-time", "0.1", "--path", "/api/items/1", *users]
     began = time.time()
     with (
         served(site) as server,
@@ -190,7 +190,7 @@ def test_users_are_content_with_a_sound_site(site: str, users: list[str], number
 
 def test_every_fault_of_a_site_counts_as_a_failure(tmp_path: Path) -> None:
     file = tmp_path / "samples.csv"
-    own = ["--samples", str(file), "--think-time", "0.1", "--path", "/whoami", *NAMES]
+    own = ["--samples", str(file), "--think-time", "0.1", "--path", "/api/items/1", *NAMES]
     with (
         served("broken") as server,
         locust(tmp_path, *headless(tmp_path, server.url, *own, users=3 * len(NAMES))) as process,
@@ -294,12 +294,12 @@ except KeyboardInterrupt:
 
 def test_a_master_and_its_worker(tmp_path: Path) -> None:
     """The worker takes what it does from the master, but the place of its samples from its own command line."""
-    names = {"/whoami", "/chat own message"}
+    names = {"/api/items/1", "/chat own message"}
     port, folders = str(free_port()), [tmp_path / "master", tmp_path / "worker"]
     for folder in folders:
         folder.mkdir()
     bound = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", "1"]
-    own = ["--samples", str(tmp_path / "none.csv"), "--path", "/whoami", "PathUser", "ChatUser"]
+    own = ["--samples", str(tmp_path / "none.csv"), "--path", "/api/items/1", "PathUser", "ChatUser"]
     connected = ["--worker", "--master-host", "127.0.0.1", "--master-port", port]
     with (
         served("site") as server,
@@ -363,7 +363,7 @@ def test_the_web_interface_starts_and_stops_a_test(tmp_path: Path) -> None:
     """The samples are there when the test has stopped. Their file cannot be chosen in the web interface."""
     file, port = tmp_path / "samples.csv", free_port()
     web = f"http://127.0.0.1:{port}"
-    form = {"user_count": "2", "spawn_rate": "10", "path": "/whoami", "think_time": "2", "samples": "other.csv"}
+    form = {"user_count": "2", "spawn_rate": "10", "path": "/api/items/1", "think_time": "2", "samples": "other.csv"}
     with (
         served("site") as server,
         locust(
@@ -379,7 +379,7 @@ def test_the_web_interface_starts_and_stops_a_test(tmp_path: Path) -> None:
         wait_until(lambda: browser.get("/stats/requests").json()["total_rps"] > 0, "requests", PATIENCE)
         browser.post("/stop").raise_for_status()
         wait_until(lambda: len(samples_in(file)) > 0, "samples")
-        assert {(sample.name, sample.error) for sample in samples_in(file)} == {("/whoami", "")}
+        assert {(sample.name, sample.error) for sample in samples_in(file)} == {("/api/items/1", "")}
         stop(process, signal.SIGTERM)
 
 

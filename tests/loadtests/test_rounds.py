@@ -14,7 +14,7 @@ from support.certificates import needs_openssl
 from support.comparison import FACTS, sample
 from support.waiting import wait_until
 
-from loadtests.apps import bodies, hello
+from loadtests.apps import asgi, hello
 from loadtests.comparing.scenarios import SCENARIOS, own
 from loadtests.errors import LoadTestError
 from loadtests.figures.asgi import BROWSER, TEN_KILOBYTES
@@ -191,8 +191,8 @@ def test_servers_are_compared_over_tls() -> None:
 @pytest.mark.parametrize(
     ("app", "request_", "answer"),
     [
-        ("bodies:parts", GET_ROOT, bodies.PART * bodies.PARTS),
-        ("bodies:send_back", TEN_KILOBYTES, TEN_KILOBYTES.body.encode()),
+        ("asgi:parts", GET_ROOT, asgi.PART * asgi.PARTS),
+        ("asgi:send_back", TEN_KILOBYTES, TEN_KILOBYTES.body.encode()),
     ],
 )
 def test_what_is_asked_is_answered(app: str, request_: Request, answer: bytes) -> None:
