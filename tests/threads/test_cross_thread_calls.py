@@ -19,6 +19,7 @@ from support.loops import Loops
 from support.waiting import DEADLINE
 
 from threadserve.config import Config
+from threadserve.threads.cross_thread_calls import QUIET_SECONDS
 from threadserve.threads.guarded_loops import guarded_loop_factory
 
 Act = Callable[[], object]
@@ -169,20 +170,58 @@ def test_an_event_with_many_waiters_is_set_before_they_go_on(loops: Loops) -> No
     waiting.result(DEADLINE)
 
 
+def test_nothing_of_it_runs_before_the_calling_callback_is_over(loops: Loops) -> None:
+    ran_meanwhile = list[bool]()
+
+    def event_and_more() -> tuple[Awaitable[Any], Act]:
+        loop, ran = asyncio.get_running_loop(), threading.Event()
+
+        def call_and_go_on() -> None:
+            loop.call_soon(ran.set)
+            # Long enough for a loop that waits for a quiet moment only.
+            ran_meanwhile.append(ran.wait(3 * QUIET_SECONDS))
+
+        return loop.run_in_executor(None, ran.wait, DEADLINE), call_and_go_on
+
+    waiting, act = waiting_on(loops, event_and_more)
+    loops.call(1, act)
+    waiting.result(DEADLINE)
+    assert ran_meanwhile == [False]
+
+
+def test_a_callback_that_waits_for_what_it_called_is_not_waited_for(loops: Loops) -> None:
+    def event_waited_for() -> tuple[Awaitable[Any], Act]:
+        loop, ran = asyncio.get_running_loop(), threading.Event()
+
+        def call_and_wait() -> None:
+            loop.call_soon(ran.set)
+            assert ran.wait(DEADLINE)
+
+        return asyncio.sleep(0), call_and_wait
+
+    waiting, act = waiting_on(loops, event_waited_for)
+    loops.call(1, act)
+    waiting.result(DEADLINE)
+
+
 def test_what_it_returns_can_be_cancelled_on_either_thread(loops: Loops) -> None:
-    loop, made = loops.loops[0], list[int]()
-    handles = [
-        loop.call_soon(made.append, 1),
-        loop.call_later(0.01, made.append, 2),
-        loop.call_at(0, made.append, 3),
-    ]
-    handles[0].cancel()
-    loops.call(0, handles[1].cancel)
-    over = Outcome()
-    loop.call_later(0.05, over.set)
+    loop, made, called, over = loops.loops[0], list[int](), Outcome(), Outcome()
+
+    def call() -> None:
+        handles = loop.call_soon(made.append, 1), loop.call_later(0.01, made.append, 2), loop.call_at(0, made.append, 3)
+        handles[0].cancel()
+        called.set(handles)
+
+    def cancel_the_timer_of_another_thread() -> None:
+        called.get()[1].cancel()
+        loop.call_later(0.05, over.set)
+
+    # It keeps the loop from running the timer before.
+    loop.call_soon_threadsafe(cancel_the_timer_of_another_thread)
+    loops.call(1, call)
     over.get()
     assert made == [3]
-    assert [handle.cancelled() for handle in handles] == [True, True, False]
+    assert [handle.cancelled() for handle in called.get()] == [True, True, False]
 
 
 def test_a_call_that_fails_goes_to_the_loops_exception_handler(loops: Loops) -> None:

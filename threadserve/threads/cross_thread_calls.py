@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
@@ -19,10 +20,12 @@ from threadserve.threads.cross_thread_log import CrossThreadLog
 
 Callback = Callable[..., object]
 
-# The loop runs forwarded calls once none has come for so long, but waits so many times at most. The calling thread may
-# be in the middle of something: `Event.set` iterates over its waiters, of which none may leave meanwhile.
+# The calling thread may be in the middle of something: `Event.set` iterates over its waiters, of which none may leave
+# meanwhile. So the loop runs forwarded calls once none has come for so long, and once the callbacks are over that other
+# loops made them in. It waits so many times at most: for calls that keep coming, and for a callback that blocks.
 QUIET_SECONDS = 0.02
 MAX_PAUSES = 10
+MAX_PAUSES_FOR_CALLERS = 50
 
 
 class CrossThreadCalls:
@@ -36,16 +39,23 @@ class CrossThreadCalls:
         self._call_later = loop.call_later
         self._call_at = loop.call_at
         self._forwarded: deque[ForwardedCall] = deque()
+        self._callers: set[asyncio.AbstractEventLoop] = set()
         self._is_scheduled = False
 
     def call_soon(self, callback: Callback, *args: Any, context: Context | None = None) -> asyncio.Handle:
-        """Forward the call to the loop's thread, which runs the callbacks a moment later, in their order."""
+        """Forward the call to the loop's thread, which runs the callbacks a moment later, in their order.
+
+        On the thread of another loop, that is after the callback that calls this, unless it blocks for a second.
+        """
         if self._loop.get_debug():
             return self._call_soon(callback, *args, context=context)
         self._log(find_method(callback, args))
         call = ForwardedCall(self._loop.time(), callback, args, self._loop, context)
         self._forwarded.append(call)
-        self._loop.call_soon_threadsafe(self._schedule)
+        caller = asyncio._get_running_loop()
+        self._loop.call_soon_threadsafe(self._schedule, caller)
+        if caller is not None:
+            caller.call_soon(self._report_end_of_callback, caller)
         return call
 
     def call_later(
@@ -76,17 +86,25 @@ class CrossThreadCalls:
             called = sys._getframe(1)
             self._places.report(method, self._owner_name, called.f_back)
 
+    def _report_end_of_callback(self, caller: asyncio.AbstractEventLoop) -> None:
+        # The loop may have been closed meanwhile, and then waits for nothing.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._callers.discard, caller)
+
     # On the loop's own thread.
 
-    def _schedule(self) -> None:
+    def _schedule(self, caller: asyncio.AbstractEventLoop | None) -> None:
+        if caller is not None:
+            self._callers.add(caller)
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._call_later(QUIET_SECONDS, self._run_forwarded, len(self._forwarded), MAX_PAUSES)
+            self._call_later(QUIET_SECONDS, self._run_forwarded, len(self._forwarded), 0)
 
     def _run_forwarded(self, known: int, pauses: int) -> None:
         count = len(self._forwarded)
-        if count > known and pauses:
-            self._call_later(QUIET_SECONDS, self._run_forwarded, count, pauses - 1)
+        more_may_come = count > known and pauses < MAX_PAUSES
+        if more_may_come or (self._callers and pauses < MAX_PAUSES_FOR_CALLERS):
+            self._call_later(QUIET_SECONDS, self._run_forwarded, count, pauses + 1)
             return
         self._is_scheduled = False
         for _ in range(count):
