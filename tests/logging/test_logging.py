@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from select import PIPE_BUF
 from typing import Any, cast
 
 import pytest
@@ -22,6 +23,7 @@ from threadserve.logging.formatters import (
     ConsoleHandler,
     DefaultFormatter,
     log_emphasised,
+    split_for_pipe,
 )
 
 MESSAGE = '%s - "%s %s HTTP/%s" %d'
@@ -294,3 +296,21 @@ def test_a_mistake_in_a_log_call_is_reported_as_logging_does(capsys: pytest.Capt
 
 def test_the_default_access_format_is_the_one_that_is_written_fast() -> None:
     assert LOGGING_CONFIG["formatters"]["access"]["fmt"] == ACCESS_FORMAT
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"{number} {'x' * 90}\n" for number in range(200)],
+        [f"{number} {'☃' * 90}\n" for number in range(200)],
+        ["short\n", "x" * 3 * PIPE_BUF + "\n", "short\n"],
+        ["x" * (PIPE_BUF - 1) + "\n", "x" * PIPE_BUF + "\n"],
+    ],
+    ids=["ASCII", "other characters", "long", "at the limit"],
+)
+def test_a_pipe_takes_each_piece_as_a_whole(lines: list[str]) -> None:
+    pieces = list(split_for_pipe("".join(lines)))
+    assert "".join(pieces) == "".join(lines)
+    assert all(piece.endswith("\n") for piece in pieces)
+    assert all(len(piece.encode()) <= PIPE_BUF or piece in lines for piece in pieces)
+    assert len(pieces) < len(lines) / 8 or len(lines) < 4

@@ -91,6 +91,10 @@ class ServerProcess:
             self._ended.add(name)
             self._changed.notify_all()
 
+    def unread(self) -> threading.Condition:
+        """Gives a context in which nothing that it prints is read, so that its pipes fill up."""
+        return self._changed
+
     def wait_for_line(
         self, pattern: str | re.Pattern[str], stream: str = "stderr", deadline: float = 3 * DEADLINE
     ) -> re.Match[str]:

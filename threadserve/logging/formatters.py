@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
+from select import PIPE_BUF
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
@@ -33,6 +34,8 @@ LEVEL_COLORS = {
 }
 STATUS_COLORS = {1: "bright_white", 2: "green", 3: "yellow", 4: "red", 5: "bright_red"}
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
+# Of a character in UTF-8.
+MAX_CHARACTER_BYTES = 4
 BOLD, NOT_BOLD = click.style("|", bold=True).split("|")
 
 AccessEntry = tuple[str, str, str, str, int]
@@ -179,11 +182,15 @@ class ConsoleHandler(logging.StreamHandler[Any]):
             self.write_threadsafe(f"{line}\n")
 
     def write_threadsafe(self, text: str) -> None:
-        """Write lines that end with a newline, and flush. Never raises: a console that is gone is reported once."""
+        """Write lines that end with a newline, and flush. Never raises: a console that is gone is reported once.
+
+        Other processes may write to the same pipe: their lines come between these, never within one.
+        """
         self.acquire()
         try:
-            self.stream.write(text)
-            self.flush()
+            for lines in split_for_pipe(text):
+                self.stream.write(lines)
+                self.flush()
         except Exception as error:
             self.on_write_error(error)
         else:
@@ -198,6 +205,16 @@ class ConsoleHandler(logging.StreamHandler[Any]):
             write_to_stderr(
                 f"threadserve: cannot write the log to {getattr(self.stream, 'name', self.stream)}: {error}\n"
             )
+
+
+def split_for_pipe(text: str) -> Iterator[str]:
+    """Yield lines in pieces that a pipe takes as a whole (POSIX, `PIPE_BUF`). A line that is too long comes alone."""
+    limit = PIPE_BUF if text.isascii() else PIPE_BUF // MAX_CHARACTER_BYTES
+    start = 0
+    while start < len(text):
+        end = text.rfind("\n", start, start + limit) + 1 or text.index("\n", start) + 1
+        yield text[start:end]
+        start = end
 
 
 def resolve_colors(handler: object) -> None:
