@@ -91,12 +91,12 @@ def why_impossible() -> str | None:
 def compiled_sources(root: Path) -> list[Path]:
     """The sources that are compiled: every .pyx, and every .py with a .pxd beside it, as paths from the root.
 
-    Raises `NotCompiled` for a .pyx without a twin in Python: there would be no Python form.
+    Raises `NotCompiled` for a .pyx without a .py beside it: there would be no Python form.
     """
     leaves = sorted((root / PACKAGE).rglob("*.pyx"))
     for leaf in leaves:
         if not leaf.with_suffix(".py").exists():
-            raise NotCompiled(f"{leaf.relative_to(root)} has no twin in Python")
+            raise NotCompiled(f"{leaf.relative_to(root)} has no Python form beside it")
     # The .pxd of an __init__ makes the folder a package to Cython.
     declared = [path.with_suffix(".py") for path in (root / PACKAGE).rglob("*.pxd") if path.stem != "__init__"]
     modules = [path for path in declared if path.exists() and not path.with_suffix(".pyx").exists()]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.python_forms import python_form_of
 from support.refusals import HEADS
 from support.streams import DAMAGE, TOKEN, good_requests, streams
-from support.twins import twin_of
 
 from threadserve.http.errors import HTTPError
 from threadserve.http.grammar import METHODS
@@ -53,9 +53,9 @@ def changed_heads(draw: st.DrawFn) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def twin() -> Any:
+def python_form() -> Any:
     """The Python form of the module of which the compiled form serves."""
-    return twin_of(scan)
+    return python_form_of(scan)
 
 
 def test_a_head_is_taken_apart() -> None:
@@ -143,21 +143,21 @@ def test_what_is_not_taken_can_be_explained_and_what_is_never_was(data: bytes) -
             unchecked = check_partial_head(data[:end], 0, unchecked, len(data))
 
 
-def both(twin: Any, data: bytes, position: int = 0) -> tuple[Any, ...] | None:
+def both(python_form: Any, data: bytes, position: int = 0) -> tuple[Any, ...] | None:
     """What both forms make of these bytes. Types and order are to be the same too."""
     compiled = HeadScanner(1).scan(data, position)
-    assert repr(compiled) == repr(twin.HeadScanner(1).scan(data, position))
+    assert repr(compiled) == repr(python_form.HeadScanner(1).scan(data, position))
     return compiled
 
 
-def test_both_forms_agree_on_what_is_refused(twin: Any) -> None:
+def test_both_forms_agree_on_what_is_refused(python_form: Any) -> None:
     for refusal in HEADS:
-        both(twin, refusal.data)
+        both(python_form, refusal.data)
 
 
 @settings(max_examples=500)
 @given(data=heads | changed_heads() | streams | st.binary(max_size=40), before=st.binary(max_size=3))
-def test_both_forms_agree(twin: Any, data: bytes, before: bytes) -> None:
-    scanned = both(twin, before + data, len(before))
+def test_both_forms_agree(python_form: Any, data: bytes, before: bytes) -> None:
+    scanned = both(python_form, before + data, len(before))
     if scanned is not None:
-        both(twin, data, scanned[0] - len(before))
+        both(python_form, data, scanned[0] - len(before))

@@ -59,7 +59,7 @@ def test_leaves_and_declared_modules_are_compiled(tmp_path: Path) -> None:
 
 
 def test_a_leaf_without_a_twin_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotCompiled, match=r"^threadserve/http/scan\.pyx has no twin in Python$"):
+    with pytest.raises(NotCompiled, match=r"^threadserve/http/scan\.pyx has no Python form beside it$"):
         compiled_sources(tree(tmp_path, "http/scan.pyx", "http/scan.pxd"))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.twins import twin_of
+from support.python_forms import python_form_of
 from support.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, text
 from wsproto.frame_protocol import ParseFailed
 
@@ -39,7 +39,7 @@ streams = st.lists(frames | odd_heads | st.binary(max_size=12), max_size=6).map(
 @pytest.fixture(scope="module")
 def python_form() -> Any:
     """The Python form of the module of which the compiled form serves."""
-    return twin_of(codec)
+    return python_form_of(codec)
 
 
 def observe(form: Any, pieces: Iterable[bytes], pieces_per_look: int) -> Iterator[object]:

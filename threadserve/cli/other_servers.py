@@ -5,8 +5,8 @@ EQUIVALENT_OPTIONS = {
     # Gunicorn and Hypercorn
     "-w": "--workers",
     "-b": "--bind",
-    "-t": "--timeout-worker-healthcheck",
-    "--timeout": "--timeout-worker-healthcheck",
+    "-t": "--timeout-request",
+    "--timeout": "--timeout-request",
     "--graceful-timeout": "--timeout-graceful-shutdown",
     "--keep-alive": "--timeout-keep-alive",
     "--max-requests": "--limit-max-requests",

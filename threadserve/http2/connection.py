@@ -33,7 +33,7 @@ from threadserve.http2.context import HTTP2Context
 from threadserve.http2.errors import H2ConnectionError
 from threadserve.http2.frames import FrameReader
 from threadserve.http2.scheduler import SendScheduler
-from threadserve.http2.state_machine import H2StateMachine, noop
+from threadserve.http2.state_machine import H2StateMachine, ignore
 from threadserve.http2.states import CLOSED, DRAINING, FINISHING, LINGERING, OPEN
 from threadserve.http2.stream_manager import StreamManager
 from threadserve.proxies.protocol import ProxiedAddresses
@@ -155,7 +155,7 @@ class H2Connection:
         self._output.discard()
         self._streams.disconnect_all()
         # Break the reference cycles.
-        self._streams.on_idle = noop
+        self._streams.on_idle = ignore
         self._state.close()
         registry.check_drained()
 

@@ -22,7 +22,7 @@ PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority", b":protocol
 CONNECTION_SPECIFIC = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
 HTTP_SCHEMES = (b"http", b"https")
 
-_name_pattern = re.compile(TOKEN.replace(b"A-Z", b"") + b"++")
+_lowercase_name_pattern = re.compile(TOKEN.replace(b"A-Z", b"") + b"++")
 # No white space at either end (section 8.2.1).
 _value_pattern = re.compile(rb"(?:(?![\t ])%b*+(?<![\t ]))?" % VALUE_BYTE)
 _method_pattern = re.compile(TOKEN + b"++")
@@ -128,7 +128,7 @@ def check_fields(headers: Headers) -> int:
     """Check the fields by sections 8.2.1 and 8.2.2; return the content-length, or 0 where there is none."""
     lengths: list[bytes] = []
     for name, value in headers:
-        if not _name_pattern.fullmatch(name):
+        if not _lowercase_name_pattern.fullmatch(name):
             raise MalformedRequest(f"malformed field name: {quote_bytes(name)}")
         if name in CONNECTION_SPECIFIC:
             raise MalformedRequest(f"{name.decode()} is for HTTP/1.1")

@@ -42,14 +42,14 @@ class Configuration(H2Configuration):
         self.logger = QUIET_LOGGER
 
 
-def noop(*told: object) -> None:
+def ignore(*told: object) -> None:
     """Do nothing."""
 
 
 class QuietLogger(DummyLogger):
     """A logger that drops the library's messages about every frame."""
 
-    debug = trace = staticmethod(noop)
+    debug = trace = staticmethod(ignore)
 
 
 QUIET_LOGGER = QuietLogger()

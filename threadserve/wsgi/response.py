@@ -22,7 +22,7 @@ from threadserve.http.fields import (
 from threadserve.http.head import ResponseHead
 
 _status_pattern = re.compile(r"([2-9][0-9][0-9])(?: [^\x00-\x1f\x7f]*)?")
-_name_pattern = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_field_name_pattern = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _control_pattern = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _digits_pattern = re.compile(rf"[0-9]{{1,{MAX_LENGTH_DIGITS}}}")
 
@@ -139,7 +139,7 @@ class HeadFormatter:
         return special
 
     def _lower_name(self, name: str) -> bytes:
-        if not _name_pattern.fullmatch(name):
+        if not _field_name_pattern.fullmatch(name):
             raise ValueError(f"invalid header name in the response: {name!r}")
         lower = name.lower().encode()
         if len(lower) <= MAX_CACHED_LINE_BYTES:
