@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from loadtests.counting import callgrind
 from loadtests.errors import LoadTestError
 from loadtests.harness.measurement import Effort, Entry, Measured, Subject
+from loadtests.micro import callgrind
 from loadtests.results.files import portable
 from loadtests.results.medians import short
 from loadtests.results.record import Results, Sample

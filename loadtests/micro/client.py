@@ -7,7 +7,7 @@ application's adapter are made as a loop of the server makes them.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from loadtests.errors import require
@@ -35,7 +35,6 @@ class Client(asyncio.Transport):
         super().__init__(ADDRESSES)
         self._context = serving.context
         self._kept: bytearray | None = None
-        self._written = asyncio.Event()
         self._missing = 0
         self._arrived: asyncio.Future[None] | None = None
         self._request, self._answer_size = b"", 0
@@ -49,11 +48,10 @@ class Client(asyncio.Transport):
         """
         self._request, self._kept = request, bytearray()
         self._protocol.data_received(request)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not is_right(bytes(self._kept)):
-                    self._written.clear()
-                    await self._written.wait()
+        for _ in range(int(PATIENCE_SECONDS / TURN_SECONDS)):
+            await asyncio.sleep(TURN_SECONDS)
+            if is_right(bytes(self._kept)):
+                break
         await asyncio.sleep(TURN_SECONDS)
         answer = bytes(self._kept)
         require(is_right(answer), f"the answer is {answer[:200]!r}")
@@ -84,7 +82,6 @@ class Client(asyncio.Transport):
         self._missing -= len(data)
         if self._kept is not None:
             self._kept += data
-            self._written.set()
         if self._arrived is not None and self._missing <= 0:
             self._arrived.set_result(None)
             self._arrived = None

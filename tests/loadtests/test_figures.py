@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.counting import callgrind
 from loadtests.errors import LoadTestError
 from loadtests.figures.command import FIGURES, chosen
 from loadtests.figures.figure import Figure, Goal, least, most
@@ -13,6 +12,7 @@ from loadtests.figures.titles import GROUPS, TITLES
 from loadtests.generators import wrk
 from loadtests.harness.measurement import Effort, Entry, plan
 from loadtests.harness.rounds import INSTRUCTIONS, Course
+from loadtests.micro import callgrind
 from loadtests.reports.sections import markdown
 from loadtests.reports.targets import all_reached, rows
 from loadtests.results.record import CPU, RATE, Results, Sample

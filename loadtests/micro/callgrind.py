@@ -1,4 +1,4 @@
-"""The run of a micro-benchmark under callgrind, on the threadserve that is installed for an interpreter."""
+"""Instructions of a micro-benchmark under callgrind, on the threadserve of an interpreter: they repeat exactly."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ SECONDS = 480.0
 # Counting is switched on by the process itself, so that it starts much faster.
 VALGRIND = ("valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null")
 # With -P and the clone at the end of the path an installed threadserve is taken, not the one of the clone.
-START = "import runpy, sys; sys.path.append('.'); runpy.run_module('loadtests.counting.process', run_name='__main__')"
+START = "import runpy, sys; sys.path.append('.'); runpy.run_module('loadtests.micro.counting', run_name='__main__')"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""The process that runs under callgrind: `loadtests.counting.process BENCHMARK` prints what it counted as JSON.
+"""The process that runs under callgrind: `loadtests.micro.counting BENCHMARK` prints what it counted as JSON.
 
-The benchmark is one of `loadtests.micro`, on the main thread. Two runs of it are counted, and their difference is
-taken, so that what counting itself adds is left out. Garbage is collected before, and not in between.
+Two runs are counted, and their difference is taken, so that what counting itself adds is left out.
 """
 
 import asyncio
@@ -13,22 +12,18 @@ import subprocess
 import sys
 
 from loadtests.errors import require
-from loadtests.micro.table import BENCHMARKS
+from loadtests.micro.benchmarks import BENCHMARKS
 from threadserve.runtime.forms import get_form
 from threadserve.runtime.loops import find_loop_factory
 
 # Operations before counting begins, and in the two runs that are counted.
 WARM_UP, FEW, MANY = 300, 200, 1200
-CONTROL_SECONDS = 120
 TOTAL = re.compile(r"^\s*Th \d+ +([\d,]+)", re.MULTILINE)
 
 
-def control(*options: str) -> str:
+def control(option: str) -> str:
     """Tell callgrind, which runs this process, to do something; return what its command prints."""
-    line = ["callgrind_control", *options, str(os.getpid())]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=CONTROL_SECONDS)
-    require(done.returncode == 0, f"callgrind cannot be told what to do: {done.stderr.strip()}")
-    return done.stdout
+    return subprocess.check_output(["callgrind_control", option, str(os.getpid())], text=True)
 
 
 def total(told: str) -> int:
@@ -38,8 +33,8 @@ def total(told: str) -> int:
     return sum(int(count.replace(",", "")) for count in counts)
 
 
-async def count(name: str) -> float:
-    """Return the instructions of one operation; raise LoadTestError where the benchmark does not do what it should."""
+async def instructions(name: str) -> float:
+    """Return the instructions of one operation. Garbage is collected before, and not in between."""
     async with BENCHMARKS[name].prepare() as repeat:
         await repeat(WARM_UP)
         gc.collect()
@@ -57,4 +52,4 @@ async def count(name: str) -> float:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner:
-        print(json.dumps({"instructions": runner.run(count(sys.argv[1])), "form": get_form()}))
+        print(json.dumps({"instructions": runner.run(instructions(sys.argv[1])), "form": get_form()}))

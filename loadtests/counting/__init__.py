@@ -1,1 +1,0 @@
-"""Counts of a request's instructions, which repeat exactly where times do not."""
