@@ -10,6 +10,7 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 import pytest
+from support.loggers import server_messages
 from support.waiting import DEADLINE
 
 from threadserve.app.asgi2 import ASGI2Adapter
@@ -263,7 +264,7 @@ class TestImportedAgain:
             with caplog.at_level(logging.WARNING):
                 assert [load(loader), load(loader), load(loader)] == [hello] * 3
             assert loader.instance_count == 1
-            assert caplog.messages == [
+            assert server_messages(caplog) == [
                 "made_by_hand:app is shared by all 2 threads, because "
                 "the module made_by_hand can be executed only once."
             ]
@@ -308,7 +309,7 @@ class TestNotOnlyInItsModule:
         with caplog.at_level(logging.WARNING):
             assert distinct([load(loader) for _ in range(3)]) == 1
         assert loader.instance_count == 1
-        assert caplog.messages == [
+        assert server_messages(caplog) == [
             "pkg:app is shared by all 3 threads, because its module imports it from one that is there once."
         ]
 
@@ -347,7 +348,7 @@ class TestNotOnlyInItsModule:
         loader = project.loader("main:create_app", factory=True, threads=1)
         with caplog.at_level(logging.WARNING):
             assert distinct([load(loader), load(loader)]) == 1
-        assert caplog.messages == []
+        assert server_messages(caplog) == []
 
     def test_factory_that_returns_the_same(self, project: Any, load: Loads, caplog: pytest.LogCaptureFixture) -> None:
         project.write(
@@ -358,7 +359,7 @@ class TestNotOnlyInItsModule:
         with caplog.at_level(logging.WARNING):
             assert distinct([load(loader) for _ in range(3)]) == 1
         assert loader.instance_count == 1
-        assert caplog.messages == [
+        assert server_messages(caplog) == [
             "main:create_app is shared by all 3 threads, because its factory returns the same one each time."
         ]
 
@@ -448,7 +449,7 @@ class TestInterface:
         loader = project.loader("main:create_app")
         with caplog.at_level(logging.WARNING):
             assert distinct([load(loader), load(loader)]) == 2
-        assert caplog.messages == [
+        assert server_messages(caplog) == [
             "main:create_app takes no arguments, so it is used as a factory. Add --factory to say so."
         ]
         assert loader.instance_count == 2

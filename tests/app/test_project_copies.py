@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.loggers import server_messages
 from support.probed_app import APP, THREADS, Probe, with_app
 from support.waiting import DEADLINE
 
@@ -391,7 +392,7 @@ class TestInOneCopy:
         assert (first is second) is not own
         reason = "its code is registered in framework.default_router, of which there is one"
         assert loader.sharing_reason == ("" if own else reason)
-        assert caplog.messages == ([] if own else [f"main:app is shared by all 2 threads, because {reason}."])
+        assert server_messages(caplog) == ([] if own else [f"main:app is shared by all 2 threads, because {reason}."])
 
     def test_everything_is_undone(self, project: Any, load: Callable[..., Any]) -> None:
         project.write("models.py", self.REGISTERS)
@@ -412,7 +413,7 @@ def test_successor_of_a_dead_thread(project: Any, load: Callable[..., Any], capl
     with caplog.at_level(logging.WARNING):
         apps = [asyncio.run(_load(loader, number)) for number in (1, 2, 2, 1)]
     assert len({id(app.probe()) for app in apps}) == 4
-    assert caplog.messages == []
+    assert server_messages(caplog) == []
 
 
 async def _load(loader: AppLoader, number: int) -> Any:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from threadserve import Config
 from threadserve.logging.configuring import configure_logging
 from threadserve.logging.formatters import iterate_loggers
@@ -26,6 +28,11 @@ def restored_loggers() -> Iterator[None]:
         logger.setLevel(attributes["level"])
     for logger, was_disabled in disabled.items():
         logger.disabled = was_disabled
+
+
+def server_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the server has logged; asyncio may report meanwhile what other tests of the process have left behind."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith(parent.name)]
 
 
 def configured(**settings: Any) -> None:
