@@ -9,7 +9,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -24,12 +26,11 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Group:
-    """Connections that ask alike. One that is not `kept` is opened anew for each request.
+    """Connections that ask alike. One that is not `kept` is opened anew for each request, others before any is asked.
 
     They pause between an answer and the next request, or ask `per_second` requests, whatever the answers take where
     connections are not kept. A group `aside` asks from before the others until they have ended, and is not timed with
-    them. With `tells_bodies` the bodies of the answers are counted. Connections that are `ready` are opened before
-    anything is asked, one after the other in the order of the groups; others when they begin to ask.
+    them. With `tells_bodies` the bodies of the answers are counted.
     """
 
     path: str = "/"
@@ -49,38 +50,39 @@ class Group:
         return 1 / self.per_second if self.per_second else self.pause_seconds
 
 
-class Record:
-    """The answers since `began`: `(moment, milliseconds)` of each by path, and counts of failures and of bodies."""
+@dataclass
+class Tally:
+    """The milliseconds of answers since `began`, of which `requests` came before it `ended`, and counts."""
 
-    def __init__(self) -> None:
-        self.began = perf_counter()
-        self.times: dict[str, list[tuple[float, float]]] = {}
-        self.aside: dict[str, list[float]] = {}
-        self.failures: Counter[str] = Counter()
-        self.bodies: Counter[str] = Counter()
+    began: float = inf
+    ended: float = inf
+    requests: int = 0
+    times: list[float] = field(default_factory=list)
+    answered: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    bodies: Counter[str] = field(default_factory=Counter)
 
-    def note(self, group: Group, due: float, body: bytes) -> None:
+    def add(self, group: Group, due: float, body: bytes) -> None:
         """Add an answer that has just come."""
         now = perf_counter()
-        taken = round((now - due) * 1000, 3)
-        if group.aside:
-            self.aside.setdefault(group.path, []).append(taken)
-        elif now >= self.began:
-            self.times.setdefault(group.path, []).append((now, taken))
-            if group.tells_bodies:
-                self.bodies[body.decode()] += 1
+        if group.aside or now < self.began:
+            return
+        self.requests += now <= self.ended
+        self.times.append(round((now - due) * 1000, 3))
+        self.answered[group.path] += 1
+        self.bodies[body.decode()] += group.tells_bodies
 
 
 class Asker:
     """One connection of a group."""
 
-    def __init__(self, port: int, group: Group, record: Record) -> None:
-        self._port, self._group, self._record = port, group, record
+    def __init__(self, port: int, group: Group, tally: Tally) -> None:
+        self._port, self.group, self._tally = port, group, tally
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def open(self) -> None:
-        """Get a first answer, which does not count, on a connection that is kept; raises OSError or EOFError."""
-        self._streams = await asyncio.open_connection(self._group.host, self._port)
+        """Keep a connection, after a first answer, which does not count; raises OSError or EOFError."""
+        self._streams = await asyncio.open_connection(self.group.host, self._port)
         await self._exchange(*self._streams)
 
     @property
@@ -97,38 +99,33 @@ class Asker:
         """Ask once and note the time since `due`, or the failure; return whether there was an answer."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                if self._group.kept and not self._streams:
-                    await self.open()
-                    due = perf_counter()
                 body = await (self._exchange(*self._streams) if self._streams else self._exchange_anew())
         except (OSError, EOFError) as error:
-            self._record.failures[f"{self._group.path}: {described(error)}"] += 1
+            self._tally.failures[f"{self.group.path}: {type(error).__name__} {error}"] += 1
             return False
-        self._record.note(self._group, due, body)
+        self._tally.add(self.group, due, body)
         return True
 
     async def live(self, begin: float, until: float) -> None:
         """Ask from one moment to another, or until a request fails."""
-        due, step = begin, self._group.interval
+        due = begin
         async with asyncio.TaskGroup() as asked:
             while due < until:
                 await asyncio.sleep(due - perf_counter())
-                if self._group.per_second and not self._group.kept:
+                if self.group.per_second and not self.group.kept:
                     asked.create_task(self.ask(due))
                 elif not await self.ask(due):
                     return
-                due = due + step if self._group.per_second else perf_counter() + step
+                due = (due if self.group.per_second else perf_counter()) + self.group.interval
 
     async def _exchange_anew(self) -> bytes:
-        reader, writer = await asyncio.open_connection(self._group.host, self._port)
-        try:
+        reader, writer = await asyncio.open_connection(self.group.host, self._port)
+        with closing(writer):
             return await self._exchange(reader, writer)
-        finally:
-            writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         """Return the body of the answer to one GET; raises OSError or EOFError where it is none."""
-        group = self._group
+        group = self.group
         close = "" if group.kept else "Connection: close\r\n"
         writer.write(f"GET {group.path} HTTP/1.1\r\nHost: {group.host}\r\n{close}\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -139,53 +136,48 @@ class Asker:
         return await reader.readexactly(int(length[1]))
 
 
-def described(error: Exception) -> str:
-    return f"{type(error).__name__} {error}"
-
-
-def measure(port: int, groups: list[dict[str, Any]], warm_up: float, seconds: float, until: Any) -> dict[str, Any]:
-    """Ask for that long after the warm-up; return the times, failures and bodies, as JSON takes them."""
-    return asyncio.run(asked(port, [Group(**group) for group in groups], warm_up, seconds, until))
-
-
-async def asked(
-    port: int, groups: Sequence[Group], warm_up: float, seconds: float, until: dict[str, Any] | None
+async def measure(
+    port: int, groups: Iterable[dict[str, Any]], warm_up: float, seconds: float, until: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Have the connections begin spread over the time between two requests."""
-    record = Record()
-    askers = [(group, Asker(port, group, record)) for group in groups for _ in range(group.connections)]
-    for group, asker in askers:
-        if group.ready:
+    """Ask for that long after the warm-up; return what `LoadResult` has, as JSON takes it.
+
+    The connections begin spread over the time between two requests. Raises LoadTestError where a path got no answer.
+    """
+    tally = Tally()
+    askers = [Asker(port, group, tally) for told in groups for group in [Group(**told)] * told["connections"]]
+    timed = [asker for asker in askers if not asker.group.aside]
+    for asker in askers:
+        if asker.group.kept:
             await asker.open()
-    aside = [asyncio.create_task(asker.live(perf_counter(), float("inf"))) for group, asker in askers if group.aside]
+    aside = [asyncio.create_task(asker.live(perf_counter(), inf)) for asker in askers if asker.group.aside]
     if until:
-        await wait_for(port, Group(**until), record)
-    begin, cpu = perf_counter(), time.process_time()
-    record.began, end = begin + warm_up, begin + warm_up + seconds
-    epoch = time.time() + warm_up
-    timed = [(group, asker) for group, asker in askers if not group.aside]
-    begins = [begin + group.interval * number / len(timed) for number, (group, _) in enumerate(timed)]
-    await asyncio.gather(*(asker.live(at, end) for at, (_, asker) in zip(begins, timed, strict=True)))
+        await wait_for(Asker(port, Group(**until), Tally()))
+    begin, cpu, epoch = perf_counter(), time.process_time(), time.time()
+    tally.began, tally.ended = begin + warm_up, begin + warm_up + seconds
+    begins = [begin + asker.group.interval * number / len(timed) for number, asker in enumerate(timed)]
+    await asyncio.gather(*(asker.live(at, tally.ended) for at, asker in zip(begins, timed, strict=True)))
     for task in aside:
         task.cancel()
+    silent = [asker.group.path for asker in timed if asker.group.path not in tally.answered]
+    if silent:
+        raise LoadTestError(f"no answers: {list(tally.failures)[:1] or silent[0]}")
     return {
-        "began": epoch,
-        "cpu_share": (time.process_time() - cpu) / (warm_up + seconds),
-        "times": {path: [taken for _, taken in times] for path, times in record.times.items()},
-        "in_time": sum(at <= end for times in record.times.values() for at, _ in times),
-        "aside": record.aside,
-        "failures": record.failures,
-        "bodies": record.bodies,
+        "requests": tally.requests,
+        "seconds": seconds,
+        "percentiles": percentiles_of(tally.times),
+        "errors": tally.failures,
+        "answers": +tally.bodies,
+        "began": epoch + warm_up,
+        "cpu_share": round((time.process_time() - cpu) / (warm_up + seconds), 6),
     }
 
 
-async def wait_for(port: int, group: Group, record: Record) -> None:
+async def wait_for(probe: Asker) -> None:
     """Ask until the answer has the status that is wanted; raises LoadTestError where it does not come."""
-    probe = Asker(port, group, Record())
     deadline = perf_counter() + PATIENCE_SECONDS
     while not await probe.ask(perf_counter()):
         if perf_counter() > deadline:
-            raise LoadTestError(f"{group.path} is not answered with {group.statuses}: {list(record.failures)[:1]}")
+            raise LoadTestError(f"{probe.group.path} is not answered with {probe.group.statuses}")
         await asyncio.sleep(0.01)
 
 
@@ -196,20 +188,5 @@ def run(
 
     Raises LoadTestError where it fails, or where one of the paths got no answer.
     """
-    given = [asdict(group) for group in groups]
-    arguments = {"port": port, "groups": given, "warm_up": warm_up, "seconds": seconds}
-    told = process.run("asking", warm_up + seconds, **arguments, until=until and asdict(until))
-    answered = told["times"] | told["aside"]
-    silent = [group["path"] for group in given if group["path"] not in answered and not (until and group["aside"])]
-    if silent or not told["times"]:
-        raise LoadTestError(f"no answers: {list(told['failures'])[:1] or silent}")
-    return LoadResult(
-        command=process.command("asking", **arguments),
-        requests=told["in_time"],
-        seconds=seconds,
-        percentiles=percentiles_of([taken for times in told["times"].values() for taken in times]),
-        errors=told["failures"],
-        answers=told["bodies"],
-        began=told["began"],
-        cpu_share=round(told["cpu_share"], 6),
-    )
+    given = {"groups": [asdict(group) for group in groups], "until": until and asdict(until)}
+    return process.measure("asking", warm_up + seconds, port=port, warm_up=warm_up, seconds=seconds, **given)

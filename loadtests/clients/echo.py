@@ -2,135 +2,114 @@
 
 On each connection one text message is in flight: when it has come back whole, it is sent again. The masked frame is
 made once for each connection, and an answer that arrives in one piece is compared as a whole, so a message costs the
-client two system calls and little more. Messages that are in flight at the end are not counted.
+client little more than two system calls. Messages that are in flight at the end are not counted.
 """
 
-import select
-import socket
+import asyncio
 import time
-from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from loadtests.clients import process
-from loadtests.errors import LoadTestError
+from loadtests.errors import require
 from loadtests.generators.result import LoadResult
 
 CONNECTIONS = 32
-POLL_SECONDS = 0.1
-RECEIVED_AT_ONCE = 262_144
-# For how many seconds more a message is waited for where none has come back in time.
+# For how many seconds a connection is waited for, and a message where none has come back in time.
 PATIENCE_SECONDS = 30.0
 
 
-class EchoConnection:
-    """One WebSocket with one message in flight."""
+class Echo(asyncio.Protocol):
+    """One WebSocket with one message in flight. `ended` has the reason for which it ended as it should not."""
 
     def __init__(self, port: int, size: int) -> None:
-        """Open it; raises OSError, or LoadTestError where the server does not accept."""
         payload = (b"The quick brown fox jumps over the lazy dog. " * (size // 45 + 1))[:size]
         self.messages = 0
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._message = Frame(Opcode.TEXT, payload)
         self._sent, self._expected = self._message.serialize(mask=True), self._message.serialize(mask=False)
         self._parts = b""
         self._protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}/"), max_size=None)
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A whole message fits, so sending it does not wait for the server.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, max(65536, 2 * size))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
         self._protocol.send_request(self._protocol.connect())
-        while self._protocol.state is State.CONNECTING and not self._protocol.handshake_exc:
-            self._answer()
-            self._protocol.receive_data(self.socket.recv(RECEIVED_AT_ONCE))
-        if self._protocol.state is not State.OPEN:
-            self.socket.close()
-            raise LoadTestError(f"the server does not accept a WebSocket: {self._protocol.handshake_exc}")
-        self._protocol.events_received()
+        self.transport.writelines(self._protocol.data_to_send())
 
-    def send(self) -> None:
-        """Send the message."""
-        self.socket.sendall(self._sent)
-
-    def receive(self) -> None:
-        """Read what has come; raises LoadTestError where that is something else than the message."""
-        data = self.socket.recv(RECEIVED_AT_ONCE)
+    def data_received(self, data: bytes) -> None:
         # What begins within a frame never looks like the whole of one.
         if data == self._expected:
             self.messages += 1
-            self.send()
+            self.transport.write(self._sent)
             return
         self._protocol.receive_data(data)
-        for frame in self._protocol.events_received():
-            if isinstance(frame, Frame) and frame.opcode in (Opcode.TEXT, Opcode.CONT):
-                self._take(frame)
-        self._answer()
-        if not data or self._protocol.state is not State.OPEN:
-            raise LoadTestError("the server closed a WebSocket")
+        for event in self._protocol.events_received():
+            if isinstance(event, Response):
+                self.transport.write(self._sent)
+            elif isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.CONT):
+                self._take(event)
+        # Pongs.
+        self.transport.writelines(self._protocol.data_to_send())
+        if self._protocol.state is not State.OPEN:
+            self.end(f"the server does not accept a WebSocket, or closes it: {self._protocol.handshake_exc or ''}")
 
     def _take(self, frame: Frame) -> None:
         self._parts += frame.data
         if frame.fin:
             if self._parts != self._message.data:
-                raise LoadTestError(f"the server sent another message back: {self._parts[:40]!r}")
+                self.end(f"the server sent another message back: {self._parts[:40]!r}")
             self._parts = b""
             self.messages += 1
-            self.send()
+            self.transport.write(self._sent)
 
-    def _answer(self) -> None:
-        """Send what the protocol has to say: the handshake, and pongs."""
-        self.socket.sendall(b"".join(self._protocol.data_to_send()))
+    def connection_lost(self, error: Exception | None) -> None:
+        self.end(f"the server closed a WebSocket: {error or ''}")
+
+    def end(self, reason: str) -> None:
+        """Have the measurement fail."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
 
 
-def drive(poll: select.epoll, connections: dict[int, EchoConnection], seconds: float) -> tuple[float, list[int]]:
-    """Send and receive for that long, longer where nothing has come back by then.
+async def measure(port: int, size: int, warm_up: float, seconds: float) -> dict[str, Any]:
+    """Warm the server up and measure, longer where nothing has come back; return what `LoadResult` has.
 
-    Return how long it was, and the messages that each connection has got meanwhile.
+    Raises OSError, or LoadTestError where a connection ends or no message comes back.
     """
-    began, before = time.perf_counter(), [connection.messages for connection in connections.values()]
-    gained = [0]
-    while (took := time.perf_counter() - began) < seconds or (took < seconds + PATIENCE_SECONDS and not any(gained)):
-        for descriptor, _ in poll.poll(POLL_SECONDS):
-            connections[descriptor].receive()
-        gained = [one.messages - earlier for one, earlier in zip(connections.values(), before, strict=True)]
-    return took, gained
+    loop = asyncio.get_running_loop()
+    opening = [loop.create_connection(lambda: Echo(port, size), "127.0.0.1", port) for _ in range(CONNECTIONS)]
+    connections = [protocol for _, protocol in await asyncio.gather(*opening)]
 
+    async def drive(seconds: float) -> None:
+        await asyncio.wait([one.ended for one in connections], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        reasons = [one.ended.result() for one in connections if one.ended.done()]
+        require(not reasons, "".join(reasons[:1]))
 
-def measure(port: int, connections: int, size: int, warm_up: float, seconds: float) -> dict[str, Any]:
-    """Warm the server up, measure on the same connections, and close them."""
-    with ExitStack() as stack:
-        poll = stack.enter_context(select.epoll())
-        opened = {}
-        for _ in range(connections):
-            connection = EchoConnection(port, size)
-            stack.enter_context(connection.socket)
-            opened[connection.socket.fileno()] = connection
-            poll.register(connection.socket, select.EPOLLIN)
-            connection.send()
-        drive(poll, opened, warm_up)
-        cpu, began = time.process_time(), time.time()
-        took, gained = drive(poll, opened, seconds)
-        share = (time.process_time() - cpu) / took
-    return {"gained": gained, "seconds": took, "cpu_share": round(share, 6), "began": began}
+    await drive(warm_up)
+    before, began, cpu = [one.messages for one in connections], time.time(), time.process_time()
+    await drive(seconds)
+    while not any(gained := [one.messages - earlier for one, earlier in zip(connections, before, strict=True)]):
+        require(time.time() < began + seconds + PATIENCE_SECONDS, "no message came back")
+        await drive(0.1)
+    took = time.time() - began
+    for connection in connections:
+        connection.transport.abort()
+    return {
+        "requests": sum(gained),
+        "seconds": took,
+        "percentiles": {},
+        "errors": {"connection without a message back": gained.count(0)} if 0 in gained else {},
+        "began": began,
+        "cpu_share": round((time.process_time() - cpu) / took, 6),
+        "noun": "messages",
+    }
 
 
 def run(port: int, size: int, warm_up: float, seconds: float) -> LoadResult:
     """Run the client as a process; raises LoadTestError where it fails or nothing came back."""
-    arguments = {"port": port, "connections": CONNECTIONS, "size": size, "warm_up": warm_up, "seconds": seconds}
-    told = process.run("echo", warm_up + seconds, **arguments)
-    messages, silent = sum(told["gained"]), told["gained"].count(0)
-    if not messages:
-        raise LoadTestError("no message came back")
-    return LoadResult(
-        command=process.command("echo", **arguments),
-        requests=messages,
-        seconds=told["seconds"],
-        percentiles={},
-        errors={"connection without a message back": silent} if silent else {},
-        began=told["began"],
-        cpu_share=told["cpu_share"],
-        noun="messages",
-    )
+    return process.measure("echo", warm_up + seconds, port=port, size=size, warm_up=warm_up, seconds=seconds)

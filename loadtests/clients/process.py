@@ -1,23 +1,38 @@
-"""Runs a client of this folder as a process of its own, so that it shares no interpreter with anything else."""
+"""Runs a client of this folder as a process of its own, so that it shares no interpreter with anything else.
 
+There this is the main module: `python -m loadtests.clients.process NAME ARGUMENTS`, with the arguments as JSON.
+"""
+
+import asyncio
 import json
 import sys
+from importlib import import_module
 from typing import Any
 
+import uvloop
+
 from loadtests.generators import process
+from loadtests.generators.result import LoadResult
 from loadtests.servers.interpreters import ROOT
 
 
-def command(name: str, **arguments: Any) -> list[str]:
-    """Return the command line of the client of this name, whose `measure` gets the arguments."""
-    return [sys.executable, "-m", "loadtests.clients", name, json.dumps(arguments)]
-
-
-def run(name: str, lasting: float = 0.0, /, **arguments: Any) -> dict[str, Any]:
-    """Run the client, which takes so many seconds; return its result.
+def run(name: str, lasting: float, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Run the client, whose `measure` takes so many seconds; return its result and the command line.
 
     Raises LoadTestError where it fails or does not end.
     """
-    output, _ = process.run(command(name, **arguments), lasting, name=f"the {name} client", folder=ROOT)
-    told: dict[str, Any] = json.loads(output)
-    return told
+    line = [sys.executable, "-m", "loadtests.clients.process", name, json.dumps(arguments)]
+    output, _ = process.run(line, lasting, name=f"the {name} client", folder=ROOT)
+    return json.loads(output), line
+
+
+def measure(name: str, lasting: float, /, **arguments: Any) -> LoadResult:
+    """Run a client that puts load on a server, in the same way."""
+    told, line = run(name, lasting, arguments)
+    return LoadResult(command=line, **told)
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        client = import_module(f"loadtests.clients.{sys.argv[1]}")
+        print(json.dumps(runner.run(client.measure(**json.loads(sys.argv[2])))))

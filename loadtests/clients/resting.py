@@ -7,78 +7,63 @@ read before, between and after.
 
 import asyncio
 import resource
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.protocol import State
 
 from loadtests.clients import process
-from loadtests.clients.asking import Asker, Group, Record
-from loadtests.errors import LoadTestError
+from loadtests.clients.asking import Asker, Group, Tally
+from loadtests.errors import require
 from loadtests.servers import memory
 
 WARM_UP_CONNECTIONS = 50
 SETTLE_SECONDS = 1.0
 # Files that client and server have open beside the connections, and as many as anybody needs.
-OTHER_FILES = 200
-MANY_FILES = 32_768
+OTHER_FILES, MANY_FILES = 200, 32_768
 
 
-class Connections(AsyncExitStack):
-    """Connections of both kinds, which it closes in the end."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__()
-        self._port = port
-        self._kept: list[Asker] = []
-        self._websockets: list[ClientConnection] = []
-
-    async def open(self, count: int, *, websockets: bool = False) -> None:
-        """Open so many more of a kind, of which a keep-alive one gets an answer; raises OSError or LoadTestError."""
-        for _ in range(count):
-            if websockets:
-                opening = connect(f"ws://127.0.0.1:{self._port}/", compression=None, ping_interval=None)
-                self._websockets.append(await self.enter_async_context(opening))
-            else:
-                asker = Asker(self._port, Group(), Record())
-                await asker.open()
-                self.callback(asker.close)
-                self._kept.append(asker)
-
-    async def weigh(self, pid: int, rest: float) -> float:
-        """Return the server's memory in MB after so many seconds; raises LoadTestError where it closed a connection."""
-        await asyncio.sleep(rest)
-        weight = memory.of_tree(pid)["USS MB"]
-        closed = [asker for asker in self._kept if asker.is_closed]
-        gone = [one for one in self._websockets if one.state is not State.OPEN]
-        if closed or gone:
-            raise LoadTestError(f"the server has closed {len(closed) + len(gone)} resting connections")
-        return weight
+async def open_kept(stack: AsyncExitStack, port: int) -> Callable[[], bool]:
+    """Open a keep-alive connection, which the stack closes; return what tells whether the server has closed it."""
+    asker = Asker(port, Group(), Tally())
+    await asker.open()
+    stack.callback(asker.close)
+    return lambda: asker.is_closed
 
 
-def measure(port: int, pid: int, count: int, rest: float, websockets: bool) -> dict[str, Any]:
+async def open_websocket(stack: AsyncExitStack, port: int) -> Callable[[], bool]:
+    """Do the same with a WebSocket."""
+    opening = connect(f"ws://127.0.0.1:{port}/", compression=None, ping_interval=None)
+    websocket = await stack.enter_async_context(opening)
+    return lambda: websocket.state is not State.OPEN
+
+
+async def measure(port: int, pid: int, count: int, rest: float, websockets: bool) -> dict[str, Any]:
     """Open so many keep-alive connections and, where wanted, as many WebSockets.
 
     Return what one costs, in kB, as it is `rest` seconds later: long enough for WebSockets to be pinged. Raises
     LoadTestError where the server closes a connection.
     """
-    return asyncio.run(weighed(port, pid, count, rest, websockets))
-
-
-async def weighed(port: int, pid: int, count: int, rest: float, websockets: bool) -> dict[str, Any]:
-    async with Connections(port) as first:
-        for kind in {False, websockets}:
-            await first.open(WARM_UP_CONNECTIONS, websockets=kind)
-    async with Connections(port) as connections:
-        before = await connections.weigh(pid, SETTLE_SECONDS)
-        await connections.open(count)
-        with_kept = await connections.weigh(pid, rest)
-        if websockets:
-            await connections.open(count, websockets=True)
-        with_all = await connections.weigh(pid, rest if websockets else 0.0)
-    kilobytes = {"kept": (with_kept - before) * 1000 / count, "websocket": (with_all - with_kept) * 1000 / count}
-    return {"connections": count, "before MB": before, **kilobytes}
+    kinds = {"kept": open_kept, "websocket": open_websocket} if websockets else {"kept": open_kept}
+    async with AsyncExitStack() as stack:
+        for open_one in kinds.values():
+            for _ in range(WARM_UP_CONNECTIONS):
+                await open_one(stack, port)
+    async with AsyncExitStack() as stack:
+        await asyncio.sleep(SETTLE_SECONDS)
+        before = memory.of_tree(pid)["USS MB"]
+        told = {"connections": count, "before MB": before}
+        closings: list[Callable[[], bool]] = []
+        for kind, open_one in kinds.items():
+            closings += [await open_one(stack, port) for _ in range(count)]
+            await asyncio.sleep(rest)
+            after = memory.of_tree(pid)["USS MB"]
+            closed = sum(is_closed() for is_closed in closings)
+            require(not closed, f"the server has closed {closed} resting connections")
+            told[kind], before = (after - before) * 1000 / count, after
+    return told
 
 
 def allow_many_files() -> int:
@@ -91,4 +76,5 @@ def allow_many_files() -> int:
 
 def run(port: int, pid: int, count: int, rest: float, *, websockets: bool = False) -> dict[str, Any]:
     """Run the client as a process; raises LoadTestError where it fails."""
-    return process.run("resting", rest, port=port, pid=pid, count=count, rest=rest, websockets=websockets)
+    arguments = {"port": port, "pid": pid, "count": count, "rest": rest, "websockets": websockets}
+    return process.run("resting", rest, arguments)[0]

@@ -39,7 +39,7 @@ def download(port: int, size: int) -> None:
         raise LoadTestError(f"the server sent {got} of {size} bytes")
 
 
-def measure(port: int, size: int) -> dict[str, Any]:
+async def measure(port: int, size: int) -> dict[str, Any]:
     """Stream so many bytes each way; return when each way began and ended, in seconds since the epoch."""
     told = {}
     for stream in (upload, download):
@@ -53,4 +53,4 @@ def measure(port: int, size: int) -> dict[str, Any]:
 
 def run(port: int, size: int) -> dict[str, tuple[float, float]]:
     """Run the client as a process; raises LoadTestError where it fails."""
-    return process.run("streaming", port=port, size=size)
+    return process.run("streaming", 0.0, {"port": port, "size": size})[0]
