@@ -1,27 +1,27 @@
-"""The site, with what a soak needs: it says who serves, and `/die/ORIGIN` ends the event loop of that origin."""
+"""The site, with what a soak needs: `/die` ends the event loop that serves it, and `/kill` the process."""
 
 import asyncio
 import os
-import threading
+import signal
+import time
+from collections import deque
 
 from loadtests.apps import site
 from loadtests.apps.hello import Receive, Scope, Send
 
-STARTS = ("http.response.start", "websocket.accept")
+# A worker ends by itself when 5 of its threads have died within a minute; here are the last 4 deaths.
+DEATHS_SECONDS = 60.0
+deaths: deque[float] = deque([-DEATHS_SECONDS] * 4, maxlen=4)
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Say in the header `x-served-by` of each answer which process and thread it is from."""
-    origin = f"{os.getpid()} {threading.current_thread().name}"
-
-    async def send_with_origin(message: Scope) -> None:
-        if message["type"] in STARTS:
-            message["headers"] = [*message.get("headers", ()), (b"x-served-by", origin.encode())]
-        await send(message)
-
-    if scope.get("path") == f"/die/{origin}":
+    """Answer 404 to `/die` where the worker would end for it."""
+    if scope.get("path") == "/kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if scope.get("path") == "/die" and time.monotonic() - deaths[0] >= DEATHS_SECONDS:
+        deaths.append(time.monotonic())
         await die()
-    await site.app(scope, receive, send_with_origin)
+    await site.app(scope, receive, send)
 
 
 async def die() -> None:

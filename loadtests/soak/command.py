@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,11 @@ from loadtests.results.files import replace_text
 from loadtests.servers import interpreters
 from loadtests.servers.interpreters import INTERPRETER, ROOT
 from loadtests.soak.conducting import soak as conduct
-from loadtests.soak.verdict import Plan, table
+from loadtests.soak.verdict import Plan
 
 # What the server's interpreter needs.
 REQUIRED = ("click", "h11", "starlette", "uvloop", "wsproto")
 INTERVAL = click.FloatRange(0, 86_400)
-
-
-def say(line: str) -> None:
-    click.echo(line, err=True)
 
 
 @click.command(name="soak")
@@ -49,11 +46,11 @@ def soak(server_python: Path, output: Path | None, **options: Any) -> int:
     told = machine.facts() | {"interpreter": interpreter.facts(), "locust": locust.version()}
     output = output or ROOT / f"build/loadtests/soak-{told['date'].replace(':', '')}.json"
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        seen = conduct(plan, interpreter, Path(folder), say)
+        seen = conduct(plan, interpreter, Path(folder), partial(click.echo, err=True))
     findings = seen.judge()
     replace_text(output, json.dumps({**told, "findings": findings, **vars(seen)}, indent=1, default=vars) + "\n")
-    click.echo(table(seen, findings))
-    say(f"Everything is in {output}")
+    click.echo(seen.table(findings))
+    click.echo(f"Everything is in {output}", err=True)
     if seen.was_interrupted:
         return INTERRUPTED
     return 1 if findings else 0

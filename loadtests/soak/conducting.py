@@ -3,31 +3,41 @@
 Belongs to the main thread. Server and clients are processes that do not outlive it.
 """
 
+import http.client
 import json
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from urllib.request import urlopen
 
 from loadtests.errors import LoadTestError
+from loadtests.generators import locust
 from loadtests.process_groups import process_group
 from loadtests.request import Request
-from loadtests.servers.commands import Server, threadserve
-from loadtests.servers.interpreters import Interpreter, environment
-from loadtests.servers.processes import Running, serving
-from loadtests.soak import sampling, serverlog
-from loadtests.soak.events import Event
-from loadtests.soak.load import Users
-from loadtests.soak.mischief import Mischief
-from loadtests.soak.sampling import SAMPLE_SECONDS, WORKER, Sample
+from loadtests.servers.commands import threadserve
+from loadtests.servers.interpreters import ROOT, Interpreter, environment
+from loadtests.servers.processes import Running, serving, tail
+from loadtests.soak import failures, sampling
+from loadtests.soak.failures import RENEWAL, THREAD, WORKER, Event
+from loadtests.soak.sampling import SAMPLE_SECONDS
 from loadtests.soak.verdict import Plan, Seen
 
 APP = "loadtests.apps.soak:app"
+# Not the ChatUser, to whom a WebSocket that is closed in order is an error like any other; the SteadyUser chats.
+USERS = ("JsonApiUser", "BrowserUser", "TransferUser", "EventsUser", "MixedUser", "SteadyUser", "ChaosUser")
+# What is asked of the application for a death.
+PATHS = {THREAD: "/die", WORKER: "/kill"}
 # Mischief ends so long before the load does, so that its consequences are seen.
 AFTERMATH_SECONDS = 3.0
-# How long workers may take to let go of everything, and to be replaced.
-SETTLE_SECONDS = 90.0
+# How long workers may take to let go of everything, and to be replaced; how long Locust may take to end.
+SETTLE_SECONDS, PATIENCE_SECONDS = 90.0, 60.0
+CONNECTIONS_PER_LOOP = 20
 
 Tell = Callable[[str], None]
 
@@ -38,91 +48,101 @@ def soak(plan: Plan, interpreter: Interpreter, folder: Path, tell: Tell) -> Seen
     Raises LoadTestError where the server does not start. SIGINT ends it early, with what has been seen then.
     """
     seen = Seen(plan)
-    server_folder = folder / "server"
-    server_folder.mkdir()
-    server = server_of(plan, interpreter, folder)
+    log_config, log = folder / "logging.json", folder / "stderr"
+    log_config.write_text(json.dumps(failures.LOG_CONFIGURATION))
+    options = ("--workers", str(plan.workers), "--log-config", str(log_config))
+    server = threadserve(interpreter.build, plan.threads, *options, ws="auto")
+    server = replace(server, ready_line="Started server process", workers=plan.workers)
     try:
-        with serving(server, interpreter.path, APP, Request(), environment(), server_folder) as running:
+        with serving(server, interpreter.path, APP, Request(), environment(), folder) as running:
             Conductor(seen, running, tell).conduct(folder)
         if running.stopped_by != "SIGTERM":
             seen.problems.append("the server did not end in time after SIGTERM")
     except (LoadTestError, KeyboardInterrupt) as error:
         if not seen.began:
             raise
-        seen.was_interrupted |= isinstance(error, KeyboardInterrupt)
+        seen.was_interrupted = isinstance(error, KeyboardInterrupt)
         seen.problems += filter(None, [str(error)])
-    seen.log = serverlog.read((server_folder / "stderr").read_text(errors="replace"))
+    seen.failures += failures.logged(log.read_text(errors="replace"))
     return seen
-
-
-def server_of(plan: Plan, interpreter: Interpreter, folder: Path) -> Server:
-    """Return the server as it is started; its log configuration is written into the folder."""
-    log_config = folder / "logging.json"
-    log_config.write_text(json.dumps(serverlog.CONFIGURATION))
-    options = ("--workers", str(plan.workers), "--log-config", str(log_config))
-    server = threadserve(interpreter.build, plan.threads, *options, ws="auto")
-    return replace(server, ready_line="Started server process", workers=plan.workers)
 
 
 class Conductor:
     """The load on a server that runs, the mischief, and the samples, all of which are added to `seen`."""
 
     def __init__(self, seen: Seen, running: Running, tell: Tell) -> None:
-        self._seen = seen
-        self._plan = seen.plan
-        self._running = running
-        self._tell = tell
-        self._mischief = Mischief(running.port, running.pid, self._note)
+        self._seen, self._running, self._tell = seen, running, tell
+        self._seconds = 60 * seen.plan.minutes
 
     def conduct(self, folder: Path) -> None:
         """Go from an idle server to an idle server."""
-        seen = self._seen
-        self._mischief.touch(self._plan.workers * self._plan.threads)
+        seen, plan, pid, port = self._seen, self._seen.plan, self._running.pid, self._running.port
+        # An answer that nobody reads keeps its thread busy, so that each gets one and opens what it keeps then.
+        url = f"http://127.0.0.1:{port}/download?bytes=10000000"
+        for answer in [urlopen(url) for _ in range(plan.workers * plan.threads * CONNECTIONS_PER_LOOP)]:
+            answer.close()
         time.sleep(SAMPLE_SECONDS)
-        before = sampling.take(self._running.pid)
+        before = sampling.take(pid)
         seen.began = time.time()
-        with process_group() as group:
-            users = Users(self._running.port, self._plan.users, self._plan.seconds, folder, group)
+        samples, log, count = folder / "samples.csv", folder / "locust.log", 3 * plan.users
+        options = ("--spawn-rate", str(count), "--stop-timeout", "15")
+        line = locust.command(USERS, count, self._seconds + PATIENCE_SECONDS, port, samples, *options)
+        with process_group() as group, log.open("wb") as output:
+            users = subprocess.Popen(
+                line, cwd=ROOT, env=environment(), stdout=output, stderr=output, process_group=group
+            )
             try:
                 self._go_on(users)
-            except KeyboardInterrupt:
-                seen.was_interrupted = True
-                self._say("interrupted")
-            if time.time() < seen.began + self._plan.seconds:
-                users.stop()
-            seen.load = users.results()
-        if not seen.was_interrupted:
-            self._settle(before)
+            finally:
+                self._end(users, samples, log)
+        self._say("the load has ended; the server is to be as idle as it was")
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (lines := sampling.left_over(before, sampling.take(pid))) and time.monotonic() < deadline:
+            time.sleep(SAMPLE_SECONDS)
+        seen.problems += lines
 
-    def _go_on(self, users: Users) -> None:
+    def _go_on(self, users: subprocess.Popen[bytes]) -> None:
         """Sample, and do what is due, until the load ends."""
-        plan, mischief, end = self._plan, self._mischief, self._seen.began + self._plan.seconds
-        chores: dict[Callable[[], bool], float] = {
-            mischief.renew: plan.hup_every,
-            mischief.kill_thread: plan.die_every,
-            mischief.kill_worker: plan.kill_every,
-        }
-        due = {chore: self._seen.began + every for chore, every in chores.items() if every}
-        while (now := time.time()) < end and users.are_running:
+        plan, end = self._seen.plan, self._seen.began + self._seconds
+        intervals = {RENEWAL: plan.hup_every, THREAD: plan.die_every, WORKER: plan.kill_every}
+        due = {kind: self._seen.began + every for kind, every in intervals.items() if every}
+        while (now := time.time()) < end and users.poll() is None:
             self._seen.samples.append(sampling.take(self._running.pid))
-            for chore, at in due.items():
+            for kind, at in due.items():
                 # One that could not be done is due at once; what was missed is not made up for.
-                if at <= now < end - AFTERMATH_SECONDS and chore():
-                    due[chore] = max(at + chores[chore], now)
+                if at <= now < end - AFTERMATH_SECONDS and self._do(kind):
+                    due[kind] = max(at + intervals[kind], now)
             time.sleep(max(0.0, min(now + SAMPLE_SECONDS, end) - time.time()))
 
-    def _settle(self, before: Sample) -> None:
-        self._say("the load has ended; the server is to be as idle as it was")
-        after, left_over = sampling.settled(self._running.pid, before, SETTLE_SECONDS)
-        replaced = {pid for event in self._seen.events for pid in event.replaced}
-        outlived = [f"worker {usage.pid} has outlived a SIGHUP" for usage in after.of(WORKER) if usage.pid in replaced]
-        self._seen.problems += left_over + outlived
-
-    def _note(self, event: Event) -> None:
+    def _do(self, kind: str) -> bool:
+        """Replace all workers, or end the thread or the process that answers; return False where it still answers."""
+        event = Event(time.time(), kind)
+        if kind == RENEWAL:
+            os.kill(self._running.pid, signal.SIGHUP)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self._running.port, timeout=PATIENCE_SECONDS)
+            with closing(connection), suppress(OSError, http.client.HTTPException):
+                connection.request("GET", PATHS[kind])
+                connection.getresponse()
+                return False
         self._seen.events.append(event)
-        self._say(f"{event}; {self._seen.samples[-1]} now")
+        self._say(f"{kind}; {self._seen.samples[-1]} now")
+        return True
+
+    def _end(self, users: subprocess.Popen[bytes], samples: Path, log: Path) -> None:
+        """End the load and take in what it has recorded; that it ended before is a problem."""
+        if users.poll() is not None:
+            self._seen.problems.append(f"Locust ended early: {tail(log)}")
+        users.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            users.wait(PATIENCE_SECONDS)
+        for row in locust.parse(samples.read_text().splitlines() if samples.exists() else ()):
+            if row.error:
+                self._seen.failures.append(failures.of_client(row.ended, row.name, row.error))
+            else:
+                self._seen.answered[row.name] += 1
 
     def _say(self, what: str) -> None:
         gone = time.time() - self._seen.began
-        left = timedelta(seconds=round(max(0.0, self._plan.seconds - gone)))
+        left = timedelta(seconds=round(max(0.0, self._seconds - gone)))
         self._tell(f"{timedelta(seconds=round(gone))}, {left} left: {what}")

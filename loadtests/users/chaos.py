@@ -4,16 +4,15 @@ import random
 import socket
 import struct
 import time
-from contextlib import closing
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from locust import task
-from locust.exception import ResponseError
 from websocket import ABNF
 
 from loadtests.users.visitor import Visitor
 
-PATIENCE_SECONDS, LONGEST_STALL_SECONDS = 30.0, 3.0
+LONGEST_STALL_SECONDS = 3.0
 # So small that a server which sends a large body soon has to wait for the client.
 RECEIVE_BUFFER_BYTES = 4096
 BODY = b"x" * 300_000
@@ -35,7 +34,6 @@ TRAFFIC = {
     "upload": request("POST", "/upload", f"Content-Length: {len(BODY)}", body=BODY),
     "upload in chunks": request("POST", "/upload", "Transfer-Encoding: chunked", body=CHUNKED),
     "download": request("GET", "/download?bytes=3000000"),
-    "stream": request("GET", "/stream?lines=20000"),
     "events": request("GET", "/events?count=40&interval=0.05"),
     WEBSOCKET: ABNF.create_frame("y" * 1000, ABNF.OPCODE_TEXT).format() * 200,
 }
@@ -48,26 +46,19 @@ class ChaosUser(Visitor):
     """
 
     think_time = (0.0, 0.2)
+    # As many as the five other classes of a soak that behave well.
+    weight = 5
 
     @task
     def connect(self) -> None:
-        kind, misdeed = random.choice(list(TRAFFIC)), random.choice(MISDEEDS)
-        url, began = urlsplit(str(self.host)), time.perf_counter()
-        with closing(socket.socket()) as client:
-            client.settimeout(PATIENCE_SECONDS)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-            try:
-                client.connect((url.hostname, url.port))
-            except OSError as error:
-                told = ResponseError(f"{type(error).__name__}: {error}")
-                self.record("chaos", "chaos: not connected", time.perf_counter() - began, 0, told)
-                return
-            try:
-                misbehave(client, kind, misdeed)
-            except OSError:
-                # Neither side is to blame: the server may be made to die. Whether it serves is for others to judge.
-                misdeed = "cut short"
-        self.record("chaos", f"chaos: {kind}, {misdeed}", time.perf_counter() - began, 0)
+        kind, misdeed, url = random.choice(list(TRAFFIC)), random.choice(MISDEEDS), urlsplit(str(self.host))
+        with (
+            self.timed("chaos", f"chaos: {kind}, {misdeed}"),
+            socket.create_connection((url.hostname, url.port), self.network_timeout) as client,
+            # Neither side is to blame: the server may be made to die. Whether it serves is for others to judge.
+            suppress(OSError),
+        ):
+            misbehave(client, kind, misdeed)
 
 
 def misbehave(client: socket.socket, kind: str, misdeed: str) -> None:
@@ -75,6 +66,7 @@ def misbehave(client: socket.socket, kind: str, misdeed: str) -> None:
 
     Raises OSError where the server ends the connection before.
     """
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     data = TRAFFIC[kind]
     cut = random.choice((len(data), random.randrange(len(data))))
     if kind == WEBSOCKET:
@@ -84,11 +76,9 @@ def misbehave(client: socket.socket, kind: str, misdeed: str) -> None:
     if misdeed == STALL:
         time.sleep(random.uniform(0, LONGEST_STALL_SECONDS))
         client.sendall(data[cut:])
-        cut = len(data)
-    if cut == len(data):
-        client.recv(random.choice((1, 100, 65536)))
-    if misdeed == STALL:
         time.sleep(random.uniform(0, LONGEST_STALL_SECONDS))
         client.recv(65536)
-    elif misdeed == RESET:
+    elif cut == len(data):
+        client.recv(random.choice((1, 100, 65536)))
+    if misdeed == RESET:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_FOR_NOTHING)

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import random
-import ssl
 import time
 from contextlib import suppress
 from typing import Any
@@ -18,8 +17,9 @@ from websocket import WebSocket, WebSocketException, WebSocketTimeoutException, 
 
 from loadtests.users.visitor import Visitor, require
 
-PATIENCE, CLOSING_PATIENCE = 10.0, 1.0
+PATIENCE_SECONDS = 10.0
 ROOM_SIZE = 5
+LEAVING_SHARE = 0.05
 TEXT = "The quick brown fox jumps over the lazy dog. " * 2
 # Rooms of this run; a process adds its id to it, for Locust forks those that run users.
 RUN = uuid4().hex
@@ -37,7 +37,6 @@ class ChatUser(Visitor):
     """
 
     think_time = (0.5, 2.0)
-    leaving_share = 0.05
 
     def on_start(self) -> None:
         """Join a room of users of one process: what one says and another one hears is timed by the same clock."""
@@ -46,30 +45,35 @@ class ChatUser(Visitor):
 
     @task
     def talk(self) -> None:
-        if self.socket is None and not self.timed("WS", "/chat connect", 0, self.enter):
-            return
-        if not self.timed("WS", "/chat own message", len(TEXT), self.say) or random.random() < self.leaving_share:
-            self.on_stop()
+        if self.socket is None:
+            with self.timed("WS", "/chat connect"):
+                self.socket = self.enter()
+        if self.socket is not None:
+            with self.timed("WS", "/chat own message") as errors:
+                self.say(self.socket)
+            if errors or random.random() < LEAVING_SHARE:
+                self.on_stop()
 
-    def enter(self) -> None:
+    def enter(self) -> WebSocket:
         """Enter the room under a new name; raise WebSocketException or OSError where there is no connection."""
         url = f"ws{str(self.host).removeprefix('http')}/chat?room={self.room}"
-        self.socket = create_connection(url, timeout=PATIENCE, sslopt={"cert_reqs": ssl.CERT_NONE})
+        socket = create_connection(url, timeout=PATIENCE_SECONDS)
         self.name, self.numbers = next(members), itertools.count(1)
         self.last_of: dict[int, int] = {}
         # Own messages as they come back, and what ended the listening.
         self.came: Queue[Any] = Queue()
-        self.listener = gevent.spawn(self.listen, self.socket)
+        self.listener = gevent.spawn(self.listen, socket)
+        return socket
 
-    def say(self) -> None:
+    def say(self, socket: WebSocket) -> None:
         """Send a message and wait until it comes back; raise an exception if it does not, or not unharmed."""
         said = {"name": self.name, "number": next(self.numbers), "sent": time.perf_counter(), "text": TEXT}
-        if self.socket is not None and self.came.empty():
-            self.socket.send(json.dumps(said))
+        if self.came.empty():
+            socket.send(json.dumps(said))
         try:
-            came = self.came.get(timeout=PATIENCE)
+            came = self.came.get(timeout=PATIENCE_SECONDS)
         except Empty:
-            raise ResponseError(f"the message did not come back within {PATIENCE:.0f} seconds") from None
+            raise ResponseError(f"the message did not come back within {PATIENCE_SECONDS:.0f} seconds") from None
         if isinstance(came, Exception):
             raise came
         require(came == said, "another message came back")
@@ -79,7 +83,7 @@ class ChatUser(Visitor):
         if self.socket is not None:
             self.listener.kill()
             with suppress(WebSocketException, OSError):
-                self.socket.close(timeout=CLOSING_PATIENCE)
+                self.socket.close(timeout=1)
             self.socket = None
 
     def listen(self, socket: WebSocket) -> None:

@@ -1,36 +1,44 @@
-"""Users who ask for the pages and documents of the site, and one who asks any site for one path."""
+"""Users who ask for the pages, documents and bodies of the site, and one who asks any site for one path."""
 
 import random
-import re
-from typing import Any
 
 from gevent.pool import Group
 from locust import task
-from locust.contrib.fasthttp import ResponseContextManager
 
 from loadtests.apps import catalogue
-from loadtests.users.visitor import Visitor, is_content, is_json, require
+from loadtests.users.visitor import Visitor
 
-ASSET = re.compile(r'(?:href|src)="/static/([^"]+)"')
-
-
-def anything(response: ResponseContextManager) -> None:
-    """Check nothing but the status."""
+BODIES = {size: b"".join(catalogue.pieces(size)) for size in (10_000, 100_000, 1_000_000)}
+LINES = 50
 
 
 class Customer(Visitor):
-    """Somebody who looks at items and orders some."""
+    """Somebody who opens the front page, looks at items and orders some."""
 
     abstract = True
+    visits = 0
+
+    def open_page(self) -> bool:
+        """Open the front page, which counts the visits in a session, whose cookie has to come back."""
+        self.visits += 1
+        is_right = self.ask("/", catalogue.page(self.visits))
+        if not is_right:
+            self.forget()
+        return is_right
+
+    def forget(self) -> None:
+        """Begin a new session."""
+        self.client.cookiejar.clear()
+        self.visits = 0
 
     def show_item(self, name: str = "/api/items/ID") -> None:
         item = random.choice(catalogue.ITEMS)
-        self.ask(f"/api/items/{item['id']}", is_json(item), name=name)
+        self.ask(f"/api/items/{item['id']}", item, name=name)
 
     def order(self, most: int) -> None:
         item, quantity = random.choice(catalogue.ITEMS), random.randint(1, most)
-        wanted: dict[str, Any] = {"item": item["id"], "quantity": quantity}
-        self.ask("/api/orders", is_json({**wanted, "total": quantity * item["price"]}), json=wanted)
+        wanted = {"item": item["id"], "quantity": quantity}
+        self.ask("/api/orders", {**wanted, "total": quantity * item["price"]}, json=wanted)
 
 
 class JsonApiUser(Customer):
@@ -41,7 +49,7 @@ class JsonApiUser(Customer):
     @task(6)
     def list_items(self) -> None:
         page = random.randint(1, catalogue.PAGES)
-        self.ask(f"/api/items?page={page}", is_json(catalogue.items_on(page)), name="/api/items")
+        self.ask(f"/api/items?page={page}", catalogue.items_on(page), name="/api/items")
 
     @task(10)
     def look(self) -> None:
@@ -53,61 +61,49 @@ class JsonApiUser(Customer):
 
     @task
     def show_nothing(self) -> None:
-        self.ask(f"/api/items/{len(catalogue.ITEMS) + 1}", anything, (404,), name="/api/items/ID unknown")
+        self.ask(f"/api/items/{len(catalogue.ITEMS) + 1}", status=404, name="/api/items/ID unknown")
 
     @task
     def order_badly(self) -> None:
-        self.ask("/api/orders", anything, (422,), json=[], name="/api/orders refused")
+        self.ask("/api/orders", status=422, json=[], name="/api/orders refused")
 
 
-class BrowserUser(Visitor):
-    """A page, then all that it names at once, over a few connections that are kept alive.
+class BrowserUser(Customer):
+    """A page, then all its assets at once, over a few connections that are kept alive.
 
     Think time from one to five seconds. For one page in five the browser comes back with new connections.
     """
 
     think_time = (1.0, 5.0)
-    return_share = 0.2
 
     @task
-    def open_page(self) -> None:
-        if random.random() < self.return_share:
+    def browse(self) -> None:
+        if random.random() < 0.2:
             self.hang_up()
-        if not self.ask("/", is_page):
-            return
-        group = Group()
-        try:
-            group.map(self.load_asset, catalogue.STATIC)
-        finally:
-            group.kill()
+        if self.open_page():
+            group = Group()
+            try:
+                group.map(self.load_asset, catalogue.STATIC)
+            finally:
+                group.kill()
 
     def load_asset(self, name: str) -> None:
-        media_type, content = catalogue.STATIC[name]
-        self.ask(f"/static/{name}", is_content(content, media_type))
-
-
-def is_page(response: ResponseContextManager) -> None:
-    """Check that the front page is whole and names its assets."""
-    page = response.text or ""
-    is_whole = set(ASSET.findall(page)) == set(catalogue.STATIC) and page.endswith("</html>")
-    require(is_whole, "another page than expected")
+        self.ask(f"/static/{name}", catalogue.STATIC[name][1])
 
 
 class SiteUser(Customer):
     """A walk through an HTML site with a session, as over WSGI. Think time from half a second to three seconds.
 
-    The front page counts the visits in the session, whose cookie has to come back; one visit in ten begins without.
+    One visit of the front page in ten begins without a session.
     """
 
     think_time = (0.5, 3.0)
-    visits = 0
 
     @task(6)
     def open_front_page(self) -> None:
         if random.random() < 0.1:
-            self.client.cookiejar.clear()
-            self.visits = 0
-        self.ask("/", self.counts_the_visit)
+            self.forget()
+        self.open_page()
 
     @task(3)
     def look(self) -> None:
@@ -116,10 +112,6 @@ class SiteUser(Customer):
     @task
     def buy(self) -> None:
         self.order(most=1)
-
-    def counts_the_visit(self, response: ResponseContextManager) -> None:
-        self.visits += 1
-        require(response.text == catalogue.page(self.visits), "another page than expected, or a lost session")
 
 
 class MixedUser(Customer):
@@ -141,7 +133,36 @@ class MixedUser(Customer):
 
     @task(1)
     def block(self) -> None:
-        self.ask("/block", is_content(b"blocked"))
+        self.ask("/block", b"blocked")
+
+
+class TransferUser(Visitor):
+    """Uploads with their length and in chunks, downloads and streams, whose times are those until the last byte.
+
+    Think time from half a second to two seconds.
+    """
+
+    think_time = (0.5, 2.0)
+    sizes = tuple(BODIES)
+
+    @task(2)
+    def upload(self) -> None:
+        size = random.choice(self.sizes)
+        self.ask("/upload", {"bytes": size}, data=BODIES[size])
+
+    @task
+    def upload_chunked(self) -> None:
+        size = random.choice(self.sizes)
+        self.ask("/upload", {"bytes": size}, data=catalogue.pieces(size), name="/upload chunked")
+
+    @task(3)
+    def download(self) -> None:
+        size = random.choice(self.sizes)
+        self.ask(f"/download?bytes={size}", BODIES[size], name="/download")
+
+    @task
+    def stream(self) -> None:
+        self.ask(f"/stream?lines={LINES}", b"".join(catalogue.lines(LINES)), name="/stream")
 
 
 class PathUser(Visitor):
@@ -149,4 +170,4 @@ class PathUser(Visitor):
 
     @task
     def open_path(self) -> None:
-        self.ask(self.environment.parsed_options.path, anything, range(200, 400))
+        self.client.get(self.environment.parsed_options.path)

@@ -1,16 +1,13 @@
-"""The base of all users: think times, hanging up, and the checks of answers."""
+"""The base of all users: think times, requests whose answers are checked, and times of what is no request of HTTP."""
 
 import random
 import time
-from collections.abc import Callable, Container
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from geventhttpclient.response import HTTPSocketPoolResponse
 from locust.contrib.fasthttp import FastHttpUser, ResponseContextManager
 from locust.exception import ResponseError
-
-# Raises ResponseError where an answer is not the one that is due.
-Check = Callable[[ResponseContextManager], object]
 
 
 class Visitor(FastHttpUser):
@@ -23,10 +20,6 @@ class Visitor(FastHttpUser):
     think_time: tuple[float, float] = (0.0, 0.0)
     connection_timeout = network_timeout = 30.0
 
-    def __init__(self, environment: Any) -> None:
-        self.host = self.host and self.host.rstrip("/")
-        super().__init__(environment)
-
     def wait_time(self) -> float:
         """Return the seconds until the next task."""
         factor: float = self.environment.parsed_options.think_time
@@ -36,38 +29,39 @@ class Visitor(FastHttpUser):
         """Close the user's connections, so that the next request opens a new one."""
         self.client.client.close()
 
-    def ask(self, path: str, check: Check, statuses: Container[int] = (200,), **options: Any) -> bool:
-        """Ask for a path, by POST where the options have a body; return True if its status and content are right.
+    def ask(self, path: str, expected: object = None, status: int = 200, **options: Any) -> bool:
+        """Ask for a path, by POST where the options have a body; return True if the answer is as expected.
 
-        Any other answer is recorded as a failed request, and the user goes on.
+        Expected are bytes, a text, or what a JSON document says; without any the status is enough. Any other answer is
+        recorded as a failed request, and the user goes on.
         """
         method = "POST" if options.keys() & {"data", "json"} else "GET"
         with self.client.request(method, path, catch_response=True, **options) as response:
-            require_status(response, statuses)
-            check(response)
+            require_whole(response, status)
+            size = len(response.content or b"")
+            require(expected is None or is_right(response, expected), f"another answer than expected, of {size} bytes")
             response.success()
             return True
         return False
 
-    def timed(self, kind: str, name: str, size: int, action: Callable[[], None]) -> bool:
-        """Record an action as a request; return False where it raised an exception."""
-        began, error = time.perf_counter(), None
+    @contextmanager
+    def timed(self, kind: str, name: str) -> Iterator[list[Exception]]:
+        """Record a `with` block as a request; give a list, to which the exception is added that ends the block.
+
+        It is no request if Locust ends the user meanwhile.
+        """
+        errors: list[Exception] = []
+        began = time.perf_counter()
         try:
-            action()
-        except Exception as raised:
-            error = raised
-        self.record(kind, name, time.perf_counter() - began, 0 if error else size, error)
-        return error is None
+            yield errors
+        except Exception as error:
+            errors.append(error)
+        self.record(kind, name, time.perf_counter() - began, 0, *errors)
 
     def record(self, kind: str, name: str, seconds: float, size: int, error: Exception | None = None) -> None:
         """Tell Locust of something that took time and is no request of HTTP."""
         self.environment.events.request.fire(
-            request_type=kind,
-            name=name,
-            response_time=seconds * 1000,
-            response_length=size,
-            exception=error,
-            context=self.context(),
+            request_type=kind, name=name, response_time=seconds * 1000, response_length=size, exception=error
         )
 
 
@@ -77,43 +71,19 @@ def require(condition: object, complaint: str) -> None:
         raise ResponseError(complaint)
 
 
-def require_status(response: ResponseContextManager, statuses: Container[int]) -> None:
-    """Raise ResponseError unless the whole answer has come, with one of these statuses."""
+def require_whole(response: ResponseContextManager, status: int) -> None:
+    """Raise ResponseError unless the whole answer has come, with this status."""
     error = response.request_meta["exception"]
-    if response.status_code not in statuses:
-        raise ResponseError(f"status {response.status_code}" if response.status_code else str(error))
-    # Locust counts a status from 400 up as an error of its own, which is kept in the answer as well.
-    require(error is None or error is getattr(response, "error", None), f"the answer broke off: {error}")
+    require(response.status_code, str(error))
+    require(response.status_code == status, f"status {response.status_code}")
+    # Locust counts a status from 400 up as an error of its own.
+    require(error is None or status >= 400, f"the answer broke off: {error}")
 
 
-def is_json(expected: Any) -> Check:
-    """Return the check that an answer is this document."""
-
-    def check(response: ResponseContextManager) -> None:
-        try:
-            answer = response.json()
-        except ValueError:
-            raise ResponseError("the answer is no JSON") from None
-        require(answer == expected, "another answer than expected")
-
-    return check
-
-
-def is_content(expected: bytes, media_type: str = "") -> Check:
-    """Return the check that an answer is these bytes, and of a type that begins like that."""
-
-    def check(response: ResponseContextManager) -> None:
-        content = response.content or b""
-        require(len(content) == len(expected), f"{len(content)} bytes instead of {len(expected)}")
-        require(content == expected, "another content than expected")
-        headers = response.headers
-        is_right = headers is not None and str(headers["content-type"]).startswith(media_type)
-        require(is_right, "another type than expected")
-
-    return check
-
-
-def body_of(response: ResponseContextManager) -> HTTPSocketPoolResponse:
-    """Return the body of an answer that was asked for with `stream=True`, to be read as it comes."""
-    assert response._response is not None
-    return response._response
+def is_right(response: ResponseContextManager, expected: object) -> bool:
+    """Return whether the answer is these bytes, this text, or a document that says this."""
+    if isinstance(expected, bytes | str):
+        return expected == (response.content if isinstance(expected, bytes) else response.text)
+    with suppress(ValueError):
+        return bool(response.json() == expected)
+    return False

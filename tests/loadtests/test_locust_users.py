@@ -18,12 +18,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import httpx
 import pytest
 from support.server_process import PACKAGE_ROOT, ServerProcess
 from support.waiting import DEADLINE, wait_until
-
-from loadtests.servers.processes import free_port
 
 if find_spec("locust") is None:
     pytest.skip("locust is not installed: gevent has no free-threaded build", allow_module_level=True)
@@ -31,12 +28,10 @@ if find_spec("locust") is None:
 # Locust takes seconds to start and to stop, and a slow machine ten times as many.
 pytestmark = pytest.mark.timeout(400)
 PATIENCE = 4 * DEADLINE
-# A master that hears nothing of its workers for three seconds ends the test; slow ones need longer to make their users.
-LOCUST = "import locust.main, locust.runners; locust.runners.HEARTBEAT_LIVENESS = 120; locust.main.main()"
 
 JSON_API = {"/api/items", "/api/items/ID", "/api/items/ID unknown", "/api/orders", "/api/orders refused"}
 STEADY = {
-    *("steady: /", "steady: /api/items", "steady: /api/orders", "steady: /upload", "steady: /download"),
+    *("steady: /", "steady: /api/items", "steady: /api/items/7", "steady: /upload", "steady: /download"),
     *("steady: /stream", "steady: /events", "steady: /chat connect", "steady: /chat"),
 }
 NAMES = {
@@ -58,27 +53,26 @@ SITES = {
 }
 # What is wrong with the broken site, as its users put it.
 COMPLAINTS = {
-    "/": "another page than expected, or a lost session",
-    "/static/style.css": "3755 bytes instead of 3756",
-    "/static/logo.svg": "another type than expected",
+    "/": "another answer than expected",
+    "/static/style.css": "another answer than expected",
     "/api/items": "another answer than expected",
+    "/api/items/1": "500",
     "/api/items/ID": "status 500",
     "/api/items/ID on a new connection": "status 500",
     "/api/items/ID unknown": "status 500",
-    "/api/orders": "the answer is no JSON",
+    "/api/orders": "another answer than expected",
     "/api/orders refused": "status 200",
     "/upload": "another answer than expected",
     "/upload chunked": "another answer than expected",
     "/download": "the answer broke off: ",
-    "/stream": "7 bytes instead of ",
+    "/stream": "another answer than expected",
     "/events": "instead of event 2",
     "/block": "status 503",
-    "/api/items/1": "status 500",
     "/chat own message": "the server closed the WebSocket",
     "steady: /api/items": "another answer than expected",
-    "steady: /api/orders": "",
+    "steady: /api/items/7": "status 500",
     "steady: /upload": "another answer than expected",
-    "steady: /download": "IncompleteRead",
+    "steady: /download": "the answer broke off: ",
     "steady: /stream": "another answer than expected",
     "steady: /events": "another answer than expected",
     "steady: /chat": "the server closed the WebSocket with 1000",
@@ -101,7 +95,7 @@ def served(site: str) -> ServerProcess:
 @contextmanager
 def locust(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """Locust with the locustfile; its log goes to a file in `folder`."""
-    command = [sys.executable, "-c", LOCUST, "--locustfile", "loadtests/locustfile.py", *options]
+    command = [sys.executable, "-m", "locust", "--locustfile", "loadtests/locustfile.py", *options]
     env = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST")}
     with (folder / "locust.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=PACKAGE_ROOT, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -202,7 +196,7 @@ def test_every_fault_of_a_site_counts_as_a_failure(tmp_path: Path) -> None:
     failed = {(sample.name, sample.error) for sample in samples if sample.error}
     assert {name for name, _ in failed} == set(COMPLAINTS)
     assert [(name, error) for name, error in failed if COMPLAINTS[name] not in error] == []
-    sound = {"/", "/events first", "/chat connect", "steady: /", "steady: /chat connect"}
+    sound = {"/", "/static/logo.svg", "/events first", "/chat connect", "steady: /", "steady: /chat connect"}
     assert {sample.name for sample in samples if not sample.error} == sound
 
 
@@ -223,16 +217,14 @@ def test_nobody_who_answers_counts_as_a_failure(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with locust(tmp_path, *headless(tmp_path, url, *own, users=5)) as process:
+        with locust(tmp_path, *headless(tmp_path, url, *own, users=20)) as process:
             wait_for_counts(
-                process, tmp_path, {"/events", "/chat connect", "steady: /", "chaos: not connected"}, "Failure Count"
+                process, tmp_path, {"/events", "/chat connect", "steady: /", "chaos: page, reset"}, "Failure Count"
             )
             stop(process, signal.SIGTERM)
     samples = samples_in(file)
     assert by_name(samples) == totals(tmp_path)
-    refused = "[Errno 111] Connection refused"
-    named = f"ConnectionRefusedError: {refused}"
-    assert {sample.error for sample in samples} == {refused, named, f"{named} []"}
+    assert {sample.error for sample in samples} == {"[Errno 111] Connection refused"}
 
 
 def test_misdeeds_are_no_failures_of_a_server_that_lives(tmp_path: Path) -> None:
@@ -248,141 +240,21 @@ def test_misdeeds_are_no_failures_of_a_server_that_lives(tmp_path: Path) -> None
     assert all(sample.name.startswith("chaos: ") for sample in samples_in(file))
 
 
-def run_apart(code: str) -> str:
-    """Runs code that imports Locust; returns what it prints."""
-    line = [sys.executable, "-c", code]
-    done = subprocess.run(line, cwd=PACKAGE_ROOT, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_a_run_is_as_long_as_it_says() -> None:
     """A timer that is set when Locust begins, after imports that have taken a while."""
     code = """
 import time
 import gevent
-import loadtests.users.options
+import loadtests.locustfile
 from locust import events
+from locust.env import Environment
 while time.process_time() < 0.7:
     pass
 began = time.monotonic()
-events.init.fire(environment=None, runner=None, web_ui=None)
+events.init.fire(environment=Environment(), runner=None, web_ui=None)
 gevent.spawn_later(0.3, lambda: None).join()
 print(time.monotonic() - began)
 """
-    assert float(run_apart(code)) > 0.29
-
-
-def test_an_interrupt_reaches_no_user() -> None:
-    """Out of a group's greenlet it would come twice, and the second one would end Locust before it has written all."""
-    code = """
-import signal
-import gevent
-import gevent.pool
-import loadtests.users.options
-from locust import events
-events.init.fire(environment=None, runner=None, web_ui=None)
-user = gevent.spawn(gevent.pool.Group().map, signal.raise_signal, [signal.SIGINT])
-try:
-    gevent.sleep(60)
-except KeyboardInterrupt:
-    user.join()
-    print(user.successful())
-"""
-    assert run_apart(code) == "True\n"
-
-
-def test_a_master_and_its_worker(tmp_path: Path) -> None:
-    """The worker takes what it does from the master, but the place of its samples from its own command line."""
-    names = {"/api/items/1", "/chat own message"}
-    port, folders = str(free_port()), [tmp_path / "master", tmp_path / "worker"]
-    for folder in folders:
-        folder.mkdir()
-    bound = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", "1"]
-    own = ["--samples", str(tmp_path / "none.csv"), "--path", "/api/items/1", "PathUser", "ChatUser"]
-    connected = ["--worker", "--master-host", "127.0.0.1", "--master-port", port]
-    with (
-        served("site") as server,
-        locust(folders[0], *bound, *headless(folders[0], server.url, *own, users=4)) as master,
-        locust(folders[1], *connected, "--samples", str(tmp_path / "samples.csv")) as worker,
-    ):
-        wait_for_counts(master, folders[0], names, "Request Count")
-        stop(master, signal.SIGTERM)
-        assert worker.wait(PATIENCE) == 0
-    samples = samples_in(tmp_path / "samples-0.csv")
-    # The master waits half a second for the last counts of its workers, which may be too little.
-    assert Counter(totals(folders[0])) <= Counter(by_name(samples))
-    assert names <= set(by_name(samples))
-    assert {sample.error for sample in samples} == {""}
-    assert {file.name for file in tmp_path.glob("*samples*")} == {"samples-0.csv"}
-    assert not (tmp_path / "none.csv").exists()
-
-
-def test_a_seed_repeats_the_choices(tmp_path: Path) -> None:
-    folders = [tmp_path / "first", tmp_path / "second"]
-    with served("site") as server:
-        for folder in folders:
-            folder.mkdir()
-            own = ["--samples", str(folder / "samples.csv"), "--seed", "4", "--think-time", "0", "JsonApiUser"]
-            with locust(folder, *headless(folder, server.url, *own)) as process:
-                wait_for_counts(process, folder, {"Aggregated"}, "Request Count", 20)
-                stop(process, signal.SIGTERM)
-    first, second = ([sample.name for sample in samples_in(folder / "samples.csv")] for folder in folders)
-    both = min(len(first), len(second))
-    assert both > 10
-    assert first[:both] == second[:both]
-
-
-def test_a_bad_option_is_named_in_one_line(tmp_path: Path) -> None:
-    options = ("--samples=no/such/folder.csv", "PathUser")
-    with locust(tmp_path, *headless(tmp_path, "http://127.0.0.1:1", *options)) as process:
-        assert process.wait(PATIENCE) in (1, 2)
-    log = (tmp_path / "locust.log").read_text()
-    complaint = "cannot write the samples to no/such/folder.csv: No such file or directory"
-    assert complaint in log.splitlines()[-1]
-    assert "Traceback" not in log
-
-
-def test_bad_values_are_refused() -> None:
-    code = """
-import argparse
-from loadtests.users.options import factor, url_path
-for check, text in ((factor, "-nan"), (factor, "-1"), (factor, "inf"), (factor, "x"), (url_path, "whoami")):
-    try:
-        print(check(text), "is taken")
-    except argparse.ArgumentTypeError as error:
-        print(error)
-print(factor("0.5"), url_path("/x"))
-"""
-    *refused, without_path, taken = run_apart(code).splitlines()
-    assert refused == [f"{text!r} is no number from 0 up" for text in ("-nan", "-1", "inf", "x")]
-    assert (without_path, taken) == ("'whoami' does not begin with a slash", "0.5 /x")
-
-
-def test_the_web_interface_starts_and_stops_a_test(tmp_path: Path) -> None:
-    """The samples are there when the test has stopped. Their file cannot be chosen in the web interface."""
-    file, port = tmp_path / "samples.csv", free_port()
-    web = f"http://127.0.0.1:{port}"
-    form = {"user_count": "2", "spawn_rate": "10", "path": "/api/items/1", "think_time": "2", "samples": "other.csv"}
-    with (
-        served("site") as server,
-        locust(
-            tmp_path, "--web-host", "127.0.0.1", "--web-port", str(port), "--samples", str(file), "PathUser"
-        ) as process,
-        httpx.Client(base_url=web, timeout=3 * DEADLINE) as browser,
-    ):
-        wait_until(lambda: is_open(port), "the web interface", PATIENCE)
-        page = browser.get("/").text
-        assert all(option in page for option in ("think_time", "path"))
-        assert "samples" not in page
-        assert browser.post("/swarm", data={**form, "host": server.url}).json()["success"]
-        wait_until(lambda: browser.get("/stats/requests").json()["total_rps"] > 0, "requests", PATIENCE)
-        browser.post("/stop").raise_for_status()
-        wait_until(lambda: len(samples_in(file)) > 0, "samples")
-        assert {(sample.name, sample.error) for sample in samples_in(file)} == {("/api/items/1", "")}
-        stop(process, signal.SIGTERM)
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, cwd=PACKAGE_ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert float(done.stdout or 0) > 0.29, done.stderr
