@@ -4,44 +4,22 @@ A chat room is there for one event loop: a message goes to everybody whose WebSo
 """
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from loadtests.apps import catalogue
-from loadtests.apps.catalogue import Answer
+from loadtests.apps.asgi import BLOCKED_SECONDS
 
 Room = tuple[asyncio.AbstractEventLoop, str]
 rooms: dict[Room, list[WebSocket]] = defaultdict(list)
-
-
-def respond(answer: Answer) -> Response:
-    if not answer.media_type:
-        return JSONResponse(answer.content, answer.status)
-    if isinstance(answer.content, bytes):
-        return Response(answer.content, answer.status, answer.headers, answer.media_type)
-    return StreamingResponse(pieces_of(answer), answer.status, answer.headers, answer.media_type)
-
-
-async def pieces_of(answer: Answer) -> AsyncIterator[bytes]:
-    """Yield the pieces on the loop, where Starlette would have each of them made by a thread."""
-    for number, piece in enumerate(answer.content):
-        if number and answer.interval:
-            await asyncio.sleep(answer.interval)
-        yield piece
-
-
-def route(path: str, view: Callable[[dict[str, str]], Answer]) -> Route:
-    async def endpoint(request: Request) -> Response:
-        return respond(view({**request.query_params, **request.path_params}))
-
-    return Route(path, endpoint)
 
 
 async def home(request: Request) -> Response:
@@ -52,12 +30,58 @@ async def home(request: Request) -> Response:
     return response
 
 
+async def asset(request: Request) -> Response:
+    media_type, content = catalogue.STATIC[request.path_params["name"]]
+    return Response(content, media_type=media_type)
+
+
+async def items(request: Request) -> Response:
+    return JSONResponse(catalogue.items_on(int(request.query_params["page"])))
+
+
+async def item(request: Request) -> Response:
+    found = catalogue.ITEMS_BY_ID.get(request.path_params["number"])
+    return JSONResponse(found or {"detail": "Not Found"}, 200 if found else 404)
+
+
 async def orders(request: Request) -> Response:
-    return respond(catalogue.ordered(await request.body()))
+    try:
+        return JSONResponse(catalogue.ordered(await request.json()))
+    except (KeyError, TypeError):
+        return JSONResponse({"detail": "an order has an item and a quantity"}, 422)
 
 
 async def upload(request: Request) -> Response:
     return JSONResponse({"bytes": sum([len(piece) async for piece in request.stream()])})
+
+
+async def download(request: Request) -> Response:
+    size = request.query_params["bytes"]
+    pieces = on_the_loop(catalogue.pieces(int(size)))
+    return StreamingResponse(pieces, headers={"content-length": size}, media_type="application/octet-stream")
+
+
+async def stream(request: Request) -> Response:
+    return StreamingResponse(on_the_loop(catalogue.lines(int(request.query_params["lines"]))), media_type="text/plain")
+
+
+async def events(request: Request) -> Response:
+    ticks = map(catalogue.event, range(1, int(request.query_params["count"]) + 1))
+    interval = float(request.query_params["interval"])
+    return StreamingResponse(on_the_loop(ticks, interval), media_type="text/event-stream")
+
+
+async def on_the_loop(pieces: Iterable[bytes], interval: float = 0.0) -> AsyncIterator[bytes]:
+    """Yield the pieces, of which Starlette would have each made by a thread, with so many seconds between two."""
+    for number, piece in enumerate(pieces):
+        if number and interval:
+            await asyncio.sleep(interval)
+        yield piece
+
+
+async def block(request: Request) -> Response:
+    time.sleep(BLOCKED_SECONDS)  # noqa: ASYNC251 - holding the loop is what this path is for
+    return PlainTextResponse("blocked")
 
 
 async def chat(websocket: WebSocket) -> None:
@@ -77,11 +101,16 @@ async def chat(websocket: WebSocket) -> None:
 
 app = Starlette(
     routes=[
-        *(route(path, view) for path, view in catalogue.VIEWS.items()),
-        route("/events", catalogue.events),
         Route("/", home),
+        Route("/static/{name}", asset),
+        Route("/api/items", items),
+        Route("/api/items/{number:int}", item),
         Route("/api/orders", orders, methods=["POST"]),
         Route("/upload", upload, methods=["POST"]),
+        Route("/download", download),
+        Route("/stream", stream),
+        Route("/events", events),
+        Route("/block", block),
         WebSocketRoute("/chat", chat),
     ],
 )

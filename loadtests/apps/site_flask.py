@@ -1,31 +1,15 @@
-"""The load-test site over WSGI, with Flask: a template, and a session that counts the visits.
+"""The load-test site over WSGI, with Flask: a template, a session that counts the visits, items and orders.
 
 What it answers with is in `loadtests/apps/catalogue.py`.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from flask import Flask, Response, jsonify, request, session
 
 from loadtests.apps import catalogue
-from loadtests.apps.catalogue import Answer
 
 app = Flask(__name__)
 app.secret_key = catalogue.SECRET_KEY
 template = app.jinja_env.from_string(catalogue.TEMPLATE)
-
-
-def respond(answer: Answer) -> Response:
-    if answer.media_type:
-        return Response(answer.content, answer.status, answer.headers, mimetype=answer.media_type)
-    response = jsonify(answer.content)
-    response.status_code = answer.status
-    return response
-
-
-def endpoint(view: Callable[[dict[str, str]], Answer]) -> Callable[..., Response]:
-    return lambda **places: respond(view({**request.args, **places}))
 
 
 @app.get("/")
@@ -34,15 +18,16 @@ def home() -> str:
     return template.render(visits=session["visits"], items=catalogue.items_on(1))
 
 
+@app.get("/api/items")
+def items() -> Response:
+    return jsonify(catalogue.items_on(int(request.args["page"])))
+
+
+@app.get("/api/items/<int:number>")
+def item(number: int) -> Response:
+    return jsonify(catalogue.ITEMS_BY_ID[number])
+
+
 @app.post("/api/orders")
 def orders() -> Response:
-    return respond(catalogue.ordered(request.get_data()))
-
-
-@app.post("/upload")
-def upload() -> dict[str, Any]:
-    return {"bytes": sum(map(len, iter(lambda: request.stream.read(65536), b"")))}
-
-
-for path, view in catalogue.VIEWS.items():
-    app.add_url_rule(path.replace("{", "<").replace("}", ">"), path, endpoint(view))
+    return jsonify(catalogue.ordered(request.get_json()))

@@ -35,7 +35,7 @@ class SteadyUser(Visitor):
         self.client.cookiejar.clear()
         self.fetch("/", catalogue.page(1))
         self.fetch("/api/items?page=1", catalogue.items_on(1))
-        self.fetch("/api/items/7", catalogue.ITEMS_BY_ID["7"])
+        self.fetch("/api/items/7", catalogue.ITEMS_BY_ID[7])
 
     @task
     def come_anew(self) -> None:

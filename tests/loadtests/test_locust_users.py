@@ -158,8 +158,8 @@ def by_name(samples: list[Sample]) -> dict[str, int]:
     ("site", "users", "number"),
     [
         ("site", [*NAMES], signal.SIGINT),
-        ("site_flask", ["JsonApiUser", "BrowserUser", "TransferUser", "SiteUser"], signal.SIGTERM),
-        ("site_django", ["JsonApiUser", "BrowserUser", "TransferUser", "SiteUser"], signal.SIGINT),
+        ("site_flask", ["SiteUser"], signal.SIGTERM),
+        ("site_django", ["SiteUser"], signal.SIGINT),
     ],
 )
 def test_users_are_content_with_a_sound_site(site: str, users: list[str], number: int, tmp_path: Path) -> None:

