@@ -9,9 +9,7 @@ from loadtests.comparing.command import compare
 from loadtests.errors import INTERRUPTED
 from loadtests.figures.command import figures
 from loadtests.micro.command import micro
-from loadtests.reports.command import report
 from loadtests.soak.command import soak
-from loadtests.starting.command import starting
 
 
 @click.group()
@@ -19,7 +17,7 @@ def loadtests() -> None:
     """Put threadserve and its peers under load, and tell what they make of it."""
 
 
-for command in (figures, compare, report, micro, starting, soak):
+for command in (figures, compare, micro, soak):
     loadtests.add_command(command)
 
 

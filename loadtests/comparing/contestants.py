@@ -1,28 +1,28 @@
 """The servers that take part, each as its documentation recommends: with N threads or with N processes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from loadtests.comparing.scenarios import Scenario
 from loadtests.harness.measurement import Entry
 from loadtests.servers import commands
-from loadtests.servers.commands import Build, Interface, Server, WebSockets
+from loadtests.servers.commands import Build, Interface, Server
 from loadtests.servers.interpreters import Interpreter
 
 # Threads that call a WSGI application, in each process of a server that has them.
 POOL = 8
 OURS = "threadserve"
+# Peers that claim to support free-threaded Python.
+FREE_THREADED_PEERS = ("granian", "h2corn", "gunicorn")
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """A server for applications of one interface. `name` is its package, `peer` its row in the table of peers.
+class Contestant(NamedTuple):
+    """A server for applications of one interface. `package` is its name, `peer` its row in the table of peers.
 
     One that `is_one_process` has more threads where others have more workers.
     """
 
-    name: str
+    package: str
     title: str
     interface: Interface
     peer: str = ""
@@ -30,10 +30,10 @@ class Contestant:
 
     def serve(self, build: Build, threads: int, websockets: bool) -> Server:
         """Return it on a kind of interpreter, with so many threads or workers, and with WebSockets or without."""
-        if self.name == OURS:
+        if self.package == OURS:
             return commands.threadserve(build, threads, interface=self.interface, ws="auto" if websockets else "none")
         workers, pool = (1, POOL * threads) if self.is_one_process else (threads, POOL)
-        ws: WebSockets = "websockets-sansio" if websockets else "none"
+        ws: commands.WebSockets = "websockets-sansio" if websockets else "none"
         return commands.peer(self.peer, workers, build=build, threads=pool, ws=ws)
 
 
@@ -51,51 +51,26 @@ CONTESTANTS = (
     Contestant("waitress", "Waitress (1 process)", "wsgi", "waitress", is_one_process=True),
     Contestant("cheroot", "Cheroot (1 process)", "wsgi", "cheroot", is_one_process=True),
 )
-PEER_NAMES = list(dict.fromkeys(peer.name for peer in CONTESTANTS if peer.name != OURS))
+PEER_NAMES = list(dict.fromkeys(one.package for one in CONTESTANTS if one.package != OURS))
 
 
-@dataclass(frozen=True)
-class Lineup:
-    """The servers that take part: `free_threaded_peers` run on both interpreters where ours is free-threaded."""
-
-    server_python: Interpreter
-    peer_python: Interpreter
-    peers: Sequence[str]
-    free_threaded_peers: Sequence[str]
-
-    @property
-    def interpreters(self) -> dict[str, dict[str, Any]]:
-        """Both with their packages, as JSON takes them: by their short version, ours apart where it is another one."""
-        ours, theirs = self.server_python, self.peer_python
-        is_alike = ours.short_version == theirs.short_version and ours.path != theirs.path
-        name = f"{ours.short_version} of threadserve" if is_alike else ours.short_version
-        return {name: ours.facts(), theirs.short_version: theirs.facts()}
-
-    def pythons(self, name: str) -> Iterator[Interpreter]:
-        """The interpreters that a server runs on, none where it does not take part."""
-        if name in self.peers:
-            yield self.peer_python
-        if name == OURS or (name in self.free_threaded_peers and self.is_extra(name)):
-            yield self.server_python
-
-    def is_extra(self, name: str) -> bool:
-        """Return whether a peer may run on ours, and does not run on the same version of Python anyway."""
-        is_another = self.peer_python.short_version != self.server_python.short_version
-        return self.server_python.free_threaded and (name not in self.peers or is_another)
-
-    def entries(self, scenarios: Sequence[Scenario], threads: Sequence[int]) -> Iterator[Entry]:
-        """All servers in all scenarios with each number of threads, in the order of a round."""
-        for scenario in scenarios:
-            for contestant in CONTESTANTS:
-                if contestant.interface == scenario.interface:
-                    for interpreter in self.pythons(contestant.name):
-                        yield from entries_of(scenario, contestant, interpreter, threads)
+def pythons(package: str, ours: Interpreter, theirs: Interpreter) -> list[Interpreter]:
+    """Return the interpreters that a server runs on: some peers run on a free-threaded one of ours as well."""
+    if package == OURS:
+        return [ours]
+    is_another = ours.free_threaded and ours.short_version != theirs.short_version
+    is_ready = is_another and package in FREE_THREADED_PEERS and package in ours.packages
+    return [theirs, ours] if is_ready else [theirs]
 
 
-def entries_of(
-    scenario: Scenario, contestant: Contestant, interpreter: Interpreter, threads: Sequence[int]
+def lineup(
+    scenarios: Sequence[Scenario], threads: Sequence[int], ours: Interpreter, theirs: Interpreter, peers: Sequence[str]
 ) -> Iterator[Entry]:
-    """One server on one interpreter, with each number of threads."""
-    name = f"{contestant.title} on {interpreter.short_version}"
-    for count in sorted(set(threads)):
-        yield Entry(scenario, name, contestant.serve(interpreter.build, count, scenario.websockets), interpreter, count)
+    """All servers in all scenarios with each number of threads, in the order of a round."""
+    for scenario in scenarios:
+        for one in CONTESTANTS:
+            if one.interface == scenario.interface and one.package in (OURS, *peers):
+                for python in pythons(one.package, ours, theirs):
+                    for count in threads:
+                        server = one.serve(python.build, count, scenario.websockets)
+                        yield Entry(scenario, f"{one.title} on {python.short_version}", server, python, count)

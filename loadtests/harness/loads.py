@@ -11,8 +11,8 @@ from loadtests.clients.asking import Group
 from loadtests.errors import LoadTestError
 from loadtests.generators import h2load, locust, wrk
 from loadtests.generators.result import LoadResult
-from loadtests.harness.measurement import Generator, Load, Measured, Subject
-from loadtests.results.record import CPU
+from loadtests.harness.measurement import Load, Measured, Subject
+from loadtests.results import CPU
 from loadtests.servers import memory
 from loadtests.servers.usage import Monitor
 
@@ -20,18 +20,13 @@ from loadtests.servers.usage import Monitor
 SETTLE_SECONDS = 1.0
 # WebSockets are pinged meanwhile.
 REST_SECONDS = 5.0
+# Of each kind, where WebSockets are weighed.
+IDLE_CONNECTIONS = 2000
 # The share of a CPU beyond which Locust, which uses one, is what has been measured.
 GENERATOR_LIMIT = 0.9
 # How often memory is read while a body streams.
 OFTEN_SECONDS = 0.02
-# The user class that asks one path again and again, as wrk and h2load do.
-ONE_PATH = "PathUser"
 SHARE = "busiest over mean"
-VERSIONS: dict[Generator, Callable[[], str]] = {
-    "locust": locust.version,
-    "wrk": wrk.version,
-    "h2load": h2load.version,
-}
 
 
 def watched(drive: Callable[[Subject], LoadResult]) -> Load:
@@ -44,72 +39,49 @@ def watched(drive: Callable[[Subject], LoadResult]) -> Load:
         values[CPU] = 1_000_000 * values.pop("CPU seconds") / max(1, load.requests)
         requests = load.requests + load.warm_up_requests
         details = {"requests": requests, "client_cpu_share": load.cpu_share, "answers": load.answers}
-        return Measured(values, load.command, load.errors, load.timeline, details)
+        return Measured(values, load.command, load.errors, details)
 
     return measure
 
 
-def by_wrk(subject: Subject) -> LoadResult:
+@watched
+def rate(subject: Subject) -> LoadResult:
+    """Send the request again and again, by wrk."""
     return wrk.run(subject.effort.load, subject.request, subject.running.port, subject.folder)
 
 
-def by_h2load(subject: Subject) -> LoadResult:
-    return h2load.run(subject.effort.load, subject.request.path, subject.running.port, subject.folder)
+def users(kind: str, aside: str = "") -> Load:
+    """Return the load of Locust's users; `aside` is a path whose latency is no matter."""
 
-
-# The request again and again.
-rate = watched(by_wrk)
-
-
-def users(kind: str, aside: str = "", *, timeline: bool = False) -> Load:
-    """Return the load of Locust's users; `aside` is a path whose latency is no matter, `timeline` keeps all others'."""
-
+    @watched
     def drive(subject: Subject) -> LoadResult:
         effort = subject.effort
-        crowd = locust.Users(kind, effort.users, effort.think_time, subject.request.path, aside, timeline)
+        crowd = locust.Users(kind, effort.users, effort.think_time, subject.request.path, aside)
         return locust.run(crowd, effort.warm_up, effort.duration, subject.running.port, subject.folder)
 
     def measure(subject: Subject) -> Measured:
-        measured = watched(drive)(subject)
-        share = measured.details["client_cpu_share"]
-        if share > GENERATOR_LIMIT:
-            doubt = f"Locust used {share:.0%} of a CPU and was the bottleneck: fewer --users would do"
-            measured.problems.append(doubt)
+        measured = drive(subject)
+        if (share := measured.details["client_cpu_share"]) > GENERATOR_LIMIT:
+            measured.problems.append(f"Locust used {share:.0%} of a CPU: with fewer --users it would be no bottleneck")
         return measured
 
     return measure
 
 
-def generator_for(user: str, name: str, wanted: Generator | None) -> Generator:
-    """Return the generator that was asked for; otherwise Locust, and for one path what is installed of wrk and h2load.
-
-    Raises LoadTestError where it cannot do what these users do.
-    """
-    if wanted is None:
-        fast: tuple[Generator, ...] = ("wrk", "h2load") if user == ONE_PATH else ()
-        return next((found for found in fast if shutil.which(found)), "locust")
-    if wanted != "locust" and user != ONE_PATH:
-        raise LoadTestError(f"{wanted} asks one path again and again, which {name} is not about")
-    return wanted
-
-
 def one_path(subject: Subject) -> Measured:
-    """Put the server under requests for one path without pauses, by the generator asked for or installed."""
-    generator = generator_for(ONE_PATH, "", subject.effort.generator)
-    loads = {"locust": users(ONE_PATH), "wrk": rate, "h2load": watched(by_h2load)}
-    return loads[generator](subject)
+    """Put the server under requests for one path without pauses, by wrk or, where that is not installed, by Locust."""
+    return rate(subject) if shutil.which("wrk") else users("PathUser")(subject)
 
 
 def over_http2(streams: int, connections: int) -> Load:
     """Return the request over HTTP/2, with so many streams on each connection; over HTTP/1.1 by servers without it."""
 
-    def drive(subject: Subject) -> LoadResult:
-        if not subject.server.speaks_http2:
-            return by_wrk(subject)
+    @watched
+    def over_streams(subject: Subject) -> LoadResult:
         load = replace(subject.effort.load, threads=1, connections=connections)
         return h2load.run(load, subject.request.path, subject.running.port, subject.folder, streams=streams)
 
-    return watched(drive)
+    return lambda subject: over_streams(subject) if subject.server.speaks_http2 else rate(subject)
 
 
 def rate_and_memory(subject: Subject) -> Measured:
@@ -126,11 +98,12 @@ def groups(*asked: Group, seconds: float = 0.0, warm_up: float = 0.0, until: Gro
     They begin when the request `until` is answered as it wants.
     """
 
+    @watched
     def drive(subject: Subject) -> LoadResult:
         times = seconds or subject.effort.duration, warm_up or subject.effort.warm_up
         return asking.run(subject.running.port, asked, *times, until)
 
-    return watched(drive)
+    return drive
 
 
 def shared(threads: int, load: Load) -> Load:
@@ -141,8 +114,7 @@ def shared(threads: int, load: Load) -> Load:
 
     def measure(subject: Subject) -> Measured:
         measured = load(subject)
-        answers = measured.details["answers"]
-        measured.values[SHARE] = busiest_over_mean(answers, threads)
+        measured.values[SHARE] = busiest_over_mean(measured.details["answers"], threads)
         return measured
 
     return measure
@@ -174,11 +146,11 @@ def beside(first: Load, second: Load) -> Load:
 def echoes(size: int) -> Load:
     """Return the load of WebSocket messages of so many bytes, and their way back."""
 
+    @watched
     def drive(subject: Subject) -> LoadResult:
-        effort = subject.effort
-        return echo.run(subject.running.port, size, effort.warm_up, effort.duration)
+        return echo.run(subject.running.port, size, subject.effort.warm_up, subject.effort.duration)
 
-    return watched(drive)
+    return drive
 
 
 def streams(size: int) -> Load:
@@ -195,8 +167,8 @@ def streams(size: int) -> Load:
 
 def idle_websockets(subject: Subject) -> Measured:
     """Measure the memory of one keep-alive connection and one WebSocket, of many that rest, and the difference."""
-    count = subject.effort.idle_connections
-    told = resting.run(subject.running.port, subject.running.pid, count, REST_SECONDS, websockets=True)
+    port, pid = subject.running.port, subject.running.pid
+    told = resting.run(port, pid, IDLE_CONNECTIONS, REST_SECONDS, websockets=True)
     values = {
         "kB beyond": told["websocket"] - told["kept"],
         "kB per WebSocket": told["websocket"],

@@ -3,51 +3,46 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from loadtests.errors import LoadTestError
 from loadtests.generators import wrk
 from loadtests.request import GET_ROOT, Request
-from loadtests.results.record import RATE
+from loadtests.results import RATE
 from loadtests.servers.commands import Server
 from loadtests.servers.interpreters import Interpreter
 from loadtests.servers.processes import Running
 
-Generator = Literal["locust", "wrk", "h2load"]
+# Of wrk and h2load; one of them is enough for several servers in Python.
+GENERATOR_THREADS = 2
 
 
 @dataclass(frozen=True)
 class Effort:
     """The amount of load and its seconds, the same for every server. Its parts are named like the options.
 
-    Without a `generator` the load chooses one. The think times of Locust's users are multiplied by `think_time`, and
-    `idle_connections` are so many of each kind.
+    The think times of Locust's users are multiplied by `think_time`.
     """
 
     rounds: int
     duration: int
     warm_up: int
     connections: int = 64
-    threads: int = 2
     users: int = 100
     think_time: float = 1.0
-    generator: Generator | None = None
-    idle_connections: int = 2000
 
     @property
     def load(self) -> wrk.Load:
         """The load of wrk and h2load."""
-        return wrk.Load(min(self.threads, self.connections), self.connections, self.warm_up, self.duration)
+        return wrk.Load(GENERATOR_THREADS, self.connections, self.warm_up, self.duration)
 
 
 @dataclass
 class Measured:
-    """The outcome of one load, as `record.Sample` keeps it."""
+    """The outcome of one load, as `Sample` keeps it."""
 
     values: dict[str, float]
     load: list[str] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
-    timeline: list[tuple[float, float]] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -64,46 +59,44 @@ class Subject:
 
 
 Load = Callable[[Subject], Measured]
+# Without a running server: what is measured of one, in an environment; and the command line.
+Alone = Callable[["Entry", dict[str, str]], tuple[list[str], Measured]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """A load on an application, and the request that every server has to answer before it, with `same_answer` alike.
 
     `shown` are the values that the progress tells, `requires` packages of the application. With `access_log` every
-    answer has to be in it. Instead of a load it can be about the instructions of a `benchmark`: one round is enough.
+    answer has to be in it. What is measured `alone` has no load. Without `rounds` there are as many as asked for.
     """
 
     name: str
-    title: str
     app: str
     load: Load
+    title: str = ""
     request: Request = GET_ROOT
     requires: tuple[str, ...] = ()
     shown: tuple[str, ...] = (RATE, "p50 ms", "p99 ms")
     same_answer: bool = True
     access_log: bool = False
-    benchmark: str = ""
+    alone: Alone | None = None
+    rounds: int | None = None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One server in one measurement, with so many threads or workers; without one that is needed there is no result."""
+    """One server in one measurement, with so many threads or workers where that is compared."""
 
     measurement: Measurement
     name: str
     server: Server
     interpreter: Interpreter
     threads: int = 0
-    is_needed: bool = False
 
     def __str__(self) -> str:
         threads = f", --threads {self.threads}" if self.threads else ""
         return f"{self.measurement.name}: {self.name}{threads}"
-
-    def rounds(self, effort: Effort) -> int:
-        """Return how many rounds there are."""
-        return 1 if self.measurement.benchmark else effort.rounds
 
     @property
     def lacks(self) -> str:
@@ -114,17 +107,7 @@ class Entry:
 
 
 def plan(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
-    """Return the entries that can be measured, and one line on each server that lacks something.
-
-    Raises LoadTestError where that one is needed.
-    """
-    kept: list[Entry] = []
-    left_out: dict[str, None] = {}
-    for entry in entries:
-        if not (lacks := entry.lacks):
-            kept.append(entry)
-        elif entry.is_needed:
-            raise LoadTestError(lacks)
-        else:
-            left_out[f"{entry.measurement.name}: {entry.name} is left out: {lacks}"] = None
-    return kept, list(left_out)
+    """Return the entries that can be measured, and one line on each server that lacks something."""
+    found = [(entry, entry.lacks) for entry in entries]
+    left_out = [f"{entry.measurement.name}: {entry.name} is left out: {lacks}" for entry, lacks in found if lacks]
+    return [entry for entry, lacks in found if not lacks], list(dict.fromkeys(left_out))

@@ -12,7 +12,7 @@ import click
 from loadtests import machine
 from loadtests.errors import INTERRUPTED, LoadTestError
 from loadtests.generators import locust
-from loadtests.results.files import replace_text
+from loadtests.results import replace_text
 from loadtests.servers import interpreters
 from loadtests.servers.interpreters import INTERPRETER, ROOT
 from loadtests.soak.conducting import soak as conduct

@@ -1,25 +1,18 @@
-"""What `compare` is told on its command line, who takes part in which scenario, and what is shown meanwhile."""
+"""What `compare` is told on its command line, and who takes part in which scenario."""
 
-import io
-import itertools
-import re
 import shutil
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from loadtests.comparing.command import compare, scenarios_of
-from loadtests.comparing.contestants import PEER_NAMES, Lineup
-from loadtests.comparing.scenarios import NAMES, SCENARIOS, Scenario, own
+from loadtests.comparing.command import compare, generators_of, scenarios_of
+from loadtests.comparing.contestants import PEER_NAMES, lineup
+from loadtests.comparing.scenarios import NAMES, SCENARIOS, own
 from loadtests.errors import LoadTestError
-from loadtests.generators import locust
-from loadtests.harness.loads import ONE_PATH, generator_for
+from loadtests.generators import locust, wrk
 from loadtests.harness.measurement import Entry, plan
-from loadtests.progress import progress
 from loadtests.servers.interpreters import Interpreter
 
 NAMED = {scenario.name: scenario for scenario in SCENARIOS}
@@ -53,10 +46,8 @@ def pythons(folder: Path, script: str) -> tuple[str, tuple[str, ...]]:
         (["hello", "--app", "main:app"], "--app takes the place of scenarios: hello cannot be given as well"),
         (["--path", "/x"], "--path is for --app only"),
         (["--interface", "wsgi"], "--interface is for --app only"),
-        (["json", "--load", "wrk"], "wrk asks one path again and again, which json is not about"),
-        (["hello", "chat", "--load", "h2load"], "h2load asks one path again and again, which chat is not about"),
         (["--baseline", "nowhere.json"], "nowhere.json cannot be read: No such file or directory"),
-        (["--baseline", __file__], f"{__file__} is no results of `compare`: it is not JSON"),
+        (["--baseline", __file__], f"{__file__} is no record of the format loadtests-2"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: list[str], complaint: str) -> None:
@@ -82,50 +73,15 @@ def test_an_interpreter_that_cannot_serve_is_named(script: str, complaint: str, 
     assert complaint in line
 
 
-def test_peers_for_a_free_threaded_interpreter_need_one(tmp_path: Path) -> None:
-    path, options = pythons(tmp_path, f"echo '{ORDINARY}'")
-    result = invoke("hello", *options, "--free-threaded-peer", "granian")
-    assert result.output == f"Error: --free-threaded-peer is for a free-threaded --server-python, which {path} is not\n"
-
-
 def test_without_locust_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(LoadTestError, match=r"Locust is not installed for \S+: pip install locust, on an ordinary"):
-        locust.version()
+        generators_of(list(SCENARIOS))
 
 
-def test_all_scenarios_are_measured_that_the_generator_can_drive() -> None:
-    def named(*names: str, load: str) -> list[str]:
-        return [scenario.name for scenario in scenarios_of(names, None, None, None, load)]
-
-    assert named(load="auto") == NAMES
-    assert named(load="wrk") == ["hello", "hello-wsgi"]
-    assert named("chat", "json", load="auto") == ["json", "chat"]
-
-
-def test_without_a_terminal_there_is_a_line_for_each_sample(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress(3) as report:
-        report("one", 1)
-        report("two and three", 2)
-    captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "1/3 one\n3/3 two and three\n")
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_on_a_terminal_a_bar_shows_how_far_it_is_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    clock = itertools.count(0, 10)
-    monkeypatch.setattr("time.time", lambda: next(clock))
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with progress(4) as report:
-        report("one", 1)
-    assert "0/4" in terminal.getvalue()
-    assert "one\n" in terminal.getvalue()
-    assert re.search(r"1/4  00:0\d:\d\d", terminal.getvalue())
+def test_scenarios_are_measured_in_the_order_of_the_table() -> None:
+    assert [one.name for one in scenarios_of((), None, None, None)] == NAMES
+    assert [one.name for one in scenarios_of(("chat", "json"), None, None, None)] == ["json", "chat"]
 
 
 def interpreter(version: str, without: str = "", *, free_threaded: bool = False) -> Interpreter:
@@ -134,63 +90,54 @@ def interpreter(version: str, without: str = "", *, free_threaded: bool = False)
     return Interpreter(f"/bin/python{version}", f"{version}.1 (main)", free_threaded, not free_threaded, packages)
 
 
-def lineup(without: str = "", peers: Sequence[str] = PEER_NAMES, extra: Sequence[str] = ()) -> Lineup:
-    """threadserve on a free-threaded interpreter, peers on an ordinary one that lacks a package."""
-    return Lineup(interpreter("3.14", free_threaded=True), interpreter("3.13", without), peers, extra)
+FREE_THREADED = interpreter("3.14", free_threaded=True)
 
 
-def planned(who: Lineup, *names: str, threads: Sequence[int] = (1,)) -> tuple[list[Entry], list[str]]:
-    return plan(who.entries([NAMED[name] for name in names or NAMES], threads))
+def planned(
+    *names: str,
+    without: str = "",
+    peers: Sequence[str] = PEER_NAMES,
+    threads: Sequence[int] = (1,),
+    ours: Interpreter = FREE_THREADED,
+) -> tuple[list[Entry], list[str]]:
+    """The plan of these scenarios, with peers on an ordinary interpreter that lacks a package."""
+    scenarios = [NAMED[name] for name in names or NAMES]
+    return plan(lineup(scenarios, threads, ours, interpreter("3.13", without), peers))
 
 
-def names(who: Lineup, *scenarios: str) -> list[str]:
-    return [entry.name for entry in planned(who, *scenarios)[0]]
+def names(*scenarios: str, peers: Sequence[str] = PEER_NAMES, ours: Interpreter = FREE_THREADED) -> list[str]:
+    return [entry.name for entry in planned(*scenarios, peers=peers, ours=ours)[0]]
 
 
-def test_every_server_takes_part_that_can() -> None:
-    asgi = ["Uvicorn", "Granian", "h2corn", "Hypercorn", "Daphne (1 process)", "Gunicorn ASGI"]
-    wsgi = ["Granian", "Gunicorn gthread", "Waitress (1 process)", "Cheroot (1 process)"]
-    assert names(lineup(), "hello") == ["threadserve on 3.14t", *(f"{peer} on 3.13" for peer in asgi)]
-    assert names(lineup(), "flask") == ["threadserve on 3.14t", *(f"{peer} on 3.13" for peer in wsgi)]
+def test_every_server_takes_part_that_can_some_on_free_threaded_python_as_well() -> None:
+    asgi = ["Uvicorn on 3.13", "Granian on 3.13", "Granian on 3.14t", "h2corn on 3.13", "h2corn on 3.14t"]
+    asgi += ["Hypercorn on 3.13", "Daphne (1 process) on 3.13", "Gunicorn ASGI on 3.13", "Gunicorn ASGI on 3.14t"]
+    wsgi = ["Granian on 3.13", "Granian on 3.14t", "Gunicorn gthread on 3.13", "Gunicorn gthread on 3.14t"]
+    wsgi += ["Waitress (1 process) on 3.13", "Cheroot (1 process) on 3.13"]
+    assert names("hello") == ["threadserve on 3.14t", *asgi]
+    assert names("flask") == ["threadserve on 3.14t", *wsgi]
 
 
 def test_what_lacks_its_own_package_or_that_of_the_application_is_named_and_left_out() -> None:
-    entries, left_out = planned(lineup("granian"), "hello", "flask", threads=(1, 2))
+    entries, left_out = planned("hello", "flask", without="granian", threads=(1, 2))
     assert "Granian on 3.13" not in {entry.name for entry in entries}
     assert left_out == [
         "hello: Granian on 3.13 is left out: /bin/python3.13 lacks granian: see loadtests/README.md",
         "flask: Granian on 3.13 is left out: /bin/python3.13 lacks granian: see loadtests/README.md",
     ]
-    assert names(lineup("flask", ["waitress"]), "flask") == ["threadserve on 3.14t"]
-
-
-def test_some_peers_run_on_free_threaded_python_as_well() -> None:
-    extra = lineup(peers=["uvicorn", "granian"], extra=["granian"])
-    assert names(extra, "hello")[1:] == ["Uvicorn on 3.13", "Granian on 3.13", "Granian on 3.14t"]
-    assert names(lineup(peers=["uvicorn"], extra=["granian"]), "hello")[1:] == ["Uvicorn on 3.13", "Granian on 3.14t"]
+    assert [entry.name for entry in planned("flask", without="flask", peers=["waitress"])[0]] == [
+        "threadserve on 3.14t"
+    ]
 
 
 def test_no_server_runs_twice_on_the_same_version() -> None:
-    both = interpreter("3.14", free_threaded=True)
-    found = names(Lineup(both, both, PEER_NAMES, PEER_NAMES), "hello")
+    found = names("hello", ours=interpreter("3.13"))
+    assert found[0] == "threadserve on 3.13"
     assert len(set(found)) == len(found)
-    ordinary = interpreter("3.13")
-    found = names(Lineup(ordinary, ordinary, ["uvicorn"], ["granian"]), "hello")
-    assert found == ["threadserve on 3.13", "Uvicorn on 3.13"]
-
-
-def test_interpreters_of_the_same_version_are_told_apart() -> None:
-    ordinary, other = interpreter("3.13"), replace(interpreter("3.13"), path="/other/python")
-    assert list(Lineup(ordinary, ordinary, [], []).interpreters) == ["3.13"]
-    told = Lineup(other, ordinary, [], []).interpreters
-    assert {name: python["path"] for name, python in told.items()} == {
-        "3.13 of threadserve": "/other/python",
-        "3.13": "/bin/python3.13",
-    }
 
 
 def test_threads_are_workers_of_the_peers() -> None:
-    entries, _ = planned(lineup(peers=["uvicorn"]), "json", threads=[2, 1, 2])
+    entries, _ = planned("json", peers=["uvicorn"], threads=[1, 2])
     assert [(entry.name, entry.threads) for entry in entries] == [
         ("threadserve on 3.14t", 1),
         ("threadserve on 3.14t", 2),
@@ -205,7 +152,7 @@ def test_threads_are_workers_of_the_peers() -> None:
 
 def test_all_serve_alike() -> None:
     """With the same event loop, without an access log, and without WebSockets where nobody asks for them."""
-    entries, _ = planned(lineup(extra=["granian"]))
+    entries, _ = planned()
     assert {entry.server.module for entry in entries} == {"threadserve", *PEER_NAMES}
     for entry in entries:
         options, module = " ".join(entry.server.options), entry.server.module
@@ -219,29 +166,18 @@ def test_all_serve_alike() -> None:
             assert "uvloop" in options
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
-def test_locust_drives_everything_and_the_others_ceilings_only(scenario: Scenario) -> None:
-    assert generator_for(scenario.user, scenario.name, "locust") == "locust"
-    if scenario.name.startswith("hello"):
-        assert generator_for(scenario.user, scenario.name, "h2load") == "h2load"
-    else:
-        assert generator_for(scenario.user, scenario.name, None) == "locust"
-        with pytest.raises(LoadTestError, match=f"wrk asks one path again and again, which {scenario.name} is not"):
-            generator_for(scenario.user, scenario.name, "wrk")
-
-
-@pytest.mark.parametrize(
-    ("installed", "expected"), [(["wrk", "h2load"], "wrk"), (["h2load"], "h2load"), ([], "locust")]
-)
-def test_the_fastest_generator_that_is_installed_drives_a_ceiling(
-    installed: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: name if name in installed else None)
-    assert generator_for(ONE_PATH, "hello", None) == expected
+def test_wrk_drives_a_ceiling_where_it_is_installed_and_locust_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wrk, "version", lambda: "4")
+    monkeypatch.setattr(locust, "version", lambda: "2")
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert generators_of([NAMED["hello"]]) == {"wrk": "4"}
+    assert generators_of([NAMED["hello"], NAMED["json"]]) == {"wrk": "4", "locust": "2"}
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert generators_of([NAMED["hello"]]) == {"locust": "2"}
 
 
 def test_an_app_of_ones_own_is_asked_one_path() -> None:
     scenario = own("my.app:app", "/items", "wsgi")
     assert (scenario.app, scenario.request.path, scenario.interface) == ("my.app:app", "/items", "wsgi")
-    assert scenario.user == ONE_PATH
+    assert not scenario.needs_locust
     assert scenario.requires == ()

@@ -18,7 +18,7 @@ from websockets.sync.server import ServerConnection, serve
 from loadtests.clients import asking, echo, resting, streaming
 from loadtests.clients.asking import Group
 from loadtests.errors import LoadTestError
-from loadtests.figures.asgi import BLOCKED, LIVE, METRICS, READY, UNHEALTHY, administered
+from loadtests.figures.table import BLOCKED, LIVE, METRICS, READY, UNHEALTHY, administered
 from loadtests.harness.loads import busiest_over_mean
 from loadtests.request import Request
 from loadtests.servers import fixed_bytes

@@ -3,72 +3,53 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.comparison import FACTS, comparison, sample
+from support.comparison import FACTS, sample
 
+from loadtests import results as record
 from loadtests.errors import LoadTestError
-from loadtests.results import record
-from loadtests.results.files import portable
-from loadtests.results.record import CPU, Results, Target
+from loadtests.results import Results, Target, portable, short, spread
 from loadtests.servers.interpreters import ROOT
 
-MEASURED = ROOT / "loadtests/measured/2026-11-21"
 
-
-def written(results: Results, folder: Path) -> Path:
-    path = folder / "results.json"
-    record.write(path, results)
-    return path
+def results() -> Results:
+    target = Target("requests/s", "at least", 1.5, "threadserve", ["Uvicorn"])
+    return Results(FACTS, {"hello": "Hello"}, ["no Granian"], [sample("hello", "threadserve")], {"hello": [target]})
 
 
 def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
-    results = comparison(["mixed"], threads=(1, 2))
-    results.targets = {"mixed": [Target("requests/s", "at least", 1.5, "threadserve on 3.13t", ["Uvicorn on 3.13"])]}
-    assert results.samples[0].timeline
-    assert record.read(written(results, tmp_path / "new" / "folder")) == results
+    path = tmp_path / "new/folder/results.json"
+    record.write(path, results())
+    assert record.read(path) == results()
+
+
+def test_earlier_records_with_single_requests_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    record.write(path, results())
+    told = json.loads(path.read_text())
+    told["samples"][0]["timeline"] = [[0.1, 2.0]]
+    path.write_text(json.dumps(told))
+    assert record.read(path) == results()
 
 
 def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
-    results = Results(FACTS, {"hello": "Hello"})
-    path = written(results, tmp_path)
+    path = tmp_path / "results.json"
+    record.write(path, Results(FACTS, {}))
     with path.open() as earlier:
-        results.samples.append(sample("hello", "Uvicorn on 3.13"))
-        written(results, tmp_path)
+        record.write(path, results())
         assert json.loads(earlier.read())["samples"] == []
     assert len(record.read(path).samples) == 1
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_records_of_the_first_format_are_read() -> None:
-    """They had the values of the load and of the server apart."""
-    blocked = record.read(MEASURED / "blocked/results.json")
-    told = json.loads((MEASURED / "blocked/results.json").read_text())["samples"][0]
-    first = blocked.samples[0]
-    assert (first.measurement, first.server, first.round) == (told["scenario"], told["server"], 1)
-    assert first.values["requests/s"] == told["load"]["requests"] / told["load"]["seconds"]
-    assert first.values["p99 ms"] == told["load"]["percentiles"]["99"]
-    assert first.values[CPU] == pytest.approx(1e6 * told["usage"]["cpu_seconds"] / told["load"]["requests"])
-    assert first.values["PSS MB"] == told["usage"]["pss_mb"]
-    assert len(first.timeline) == len(told["load"]["timeline"])
-    assert blocked.titles == {"mixed": "Quick requests, while one in a hundred blocks"}
-
-
 @pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"", "is no results of `compare`: it is not JSON"),
-        (b"\xff\xfe", "is no results of `compare`: it is not JSON"),
-        (b"[]", "is no results of `compare` in the format loadtests-2"),
-        (b'{"figures": {}}', "is no results of `compare` in the format"),
-        (b'{"format": "loadtests-compare-99"}', "is no results of `compare` in the format"),
-    ],
+    "content", [b"", b"\xff\xfe", b"[]", b"{}", b'{"format": "loadtests-compare-99"}', b'{"format": "loadtests-2"}']
 )
-def test_another_file_is_refused(content: bytes, complaint: str, tmp_path: Path) -> None:
+def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_bytes(content)
-    with pytest.raises(LoadTestError, match=complaint):
+    with pytest.raises(LoadTestError, match=r"other\.json is no record of the format loadtests-2"):
         record.read(path)
 
 
@@ -77,17 +58,19 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         record.read(tmp_path / "nowhere.json")
 
 
-@pytest.mark.parametrize("damage", ["facts", "samples", "values", "targets"])
-def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
-    path = written(Results(FACTS, {}, [], [sample("hello", "Uvicorn on 3.13")]), tmp_path)
-    told: dict[str, Any] = json.loads(path.read_text())
-    for part in (told, told["samples"][0]):
-        part.pop(damage, None)
-    path.write_text(json.dumps(told))
-    with pytest.raises(LoadTestError, match=r"results\.json is damaged: \w+Error"):
-        record.read(path)
-
-
 def test_command_lines_are_kept_without_the_folders_of_one_machine() -> None:
     line = [f"{ROOT}/build/python", "-s", f"{tempfile.gettempdir()}/a/samples.csv", "--path", "/x", "/opt/python"]
     assert portable(line) == ["build/python", "-s", "a/samples.csv", "--path", "/x", "/opt/python"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(12_345.6, "12,346"), (999.94, "999.9"), (1, "1.0"), (0.0456, "0.046"), (0, "0")]
+)
+def test_numbers_are_as_exact_as_they_are_useful(number: float, text: str) -> None:
+    assert short(number) == text
+
+
+def test_rounds_are_told_by_their_median_and_spread() -> None:
+    rounds = [sample("hello", "threadserve", rate=rate) for rate in (100, 900, 110)]
+    assert str(spread(rounds, "requests/s")) == "110.0 (100.0-900.0)"
+    assert spread(rounds, "p75 ms") is None

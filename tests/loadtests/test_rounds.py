@@ -14,17 +14,17 @@ from support.certificates import needs_openssl
 from support.comparison import FACTS, sample
 from support.waiting import wait_until
 
+from loadtests import results as record
 from loadtests.apps import asgi, hello
 from loadtests.comparing.scenarios import SCENARIOS, own
 from loadtests.errors import LoadTestError
-from loadtests.figures.asgi import BROWSER, TEN_KILOBYTES
 from loadtests.figures.command import chosen
+from loadtests.figures.table import BROWSER, TEN_KILOBYTES
 from loadtests.harness import loads
 from loadtests.harness.measurement import Effort, Entry, Measured, Measurement
-from loadtests.harness.rounds import Course, problems_of
-from loadtests.harness.session import Session
+from loadtests.harness.session import Session, problems_of
 from loadtests.request import GET_ROOT, Request
-from loadtests.results.record import CPU, RATE, Results, Sample
+from loadtests.results import CPU, RATE, Results, Sample
 from loadtests.servers import certificates, commands, fixed_bytes, memory
 from loadtests.servers.commands import threadserve, uvicorn
 from loadtests.servers.interpreters import Interpreter
@@ -41,16 +41,16 @@ PARENT = (
 )
 
 
-def entries(*names: str, needed: str = "") -> list[Entry]:
+def entries(*names: str) -> list[Entry]:
     return [
-        Entry(scenario, name, threadserve("ordinary", 1), PYTHON, 1, is_needed=name == needed)
+        Entry(scenario, name, threadserve("ordinary", 1), PYTHON, 1)
         for scenario in (HELLO, HELLO_WSGI)
         for name in names
     ]
 
 
-class Rehearsal(Course):
-    """A course in which nothing is started. `failing` are the names, scenarios and rounds in which a server fails."""
+class Rehearsal(Session):
+    """A run in which nothing is started. `failing` are the names, scenarios and rounds in which a server fails."""
 
     failing: tuple[tuple[str, str, int], ...] = ()
 
@@ -60,61 +60,49 @@ class Rehearsal(Course):
         return sample(entry.measurement.name, entry.name, entry.threads, number)
 
 
-def rehearsal(rounds: int) -> tuple[Rehearsal, list[tuple[str, int]]]:
-    """The course, and what it will report."""
-    told: list[tuple[str, int]] = []
-    return Rehearsal(Effort(rounds, 1, 1), Results({}, {}), lambda line, done: told.append((line, done)), {}), told
+def rehearsal(folder: Path, rounds: int) -> Rehearsal:
+    return Rehearsal(entries("A", "B"), Effort(rounds, 1, 1), Results(FACTS, {}), folder / "results.json", {})
 
 
-def measured(course: Course) -> list[tuple[str, str, int]]:
-    return [(one.measurement, one.server, one.round) for one in course.results.samples]
+def measured(session: Session) -> list[tuple[str, str, int]]:
+    return [(one.measurement, one.server, one.round) for one in session.results.samples]
 
 
-def test_servers_take_turns_in_each_scenario() -> None:
-    course, told = rehearsal(2)
-    course.run(entries("A", "B"))
-    assert measured(course) == [
+def test_servers_take_turns_in_each_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    session = rehearsal(tmp_path, 2)
+    assert session.run() == 0
+    assert measured(session) == [
         *(("hello", "A", 1), ("hello", "B", 1), ("hello", "A", 2), ("hello", "B", 2)),
         *(("hello-wsgi", "A", 1), ("hello-wsgi", "B", 1), ("hello-wsgi", "A", 2), ("hello-wsgi", "B", 2)),
     ]
-    assert [done for _, done in told] == [1] * 8
-    assert told[0][0] == "hello: A, --threads 1, round 1: 100.0 requests/s, 2.0 p50 ms, 9.0 p99 ms"
+    assert record.read(session.path) == session.results
+    first = "hello: A, --threads 1, round 1 of 2: 100.0 requests/s; 2.0 p50 ms; 9.0 p99 ms"
+    assert first in capsys.readouterr().err.splitlines()
 
 
-def test_a_server_that_fails_is_left_out_and_the_others_go_on() -> None:
-    course, told = rehearsal(3)
-    course.failing = (("hello", "A", 2),)
-    course.run(entries("A", "B"))
-    assert measured(course)[:4] == [("hello", "A", 1), ("hello", "B", 1), ("hello", "B", 2), ("hello", "B", 3)]
-    assert ("hello-wsgi", "A", 3) in measured(course)
-    line = "hello: A, --threads 1 is left out from round 2 on: it is tired"
-    assert course.results.left_out == [line]
-    assert (line, 2) in told
-    assert sum(done for _, done in told) == 12
+def test_a_server_that_fails_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
+    session = rehearsal(tmp_path, 3)
+    session.failing = (("hello", "A", 2),)
+    assert session.run() == 0
+    assert measured(session)[:4] == [("hello", "A", 1), ("hello", "B", 1), ("hello", "B", 2), ("hello", "B", 3)]
+    assert ("hello-wsgi", "A", 3) in measured(session)
+    assert session.results.left_out == ["hello: A, --threads 1 is left out from round 2 on: it is tired"]
 
 
-def test_without_one_that_is_needed_the_others_are_left_out_too() -> None:
-    course, told = rehearsal(3)
-    course.failing = (("hello", "A", 2),)
-    course.run(entries("A", "B", needed="A"))
-    assert measured(course)[:3] == [("hello", "A", 1), ("hello", "B", 1), ("hello-wsgi", "A", 1)]
-    assert sum(done for _, done in told) == 12
-
-
-def test_another_answer_than_that_of_the_others_is_a_failure() -> None:
-    course, _ = rehearsal(1)
-    first, second = entries("A", "B")[:2]
-    assert course.compared(first, b"Hello") == []
+def test_another_answer_than_that_of_the_others_is_a_failure(tmp_path: Path) -> None:
+    session = rehearsal(tmp_path, 1)
+    first, second = session.entries[:2]
+    assert session.doubts(first, b"Hello") == []
     with pytest.raises(LoadTestError, match="B gives another answer than the others: b'Goodbye'"):
-        course.compared(second, b"Goodbye")
-    assert course.compared(second, b"Hello") == []
+        session.doubts(second, b"Goodbye")
+    assert session.doubts(second, b"Hello") == []
 
 
-def test_other_answers_of_ones_own_app_are_only_told() -> None:
-    course, _ = rehearsal(1)
-    first, second = (replace(entry, measurement=own("mine:app", "/", "asgi")) for entry in entries("A", "B")[:2])
-    assert course.compared(first, b"12:00") == []
-    assert course.compared(second, b"12:01") == ["B gives another answer than the others: b'12:01'"]
+def test_other_answers_of_ones_own_app_are_only_told(tmp_path: Path) -> None:
+    session = rehearsal(tmp_path, 1)
+    first, second = (replace(entry, measurement=own("mine:app", "/", "asgi")) for entry in session.entries[:2])
+    assert session.doubts(first, b"12:00") == []
+    assert session.doubts(second, b"12:01") == ["B gives another answer than the others: b'12:01'"]
 
 
 def answered(answer: bytes, request: Request = GET_ROOT) -> tuple[bytes | None, bytes]:
@@ -155,24 +143,20 @@ def test_the_fields_of_a_browser_are_sent() -> None:
     assert head.removesuffix(b"\r\n\r\n").count(b"\r\n") == 15
 
 
-def course(count: int = 1) -> Course:
-    """One whose free-threaded interpreter is this one, too."""
-    return Course(Effort(count, 1, 1, 2, 1, generator="wrk"), Results({}, {}), lambda line, done: None)
-
-
-def run(measurement: Measurement, *servers: commands.Server) -> Course:
-    started = course()
-    started.run([Entry(measurement, server.label, server, PYTHON) for server in servers])
-    assert started.results.left_out == []
-    return started
+def run(folder: Path, measurement: Measurement, *servers: commands.Server) -> Session:
+    """A round of each server, on this interpreter."""
+    chosen = [Entry(measurement, server.label, server, PYTHON) for server in servers]
+    session = Session(chosen, Effort(1, 1, 1, 2), Results(FACTS, {}), folder / "results.json")
+    session.run()
+    assert session.results.left_out == []
+    return session
 
 
 @needs_wrk
-def test_rates_and_cpu_times_are_measured() -> None:
-    hello_world = Measurement("hello", "hello world", "loadtests.apps.hello:app", loads.rate)
-    for one in run(
-        hello_world, threadserve("ordinary", 1, access_log=True), commands.peer("fixed bytes", build="free-threaded")
-    ).results.samples:
+def test_rates_and_cpu_times_are_measured(tmp_path: Path) -> None:
+    hello_world = Measurement(name="hello", app="loadtests.apps.hello:app", load=loads.rate)
+    servers = threadserve("ordinary", 1, access_log=True), commands.peer("fixed bytes", build="free-threaded")
+    for one in run(tmp_path, hello_world, *servers).results.samples:
         assert min(one.values[RATE], one.values[CPU], one.values["p99 ms"], one.values["USS MB"]) > 0
         assert one.values["OS threads"] >= one.values["processes"] >= 1
         assert (one.errors, one.problems) == ({}, [])
@@ -181,9 +165,9 @@ def test_rates_and_cpu_times_are_measured() -> None:
 
 @needs_wrk
 @needs_openssl
-def test_servers_are_compared_over_tls() -> None:
-    over_tls = Measurement("tls", "over TLS", "loadtests.apps.hello:app", loads.rate, Request(tls=True))
-    for one in run(over_tls, threadserve("ordinary", 1), uvicorn()).results.samples:
+def test_servers_are_compared_over_tls(tmp_path: Path) -> None:
+    over_tls = Measurement(name="tls", app="loadtests.apps.hello:app", load=loads.rate, request=Request(tls=True))
+    for one in run(tmp_path, over_tls, threadserve("ordinary", 1), uvicorn()).results.samples:
         assert one.load[-1].startswith("https://127.0.0.1:")
         assert "--ssl-certfile" in one.command
 
@@ -195,26 +179,22 @@ def test_servers_are_compared_over_tls() -> None:
         ("asgi:send_back", TEN_KILOBYTES, TEN_KILOBYTES.body.encode()),
     ],
 )
-def test_what_is_asked_is_answered(app: str, request_: Request, answer: bytes) -> None:
-    measurement = Measurement("one", "one", f"loadtests.apps.{app}", lambda subject: Measured({}), request_)
-    started = run(measurement, threadserve("ordinary", 1))
-    assert started.answers == {"one": {"threadserve, 1 thread": answer}}
+def test_what_is_asked_is_answered(app: str, request_: Request, answer: bytes, tmp_path: Path) -> None:
+    measurement = Measurement(
+        name="one", app=f"loadtests.apps.{app}", load=lambda subject: Measured({}), request=request_
+    )
+    assert run(tmp_path, measurement, threadserve("ordinary", 1)).answers == {"one": answer}
 
 
-def test_lines_that_the_access_log_lacks_are_a_problem() -> None:
-    def load_that_boasts(requests: int) -> Course:
-        measurement = Measurement(
-            "log",
-            "log",
-            "loadtests.apps.hello:app",
-            lambda subject: Measured({}, details={"requests": requests}),
-            access_log=True,
-        )
-        return run(measurement, threadserve("ordinary", 1, access_log=True))
-
-    assert load_that_boasts(1).results.samples[0].problems == []
-    (problem,) = load_that_boasts(100).results.samples[0].problems
-    assert problem.endswith("of 100 requests are not in the access log")
+@pytest.mark.parametrize("requests", [1, 100])
+def test_lines_that_the_access_log_lacks_are_a_problem(requests: int, tmp_path: Path) -> None:
+    """The load is one that boasts."""
+    (logged,) = chosen(("access-log",))
+    boasting = replace(logged, load=lambda subject: Measured({}, details={"requests": requests}))
+    (one,) = run(tmp_path, boasting, logged.servers[0]).results.samples
+    assert [problem.endswith("of 100 requests are not in the access log") for problem in one.problems] == [True] * (
+        requests > 1
+    )
 
 
 @needs_openssl
@@ -301,12 +281,12 @@ def test_beyond_the_readings_nothing_is_made_up() -> None:
         monitor_of().usage(100.0, 102.0)
 
 
-def test_the_admin_address_is_asked_only_of_servers_that_have_one() -> None:
+def test_the_admin_address_is_asked_only_of_servers_that_have_one(tmp_path: Path) -> None:
     """The load is a word of each client."""
     first, second = Measured({RATE: 1.0}), Measured({RATE: 2.0}, errors={"late": 1})
     load = loads.beside(lambda subject: replace(first), lambda subject: second)
     (busy,) = chosen(("admin-busy",))
-    with_admin, without = run(replace(busy, load=load), *busy.servers).results.samples
+    with_admin, without = run(tmp_path, replace(busy, load=load), *busy.servers).results.samples
     assert (with_admin.errors, without.errors) == ({"late": 1}, {})
     assert with_admin.details["beside"]["values"] == {RATE: 2.0}
     assert with_admin.values == without.values == {RATE: 1.0}
@@ -315,7 +295,7 @@ def test_the_admin_address_is_asked_only_of_servers_that_have_one() -> None:
 def test_results_that_cannot_be_written_are_told_before_anything_is_measured(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     session = Session(entries("A"), Effort(1, 1, 1), Results(FACTS, {}), tmp_path / "file" / "results.json")
-    with pytest.raises(LoadTestError, match=r"--output \S+results\.json: (Not a directory|File exists)"):
+    with pytest.raises(LoadTestError, match=r"results\.json cannot be written: (Not a directory|File exists)"):
         session.run()
     session.entries = []
     with pytest.raises(LoadTestError, match="nothing can be measured: "):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+APP = "shop.main:app"
+MODULES = 60
 ROUTER = """
 from typing import Annotated
 
@@ -31,7 +33,6 @@ async def make(thing: Thing) -> Thing:
 async def find(number: int) -> Part:
     return Part(name="part", count=number)
 """
-
 MAIN = """
 import importlib
 
@@ -42,16 +43,12 @@ for number in range({routers}):
     app.include_router(importlib.import_module(f"shop.things{{number}}").router)
 app.get("/")(lambda: "shop")
 """
-# Beside the routers: the package and the app.
-OTHER_MODULES = 2
 
 
-def write(folder: Path, modules: int) -> None:
-    """Write a project of so many modules into a folder; its app is `shop.main:app`."""
-    routers = modules - OTHER_MODULES
-    package = folder / "shop"
-    package.mkdir()
+def write(folder: Path) -> None:
+    """Write the project into a folder: the package, the app, and so many routers that there are `MODULES`."""
+    routers = MODULES - 2
+    (folder / "shop").mkdir()
     sources = {f"things{number}": ROUTER.format(number=number) for number in range(routers)}
-    sources |= {"__init__": "", "main": MAIN.format(routers=routers)}
-    for name, source in sources.items():
-        (package / f"{name}.py").write_text(source)
+    for name, source in (sources | {"__init__": "", "main": MAIN.format(routers=routers)}).items():
+        (folder / f"shop/{name}.py").write_text(source)

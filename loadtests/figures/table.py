@@ -1,12 +1,14 @@
-"""The figures of ASGI applications: over HTTP/1.1 and HTTP/2, of WebSockets, and of the admin address.
+"""The table of all figures, in their groups.
 
 On free-threaded Python ours has two threads, and counts against the best way of a peer, with one worker or two.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from loadtests.clients.asking import Group
-from loadtests.figures.figure import P50, P99, Goal, figure, least, memory, most, requiring
+from loadtests.figures.figure import Goal, figure, least, memory, most
+from loadtests.harness.alone import INSTRUCTIONS, START, START_THREADS, instructions, starting
 from loadtests.harness.loads import (
     SHARE,
     beside,
@@ -18,17 +20,18 @@ from loadtests.harness.loads import (
     rate,
     rate_and_memory,
     shared,
+    streams,
 )
-from loadtests.harness.rounds import INSTRUCTIONS
 from loadtests.request import Request
-from loadtests.results.record import CPU, RATE
+from loadtests.results import CPU, RATE
 from loadtests.servers.commands import HOST_AND_PORT, Build, Server, granian, h2corn, peer, threadserve, uvicorn
 
 ECHO = "loadtests.apps.asgi:echo"
 SEND_BACK = "loadtests.apps.asgi:send_back"
 BLOCKING, COMPUTING = "loadtests.apps.asgi:sleeping", "loadtests.apps.asgi:computing"
-FASTAPI = "examples.fastapi_model:app"
+HELLO_WSGI, FLASK = "loadtests.apps.wsgi:hello", "loadtests.apps.flask_json:app"
 FASTAPI_REQUIRES = ("fastapi", "starlette", "pydantic", "pydantic_core")
+P50, P99 = "p50 ms", "p99 ms"
 MESSAGES = "messages/s"
 MEMORY_OF_ONE = "kB per connection"
 ADMIN_HOST = "127.0.0.2"
@@ -78,14 +81,11 @@ LIVE = Group("/livez", per_second=25, kept=False, host=ADMIN_HOST, statuses=(200
 READY = replace(LIVE, path="/readyz")
 HEALTH = groups(LIVE, READY, replace(BLOCKED, connections=64), until=replace(LIVE, statuses=(UNHEALTHY,)))
 
-
-def ours(threads: int, *options: str) -> Server:
-    """Return threadserve on free-threaded Python."""
-    return threadserve("free-threaded", threads, *options)
+ours = partial(threadserve, "free-threaded")
 
 
 def holding(threads: int, *options: str) -> Server:
-    """Return the same where each connection stays with its thread."""
+    """Return ours where each connection stays with its thread."""
     server = ours(threads, *options, "--no-release-idle")
     return replace(server, label=f"{server.label}, --no-release-idle")
 
@@ -108,8 +108,7 @@ def answered_within(milliseconds: float, *peers: Server) -> list[Goal]:
 
 
 ORDINARY, ORDINARY_WS = threadserve("ordinary", 1), threadserve("ordinary", 1, ws="auto")
-TWO_WS = threadserve("free-threaded", 2, ws="auto")
-TWO_HTTP2 = threadserve("free-threaded", 2, http2=True)
+TWO_WS, TWO_HTTP2 = ours(2, ws="auto"), ours(2, http2=True)
 UNWATCHED = replace(ours(2, "--timeout-loop-stall", "0"), label="threadserve, 2 threads, unwatched")
 FIXED_BYTES = peer("fixed bytes", build="free-threaded")
 UVICORNS = (uvicorn(), uvicorn(2))
@@ -123,26 +122,31 @@ GRANIANS = (granian(1), granian(2), granian(2, *SINGLE))
 GRANIANS_WS = (granian(1, ws="auto"), granian(2, ws="auto"), granian(2, *SINGLE, ws="auto"))
 GRANIANS_HTTP2 = (granian(1, "--http", "auto"), granian(2, "--http", "auto"))
 HYPERCORN, HYPERCORNS = peer("hypercorn"), peer("hypercorn", 2)
-STALLED_PEERS = (holding(2), uvicorn(2), h2corn(2), granian(2))
-STALLED_PEERS_OF_4 = (holding(4), uvicorn(2), granian(2))
 
-FIGURES = (
+WSGI, ORDINARY_WSGI = ours(None, interface="wsgi"), threadserve("ordinary", 1, interface="wsgi")
+granian_wsgi = partial(peer, "granian wsgi", build="free-threaded")
+GRANIANS_WSGI = (granian_wsgi(), granian_wsgi(2), granian_wsgi(2, *SINGLE))
+GUNICORN, FORKED = peer("gthread", build="free-threaded", threads=8), peer("gthread", 2, threads=8)
+WAITRESS = peer("waitress", build="free-threaded", threads=8)
+
+on_fastapi = partial(figure, app="examples.fastapi_model:app", request=ORDER, requires=FASTAPI_REQUIRES)
+on_wsgi = partial(figure, app=HELLO_WSGI)
+
+# What a request and its response cost, against the fastest servers there are.
+REQUEST_PATH = (
     figure("hello", ORDINARY, least(2.5, uvicorn()), least(2.0, granian(1, build="ordinary"))),
     figure("hello-threads", ours(2), least(1.3, *H2CORNS), least(1.8, *GRANIANS)),
     figure("hello-cpu", ours(1), most(2.5, CPU, FIXED_BYTES), least(None, FIXED_BYTES)),
     figure("hello-browser", ours(2), least(1.3, *H2CORNS), request=BROWSER),
     figure("hello-tls", ours(2), least(0.9, *H2CORNS), least(1.3, *GRANIANS), request=Request(tls=True)),
-    requiring(
-        figure("fastapi", ours(2), least(1.25, *H2CORNS), least(1.4, *GRANIANS), app=FASTAPI, request=ORDER),
-        *FASTAPI_REQUIRES,
-    ),
+    on_fastapi("fastapi", ours(2), least(1.25, *H2CORNS), least(1.4, *GRANIANS)),
     figure("parts", ours(2), least(1.0, *GRANIANS), least(1.3, uvicorn(2)), app="loadtests.apps.asgi:parts"),
     figure("post", ORDINARY, least(1.5, uvicorn()), app=SEND_BACK, request=TEN_KILOBYTES),
     figure("post-threads", ours(2), least(1.1, *H2CORNS), app=SEND_BACK, request=TEN_KILOBYTES),
     figure("connect-least-busy", ours(2), least(1.2, *UVICORNS), request=NEW_CONNECTION),
     figure(
         "connect-kernel",
-        threadserve("free-threaded", 2, distribute="kernel"),
+        ours(2, distribute="kernel"),
         least(1.8, *UVICORNS),
         least(0.7, *H2CORNS),
         request=NEW_CONNECTION,
@@ -156,31 +160,27 @@ FIGURES = (
         load=SMALL,
     ),
     figure(
-        "ws-large-threads",
-        TWO_WS,
-        least(1.0, uvicorn(2, ws="websockets-sansio"), value=MESSAGES),
-        app=ECHO,
-        load=LARGE,
+        "ws-large-threads", TWO_WS, least(1.0, uvicorn(2, ws="websockets-sansio"), value=MESSAGES), app=ECHO, load=LARGE
     ),
-    replace(
-        figure(
-            "instructions",
-            ours(1),
-            most(None, INSTRUCTIONS),
-            most(None, INSTRUCTIONS, threadserve("free-threaded", 1, interpreted=True)),
-        ),
-        benchmark="get",
+    figure(
+        "instructions",
+        ours(1),
+        most(None, INSTRUCTIONS),
+        most(None, INSTRUCTIONS, ours(1, interpreted=True)),
+        alone=instructions,
+        rounds=1,
     ),
-    replace(
-        figure("access-log", threadserve("ordinary", 1, access_log=True), least(2.2, uvicorn(access_log=True))),
-        access_log=True,
+)
+HTTP = (
+    figure(
+        "access-log", threadserve("ordinary", 1, access_log=True), least(2.2, uvicorn(access_log=True)), access_log=True
     ),
     figure("cpu", ours(2), least(1.8, ours(1)), app="loadtests.apps.cpu_bound:app"),
     figure("blocked-loop", ours(2), most(2.0, P99, uvicorn(2)), most(None, P50, uvicorn(2)), app=BLOCKING, load=QUICK),
-    requiring(
-        figure("memory", ours(8), *memory(0.3, uvicorn(8)), app=FASTAPI, request=ORDER, load=rate_and_memory),
-        *FASTAPI_REQUIRES,
-    ),
+    on_fastapi("memory", ours(8), *memory(0.3, uvicorn(8)), load=rate_and_memory),
+)
+# Without TLS.
+HTTP2 = (
     figure(
         "http2-hello",
         TWO_HTTP2,
@@ -196,28 +196,67 @@ FIGURES = (
         app="loadtests.apps.asgi:large",
         load=over_http2(streams=50, connections=1),
     ),
-    figure("ws-echo", ORDINARY_WS, least(1.25, WSPROTO, value=MESSAGES), app=ECHO, load=SMALL),
-    figure("ws-echo-sansio", ORDINARY_WS, least(1.0, SANSIO, value=MESSAGES), app=ECHO, load=SMALL),
-    figure("ws-large", ORDINARY_WS, least(1.5, WSPROTO, value=MESSAGES), app=ECHO, load=LARGE),
+)
+WSGI_FIGURES = (
+    on_wsgi("wsgi-threads", WSGI, least(1.5, *GRANIANS_WSGI)),
+    on_wsgi("wsgi-threads-cpu", WSGI, most(0.7, CPU, granian_wsgi())),
+    on_wsgi("wsgi-gunicorn", WSGI, least(6, GUNICORN)),
+    on_wsgi("wsgi-waitress", WSGI, least(6, WAITRESS)),
+    on_wsgi("wsgi-hello", ORDINARY_WSGI, least(1.5, granian_wsgi(build="ordinary"))),
     figure(
+        "wsgi-flask",
+        WSGI,
+        least(1.4, FORKED),
+        *memory(0.7, FORKED),
+        app=FLASK,
+        load=rate_and_memory,
+        requires=("flask",),
+    ),
+    figure(
+        "wsgi-cpu", WSGI, least(1.7, ours(None, interface="wsgi", wsgi_threads=1)), app="loadtests.apps.wsgi:cpu_bound"
+    ),
+    figure(
+        "wsgi-streaming",
+        WSGI,
+        most(20, "MB grown by upload"),
+        most(20, "MB grown by download"),
+        app="loadtests.apps.wsgi:streaming",
+        load=streams(200_000_000),
+    ),
+)
+echoing = partial(figure, app=ECHO)
+WEBSOCKETS = (
+    echoing("ws-echo", ORDINARY_WS, least(1.25, WSPROTO, value=MESSAGES), load=SMALL),
+    echoing("ws-echo-sansio", ORDINARY_WS, least(1.0, SANSIO, value=MESSAGES), load=SMALL),
+    echoing("ws-large", ORDINARY_WS, least(1.5, WSPROTO, value=MESSAGES), load=LARGE),
+    echoing(
         "ws-large-websockets",
         threadserve("ordinary", 1, ws="websockets"),
         least(1.5, WSPROTO, value=MESSAGES),
         least(None, SANSIO, value=MESSAGES),
-        app=ECHO,
         load=LARGE,
     ),
-    figure(
+    echoing(
         "ws-idle",
         threadserve("ordinary", 1, *IDLE, ws="auto"),
         most(12, "kB beyond"),
         most(None, "kB per WebSocket"),
         most(None, "kB per keep-alive connection"),
-        app=ECHO,
         load=idle_websockets,
     ),
-    figure("kept-stall-2", ours(2), *answered_within(15, *STALLED_PEERS), app=BLOCKING, load=STALLING),
-    figure("kept-stall-4", ours(4), *answered_within(15, *STALLED_PEERS_OF_4), app=BLOCKING, load=STALLING),
+)
+# Between two requests the acceptor has the kept connections: with that, and without.
+CONNECTIONS = (
+    figure(
+        "kept-stall-2",
+        ours(2),
+        *answered_within(15, holding(2), uvicorn(2), h2corn(2), granian(2)),
+        app=BLOCKING,
+        load=STALLING,
+    ),
+    figure(
+        "kept-stall-4", ours(4), *answered_within(15, holding(4), uvicorn(2), granian(2)), app=BLOCKING, load=STALLING
+    ),
     figure("kept-busy", ours(2), least(0.98, holding(2))),
     figure("kept-paused", ours(2), least(0.9, holding(2)), most(None, CPU, holding(2)), load=PAUSING),
     figure(
@@ -235,6 +274,9 @@ FIGURES = (
         app="loadtests.apps.asgi:thread_name",
         load=shared(4, UNEVEN),
     ),
+)
+# What the admin address costs and how soon it answers, and what a start costs.
+OPERATIONS = (
     figure("admin-busy", administered(2), least(0.98, UNWATCHED), load=beside(rate, groups(METRICS))),
     figure("admin-blocked", stalling("free-threaded"), *answered_within(50), app=BLOCKING, load=HEALTH),
     figure("admin-blocked-computing", stalling("free-threaded"), *answered_within(50), app=COMPUTING, load=HEALTH),
@@ -246,4 +288,23 @@ FIGURES = (
         most(None, P99),
         load=beside(groups(METRICS_OFTEN, warm_up=3), PAUSING),
     ),
+    figure(
+        "starting",
+        ours(START_THREADS),
+        most(1.5, START),
+        most(None, "s to start"),
+        most(None, "MB per further thread"),
+        alone=starting,
+        requires=FASTAPI_REQUIRES,
+    ),
 )
+GROUPS = {
+    "request-path": REQUEST_PATH,
+    "http": HTTP,
+    "http2": HTTP2,
+    "wsgi": WSGI_FIGURES,
+    "websockets": WEBSOCKETS,
+    "connections": CONNECTIONS,
+    "operations": OPERATIONS,
+}
+FIGURES = [figure for group in GROUPS.values() for figure in group]

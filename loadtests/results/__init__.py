@@ -1,1 +1,0 @@
-"""The results: how they are kept, and the medians of several rounds."""

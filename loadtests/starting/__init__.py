@@ -1,1 +1,0 @@
-"""The time that a server takes to start, and its memory then, by the number of its threads."""

@@ -1,0 +1,105 @@
+"""The Markdown table of a run: of servers in scenarios, or of figures beside their targets; and what is doubtful."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from loadtests.results import CPU, RATE, Results, Sample, Target, short, spread
+
+OURS = "threadserve"
+VALUES = ("p50 ms", "p99 ms", "p99.9 ms", CPU, "PSS MB", "OS threads")
+MEDIAN = "median (least-greatest)"
+RATES = f"{RATE}: {MEDIAN}"
+COLUMNS = ("scenario", "server", "threads or workers", RATES, "ratio to threadserve", "errors", *VALUES)
+TARGET_COLUMNS = ("figure", "value", "server", MEDIAN, "peer", MEDIAN, "ratio", "target", "reached")
+
+# A measurement, a server, and its threads or workers.
+Case = tuple[str, str, int]
+
+
+def markdown(results: Results) -> str:
+    """Return the table, and below it what is doubtful or missing, and when and where all of it was measured."""
+    facts = results.facts
+    told = f"Measured {facts['date']} at commit {facts['commit']}, on {facts['machine']['cpus']} CPUs"
+    rows = target_rows(results) if results.targets else case_rows(results)
+    columns = TARGET_COLUMNS if results.targets else COLUMNS
+    notes = [f"* {line}" for line in (*problems(results), *results.left_out)]
+    return "\n\n".join([table(columns, rows), *notes, f"{told} ({facts['machine']['cpu']})."]) + "\n"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows))
+
+
+def cases(results: Results) -> dict[Case, list[Sample]]:
+    """Return the samples of each case, in the order in which they were measured."""
+    found: dict[Case, list[Sample]] = {}
+    for sample in results.samples:
+        found.setdefault((sample.measurement, sample.server, sample.threads), []).append(sample)
+    return found
+
+
+def case_rows(results: Results) -> Iterator[list[str]]:
+    """The rows of `COLUMNS`: medians, the rate beside that of the first threadserve with as many threads."""
+    found = cases(results)
+    for (name, server, threads), samples in found.items():
+        alike = {
+            other: samples
+            for (scenario, other, count), samples in found.items()
+            if (scenario, count) == (name, threads)
+        }
+        ours = next((spread(samples, RATE) for other, samples in alike.items() if other.startswith(OURS)), None)
+        rate = spread(samples, RATE)
+        ratio = f"{rate.median / ours.median:.2f}" if rate and ours else ""
+        errors = sum(sum(sample.errors.values()) for sample in samples)
+        medians = [short(told.median) if (told := spread(samples, value)) else "" for value in VALUES]
+        yield [results.titles[name], server, str(threads), str(rate), ratio, f"{errors:,}", *medians]
+
+
+def target_rows(results: Results) -> Iterator[list[str]]:
+    """The rows of `TARGET_COLUMNS`: one for each value alone, and for each way of a peer that was measured."""
+    found = {(name, server): samples for (name, server, _), samples in cases(results).items()}
+    for name, targets in results.targets.items():
+        for target in targets:
+            measured = {server: samples for (figure, server), samples in found.items() if figure == name}
+            for cells in rows_of(target, measured):
+                yield [name, target.value, *cells]
+
+
+def rows_of(target: Target, measured: dict[str, list[Sample]]) -> Iterator[list[str]]:
+    """The cells of one target, which is about the best way of the peer: the one to which our ratio is the worst."""
+    spreads = {server: told for server, samples in measured.items() if (told := spread(samples, target.value))}
+    ours = spreads.get(target.ours)
+    if ours is None:
+        return
+    if not target.peers:
+        yield [target.ours, str(ours), "", "", "", *judged(target, ours.median)]
+    ratios = {peer: ours.median / spreads[peer].median for peer in target.peers if peer in spreads}
+    worst = (min if target.bound == "at least" else max)(ratios.values(), default=0.0)
+    for peer, ratio in ratios.items():
+        verdict = judged(target, ratio) if ratio == worst else ["", ""]
+        yield [target.ours, str(ours), peer, str(spreads[peer]), f"{ratio:.2f}", *verdict]
+
+
+def judged(target: Target, number: float) -> list[str]:
+    """Return the target, if there is one, and whether the number is as wanted."""
+    if target.wanted is None:
+        return ["", ""]
+    is_reached = number >= target.wanted if target.bound == "at least" else number <= target.wanted
+    return [f"{target.bound} {target.wanted:g}", "yes" if is_reached else "no"]
+
+
+def problems(results: Results) -> list[str]:
+    """Return what makes samples doubtful, one line each; where there are targets, errors are among it."""
+    lines = []
+    for sample in results.samples:
+        errors = sample.errors if results.targets else {}
+        told = [*sample.problems, *(f"{count} errors: {kind}" for kind, count in errors.items())]
+        lines += [f"{sample.measurement}: {sample.server}, round {sample.round}: {what}" for what in told]
+    return lines
+
+
+def all_reached(results: Results) -> bool:
+    """Return whether every figure is complete, without problems, and reaches its targets against every peer's best."""
+    is_complete = {sample.measurement for sample in results.samples} >= set(results.targets)
+    is_clean = not results.left_out and not problems(results)
+    return is_complete and is_clean and all(cells[-1] != "no" for cells in target_rows(results))
