@@ -4,7 +4,6 @@ Called on the loop's thread; keeps nothing.
 """
 
 from time import perf_counter, time
-from typing import Any
 
 from threadserve.http.fields import field_values
 from threadserve.http.head import RequestHead
@@ -14,10 +13,10 @@ from threadserve.logging.access_format import AccessFacts, AccessFormat
 from threadserve.logging.access_log import Entry
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.request_start import REQUEST_START_FIELD, read_queue_time
-from threadserve.types import Headers
+from threadserve.types import ConnectionScope, Headers
 
 
-def make_entry(scope: dict[str, Any], peer: Peer, status: int) -> Entry:
+def make_entry(scope: ConnectionScope, peer: Peer, status: int) -> Entry:
     """Return the facts of a usual line."""
     label = peer.label if scope["client"] is peer.client else format_client(scope["client"])
     return label, scope["method"], format_request_target(scope), scope["http_version"], status
@@ -25,7 +24,7 @@ def make_entry(scope: dict[str, Any], peer: Peer, status: int) -> Entry:
 
 def make_facts(
     head: RequestHead,
-    scope: dict[str, Any],
+    scope: ConnectionScope,
     peer: Peer,
     status: int,
     bytes_sent: int,
@@ -67,7 +66,7 @@ def make_facts(
 def count_response(
     metrics: LoopMetrics,
     head: RequestHead,
-    scope: dict[str, Any],
+    scope: ConnectionScope,
     peer: Peer,
     status: int,
     started_at: float,

@@ -6,7 +6,7 @@ Each loop has one `CompletedSend`, and uses it on its own thread alone.
 import asyncio.coroutines
 import inspect
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import NoReturn
 
 
 def coroutine_marker() -> object:
@@ -29,16 +29,16 @@ class CompletedSend:
     __slots__ = ("_nothing",)
 
     def __init__(self) -> None:
-        self._nothing: Iterator[Any] = iter(())
+        self._nothing: Iterator[None] = iter(())
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Iterator[None]:
         return self._nothing
 
     def send(self, value: object) -> NoReturn:
         """End at once, as `coroutine.send` does."""
         raise StopIteration
 
-    def throw(self, error: Any, *details: Any) -> NoReturn:
+    def throw(self, error: BaseException | type[BaseException], *details: object) -> NoReturn:
         """Raise the given error, as `coroutine.throw` does."""
         raise error
 

@@ -27,7 +27,7 @@ from threadserve.logging.access_log import AccessLog
 from threadserve.metrics.loop_metrics import LoopMetrics
 from threadserve.proxies.forwarded import TrustedHosts, parse_field_names
 from threadserve.runtime.contexts import copy_context_unshared
-from threadserve.types import ASGIApp
+from threadserve.types import ASGIApp, LifespanState
 
 # More bytes than any body has, in a machine word.
 NO_LIMIT = 2**63 - 1
@@ -47,7 +47,7 @@ class LoopSetup:
 
     config: Config
     app: ASGIApp
-    lifespan_state: dict[str, Any]
+    lifespan_state: LifespanState
     access_log: AccessLog | None
     limit: ConcurrencyLimit | None
     post_threadsafe: Callable[..., object]
@@ -114,7 +114,7 @@ class LoopContext:
         )
         self.ticker = Ticker(self.loop, self.deadlines, self.registry, self.bounds)
         self.scopes = ScopeBuilder(config, setup.lifespan_state)
-        self.completed_send = cast("Coroutine[Any, Any, None]", CompletedSend())
+        self.completed_send = cast("Coroutine[object, None, None]", CompletedSend())
         self.trusted_proxies = TrustedHosts(config.forwarded_allow_ips if config.proxy_headers else "")
         self.forwarded_fields = parse_field_names(config.forwarded_headers)
         # The loop starts in the context that requests see: it has nothing that the lifespan sets in its own task.

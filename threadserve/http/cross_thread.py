@@ -7,14 +7,13 @@ It owns the messages under way, and takes no lock but the mailbox's.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
 from threadserve.http.tasks import StartTask
 from threadserve.types import Message
 
 Post = Callable[..., object]
-SendMessage = Callable[[Message], Coroutine[Any, Any, None]]
+SendMessage = Callable[[Message], Coroutine[object, None, None]]
 
 
 class PendingSend:

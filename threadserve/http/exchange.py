@@ -7,9 +7,9 @@ what has arrived of the request's body and the states of both directions; it nev
 import asyncio
 import logging
 from asyncio import _get_running_loop, sleep
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from time import perf_counter
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.accounting import count_response, make_entry, make_facts
@@ -35,7 +35,7 @@ from threadserve.http.states import (
 )
 from threadserve.http.stream import Stream
 from threadserve.metrics.states import RunningCall
-from threadserve.types import Message, Send
+from threadserve.types import ConnectionScope, Message, Send
 
 logger = logging.getLogger("threadserve.error")
 
@@ -114,7 +114,7 @@ class Exchange:
     _sends_trailers: bool
     _wants_trailers: bool
 
-    def __init__(self, stream: Stream, context: LoopContext, head: RequestHead, scope: dict[str, Any]) -> None:
+    def __init__(self, stream: Stream, context: LoopContext, head: RequestHead, scope: ConnectionScope) -> None:
         self.stream = stream
         self.context = context
         self.head = head
@@ -304,7 +304,7 @@ class Exchange:
         """The application's `send`: the exchange itself, which is marked as a coroutine function."""
         return self
 
-    def __call__(self, message: Message) -> Coroutine[Any, Any, None]:
+    def __call__(self, message: Message) -> Coroutine[object, None, None]:
         """Take the application's next message. Await the result, on any thread, until the client has room for more.
 
         Messages for a client that has gone are discarded, see `_discard_message`. Raises `RuntimeError` for a message
@@ -499,7 +499,7 @@ class Exchange:
         if not more:
             self._complete()
 
-    def _send_early_hint(self, links: Any) -> None:
+    def _send_early_hint(self, links: Iterable[object]) -> None:
         """Send a hint, if it is not too late: ASGI extension `http.response.early_hint`, RFC 8297."""
         fields = [check_field((b"link", link)) for link in links]
         if self.can_still_answer():

@@ -67,7 +67,7 @@ def copy_bytes(data: Any) -> bytes:
     return data if type(data) is bytes else bytes(memoryview(data))
 
 
-def copy_body(body: Any) -> bytes:
+def copy_body(body: object) -> bytes:
     """Return a part of a body as bytes that nobody else can change while they wait to be sent. Raises `TypeError`."""
     try:
         return copy_bytes(body)
@@ -75,7 +75,7 @@ def copy_body(body: Any) -> bytes:
         raise TypeError(f"the body of a response is bytes, not {reprlib.repr(body)}") from None
 
 
-def copy_field(field: Iterable[Any]) -> Field:
+def copy_field(field: Iterable[object]) -> Field:
     """Return a field of the application's as a tuple of this thread's own: looking up another thread's takes a lock.
 
     Raises `TypeError` where it is no pair of bytes.
@@ -87,7 +87,7 @@ def copy_field(field: Iterable[Any]) -> Field:
         raise TypeError(f"a header's name and value are two bytes, not {field!r}") from None
 
 
-def check_field(field: Iterable[Any]) -> Field:
+def check_field(field: Iterable[object]) -> Field:
     """Return a field as `copy_field` does, if it may be sent.
 
     Raises `ValueError` for a name that is no token and for a value with a CR, LF or NUL, which could forge further

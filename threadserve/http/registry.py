@@ -5,10 +5,11 @@ their size, or a copy. It owns no connection and no call: it knows of them, and 
 """
 
 import asyncio
-from typing import Any, Protocol
+from typing import Protocol
 
 from threadserve.http.concurrency import ConcurrencyLimit
 from threadserve.metrics.states import RunningCall
+from threadserve.types import ConnectionScope
 
 
 class Connection(Protocol):
@@ -44,7 +45,7 @@ class AppCall(Protocol):
     `task` is set once the call has to wait, `started_at` is by `perf_counter`.
     """
 
-    scope: dict[str, Any]
+    scope: ConnectionScope
     started_at: float
     task: "asyncio.Task[None] | None"
 

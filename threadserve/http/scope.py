@@ -5,12 +5,12 @@ scopes contain.
 """
 
 import sys
-from typing import Any
 from urllib.parse import unquote
 
 from threadserve.config import Config
 from threadserve.http.head import RequestHead
 from threadserve.http.peer import Peer
+from threadserve.types import ConnectionScope, Extensions, LifespanState
 
 # Interned, as the versions of HTTP in `head` are.
 ASGI_VERSION = sys.intern("3.0")
@@ -27,21 +27,21 @@ class ScopeBuilder:
 
     __slots__ = ("_cancels_on_disconnect", "_lifespan_state", "_pathsend", "_root_path", "_root_path_bytes")
 
-    def __init__(self, config: Config, lifespan_state: dict[str, Any]) -> None:
+    def __init__(self, config: Config, lifespan_state: LifespanState) -> None:
         self._lifespan_state = lifespan_state
         self._cancels_on_disconnect = config.cancel_on_disconnect
         self._pathsend = config.pathsend
         self._root_path = sys.intern(config.root_path)
         self._root_path_bytes = config.root_path.encode()
 
-    def build(self, head: RequestHead, peer: Peer) -> dict[str, Any]:
+    def build(self, head: RequestHead, peer: Peer) -> ConnectionScope:
         """Return the scope of the request with this head, whose target is in origin-form or in asterisk-form."""
         target = head.target
         raw_path, _, query = target.partition(b"?")
         path = raw_path.decode("ascii")
         if "%" in path:
             path = unquote(path)
-        extensions: dict[str, Any] = {
+        extensions: Extensions = {
             TRAILERS_EXTENSION: {},
             EARLY_HINT_EXTENSION: {},
             CANCEL_ON_DISCONNECT: {"default": self._cancels_on_disconnect},
@@ -68,13 +68,13 @@ class ScopeBuilder:
         }
 
 
-def format_request_path(scope: dict[str, Any]) -> str:
+def format_request_path(scope: ConnectionScope) -> str:
     """Return the path of a scope's request for a log: without the query, which may have secrets."""
     path: str = scope["raw_path"].decode("ascii", "backslashreplace")
     return path
 
 
-def format_request_target(scope: dict[str, Any]) -> str:
+def format_request_target(scope: ConnectionScope) -> str:
     """Return the target of a scope's request for a log."""
     target = format_request_path(scope)
     if scope["query_string"]:

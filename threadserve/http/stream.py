@@ -3,13 +3,42 @@
 Runs on the connection's loop thread. It declares the methods and owns what all versions have.
 """
 
+import asyncio
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import BinaryIO, Protocol
 
 from threadserve.http.flow import FlowControl
 from threadserve.http.head import ResponseHead
 from threadserve.http.peer import Peer
-from threadserve.types import Headers
+from threadserve.types import Field, Headers
+
+
+class UpgradedProtocol(Protocol):
+    """The protocol that takes over the bytes of an upgraded stream, and is called as by an event loop."""
+
+    def take_over(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+        """Take over the stream's transport, and its flow control."""
+        ...
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived."""
+        ...
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Return whether it may still be sent something."""
+        ...
+
+    def pause_writing(self) -> None:
+        """The client takes less than is written."""
+        ...
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        ...
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The stream is closed, by either side."""
+        ...
 
 
 class Stream:
@@ -23,7 +52,7 @@ class Stream:
     flow: FlowControl
     peer: Peer
 
-    def prepare_response(self, status: int, fields: Iterable[Any]) -> int:
+    def prepare_response(self, status: int, fields: Iterable[Field]) -> int:
         """Take the head of a response, to be sent by `start_response`; a later one replaces it.
 
         Returns the length of the body that the fields declare, or -1. Raises `ValueError` and `TypeError` for a status
@@ -54,11 +83,11 @@ class Stream:
         """
         raise NotImplementedError
 
-    def send_trailers(self, fields: Iterable[Any], more: bool) -> None:
+    def send_trailers(self, fields: Iterable[Field], more: bool) -> None:
         """Send trailers after the body; with `more`, others follow. Raises as `prepare_response` does."""
         raise NotImplementedError
 
-    def send_informational(self, status: int, fields: Iterable[Any]) -> None:
+    def send_informational(self, status: int, fields: Iterable[Field]) -> None:
         """Send an informational response, if the client's version has such. Raises as `prepare_response` does."""
         raise NotImplementedError
 
@@ -70,7 +99,7 @@ class Stream:
         """Return the fields of the head that was sent last, the server's included, with names in lower case."""
         raise NotImplementedError
 
-    def switch_protocols(self, fields: Iterable[Any], protocol: Any) -> bytes:
+    def switch_protocols(self, fields: Iterable[Field], protocol: UpgradedProtocol) -> bytes:
         """Accept the upgrade that the request asks for, and connect this stream's bytes to another protocol.
 
         Returns the bytes that have arrived after the request's head. Raises as `prepare_response` does.

@@ -27,7 +27,7 @@ MAX_FRAMES = 100
 NOT_APP_FILES = str(Path(asyncio.__file__).parent), str(PACKAGE_FOLDER), f"{PACKAGE_FOLDER.name}/"
 
 
-def format_task_stack(task: "asyncio.Task[Any] | None") -> str:
+def format_task_stack(task: "asyncio.Task[object] | None") -> str:
     """Return the end of a sentence about a task that waits: its stack, as a traceback shows it.
 
     The first frame, which is the server's, is left out.
@@ -39,12 +39,12 @@ def format_task_stack(task: "asyncio.Task[Any] | None") -> str:
     return f"at:\n{''.join(told).rstrip()}"
 
 
-def walk_frames(task: "asyncio.Task[Any] | None") -> Iterator[tuple[str, int, str, None]]:
+def walk_frames(task: "asyncio.Task[object] | None") -> Iterator[tuple[str, int, str, None]]:
     """Yield the file, line and function of each coroutine that waits for the next, the outermost first.
 
     `Task.get_stack` knows only the outermost.
     """
-    at: Any = task
+    at: object = task
     for _ in range(MAX_DEPTH):
         at = next_awaited(at)
         if at is None:
@@ -54,7 +54,7 @@ def walk_frames(task: "asyncio.Task[Any] | None") -> Iterator[tuple[str, int, st
             yield frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name, None
 
 
-def next_awaited(at: Any) -> Any:
+def next_awaited(at: object) -> object:
     """Return the object that a task, a coroutine or a wrapper of one awaits, or None where that cannot be told."""
     if isinstance(at, asyncio.Task):
         return at.get_coro()
@@ -65,12 +65,12 @@ def next_awaited(at: Any) -> Any:
     return next((each for each in gc.get_referents(at) if isinstance(each, AWAITABLE_TYPES)), None)
 
 
-def first_attribute(at: Any, names: tuple[str, ...]) -> Any:
+def first_attribute(at: object, names: tuple[str, ...]) -> Any:
     """Return the first of these attributes that exists and is not None."""
     return next((value for name in names if (value := getattr(at, name, None)) is not None), None)
 
 
-def format_app_line(task: "asyncio.Task[Any] | None") -> str:
+def format_app_line(task: "asyncio.Task[object] | None") -> str:
     """Return the innermost line of the application at which a task waits, or "" where there is none."""
     theirs = [frame for frame in walk_frames(task) if not frame[0].startswith(NOT_APP_FILES)]
     return 'File "{}", line {}, in {}'.format(*theirs[-1]) if theirs else ""

@@ -7,9 +7,8 @@ import asyncio
 import contextvars
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
 
-StartTask = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+StartTask = Callable[[Coroutine[object, None, None]], "asyncio.Task[None]"]
 
 
 def make_task_starter(loop: asyncio.AbstractEventLoop, make_context: Callable[[], contextvars.Context]) -> StartTask:
@@ -19,14 +18,14 @@ def make_task_starter(loop: asyncio.AbstractEventLoop, make_context: Callable[[]
     connection, where that request's application was the one to have more read.
     """
 
-    def start_in_next_turn(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def start_in_next_turn(work: Coroutine[object, None, None]) -> "asyncio.Task[None]":
         return loop.create_task(work, context=make_context())
 
     if sys.version_info < (3, 12):
         return start_in_next_turn
     make_task = asyncio.Task
 
-    def start_at_once(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def start_at_once(work: Coroutine[object, None, None]) -> "asyncio.Task[None]":
         return make_task(work, loop=loop, eager_start=True, context=make_context())
 
     return start_at_once

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from math import inf
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 from threadserve.http.context import BeginWebSocket, LoopContext
 from threadserve.http.errors import HTTPError, bad_request, body_too_late
@@ -16,7 +16,7 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.files import send_file
 from threadserve.http.flow import FlowControl
 from threadserve.http.head import RequestHead, ResponseHead
-from threadserve.http.peer import has_hung_up, make_peer
+from threadserve.http.peer import ConnectionProtocol, has_hung_up, make_peer
 from threadserve.http.states import BODY_EXPECTED, DISCARDING
 from threadserve.http.stream import Stream
 from threadserve.http.write_buffer import WriteBuffer
@@ -38,7 +38,7 @@ from threadserve.http1.writer import ResponseWriter, parse_fields
 from threadserve.proxies.forwarded import Forwarded, read_forwarded
 from threadserve.proxies.protocol import ProxiedAddresses
 from threadserve.tls.certificates import LoopTls
-from threadserve.types import Headers
+from threadserve.types import Field, Headers
 
 logger = logging.getLogger("threadserve.error")
 
@@ -226,7 +226,9 @@ class H1Connection(Stream):
     def _can_read(self) -> bool:
         """Return whether what comes next can be read at once: the rest of a body that has room, or a head."""
         if self.reading == READ_BODY:
-            body = cast("Exchange", self._exchange).body
+            exchange = self._exchange
+            assert exchange is not None
+            body = exchange.body
             return body is None or body.has_room()
         return self.reading == READ_HEAD and not self.flow.write_paused
 
@@ -298,7 +300,8 @@ class H1Connection(Stream):
         is_complete = reader.body_complete
         if not data and not is_complete:
             return False
-        exchange = cast("Exchange", self._exchange)
+        exchange = self._exchange
+        assert exchange is not None
         if is_complete:
             self.reading = AWAIT_RESPONSE
             self.deadline = inf
@@ -338,7 +341,8 @@ class H1Connection(Stream):
 
     def _continue_reading(self) -> None:
         """Read the next request, which may be here already."""
-        if self._at_eof or cast("RequestReader", self._reader).unread:
+        reader = self._reader
+        if self._at_eof or (reader is not None and reader.unread):
             # Not at once: the application is still in its `send`, and its request in flight until it returns.
             self._context.loop.call_soon(self._read_next)
         else:
@@ -346,14 +350,15 @@ class H1Connection(Stream):
 
     def _read_next(self) -> None:
         """Read the request that has been waiting for its turn."""
-        if self._exchange is None and self.closing == OPEN and not self.flow.write_paused:
-            self._advance(cast("RequestReader", self._reader))
+        reader = self._reader
+        if reader is not None and self._exchange is None and self.closing == OPEN and not self.flow.write_paused:
+            self._advance(reader)
             if self._at_eof and not self._answer_before_eof():
                 self._buffer.close()
 
     # Called by the exchange: see `Stream`.
 
-    def prepare_response(self, status: int, fields: Iterable[Any]) -> int:
+    def prepare_response(self, status: int, fields: Iterable[Field]) -> int:
         """Take the head of a response: see `Stream`."""
         return self._writer.prepare(status, fields)
 
@@ -399,11 +404,11 @@ class H1Connection(Stream):
             self._buffer.count_sent(past)
         self._buffer.write([writer.file_suffix(size)], 0)
 
-    def send_trailers(self, fields: Iterable[Any], more: bool) -> None:
+    def send_trailers(self, fields: Iterable[Field], more: bool) -> None:
         """Send trailers: see `Stream`."""
         self._buffer.write([self._writer.trailers(fields, more)], 0)
 
-    def send_informational(self, status: int, fields: Iterable[Any]) -> None:
+    def send_informational(self, status: int, fields: Iterable[Field]) -> None:
         """Send an informational response: see `Stream`."""
         self._buffer.write([self._writer.informational(status, fields)], 0)
         if status == 100:
@@ -419,7 +424,9 @@ class H1Connection(Stream):
             self.reset()
         elif self.reading == READ_BODY:
             self.deadline = self._context.deadlines.head
-            cast("Exchange", self._exchange).discard_body()
+            exchange = self._exchange
+            assert exchange is not None
+            exchange.discard_body()
         else:
             self._exchange = None
             self._start_idling()
@@ -435,7 +442,7 @@ class H1Connection(Stream):
         if context.releaser is not None and context.releaser.credit > 0:
             context.releaser.on_response_complete(self, self.busy_until)
 
-    def switch_protocols(self, fields: Iterable[Any], protocol: Any) -> bytes:
+    def switch_protocols(self, fields: Iterable[Field], protocol: ConnectionProtocol) -> bytes:
         """Accept an upgrade: see `Stream`. The protocol gets the transport, and this connection's flow control."""
         self._buffer.write([self._writer.switching_protocols(fields)], 0)
         self.closing = UPGRADED
@@ -444,7 +451,7 @@ class H1Connection(Stream):
         self._transport.set_protocol(protocol)
         self.flow.resume_reading()
         protocol.take_over(self._transport, self.flow)
-        return cast("RequestReader", self._reader).take_unread()
+        return self._reader.take_unread() if self._reader is not None else b""
 
     def is_closing(self) -> bool:
         """Return whether the connection is closing, or a response was broken off: see `Stream`."""
@@ -490,7 +497,8 @@ class H1Connection(Stream):
     def _finish(self) -> None:
         self._buffer.flush()
         self.deadline = self._context.deadlines.idle
-        if self.reading == READ_BODY or cast("RequestReader", self._reader).unread:
+        reader = self._reader
+        if self.reading == READ_BODY or (reader is not None and reader.unread):
             self._linger()
         elif not self.flow.write_paused or self._transport.can_write_eof():
             self._close_transport(self._context.deadlines.close)

@@ -5,7 +5,6 @@ Belongs to the loop's thread; it never writes to a transport.
 
 from collections.abc import Iterable
 from email.utils import formatdate
-from typing import Any
 
 from threadserve.config import Config
 from threadserve.http.fields import (
@@ -70,12 +69,12 @@ def status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d %s\r\n" % (status, reason_phrase(status).encode())
 
 
-def field_line(field: Iterable[Any]) -> bytes:
+def field_line(field: Iterable[object]) -> bytes:
     """Return the line of a field, with its CRLF. Raises as `check_field` does."""
     return b"%b: %b\r\n" % check_field(field)
 
 
-def field_lines(fields: Iterable[Iterable[Any]]) -> bytes:
+def field_lines(fields: Iterable[Iterable[object]]) -> bytes:
     """Return the lines of several fields, with their CRLFs. Raises as `check_field` does."""
     return b"".join([field_line(field) for field in fields])
 

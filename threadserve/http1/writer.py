@@ -6,7 +6,6 @@ never touches a transport, and knows of requests only what their responses depen
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Any
 
 from threadserve.http.errors import HTTPError
 from threadserve.http.fields import (
@@ -83,7 +82,7 @@ class ResponseWriter:
         self._trailers: list[bytes] = []
         self.keep_alive = True
 
-    def prepare(self, status: int, fields: Iterable[Any]) -> int:
+    def prepare(self, status: int, fields: Iterable[Field]) -> int:
         """Take the head of a response. Return the length that its fields declare, or -1.
 
         Raises `ValueError` and `TypeError` for fields that would break the response.
@@ -236,17 +235,17 @@ class ResponseWriter:
             return b""
         return CRLF + LAST_CHUNK if size else LAST_CHUNK
 
-    def trailers(self, fields: Iterable[Any], more: bool) -> bytes:
+    def trailers(self, fields: Iterable[Field], more: bool) -> bytes:
         """Return the trailers once the last of them is here (RFC 9112 section 7.1.2). Raises as `prepare` does."""
         self._trailers.append(field_lines(fields))
         return b"" if more else b"".join([b"0\r\n", *self._trailers, CRLF])
 
-    def informational(self, status: int, fields: Iterable[Any]) -> bytes:
+    def informational(self, status: int, fields: Iterable[Field]) -> bytes:
         """Return an informational response; empty for HTTP/1.0, which has none (RFC 9110 section 15.2)."""
         lines = field_lines(fields)
         return b"".join([status_line(status), lines, CRLF]) if self.head.version == HTTP_1_1 else b""
 
-    def switching_protocols(self, fields: Iterable[Any]) -> bytes:
+    def switching_protocols(self, fields: Iterable[Field]) -> bytes:
         """Return the answer that accepts an upgrade (RFC 9110 section 15.2.2), with the lines of every response."""
         default = self._lines.default
         lines = [status_line(101)]

@@ -13,6 +13,7 @@ from typing import Any
 from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
+    Event,
     PingAckReceived,
     RemoteSettingsChanged,
     RequestReceived,
@@ -195,7 +196,7 @@ class H2Connection:
             self._scheduler.send()
             self._continue()
 
-    def _parse_frames(self, frames: bytes) -> list[Any]:
+    def _parse_frames(self, frames: bytes) -> list[Event]:
         """Return the events in these frames, parsed by the library. Raises `H2ConnectionError`."""
         try:
             return self._state.receive_data(frames)

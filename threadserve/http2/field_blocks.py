@@ -42,7 +42,7 @@ class BlockDecoder(Decoder):
 
     def __init__(self, size_limit: int) -> None:
         super().__init__(size_limit)
-        self._cache: dict[bytes, list[Any]] = {}
+        self._cache: dict[bytes, list[tuple[bytes, FieldBlock]]] = {}
 
     def decode(self, data: bytes, raw: bool = False) -> Iterable[Any]:
         """Return the block as a list of one field.
@@ -96,7 +96,7 @@ class BlockEncoder(Encoder):
             self.header_table.maxsize = limited
             self.table_size_changes.append(limited)
 
-    def encode(self, headers: Any, huffman: bool = True) -> bytes:
+    def encode(self, headers: object, huffman: bool = True) -> bytes:
         """Return the block of `fields`; the headers that the library passes are ignored."""
         fields = self.fields
         # After a change of the table's size the block has to start with that change.
@@ -116,7 +116,7 @@ class BlockEncoder(Encoder):
         return block
 
 
-TableVersion = tuple[int, int, Any]
+TableVersion = tuple[int, int, object]
 
 
 def table_version(table: HeaderTable) -> TableVersion:

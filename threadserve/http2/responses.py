@@ -5,7 +5,6 @@ Belongs to the loop's thread; the connections share it. It neither compresses no
 
 from collections.abc import Iterable
 from email.utils import formatdate
-from typing import Any
 
 from hpack import NeverIndexedHeaderTuple
 
@@ -86,7 +85,7 @@ class FieldFormatter:
         date = [(DATE, formatdate(usegmt=True).encode())] if self._is_date_sent else []
         self.default_fields = [*date, *self._config_fields]
 
-    def prepare(self, status: Any, fields: Iterable[Any]) -> ResponseFields:
+    def prepare(self, status: int, fields: Iterable[Field]) -> ResponseFields:
         """Return the head of a response. Raises the errors of `Stream.prepare_response`."""
         if type(status) is not int or not 200 <= status <= 999:
             status = check_final_status(status)
@@ -149,7 +148,7 @@ def remove_field(name: bytes, fields: list[Field]) -> list[Field]:
     return [field for field in fields if field[0] != name]
 
 
-def lowercase_fields(fields: Iterable[Any]) -> list[Field]:
+def lowercase_fields(fields: Iterable[Field]) -> list[Field]:
     """Return the fields of trailers or of an informational response. Raises the errors of `check_field`."""
     checked = [check_field(field) for field in fields]
     lowered = [(name.lower(), value.strip(b"\t ")) for name, value in checked]

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from math import inf
-from typing import Any, BinaryIO
+from typing import BinaryIO, Protocol
 
 from h2.errors import ErrorCodes
 
@@ -17,11 +17,35 @@ from threadserve.http.files import copy_file
 from threadserve.http.flow import FlowControl
 from threadserve.http.head import MessageFraming, ResponseHead
 from threadserve.http.peer import Peer
-from threadserve.http.stream import Stream
+from threadserve.http.stream import Stream, UpgradedProtocol
 from threadserve.http2.errors import MalformedRequest
 from threadserve.http2.priorities import Priority
 from threadserve.http2.responses import FieldFormatter, ResponseFields, lowercase_fields
 from threadserve.types import Field, Headers
+
+
+class Tunnel(Protocol):
+    """The transport of a protocol that has taken over a stream, as the stream and its connection see it."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived."""
+        ...
+
+    def eof_received(self) -> None:
+        """The client's side has ended."""
+        ...
+
+    def pause_writing(self) -> None:
+        """The queue is long."""
+        ...
+
+    def resume_writing(self) -> None:
+        """The queue has become short."""
+        ...
+
+    def connection_lost(self) -> None:
+        """The stream is closed."""
+        ...
 
 
 class StreamOwner:
@@ -61,7 +85,7 @@ class StreamOwner:
         """End the stream if both sides have ended; called when a side ends, and when the response is complete."""
         raise NotImplementedError
 
-    def open_tunnel(self, stream: "H2Stream", protocol: Any) -> None:
+    def open_tunnel(self, stream: "H2Stream", protocol: UpgradedProtocol) -> None:
         """Connect the stream to another protocol, by a transport."""
         raise NotImplementedError
 
@@ -114,7 +138,7 @@ class H2Stream(Stream):
         self.id = number
         self.priority = priority
         self.exchange: Exchange | None = None
-        self.tunnel: Any = None
+        self.tunnel: Tunnel | None = None
         self._owner = owner
         # The bytes that the client has still to send, or -1 if it has not declared them.
         self._expected_bytes = -1 if rules.chunked or rules.wants_websocket else rules.content_length
@@ -190,7 +214,7 @@ class H2Stream(Stream):
 
     # Called by the exchange: see `Stream`.
 
-    def prepare_response(self, status: int, fields: Iterable[Any]) -> int:
+    def prepare_response(self, status: int, fields: Iterable[Field]) -> int:
         """Check and format a head; return the declared length (see `Stream`)."""
         self._head = head = self._owner.formatter.prepare(status, fields)
         self._has_trailers = False
@@ -255,14 +279,14 @@ class H2Stream(Stream):
     def _send_file_block(self, block: bytes) -> None:
         self.send_body(block, more=True)
 
-    def send_trailers(self, fields: Iterable[Any], more: bool) -> None:
+    def send_trailers(self, fields: Iterable[Field], more: bool) -> None:
         """Send trailers (see `Stream`)."""
         self.trailers += lowercase_fields(fields)
         if not more and not self.is_closed:
             self.response_has_ended = True
             self._owner.on_data_queued(self)
 
-    def send_informational(self, status: int, fields: Iterable[Any]) -> None:
+    def send_informational(self, status: int, fields: Iterable[Field]) -> None:
         """Send an informational response (see `Stream`)."""
         informational = [(b":status", b"%d" % status), *lowercase_fields(fields)]
         if not self.is_closed:
@@ -279,7 +303,7 @@ class H2Stream(Stream):
         """Return the fields that were sent (see `Stream`)."""
         return [field for field in self.sent_fields if not field[0].startswith(b":")]
 
-    def switch_protocols(self, fields: Iterable[Any], protocol: Any) -> bytes:
+    def switch_protocols(self, fields: Iterable[Field], protocol: UpgradedProtocol) -> bytes:
         """Accept a WebSocket (see `Stream`, and RFC 8441 section 5)."""
         head = self._owner.formatter.prepare(200, fields)
         self._owner.send_block(self, head.fields, is_informational=False, ends=False)

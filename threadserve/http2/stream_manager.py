@@ -6,7 +6,6 @@ Belongs to the connection, on the loop's thread. It owns the open streams. It do
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, RequestReceived, StreamReset, TrailersReceived
@@ -17,6 +16,7 @@ from threadserve.http.exchange import Exchange
 from threadserve.http.head import RequestHead
 from threadserve.http.peer import Peer
 from threadserve.http.registry import AppCall
+from threadserve.http.stream import UpgradedProtocol
 from threadserve.http2.budgets import Budget
 from threadserve.http2.context import HTTP2Context
 from threadserve.http2.errors import MalformedRequest
@@ -349,7 +349,7 @@ class StreamManager(StreamOwner):
         if not (stream.response_end_sent and stream.request_has_ended):
             self._state.reset_stream(stream.id, code)
 
-    def open_tunnel(self, stream: H2Stream, protocol: Any) -> None:
+    def open_tunnel(self, stream: H2Stream, protocol: UpgradedProtocol) -> None:
         """Connect a stream to another protocol (see `StreamOwner`)."""
         stream.tunnel = transport = StreamTransport(stream, self, protocol, self.transport)
         stream.flow.transport = transport

@@ -5,10 +5,11 @@ Belongs to its stream, on the loop's thread. It owns nothing. The protocol is ca
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
 
 from h2.errors import ErrorCodes
 
+from threadserve.http.peer import ConnectionProtocol
+from threadserve.http.stream import UpgradedProtocol
 from threadserve.http2.stream import H2Stream, StreamOwner
 
 
@@ -16,18 +17,18 @@ class StreamTransport(asyncio.Transport):
     """A transport that writes to a stream and closes it."""
 
     def __init__(
-        self, stream: H2Stream, owner: StreamOwner, protocol: Any, connection_transport: asyncio.Transport
+        self, stream: H2Stream, owner: StreamOwner, protocol: UpgradedProtocol, connection_transport: asyncio.Transport
     ) -> None:
         super().__init__()
         self._connection_transport = connection_transport
         self._stream = stream
         self._owner = owner
-        self._protocol = protocol
+        self._protocol: ConnectionProtocol = protocol
         self._is_closing = False
 
     # Called by the protocol.
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
+    def get_extra_info(self, name: str, default: object = None) -> object:
         """Return information of the connection's transport."""
         return self._connection_transport.get_extra_info(name, default)
 

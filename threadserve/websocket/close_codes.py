@@ -3,8 +3,6 @@
 Runs on any thread. Keeps no state.
 """
 
-from typing import Any
-
 from wsproto.frame_protocol import CloseReason
 
 NORMAL_CLOSURE = CloseReason.NORMAL_CLOSURE.value
@@ -17,7 +15,7 @@ CLOSE_CODES = (range(1000, 1004), range(1005, 1016), range(3000, 5000))
 LOCAL_CODES = frozenset({CloseReason.NO_STATUS_RCVD, CloseReason.ABNORMAL_CLOSURE, CloseReason.TLS_HANDSHAKE_FAILED})
 
 
-def check_close_code(code: Any) -> int:
+def check_close_code(code: int) -> int:
     """Return a code to close with as a plain int.
 
     Raises `ValueError` where an application may not close with it (section 7.4, and IANA's registry).

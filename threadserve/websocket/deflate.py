@@ -6,7 +6,6 @@ made for the first compressed message.
 
 import re
 import zlib
-from typing import Any
 
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, ParseFailed, RsvBits
@@ -112,7 +111,7 @@ def negotiate_deflate(offers: str, limit: int) -> tuple[BoundedDeflate, str] | N
         name, *parameters = (part.strip() for part in offer.split(";"))
         if name.lower() == EXTENSION_NAME and are_valid_parameters(parameters):
             deflate = BoundedDeflate(limit)
-            agreed: Any = deflate.accept(offer.replace('"', ""))
+            agreed: bool | str | None = deflate.accept(offer.replace('"', ""))
             if agreed is not None:
                 return deflate, f"{EXTENSION_NAME}; {agreed}" if agreed else EXTENSION_NAME
     return None

@@ -7,7 +7,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from threadserve.http.errors import HTTPError, bad_request
 from threadserve.http.fields import check_field
@@ -85,7 +85,7 @@ def is_valid_key(value: bytes) -> bool:
 
 
 def build_accept_fields(
-    handshake: Handshake, subprotocol: str | None, extensions: str | None, headers: Iterable[Iterable[Any]]
+    handshake: Handshake, subprotocol: str | None, extensions: str | None, headers: Iterable[Iterable[object]]
 ) -> list[Field]:
     """Return the fields of the answer that opens the WebSocket, with the extensions and the application's `headers`.
 

@@ -11,7 +11,6 @@ import reprlib
 from asyncio import _get_running_loop
 from collections.abc import Coroutine
 from time import perf_counter
-from typing import Any, cast
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.completed_send import ASYNCIO_COROUTINE_MARKER, INSPECT_COROUTINE_MARKER
@@ -211,7 +210,7 @@ class WebSocketSession:
         """The application's `send`: the session itself, marked as a coroutine function."""
         return self
 
-    def __call__(self, message: Message) -> Coroutine[Any, Any, None]:
+    def __call__(self, message: Message) -> Coroutine[object, None, None]:
         """Take the application's next message, once the client has room for it; may be awaited on any thread.
 
         Raises `ClientDisconnected` for a `websocket.send` to a client that has gone (other messages are dropped then),
@@ -231,7 +230,8 @@ class WebSocketSession:
         await self(message)
 
     async def _send_when_taken(self, message: Message) -> None:
-        connection = cast("WebSocketConnection", self._connection)
+        connection = self._connection
+        assert connection is not None
         await connection.flow.drain()
         self._send_now(connection, message)
 

@@ -6,7 +6,7 @@ grammar has accepted the head and the decoder of chunks the body's bytes; it nev
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol
 
 from threadserve.types import Headers
 
@@ -44,4 +44,5 @@ def find_parser(name: str) -> Callable[[], Parser] | None:
     if name == "auto":
         return None
     module, maker = PARSERS[name]
-    return cast("Callable[[], Parser]", getattr(import_module(module), maker))
+    parser: Callable[[], Parser] = getattr(import_module(module), maker)
+    return parser
