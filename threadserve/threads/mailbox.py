@@ -8,13 +8,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from threadserve.errors import MailboxClosed
+from threadserve.types import Arguments
 
 logger = logging.getLogger("threadserve.error")
 
-PostedCall = tuple[Callable[..., object], tuple[Any, ...]]
+PostedCall = tuple[Callable[..., object], tuple[object, ...]]
 
 
 class Mailbox:
@@ -30,7 +30,7 @@ class Mailbox:
         self._messages: list[PostedCall] = []
         self._closed = False
 
-    def post_threadsafe(self, call: Callable[..., object], *args: Any) -> None:
+    def post_threadsafe(self, call: Callable[[*Arguments], object], *args: *Arguments) -> None:
         """Run `call(*args)` on the loop. Raises `MailboxClosed` if the loop takes no more."""
         with self._mailbox_lock:
             if self._closed:

@@ -15,16 +15,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from threadserve.errors import ClientDisconnected
-from threadserve.types import Receive
+from threadserve.types import Arguments, Receive
 
 MAX_MEMORY_BYTES = 65536
 CALL_AFTER_BYTES = 8 * 1024 * 1024
 BUFFER_BYTES = 65536
 
 ReadMore = Callable[[], bytes]
+Result = TypeVar("Result")
 
 
 class CollectedBody(NamedTuple):
@@ -103,9 +104,9 @@ class Spool:
         else:
             self._operation.add_done_callback(self._on_last_operation)
 
-    async def _run_in_executor(self, call: Callable[..., Any], *args: Any) -> Any:
-        self._operation = self._loop.run_in_executor(None, call, *args)
-        return await asyncio.shield(self._operation)
+    async def _run_in_executor(self, call: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
+        self._operation = operation = self._loop.run_in_executor(None, call, *args)
+        return await asyncio.shield(operation)
 
     def _on_last_operation(self, operation: "asyncio.Future[Any]") -> None:
         if not operation.cancelled() and operation.exception() is None and isinstance(operation.result(), io.IOBase):

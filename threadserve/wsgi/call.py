@@ -13,11 +13,12 @@ from io import BytesIO
 from math import inf
 from time import monotonic
 from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 from threadserve.errors import ClientDisconnected, MailboxClosed
 from threadserve.http.fields import LENGTH_UNKNOWN
 from threadserve.http.head import ResponseHead
+from threadserve.types import ConnectionScope, Environ
 from threadserve.wsgi.body import CollectedBody, make_input_stream
 from threadserve.wsgi.environ import EnvironBuilder, environ_values_of
 from threadserve.wsgi.file_wrapper import FileWrapper
@@ -101,14 +102,14 @@ class Call(ResponseBuffer):
         "sink",
     )
 
-    def __init__(self, sink: ResponseSink, scope: dict[str, Any], body: CollectedBody | None) -> None:
+    def __init__(self, sink: ResponseSink, scope: ConnectionScope, body: CollectedBody | None) -> None:
         super().__init__()
         self.sink = sink
         self._scope = scope
         self._body = body
         self._is_head = scope["method"] == "HEAD"
         self._head: ResponseHead | None = None
-        self._environ: dict[str, Any] | None = None
+        self._environ: Environ | None = None
         self._length = LENGTH_UNKNOWN
         self._channel: Channel | None = None
         self._is_streaming = False
@@ -213,8 +214,7 @@ class Call(ResponseBuffer):
 
     def _respond(self, result: Iterable[bytes]) -> None:
         if type(result) is list or type(result) is tuple:
-            pieces = cast("list[bytes]", result)
-            self._send_whole_or_stream(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self._send_whole_or_stream(result[0] if len(result) == 1 else b"".join(result))
         elif type(result) is not FileWrapper:
             self._stream_pieces(result)
         elif not self._send_file(result):
@@ -432,7 +432,7 @@ def log_in_context(context: contextvars.Context, text: str, error: BaseException
         context.run(logger.error, text, exc_info=error)
 
 
-def to_bytes(piece: Any) -> bytes:
+def to_bytes(piece: bytes | bytearray | memoryview) -> bytes:
     """Return a piece of a body as bytes; it may be any object with a buffer. Raises `TypeError` for others."""
     if type(piece) is bytes:
         return piece

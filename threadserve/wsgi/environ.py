@@ -7,10 +7,10 @@ for its cache of header names. It keeps nothing of a request.
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
-from threadserve.types import Headers
+from threadserve.types import ConnectionScope, Environ, Headers
 from threadserve.wsgi.file_wrapper import FileWrapper
 
 MAX_CACHED_KEYS = 256
@@ -30,7 +30,7 @@ class EnvironBuilder:
     __slots__ = ("_base", "_keys", "_script_name")
 
     def __init__(self, is_multiprocess: bool) -> None:
-        self._base: dict[str, Any] = {
+        self._base: Environ = {
             "SERVER_SOFTWARE": "threadserve",
             "wsgi.version": (1, 0),
             "wsgi.multithread": True,
@@ -42,7 +42,7 @@ class EnvironBuilder:
         self._keys: dict[bytes, str] = {}
         self._script_name = os.environ.get("SCRIPT_NAME", "")
 
-    def build(self, scope: dict[str, Any], body: BinaryIO, length: int | None, adds_root_path: bool) -> dict[str, Any]:
+    def build(self, scope: ConnectionScope, body: BinaryIO, length: int | None, adds_root_path: bool) -> Environ:
         """Return the environ of one request, whose scope is complete.
 
         `length` is the size of a body that has arrived as a whole, for applications that read no body without a
@@ -75,7 +75,7 @@ class EnvironBuilder:
             environ["CONTENT_LENGTH"] = str(length)
         return environ
 
-    def _split_path(self, environ: dict[str, Any], scope: dict[str, Any], adds_root_path: bool) -> None:
+    def _split_path(self, environ: Environ, scope: ConnectionScope, adds_root_path: bool) -> None:
         """Set SCRIPT_NAME and PATH_INFO: bytes as Latin-1 text (PEP 3333, "Unicode Issues")."""
         root = scope["root_path"]
         raw_path = scope["raw_path"]
@@ -92,7 +92,7 @@ class EnvironBuilder:
         environ["SCRIPT_NAME"] = script_name
         environ["PATH_INFO"] = path
 
-    def _add_addresses(self, environ: dict[str, Any], scope: dict[str, Any]) -> None:
+    def _add_addresses(self, environ: Environ, scope: ConnectionScope) -> None:
         server, client = scope["server"], scope["client"]
         if server is not None and server[1] is not None:
             environ["SERVER_NAME"] = server[0]
@@ -107,7 +107,7 @@ class EnvironBuilder:
         else:
             environ["REMOTE_ADDR"] = ""
 
-    def _add_headers(self, environ: dict[str, Any], headers: Headers) -> None:
+    def _add_headers(self, environ: Environ, headers: Headers) -> None:
         keys = self._keys
         for name, value in headers:
             key = keys.get(name)
@@ -139,14 +139,14 @@ def strip_prefix(prefix: str, path: str) -> str:
     return path[len(prefix) :] if path == prefix or path.startswith(prefix + "/") else path
 
 
-def environ_values_of(names: Sequence[str], environ: dict[str, Any]) -> tuple[bytes | None, ...]:
+def environ_values_of(names: Sequence[str], environ: Environ) -> tuple[bytes | None, ...]:
     """Return the values of the named variables, in any case; None for one that is missing."""
     spellings = [(name, name.upper(), name.lower()) for name in names]
     keys = [next((each for each in spelling if each in environ), None) for spelling in spellings]
     return tuple([None if key is None else encode_variable(environ[key]) for key in keys])
 
 
-def encode_variable(value: Any) -> bytes | None:
+def encode_variable(value: object) -> bytes | None:
     """Return a value of the application's as text, or None where it has none, like a Werkzeug proxy without request."""
     try:
         return str(value).encode("latin-1", "backslashreplace")

@@ -86,8 +86,8 @@ class FileWrapper:
         return OpenFile(file, offset, max(0, status.st_size - offset))
 
 
-def is_uncompressed_file(filelike: Any) -> bool:
+def is_uncompressed_file(filelike: object) -> bool:
     """Return whether reading yields the descriptor's own bytes; compressed files have a descriptor too."""
-    if type(filelike) in (io.BufferedReader, io.BufferedRandom):
+    if type(filelike) is io.BufferedReader or type(filelike) is io.BufferedRandom:
         filelike = filelike.raw
     return type(filelike) is io.FileIO

@@ -6,12 +6,11 @@ thread. This server's own connections take a shorter way to the pool, without th
 
 import asyncio
 from functools import partial
-from typing import Any
 
 from threadserve.config.defaults import default_wsgi_threads
 from threadserve.errors import ClientDisconnected
 from threadserve.http.head import ResponseHead
-from threadserve.types import Headers, Message, Receive, Scope, Send
+from threadserve.types import ConnectionScope, Headers, Message, Receive, Scope, Send
 from threadserve.wsgi.body import collect_body, unrequested_body
 from threadserve.wsgi.call import Call, ThreadCache, WSGIApp
 from threadserve.wsgi.environ import OPTIONAL_SCOPE
@@ -73,7 +72,7 @@ class ASGISink(ResponseSink):
         # The call's whole response, or the channel over which it streams one.
         self._outcome: asyncio.Future[tuple[ResponseHead, bytes] | Channel] = loop.create_future()
 
-    async def run(self, pool: Pool, scope: dict[str, Any]) -> None:
+    async def run(self, pool: Pool, scope: ConnectionScope) -> None:
         """Take a request from its body to its response. Raises the errors of `receive` and `send`."""
         is_sized = has_content_length(scope)
         if is_sized and expects_continue(scope):
@@ -140,11 +139,11 @@ def asgi_headers(head: ResponseHead) -> Headers:
     return [*head.fields(), *([(b"connection", b"close")] if head.closes_connection else [])]
 
 
-def expects_continue(scope: dict[str, Any]) -> bool:
+def expects_continue(scope: ConnectionScope) -> bool:
     """Return whether the client sends the body only after a 100 (RFC 9110 section 10.1.1)."""
     return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
 
 
-def has_content_length(scope: dict[str, Any]) -> bool:
+def has_content_length(scope: ConnectionScope) -> bool:
     """Return whether the request has a content-length, and so is not chunked."""
     return any(name == b"content-length" for name, _ in scope["headers"])

@@ -5,7 +5,7 @@ converted to plain `str`, so that none of the application's own methods decides 
 """
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 from wsgiref.util import is_hop_by_hop
 
 from threadserve.http.fields import (
@@ -20,6 +20,9 @@ from threadserve.http.fields import (
     reason_phrase,
 )
 from threadserve.http.head import ResponseHead
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 _status_pattern = re.compile(r"([2-9][0-9][0-9])(?: [^\x00-\x1f\x7f]*)?")
 _field_name_pattern = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -47,11 +50,11 @@ class HeadFormatter:
     def __init__(self) -> None:
         self._status_lines: dict[str, bytes] = {}
         self._lower_names: dict[str, bytes] = {}
-        self._lines: dict[Any, bytes] = {}
+        self._lines: dict[tuple[object, ...], bytes] = {}
         # A cache of its own, because applications send many different lengths, which must not evict other fields.
-        self._special_fields: dict[Any, SpecialField] = {}
+        self._special_fields: dict[tuple[object, ...], SpecialField] = {}
 
-    def format_head(self, status: Any, headers: Any) -> ResponseHead:
+    def format_head(self, status: object, headers: object) -> ResponseHead:
         """Return the head of a response with this status and these headers.
 
         Leaves out fields of the connection except for `Connection: close` (RFC 9110 section 7.6.1). Raises `ValueError`
@@ -96,7 +99,7 @@ class HeadFormatter:
         lines[0] = first
         return ResponseHead(code, b"".join(lines), length, closes, replaces)
 
-    def _find_field(self, pair: tuple[Any, ...]) -> SpecialField:
+    def _find_field(self, pair: tuple[object, ...]) -> SpecialField:
         """Return a field that is not in the cache of lines."""
         if len(pair) != 2:
             raise ValueError(f"a header given to start_response is not a name and a value: {pair!r}")
@@ -147,7 +150,7 @@ class HeadFormatter:
         return lower
 
 
-def to_tuple(given: Any, what: str) -> tuple[Any, ...]:
+def to_tuple(given: Any, what: str) -> tuple[object, ...]:
     """Return the items of an iterable. Raises `TypeError` for text, and for anything that is not iterable."""
     if not isinstance(given, str | bytes):
         try:
@@ -180,7 +183,7 @@ def split_tokens(value: str) -> list[str]:
     return [token.strip(" \t") for token in value.lower().split(",")]
 
 
-def add_bounded(known: dict[Any, Any], key: Any, value: Any) -> None:
+def add_bounded(known: dict[Key, Value], key: Key, value: Value) -> None:
     """Add an entry to a cache, emptying it first when it is full."""
     if len(known) >= MAX_CACHED_LINES:
         known.clear()
