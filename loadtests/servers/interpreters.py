@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import click
 
-from loadtests.errors import LoadTestError
+from loadtests.errors import require
+from loadtests.generators import process
 from loadtests.servers.commands import Build
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,30 +26,20 @@ HIDDEN_SETTINGS = (
 )
 
 # Everything that is installed is imported, which takes a slow machine long.
-PROBE_SECONDS = 180
-
+PROBE_SECONDS = 60.0
 # Run by the interpreter itself. Importing what is installed shows whether one of the extensions turns the GIL on.
 PROBE = """
-import importlib, importlib.metadata, json, sys, sysconfig
+import contextlib, importlib, importlib.metadata, json, sys, sysconfig
 packages = {}
 for name in ("threadserve", "uvicorn", "granian", "h2corn", "hypercorn", "daphne", "gunicorn", "waitress", "cheroot",
              "uvloop", "httptools", "h11", "h2", "gunicorn_h1c", "twisted", "click", "wsproto", "websockets", "fastapi",
              "starlette", "pydantic", "pydantic_core", "flask", "werkzeug", "django", "jinja2", "pyperf"):
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError:
-        continue
-    try:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
         packages[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        packages[name] = getattr(module, "__version__", "unknown")
 form = ""
-# An earlier version, which is measured for comparison, has it in the second place.
-for module, name in (("threadserve.runtime.forms", "get_form"), ("threadserve.forms", "form")):
-    try:
-        form = form or getattr(importlib.import_module(module), name)()
-    except ModuleNotFoundError:
-        continue
+with contextlib.suppress(ImportError):
+    form = importlib.import_module("threadserve.runtime.forms").get_form()
 print(json.dumps({
     "version": sys.version,
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
@@ -97,34 +87,23 @@ def find(build: Build, given: Path | None) -> Interpreter:
     Raises LoadTestError where there is none, it is of the other build, or runs with the GIL although it need not.
     """
     path = given.absolute() if given else DEFAULTS[build]
-    if not path.exists():
-        raise LoadTestError(
-            f"no {build} interpreter at {path}: give one by --{build}-python, or see loadtests/README.md"
-        )
+    require(path.exists(), f"no {build} interpreter at {path}: see loadtests/README.md, or give --{build}-python")
     interpreter = usable(path)
-    if interpreter.build != build:
-        raise LoadTestError(f"{path} is no {build} interpreter")
+    require(interpreter.build == build, f"{path} is no {build} interpreter")
     return interpreter
 
 
 def usable(path: Path) -> Interpreter:
-    """Return an interpreter of any build; raises LoadTestError where it runs with the GIL although it need not."""
-    interpreter = probe(path)
-    if interpreter.free_threaded and interpreter.gil_enabled:
-        raise LoadTestError(f"{path} is free-threaded, but something installed there turns the GIL on")
+    """Ask an interpreter about itself.
+
+    Raises LoadTestError where it does not answer, or runs with the GIL although it need not.
+    """
+    line = [str(path), "-P", "-c", PROBE]
+    told, _ = process.run(line, PROBE_SECONDS, name=str(path), folder=ROOT, variables=environment())
+    interpreter = Interpreter(path=str(path), **json.loads(told))
+    turns_on = interpreter.free_threaded and interpreter.gil_enabled
+    require(not turns_on, f"{path} is free-threaded, but something installed there turns the GIL on")
     return interpreter
-
-
-def probe(path: Path) -> Interpreter:
-    """Ask an interpreter about itself; raises LoadTestError where it does not answer."""
-    try:
-        line = [str(path), "-P", "-c", PROBE]
-        done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PROBE_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LoadTestError(f"{path} does not run: {error}") from None
-    if done.returncode:
-        raise LoadTestError(f"{path} does not tell what it has: {done.stderr.strip().splitlines()[-1:]}")
-    return Interpreter(path=str(path), **json.loads(done.stdout))
 
 
 def environment() -> dict[str, str]:

@@ -7,20 +7,23 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.errors import LoadTestError
+from loadtests.errors import LoadTestError, require
 from loadtests.process_groups import process_group
 from loadtests.request import Request
-from loadtests.servers import certificates
 from loadtests.servers.commands import Server
 from loadtests.servers.interpreters import ROOT
 
 START_DEADLINE_SECONDS = 120.0
 STOP_DEADLINE_SECONDS = 30.0
 ANSWER_SECONDS = 10
+OPENSSL = (
+    *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
+    *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+)
 # Below those that Linux gives to clients, and to servers that want any.
 PORTS = range(10_000, 32_768)
 
@@ -54,8 +57,7 @@ def serving(
     block nor the load tests. Raises LoadTestError where it does not start, answer, or survive the block.
     """
     port = free_port()
-    certificate = certificates.make(folder) if request.tls else None
-    command = server.command(python, app, port, certificate)
+    command = server.command(python, app, port, make_certificate(folder) if request.tls else None)
     log, access_log = folder / "stderr", folder / "stdout"
     with process_group() as group:
         with log.open("wb") as stderr, access_log.open("wb") as stdout:
@@ -86,6 +88,16 @@ def free_port() -> int:
             return port
 
 
+def make_certificate(folder: Path) -> tuple[str, str]:
+    """Make a certificate that nobody trusts, and its key; return their files. Raises LoadTestError."""
+    file, key = str(folder / "certificate.pem"), str(folder / "key.pem")
+    try:
+        subprocess.run([*OPENSSL, "-out", file, "-keyout", key], check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise LoadTestError(f"openssl makes no certificate for TLS: {error}") from None
+    return file, key
+
+
 def wait_until_ready(process: subprocess.Popen[bytes], running: Running, server: Server, request: Request) -> None:
     """Wait for an answer and for the log line of the last worker; raises LoadTestError where they do not come."""
     deadline = time.monotonic() + START_DEADLINE_SECONDS
@@ -110,25 +122,22 @@ def ask(port: int, request: Request) -> bytes | None:
     secure = http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)
     connection = secure if request.tls else http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
-        connection.request("POST" if request.body else "GET", request.path, request.body or None, request.headers)
-        response = connection.getresponse()
-        body = response.read()
+        with closing(connection):
+            connection.request("POST" if request.body else "GET", request.path, request.body or None, request.headers)
+            response = connection.getresponse()
+            body = response.read()
     except OSError:
         return None
     except http.client.HTTPException as error:
         raise LoadTestError(f"the server answered no HTTP: {type(error).__name__} {error}") from None
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise LoadTestError(f"the server answered {response.status}: {body[:200]!r}")
-    if request.new_connection and not response.will_close:
-        raise LoadTestError("the server keeps a connection open that the client asked it to close")
+    require(response.status == 200, f"the server answered {response.status}: {body[:200]!r}")
+    is_kept = request.new_connection and not response.will_close
+    require(not is_kept, "the server keeps a connection open that the client asked it to close")
     return body
 
 
 def require_alive(process: subprocess.Popen[bytes], running: Running) -> None:
-    if process.poll() is not None:
-        raise LoadTestError(f"the server ended with {process.returncode}: {tail(running.log)}")
+    require(process.poll() is None, f"the server ended with {process.returncode}: {tail(running.log)}")
 
 
 def tail(log: Path) -> str:

@@ -40,7 +40,7 @@ def soak(server_python: Path, output: Path | None, **options: Any) -> int:
     SIGINT or SIGTERM.
     """
     plan = Plan(**options)
-    interpreter = interpreters.probe(server_python.absolute())
+    interpreter = interpreters.usable(server_python.absolute())
     if missing := interpreter.missing(REQUIRED):
         raise LoadTestError(missing)
     told = machine.facts() | {"interpreter": interpreter.facts(), "locust": locust.version()}

@@ -58,7 +58,7 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], complaint: str) -> 
 @pytest.mark.parametrize(
     ("script", "complaint"),
     [
-        ("echo no >&2; exit 3", "does not tell what it has: ['no']"),
+        ("echo no >&2; exit 3", "failed: no"),
         (f"echo '{WITH_GIL}'", "is free-threaded, but something installed there turns the GIL on"),
         (f"echo '{ORDINARY}'", "nothing can be measured: hello: threadserve on 3.13 is left out: "),
     ],

@@ -25,10 +25,10 @@ from loadtests.harness.measurement import Effort, Entry, Measured, Measurement
 from loadtests.harness.session import Session, problems_of
 from loadtests.request import GET_ROOT, Request
 from loadtests.results import CPU, RATE, Results, Sample
-from loadtests.servers import certificates, commands, fixed_bytes, memory
+from loadtests.servers import commands, fixed_bytes, memory
 from loadtests.servers.commands import threadserve, uvicorn
 from loadtests.servers.interpreters import Interpreter
-from loadtests.servers.processes import Running, ask
+from loadtests.servers.processes import Running, ask, make_certificate
 from loadtests.servers.usage import Monitor, Reading, read
 
 PYTHON = Interpreter(sys.executable, "3.13.0", False, True, {})
@@ -199,16 +199,9 @@ def test_lines_that_the_access_log_lacks_are_a_problem(requests: int, tmp_path: 
 
 @needs_openssl
 def test_a_certificate_is_for_this_machine(tmp_path: Path) -> None:
-    made = certificates.make(tmp_path)
-    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(made.file, made.key)
-    with pytest.raises(LoadTestError, match="openssl makes no certificate: "):
-        certificates.make(tmp_path / "nowhere")
-
-
-def test_without_openssl_it_is_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LoadTestError, match="openssl is not installed"):
-        certificates.make(tmp_path)
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*make_certificate(tmp_path))
+    with pytest.raises(LoadTestError, match="openssl makes no certificate for TLS: "):
+        make_certificate(tmp_path / "nowhere")
 
 
 def test_a_gil_and_a_server_that_had_to_be_killed_are_problems(tmp_path: Path) -> None:
