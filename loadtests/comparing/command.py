@@ -15,8 +15,7 @@ from loadtests.comparing.contestants import PEER_NAMES, lineup
 from loadtests.comparing.scenarios import NAMES, SCENARIOS, Scenario, own
 from loadtests.errors import LoadTestError
 from loadtests.generators import locust, wrk
-from loadtests.harness.measurement import plan
-from loadtests.harness.options import effort_of, effort_options, number
+from loadtests.harness.measurement import Effort, number, plan
 from loadtests.harness.session import Session
 from loadtests.results import Results, replace_text
 from loadtests.servers.interpreters import INTERPRETER, ROOT, usable
@@ -56,7 +55,9 @@ def generators_of(scenarios: list[Scenario]) -> dict[str, str]:
 @number("--users", 1, 10_000, 100, "Of Locust.")
 @number("--think-time", 0, 100, 1.0, "Multiplies the think times of Locust's users; 0 for none.")
 @number("--connections", 2, 1000, 64, "Of wrk.")
-@effort_options(rounds=3, duration=10, warm_up=3)
+@number("--rounds", 1, 50, 3, "Of all servers in turn.")
+@number("--duration", 1, 600, 10, "Seconds measured.")
+@number("--warm-up", 1, 60, 3, "Seconds before that.")
 @click.option("--app", metavar="MODULE:ATTR", help="Your app, looked for in this folder, in place of a scenario.")
 @click.option("--path", help="What it is asked again and again.  [default: /]")
 @click.option("--interface", type=click.Choice(["asgi", "wsgi"]), help="Of your app.  [default: asgi]")
@@ -83,7 +84,7 @@ def compare(**options: Any) -> int:
     output = options["output"] or ROOT / "build/loadtests" / facts["date"].replace(":", "")
     path = output / "results.json"
     folder = ROOT if options["app"] is None else Path.cwd()
-    code = Session(entries, effort_of(options), results, path, folder=folder).run()
+    code = Session(entries, Effort.of(options), results, path, folder=folder).run()
     text = markdown(results)
     replace_text(output / "table.md", text)
     click.echo(text)

@@ -8,20 +8,7 @@ from functools import partial
 
 from loadtests.clients.asking import Group
 from loadtests.figures.figure import Goal, figure, least, memory, most
-from loadtests.harness.alone import INSTRUCTIONS, START, START_THREADS, instructions, starting
-from loadtests.harness.loads import (
-    SHARE,
-    beside,
-    echoes,
-    groups,
-    idle,
-    idle_websockets,
-    over_http2,
-    rate,
-    rate_and_memory,
-    shared,
-    streams,
-)
+from loadtests.harness import alone, loads
 from loadtests.request import Request
 from loadtests.results import CPU, RATE
 from loadtests.servers.commands import HOST_AND_PORT, Build, Server, granian, h2corn, peer, threadserve, uvicorn
@@ -33,7 +20,6 @@ HELLO_WSGI, FLASK = "loadtests.apps.wsgi:hello", "loadtests.apps.flask_json:app"
 FASTAPI_REQUIRES = ("fastapi", "starlette", "pydantic", "pydantic_core")
 P50, P99 = "p50 ms", "p99 ms"
 MESSAGES = "messages/s"
-MEMORY_OF_ONE = "kB per connection"
 ADMIN_HOST = "127.0.0.2"
 UNHEALTHY = 503
 LONG = ("--timeout-keep-alive", "60")
@@ -65,21 +51,21 @@ BROWSER = Request(
 )
 
 # Messages of 100 bytes and of 65 kB.
-SMALL, LARGE = echoes(100), echoes(65_000)
+SMALL, LARGE = loads.echoes(100), loads.echoes(65_000)
 # One blocking request after the other, each on a connection of its own.
 BLOCKED = Group("/block", kept=False, aside=True)
-QUICK = groups(Group(per_second=200, kept=False), BLOCKED)
-STALLING = groups(Group(connections=16, pause_seconds=0.05, ready=True), BLOCKED, seconds=6)
-PAUSING = groups(Group(connections=2000, pause_seconds=1.5), seconds=6, warm_up=3)
+QUICK = loads.groups(Group(per_second=200, kept=False), BLOCKED)
+STALLING = loads.groups(Group(connections=16, pause_seconds=0.05, ready=True), BLOCKED, seconds=6)
+PAUSING = loads.groups(Group(connections=2000, pause_seconds=1.5), seconds=6, warm_up=3)
 BUSY = Group("/thread", per_second=200, tells_bodies=True, ready=True)
 # The busy ones are every eighth, so a server that deals connections out in turn gives all of them to one thread.
-UNEVEN = groups(*(BUSY, replace(BUSY, per_second=20, connections=7)) * 8, seconds=8)
+UNEVEN = loads.groups(*(BUSY, replace(BUSY, per_second=20, connections=7)) * 8, seconds=8)
 # Once a second, as a monitoring system asks; and for enough times.
 METRICS = Group("/metrics", per_second=1, kept=False, host=ADMIN_HOST)
 METRICS_OFTEN = replace(METRICS, per_second=50)
 LIVE = Group("/livez", per_second=25, kept=False, host=ADMIN_HOST, statuses=(200, UNHEALTHY))
 READY = replace(LIVE, path="/readyz")
-HEALTH = groups(LIVE, READY, replace(BLOCKED, connections=64), until=replace(LIVE, statuses=(UNHEALTHY,)))
+HEALTH = loads.groups(LIVE, READY, replace(BLOCKED, connections=64), until=replace(LIVE, statuses=(UNHEALTHY,)))
 
 ours = partial(threadserve, "free-threaded")
 
@@ -165,9 +151,9 @@ REQUEST_PATH = (
     figure(
         "instructions",
         ours(1),
-        most(None, INSTRUCTIONS),
-        most(None, INSTRUCTIONS, ours(1, interpreted=True)),
-        alone=instructions,
+        most(None, alone.INSTRUCTIONS),
+        most(None, alone.INSTRUCTIONS, ours(1, interpreted=True)),
+        alone=alone.instructions,
         rounds=1,
     ),
 )
@@ -177,7 +163,7 @@ HTTP = (
     ),
     figure("cpu", ours(2), least(1.8, ours(1)), app="loadtests.apps.cpu_bound:app"),
     figure("blocked-loop", ours(2), most(2.0, P99, uvicorn(2)), most(None, P50, uvicorn(2)), app=BLOCKING, load=QUICK),
-    on_fastapi("memory", ours(8), *memory(0.3, uvicorn(8)), load=rate_and_memory),
+    on_fastapi("memory", ours(8), *memory(0.3, uvicorn(8)), load=loads.rate_and_memory),
 )
 # Without TLS.
 HTTP2 = (
@@ -186,15 +172,15 @@ HTTP2 = (
         TWO_HTTP2,
         least(2.5, HYPERCORNS),
         *(least(None, *ways, value=value) for ways in ((ours(2),), H2CORNS, GRANIANS_HTTP2) for value in (RATE, CPU)),
-        load=over_http2(streams=10, connections=10),
+        load=loads.over_http2(streams=10, connections=10),
     ),
-    figure("http2-one-connection", TWO_HTTP2, least(2, HYPERCORN), load=over_http2(streams=100, connections=1)),
+    figure("http2-one-connection", TWO_HTTP2, least(2, HYPERCORN), load=loads.over_http2(streams=100, connections=1)),
     figure(
         "http2-large",
         TWO_HTTP2,
         least(2, HYPERCORN),
         app="loadtests.apps.asgi:large",
-        load=over_http2(streams=50, connections=1),
+        load=loads.over_http2(streams=50, connections=1),
     ),
 )
 WSGI_FIGURES = (
@@ -209,7 +195,7 @@ WSGI_FIGURES = (
         least(1.4, FORKED),
         *memory(0.7, FORKED),
         app=FLASK,
-        load=rate_and_memory,
+        load=loads.rate_and_memory,
         requires=("flask",),
     ),
     figure(
@@ -221,7 +207,7 @@ WSGI_FIGURES = (
         most(20, "MB grown by upload"),
         most(20, "MB grown by download"),
         app="loadtests.apps.wsgi:streaming",
-        load=streams(200_000_000),
+        load=loads.streams(200_000_000),
     ),
 )
 echoing = partial(figure, app=ECHO)
@@ -239,10 +225,10 @@ WEBSOCKETS = (
     echoing(
         "ws-idle",
         threadserve("ordinary", 1, *IDLE, ws="auto"),
-        most(12, "kB beyond"),
-        most(None, "kB per WebSocket"),
-        most(None, "kB per keep-alive connection"),
-        load=idle_websockets,
+        most(12, loads.BEYOND),
+        most(None, loads.WEBSOCKET),
+        most(None, loads.KEPT),
+        load=loads.idle(2000, websockets=True),
     ),
 )
 # Between two requests the acceptor has the kept connections: with that, and without.
@@ -262,22 +248,22 @@ CONNECTIONS = (
     figure(
         "kept-idle-memory",
         ours(2, *LONG),
-        most(0.8, MEMORY_OF_ONE),
-        most(None, MEMORY_OF_ONE, holding(2, *LONG)),
-        load=idle(connections=20_000),
+        most(0.8, loads.KEPT),
+        most(None, loads.KEPT, holding(2, *LONG)),
+        load=loads.idle(20_000),
     ),
     figure(
         "kept-spread",
         ours(4),
-        most(1.2, SHARE),
-        most(None, SHARE, holding(4)),
+        most(1.2, loads.SHARE),
+        most(None, loads.SHARE, holding(4)),
         app="loadtests.apps.asgi:thread_name",
-        load=shared(4, UNEVEN),
+        load=loads.shared(4, UNEVEN),
     ),
 )
 # What the admin address costs and how soon it answers, and what a start costs.
 OPERATIONS = (
-    figure("admin-busy", administered(2), least(0.98, UNWATCHED), load=beside(rate, groups(METRICS))),
+    figure("admin-busy", administered(2), least(0.98, UNWATCHED), load=loads.beside(loads.rate, loads.groups(METRICS))),
     figure("admin-blocked", stalling("free-threaded"), *answered_within(50), app=BLOCKING, load=HEALTH),
     figure("admin-blocked-computing", stalling("free-threaded"), *answered_within(50), app=COMPUTING, load=HEALTH),
     figure("admin-blocked-computing-gil", stalling("ordinary"), *answered_within(50), app=COMPUTING, load=HEALTH),
@@ -286,15 +272,15 @@ OPERATIONS = (
         administered(16),
         most(10, P50),
         most(None, P99),
-        load=beside(groups(METRICS_OFTEN, warm_up=3), PAUSING),
+        load=loads.beside(loads.groups(METRICS_OFTEN, warm_up=3), PAUSING),
     ),
     figure(
         "starting",
-        ours(START_THREADS),
-        most(1.5, START),
+        ours(alone.START_THREADS),
+        most(1.5, alone.START),
         most(None, "s to start"),
         most(None, "MB per further thread"),
-        alone=starting,
+        alone=alone.starting,
         requires=FASTAPI_REQUIRES,
     ),
 )

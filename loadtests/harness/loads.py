@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 from loadtests.clients import asking, echo, resting, streaming
 from loadtests.clients.asking import Group
-from loadtests.errors import LoadTestError
+from loadtests.errors import require
 from loadtests.generators import h2load, locust, wrk
 from loadtests.generators.result import LoadResult
 from loadtests.harness.measurement import Load, Measured, Subject
@@ -20,13 +20,12 @@ from loadtests.servers.usage import Monitor
 SETTLE_SECONDS = 1.0
 # WebSockets are pinged meanwhile.
 REST_SECONDS = 5.0
-# Of each kind, where WebSockets are weighed.
-IDLE_CONNECTIONS = 2000
 # The share of a CPU beyond which Locust, which uses one, is what has been measured.
 GENERATOR_LIMIT = 0.9
 # How often memory is read while a body streams.
 OFTEN_SECONDS = 0.02
 SHARE = "busiest over mean"
+KEPT, WEBSOCKET, BEYOND = "kB per connection", "kB per WebSocket", "kB beyond"
 
 
 def watched(drive: Callable[[Subject], LoadResult]) -> Load:
@@ -107,10 +106,7 @@ def groups(*asked: Group, seconds: float = 0.0, warm_up: float = 0.0, until: Gro
 
 
 def shared(threads: int, load: Load) -> Load:
-    """Return a load whose answers say which of the server's threads gave them, with how even that is.
-
-    A thread may have had none. Raises LoadTestError where there are more than the server was to have.
-    """
+    """Return a load whose answers say which of the server's threads gave them, with how even that is."""
 
     def measure(subject: Subject) -> Measured:
         measured = load(subject)
@@ -121,9 +117,11 @@ def shared(threads: int, load: Load) -> Load:
 
 
 def busiest_over_mean(answers: dict[str, int], threads: int) -> float:
-    """Return the answers of the busiest thread over those of one in the mean; raises LoadTestError."""
-    if not 0 < len(answers) <= threads:
-        raise LoadTestError(f"{len(answers)} threads have answered, not {threads}")
+    """Return the answers of the busiest thread over those of one in the mean; a thread may have had none.
+
+    Raises LoadTestError where there are more than the server was to have.
+    """
+    require(0 < len(answers) <= threads, f"{len(answers)} threads have answered, not {threads}")
     return max(answers.values()) * threads / sum(answers.values())
 
 
@@ -165,24 +163,18 @@ def streams(size: int) -> Load:
     return measure
 
 
-def idle_websockets(subject: Subject) -> Measured:
-    """Measure the memory of one keep-alive connection and one WebSocket, of many that rest, and the difference."""
-    port, pid = subject.running.port, subject.running.pid
-    told = resting.run(port, pid, IDLE_CONNECTIONS, REST_SECONDS, websockets=True)
-    values = {
-        "kB beyond": told["websocket"] - told["kept"],
-        "kB per WebSocket": told["websocket"],
-        "kB per keep-alive connection": told["kept"],
-    }
-    return Measured(values, details=told)
+def idle(connections: int, *, websockets: bool = False) -> Load:
+    """Return the load of so many kept connections that rest, or as many as there may be open files.
 
-
-def idle(connections: int) -> Load:
-    """Return the load of so many kept connections that rest, or as many as there may be open files."""
+    Where wanted, as many WebSockets come beside them, and the memory of one is told beyond that of a connection.
+    """
 
     def measure(subject: Subject) -> Measured:
         count = min(connections, resting.allow_many_files() - resting.OTHER_FILES)
-        told = resting.run(subject.running.port, subject.running.pid, count, REST_SECONDS)
-        return Measured({"kB per connection": told["kept"]}, details=told | {"connections_wanted": connections})
+        told = resting.run(subject.running.port, subject.running.pid, count, REST_SECONDS, websockets=websockets)
+        values = {KEPT: told["kept"]}
+        if websockets:
+            values |= {WEBSOCKET: told["websocket"], BEYOND: told["websocket"] - told["kept"]}
+        return Measured(values, details=told | {"connections_wanted": connections})
 
     return measure

@@ -1,9 +1,11 @@
 """Measurements as data: a load, the application that it is put on, and the servers of it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import click
 
 from loadtests.generators import wrk
 from loadtests.request import GET_ROOT, Request
@@ -29,6 +31,11 @@ class Effort:
     connections: int = 64
     users: int = 100
     think_time: float = 1.0
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> "Effort":
+        """Return what the options of a command say of it."""
+        return cls(**{part.name: options[part.name] for part in fields(cls) if part.name in options})
 
     @property
     def load(self) -> wrk.Load:
@@ -111,3 +118,9 @@ def plan(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
     found = [(entry, entry.lacks) for entry in entries]
     left_out = [f"{entry.measurement.name}: {entry.name} is left out: {lacks}" for entry, lacks in found if lacks]
     return [entry for entry, lacks in found if not lacks], list(dict.fromkeys(left_out))
+
+
+def number(name: str, least: float, most: float, default: float, what: str) -> Callable[[Any], Any]:
+    """Return the option of a number within limits, a whole one where its default is."""
+    kind = click.IntRange(int(least), int(most)) if isinstance(default, int) else click.FloatRange(least, most)
+    return click.option(name, type=kind, default=default, show_default=True, help=what)

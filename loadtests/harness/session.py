@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 import psutil
 
-from loadtests import machine
 from loadtests import results as record
 from loadtests.errors import INTERRUPTED, LoadTestError
 from loadtests.harness.measurement import Effort, Entry, Measured, Subject
@@ -48,12 +47,9 @@ class Session:
         record.write(self.path, results)
         total = sum(entry.measurement.rounds or effort.rounds for entry in self.entries)
         minutes = total * (effort.warm_up + effort.duration + START_AND_STOP_SECONDS) / 60
-        for line in (
-            *machine.doubts(results.facts),
-            *results.left_out,
-            f"{total} samples will take about {minutes:.0f} minutes",
-        ):
-            click.echo(f"Note: {line}", err=True)
+        busy = results.facts["machine"]["load_average_before"]
+        told = f"{total} samples will take about {minutes:.0f} minutes; the load average is {busy:.1f}"
+        click.echo("\n".join([*results.left_out, told]), err=True)
         try:
             for _, group in groupby(self.entries, key=lambda entry: entry.measurement.name):
                 self.measure(list(group))
@@ -73,7 +69,7 @@ class Session:
                 try:
                     sample = self.sample(entry, number)
                     self.results.samples.append(sample)
-                    line = f"{entry}, round {number} of {rounds}: {told(sample, entry)}"
+                    line = f"{entry}, round {number} of {rounds}: {shown(sample, entry)}"
                 except LoadTestError as error:
                     line = f"{entry} is left out from round {number} on: {error}"
                     self.results.left_out.append(line)
@@ -113,7 +109,7 @@ class Session:
         return [problem]
 
 
-def told(sample: Sample, entry: Entry) -> str:
+def shown(sample: Sample, entry: Entry) -> str:
     """Return what is shown of a sample in one line."""
     values = [f"{short(sample.values[name])} {name}" for name in entry.measurement.shown if name in sample.values]
     return "; ".join([*values, *(f"{count} errors: {kind}" for kind, count in sample.errors.items()), *sample.problems])

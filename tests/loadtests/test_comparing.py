@@ -111,9 +111,9 @@ def names(*scenarios: str, peers: Sequence[str] = PEER_NAMES, ours: Interpreter 
 
 def test_every_server_takes_part_that_can_some_on_free_threaded_python_as_well() -> None:
     asgi = ["Uvicorn on 3.13", "Granian on 3.13", "Granian on 3.14t", "h2corn on 3.13", "h2corn on 3.14t"]
-    asgi += ["Hypercorn on 3.13", "Daphne (1 process) on 3.13", "Gunicorn ASGI on 3.13", "Gunicorn ASGI on 3.14t"]
-    wsgi = ["Granian on 3.13", "Granian on 3.14t", "Gunicorn gthread on 3.13", "Gunicorn gthread on 3.14t"]
-    wsgi += ["Waitress (1 process) on 3.13", "Cheroot (1 process) on 3.13"]
+    asgi += ["Hypercorn on 3.13", "Daphne on 3.13", "Gunicorn ASGI on 3.13", "Gunicorn ASGI on 3.14t"]
+    wsgi = ["Granian WSGI on 3.13", "Granian WSGI on 3.14t", "Gunicorn gthread on 3.13", "Gunicorn gthread on 3.14t"]
+    wsgi += ["Waitress on 3.13", "Cheroot on 3.13"]
     assert names("hello") == ["threadserve on 3.14t", *asgi]
     assert names("flask") == ["threadserve on 3.14t", *wsgi]
 
@@ -123,7 +123,7 @@ def test_what_lacks_its_own_package_or_that_of_the_application_is_named_and_left
     assert "Granian on 3.13" not in {entry.name for entry in entries}
     assert left_out == [
         "hello: Granian on 3.13 is left out: /bin/python3.13 lacks granian: see loadtests/README.md",
-        "flask: Granian on 3.13 is left out: /bin/python3.13 lacks granian: see loadtests/README.md",
+        "flask: Granian WSGI on 3.13 is left out: /bin/python3.13 lacks granian: see loadtests/README.md",
     ]
     assert [entry.name for entry in planned("flask", without="flask", peers=["waitress"])[0]] == [
         "threadserve on 3.14t"
