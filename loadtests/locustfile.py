@@ -3,6 +3,7 @@
 The classes to run are named at the end of the command line; loadtests/README.md says what each of them does.
 """
 
+# ruff: noqa: F401 - Locust looks for the classes here
 # mypy: disable-error-code="untyped-decorator, no-untyped-call"
 import csv
 import time
@@ -20,18 +21,6 @@ from loadtests.users.events import EventsUser
 from loadtests.users.people import BrowserUser, JsonApiUser, MixedUser, PathUser, SiteUser, TransferUser
 from loadtests.users.steady import SteadyUser
 
-__all__ = [
-    "BrowserUser",
-    "ChaosUser",
-    "ChatUser",
-    "EventsUser",
-    "JsonApiUser",
-    "MixedUser",
-    "PathUser",
-    "SiteUser",
-    "SteadyUser",
-    "TransferUser",
-]
 SAMPLES_HELP = """Write a line of CSV for each request that this process finishes: seconds since the epoch at its end,
 milliseconds, name, error or nothing."""
 

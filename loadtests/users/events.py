@@ -34,6 +34,6 @@ class EventsUser(Visitor):
                     raise ResponseError(f"the stream broke off: {error}") from None
                 require(event == catalogue.event(number), f"{event[:20]!r} instead of event {number}")
                 now = time.perf_counter()
-                self.record("SSE", "/events first" if number == 1 else "/events next", now - before, len(event))
+                self.record("SSE", "/events first" if number == 1 else "/events next", now - before)
                 before = now
             response.success()

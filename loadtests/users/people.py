@@ -35,10 +35,9 @@ class Customer(Visitor):
         item = random.choice(catalogue.ITEMS)
         self.ask(f"/api/items/{item['id']}", item, name=name)
 
-    def order(self, most: int) -> None:
-        item, quantity = random.choice(catalogue.ITEMS), random.randint(1, most)
-        wanted = {"item": item["id"], "quantity": quantity}
-        self.ask("/api/orders", {**wanted, "total": quantity * item["price"]}, json=wanted)
+    def order(self) -> None:
+        wanted = {"item": random.choice(catalogue.ITEMS)["id"], "quantity": random.randint(1, 5)}
+        self.ask("/api/orders", catalogue.ordered(wanted), json=wanted)
 
 
 class JsonApiUser(Customer):
@@ -57,7 +56,7 @@ class JsonApiUser(Customer):
 
     @task(3)
     def buy(self) -> None:
-        self.order(most=5)
+        self.order()
 
     @task
     def show_nothing(self) -> None:
@@ -100,7 +99,7 @@ class SiteUser(Customer):
     think_time = (0.5, 3.0)
 
     @task(6)
-    def open_front_page(self) -> None:
+    def visit(self) -> None:
         if random.random() < 0.1:
             self.forget()
         self.open_page()
@@ -111,7 +110,7 @@ class SiteUser(Customer):
 
     @task
     def buy(self) -> None:
-        self.order(most=1)
+        self.order()
 
 
 class MixedUser(Customer):
@@ -131,7 +130,7 @@ class MixedUser(Customer):
         self.hang_up()
         self.show_item("/api/items/ID on a new connection")
 
-    @task(1)
+    @task
     def block(self) -> None:
         self.ask("/block", b"blocked")
 
@@ -143,22 +142,21 @@ class TransferUser(Visitor):
     """
 
     think_time = (0.5, 2.0)
-    sizes = tuple(BODIES)
 
     @task(2)
     def upload(self) -> None:
-        size = random.choice(self.sizes)
-        self.ask("/upload", {"bytes": size}, data=BODIES[size])
+        size, body = random.choice([*BODIES.items()])
+        self.ask("/upload", {"bytes": size}, data=body)
 
     @task
     def upload_chunked(self) -> None:
-        size = random.choice(self.sizes)
+        size = random.choice([*BODIES])
         self.ask("/upload", {"bytes": size}, data=catalogue.pieces(size), name="/upload chunked")
 
     @task(3)
     def download(self) -> None:
-        size = random.choice(self.sizes)
-        self.ask(f"/download?bytes={size}", BODIES[size], name="/download")
+        size, body = random.choice([*BODIES.items()])
+        self.ask(f"/download?bytes={size}", body, name="/download")
 
     @task
     def stream(self) -> None:

@@ -25,9 +25,8 @@ class SteadyUser(Visitor):
     # As many as the five other classes of a soak that behave well.
     weight = 5
 
-    def fetch(self, path: str, expected: object, data: object = None) -> None:
-        """Ask for a path, by POST where there are data."""
-        options: dict[str, Any] = {"data": data} if data else {}
+    def fetch(self, path: str, expected: object, **options: Any) -> None:
+        """Ask for a path."""
         self.ask(path, expected, name=f"steady: {path.partition('?')[0]}", **options)
 
     @task(2)
@@ -35,19 +34,13 @@ class SteadyUser(Visitor):
         self.client.cookiejar.clear()
         self.fetch("/", catalogue.page(1))
         self.fetch("/api/items?page=1", catalogue.items_on(1))
-        self.fetch("/api/items/7", catalogue.ITEMS_BY_ID[7])
-
-    @task
-    def come_anew(self) -> None:
-        self.hang_up()
-        self.look_around()
 
     @task
     def upload(self) -> None:
         # A server that goes away closes connections that rest, and no client sends a POST twice.
         self.hang_up()
-        for body in (PIECE * PIECES, repeat(PIECE, PIECES)):
-            self.fetch("/upload", {"bytes": len(PIECE) * PIECES}, body)
+        self.fetch("/upload", {"bytes": len(PIECE) * PIECES}, data=PIECE * PIECES)
+        self.fetch("/upload", {"bytes": len(PIECE) * PIECES}, data=repeat(PIECE, PIECES))
 
     @task
     def download(self) -> None:
@@ -61,22 +54,21 @@ class SteadyUser(Visitor):
 
     @task
     def chat(self) -> None:
-        with self.timed("steady", "steady: /chat connect") as errors:
-            url = f"ws{str(self.host).removeprefix('http')}/chat?room=steady-{id(self)}"
-            socket = create_connection(url, timeout=self.network_timeout)
+        with self.timed("WS", "steady: /chat connect") as errors:
+            socket = create_connection(self.websocket_url(f"steady-{id(self)}"), timeout=self.network_timeout)
         if errors:
             return
-        for number in range(MESSAGES):
-            with self.timed("steady", "steady: /chat") as errors:
+        for message in [b"message %d" % number for number in range(MESSAGES)]:
+            with self.timed("WS", "steady: /chat") as errors:
                 # Whoever sends to a server that has gone meanwhile loses what that has said before it went.
                 if not select.select([socket], [], [], 0)[0]:
-                    socket.send(f"message {number}")
+                    socket.send(message)
                 opcode, came = socket.recv_data()
                 if opcode == ABNF.OPCODE_CLOSE:
                     code = int.from_bytes(came[:2])
                     require(code in GOING_AWAY, f"the server closed the WebSocket with {code}")
                     break
-                require(came == f"message {number}".encode(), f"another message came back: {came[:80]!r}")
+                require(came == message, f"another message came back: {came[:80]!r}")
             if errors:
                 break
             time.sleep(self.wait_time())

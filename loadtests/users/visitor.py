@@ -56,13 +56,17 @@ class Visitor(FastHttpUser):
             yield errors
         except Exception as error:
             errors.append(error)
-        self.record(kind, name, time.perf_counter() - began, 0, *errors)
+        self.record(kind, name, time.perf_counter() - began, *errors)
 
-    def record(self, kind: str, name: str, seconds: float, size: int, error: Exception | None = None) -> None:
+    def record(self, kind: str, name: str, seconds: float, error: Exception | None = None) -> None:
         """Tell Locust of something that took time and is no request of HTTP."""
         self.environment.events.request.fire(
-            request_type=kind, name=name, response_time=seconds * 1000, response_length=size, exception=error
+            request_type=kind, name=name, response_time=seconds * 1000, response_length=0, exception=error
         )
+
+    def websocket_url(self, room: str) -> str:
+        """Return the address of a chat room."""
+        return f"ws{str(self.host).removeprefix('http')}/chat?room={room}"
 
 
 def require(condition: object, complaint: str) -> None:
