@@ -39,10 +39,8 @@ AFTERMATH_SECONDS = 3.0
 SETTLE_SECONDS, PATIENCE_SECONDS = 90.0, 60.0
 CONNECTIONS_PER_LOOP = 20
 
-Tell = Callable[[str], None]
 
-
-def soak(plan: Plan, interpreter: Interpreter, folder: Path, tell: Tell) -> Seen:
+def soak(plan: Plan, interpreter: Interpreter, folder: Path, tell: Callable[[str], None]) -> Seen:
     """Conduct one soak; files of all processes go to `folder`, and `tell` is called with lines about how it goes on.
 
     Raises LoadTestError where the server does not start. SIGINT ends it early, with what has been seen then.
@@ -70,79 +68,62 @@ def soak(plan: Plan, interpreter: Interpreter, folder: Path, tell: Tell) -> Seen
 class Conductor:
     """The load on a server that runs, the mischief, and the samples, all of which are added to `seen`."""
 
-    def __init__(self, seen: Seen, running: Running, tell: Tell) -> None:
-        self._seen, self._running, self._tell = seen, running, tell
-        self._seconds = 60 * seen.plan.minutes
+    def __init__(self, seen: Seen, running: Running, tell: Callable[[str], None]) -> None:
+        self._seen, self._plan, self._tell = seen, seen.plan, tell
+        self._pid, self._port = running.pid, running.port
 
     def conduct(self, folder: Path) -> None:
         """Go from an idle server to an idle server."""
-        seen, plan, pid, port = self._seen, self._seen.plan, self._running.pid, self._running.port
         # An answer that nobody reads keeps its thread busy, so that each gets one and opens what it keeps then.
-        url = f"http://127.0.0.1:{port}/download?bytes=10000000"
-        for answer in [urlopen(url) for _ in range(plan.workers * plan.threads * CONNECTIONS_PER_LOOP)]:
+        url = f"http://127.0.0.1:{self._port}/download?bytes=10000000"
+        for answer in [urlopen(url) for _ in range(self._plan.workers * self._plan.threads * CONNECTIONS_PER_LOOP)]:
             answer.close()
         time.sleep(SAMPLE_SECONDS)
-        before = sampling.take(pid)
-        seen.began = time.time()
-        samples, log, count = folder / "samples.csv", folder / "locust.log", 3 * plan.users
-        options = ("--spawn-rate", str(count), "--stop-timeout", "15")
-        line = locust.command(USERS, count, self._seconds + PATIENCE_SECONDS, port, samples, *options)
-        with process_group() as group, log.open("wb") as output:
-            users = subprocess.Popen(
-                line, cwd=ROOT, env=environment(), stdout=output, stderr=output, process_group=group
-            )
+        before = sampling.take(self._pid)
+        self._seen.began = time.time()
+        samples, log, users = folder / "samples.csv", folder / "locust.log", 3 * self._plan.users
+        options = ("--spawn-rate", str(users), "--stop-timeout", "15")
+        line = locust.command(USERS, users, self._plan.seconds + PATIENCE_SECONDS, self._port, samples, *options)
+        with process_group() as group, log.open("wb") as file:
+            load = subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=file, stderr=file, process_group=group)
             try:
-                self._go_on(users)
+                self._go_on(load)
+                if load.poll() is not None:
+                    self._seen.problems.append(f"Locust ended early: {tail(log)}")
             finally:
-                self._end(users, samples, log)
-        self._say("the load has ended; the server is to be as idle as it was")
+                load.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    load.wait(PATIENCE_SECONDS)
+                self._seen.take_in(locust.parse(samples.read_text().splitlines() if samples.exists() else ()))
+        self._tell("the load has ended; the server is to be as idle as it was")
         deadline = time.monotonic() + SETTLE_SECONDS
-        while (lines := sampling.left_over(before, sampling.take(pid))) and time.monotonic() < deadline:
+        while (lines := sampling.left_over(before, sampling.take(self._pid))) and time.monotonic() < deadline:
             time.sleep(SAMPLE_SECONDS)
-        seen.problems += lines
+        self._seen.problems += lines
 
-    def _go_on(self, users: subprocess.Popen[bytes]) -> None:
+    def _go_on(self, load: subprocess.Popen[bytes]) -> None:
         """Sample, and do what is due, until the load ends."""
-        plan, end = self._seen.plan, self._seen.began + self._seconds
-        intervals = {RENEWAL: plan.hup_every, THREAD: plan.die_every, WORKER: plan.kill_every}
+        end = self._seen.began + self._plan.seconds
+        intervals = {RENEWAL: self._plan.hup_every, THREAD: self._plan.die_every, WORKER: self._plan.kill_every}
         due = {kind: self._seen.began + every for kind, every in intervals.items() if every}
-        while (now := time.time()) < end and users.poll() is None:
-            self._seen.samples.append(sampling.take(self._running.pid))
+        while (now := time.time()) < end and load.poll() is None:
+            self._seen.samples.append(sampling.take(self._pid))
             for kind, at in due.items():
                 # One that could not be done is due at once; what was missed is not made up for.
                 if at <= now < end - AFTERMATH_SECONDS and self._do(kind):
                     due[kind] = max(at + intervals[kind], now)
+                    self._seen.events.append(Event(now, kind))
+                    self._tell(f"{timedelta(seconds=round(now - self._seen.began))}: {kind}")
             time.sleep(max(0.0, min(now + SAMPLE_SECONDS, end) - time.time()))
 
     def _do(self, kind: str) -> bool:
         """Replace all workers, or end the thread or the process that answers; return False where it still answers."""
-        event = Event(time.time(), kind)
         if kind == RENEWAL:
-            os.kill(self._running.pid, signal.SIGHUP)
-        else:
-            connection = http.client.HTTPConnection("127.0.0.1", self._running.port, timeout=PATIENCE_SECONDS)
-            with closing(connection), suppress(OSError, http.client.HTTPException):
-                connection.request("GET", PATHS[kind])
-                connection.getresponse()
-                return False
-        self._seen.events.append(event)
-        self._say(f"{kind}; {self._seen.samples[-1]} now")
+            os.kill(self._pid, signal.SIGHUP)
+            return True
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_SECONDS)
+        with closing(connection), suppress(OSError, http.client.HTTPException):
+            connection.request("GET", PATHS[kind])
+            connection.getresponse()
+            return False
         return True
-
-    def _end(self, users: subprocess.Popen[bytes], samples: Path, log: Path) -> None:
-        """End the load and take in what it has recorded; that it ended before is a problem."""
-        if users.poll() is not None:
-            self._seen.problems.append(f"Locust ended early: {tail(log)}")
-        users.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            users.wait(PATIENCE_SECONDS)
-        for row in locust.parse(samples.read_text().splitlines() if samples.exists() else ()):
-            if row.error:
-                self._seen.failures.append(failures.of_client(row.ended, row.name, row.error))
-            else:
-                self._seen.answered[row.name] += 1
-
-    def _say(self, what: str) -> None:
-        gone = time.time() - self._seen.began
-        left = timedelta(seconds=round(max(0.0, self._seconds - gone)))
-        self._tell(f"{timedelta(seconds=round(gone))}, {left} left: {what}")

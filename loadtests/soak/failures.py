@@ -12,13 +12,11 @@ from typing import Any
 CONSEQUENCES_SECONDS, EXACTNESS_SECONDS = 3.0, 0.1
 THREAD, WORKER, RENEWAL = "a thread was made to die", "a worker was killed", "all workers are to be replaced (SIGHUP)"
 
-# How the clients' libraries say that a connection ended before it should.
-CUT_OFF = re.compile(
-    r"connection (is |was )?(closed|reset|lost|aborted|to remote host was lost)|broken pipe|incomplete", re.I
-)
-# What the server says of a death: the last is what Python prints of tasks that had not begun when their loop died.
-DEATH = re.compile(
-    r"Loop thread \d+ died\.(?s:.*)made to die"
+# What follows a death. The first line is how the clients' libraries say that a connection ended before it should, the
+# others are what the server logs, and what Python prints of tasks that had not begun when their loop died.
+CONSEQUENCES = re.compile(
+    r"(?i:.*(connection (is |was )?(closed|reset|lost|aborted|to remote host was lost)|broken pipe|incomplete))"
+    r"|Loop thread \d+ died\.(?s:.*)made to die"
     r"|Child process \[\d+\] died: killed by SIGKILL"
     r"|Cut off \d+ requests? at once: "
     r"|.*RuntimeWarning: coroutine '.+' was never awaited"
@@ -45,34 +43,26 @@ class Event:
 
 @dataclass(frozen=True)
 class Failure:
-    """Something went wrong for a client or in the log, in seconds since the epoch. Some kinds may follow a death."""
+    """Something went wrong for a client or in the log, in seconds since the epoch."""
 
     time: float
     who: str
     what: str
-    may_follow: bool
 
     def reason(self, events: list[Event]) -> str:
-        """Return the kind of death that it followed, or ""."""
+        """Return the kind of death that it came just after and may have come of, or ""."""
         near = (one for one in events if -EXACTNESS_SECONDS <= self.time - one.time <= CONSEQUENCES_SECONDS)
-        return next((one.kind for one in near if one.kind != RENEWAL and self.may_follow), "")
-
-
-def of_client(time: float, name: str, error: str) -> Failure:
-    """Return the failure of a request. A death explains a connection that was cut off, and nothing else."""
-    return Failure(time, name, error, CUT_OFF.search(error) is not None)
+        return next((one.kind for one in near if one.kind != RENEWAL and CONSEQUENCES.match(self.what)), "")
 
 
 def logged(log: str) -> Iterator[Failure]:
     """Yield the errors in the server's log, and what was printed past the logging, with lines that follow in one."""
     time = 0.0
     for is_record, lines in groupby(filter(None, log.splitlines()), lambda line: line.startswith("{")):
-        if not is_record:
-            text = "\n".join(lines)
-            yield Failure(time, "log", text, DEATH.match(text) is not None)
-            continue
-        for told in map(json.loads, lines):
+        for told in map(json.loads, lines if is_record else ()):
             time = datetime.fromisoformat(told["time"]).timestamp()
             text = "\n".join(filter(None, (told["message"], told["exception"])))
             if told["level"] in ("ERROR", "CRITICAL") and not CLIENT_GONE.search(text):
-                yield Failure(time, "log", text, DEATH.match(text) is not None)
+                yield Failure(time, "log", text)
+        if not is_record:
+            yield Failure(time, "log", "\n".join(lines))

@@ -5,6 +5,7 @@ the next, of which the first is the warm-up: medians of several can be compared,
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -17,83 +18,58 @@ from loadtests.servers import memory
 SAMPLE_SECONDS = 1.0
 # What the command line of a process has that multiprocessing has made.
 WORKER_MARK = "--multiprocessing-fork"
-SUPERVISOR, WORKER = "supervisor", "worker"
-MB, DESCRIPTORS, THREADS = "MB", "descriptors", "threads"
-# How much more the last third may use than the first: the share of it, and what is added to that.
+# By how much the last third may use more than the first: a share of that, and what is added. Memory is in MB.
 TOLERANCES = {
-    (SUPERVISOR, MB): (0.02, 0.5),
-    (SUPERVISOR, DESCRIPTORS): (0.0, 2.0),
-    (SUPERVISOR, THREADS): (0.0, 0.0),
-    (WORKER, MB): (0.25, 4.0),
-    (WORKER, DESCRIPTORS): (0.25, 5.0),
-    (WORKER, THREADS): (0.10, 2.0),
+    "supervisor memory": (0.02, 0.5),
+    "supervisor descriptors": (0.0, 2.0),
+    "supervisor threads": (0.0, 0.0),
+    "worker memory": (0.25, 4.0),
+    "worker descriptors": (0.25, 5.0),
+    "worker threads": (0.10, 2.0),
 }
 
 
 @dataclass(frozen=True)
-class Usage:
-    """The use of one process by unit; the memory is what it does not share (USS)."""
-
-    role: str
-    used: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Sample:
-    """All processes at one time, in seconds since the epoch: the workers, and the supervisor with its helpers."""
+    """The uses of each process, in seconds since the epoch, by the names of TOLERANCES.
+
+    The supervisor's are those of its helpers as well; the memory is what a process does not share (USS).
+    """
 
     time: float
-    processes: list[Usage]
-
-    def __str__(self) -> str:
-        return ", ".join(
-            f"{sum(usage.used[unit] for usage in self.processes):.0f} {unit}" for unit in (MB, DESCRIPTORS, THREADS)
-        )
-
-    def of(self, role: str, unit: str) -> list[float]:
-        """Return what each process of a role uses."""
-        return [usage.used[unit] for usage in self.processes if usage.role == role]
-
-
-def take(pid: int) -> Sample:
-    """Look at the process and those below it; raise LoadTestError where it has ended itself."""
-    usages: list[Usage] = []
-    try:
-        for process in memory.tree(pid):
-            try:
-                used = {
-                    MB: process.memory_full_info().uss / memory.MEGABYTE,
-                    DESCRIPTORS: process.num_fds(),
-                    THREADS: process.num_threads(),
-                }
-                usages.append(Usage(WORKER if WORKER_MARK in process.cmdline() else SUPERVISOR, used))
-            except psutil.Error:
-                # It has just ended, or is a zombie.
-                if process.pid == pid:
-                    raise
-    except psutil.Error:
-        raise LoadTestError("the server ended while it was under load") from None
-    return Sample(time.time(), usages)
+    uses: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
 class Trend:
-    """The use of one unit by a process of one role, first and last, and the most that the last may be."""
+    """What processes of one kind use, first and last, and the most that the last may be."""
 
-    role: str
-    unit: str
+    name: str
     first: float
     last: float
     most: float
-
-    def __str__(self) -> str:
-        numbers = f"{self.first:12.1f}{self.last:12.1f}{self.most:10.1f}"
-        return f"{self.role:12}{self.unit:14}{numbers}  {'flat' if self.is_flat else 'GROWS'}"
 
     @property
     def is_flat(self) -> bool:
         """True where the last is within the tolerance."""
         return self.last <= self.most
+
+
+def take(pid: int) -> Sample:
+    """Look at the process and those below it; raise LoadTestError where it has ended itself."""
+    uses: dict[str, list[float]] = defaultdict(list)
+    for process in memory.tree(pid):
+        try:
+            role = "worker" if WORKER_MARK in process.cmdline() else "supervisor"
+            used = (process.memory_full_info().uss / memory.MEGABYTE, process.num_fds(), process.num_threads())
+        except psutil.Error:
+            # It has just ended, or is a zombie.
+            if process.pid == pid:
+                raise LoadTestError("the server ended while it was under load") from None
+            continue
+        for unit, amount in zip(("memory", "descriptors", "threads"), used, strict=True):
+            uses[f"{role} {unit}"].append(amount)
+    return Sample(time.time(), uses)
 
 
 def trends(samples: Sequence[Sample], period: float) -> list[Trend]:
@@ -110,18 +86,18 @@ def trends(samples: Sequence[Sample], period: float) -> list[Trend]:
         for begin in (1, periods - third)
     ]
     found: list[Trend] = []
-    for (role, unit), (share, more) in TOLERANCES.items():
-        first, last = (median(fmean(sample.of(role, unit) or [0.0]) for sample in each) for each in thirds)
-        found.append(Trend(role, unit, first, last, first * (1 + share) + more))
+    for name, (share, more) in TOLERANCES.items():
+        first, last = (median(fmean(sample.uses.get(name, [0.0])) for sample in each) for each in thirds)
+        found.append(Trend(name, first, last, first * (1 + share) + more))
     return found
 
 
 def left_over(before: Sample, after: Sample) -> list[str]:
-    """Return a line on what any process of a role has more than the largest had before, and on lost workers."""
-    workers, due = (len(sample.of(WORKER, THREADS)) for sample in (after, before))
+    """Return a line on what any process has more than the largest of its kind had before, and on lost workers."""
+    workers, due = (len(sample.uses.get("worker threads", ())) for sample in (after, before))
     lines = [] if workers == due else [f"there are {workers} workers instead of {due}"]
-    for role, unit in TOLERANCES.keys() - {(SUPERVISOR, MB), (WORKER, MB)}:
-        most, has = (max(sample.of(role, unit), default=0) for sample in (before, after))
+    for name in ("supervisor descriptors", "supervisor threads", "worker descriptors", "worker threads"):
+        has, most = (max(sample.uses.get(name, [0.0])) for sample in (after, before))
         if has > most:
-            lines.append(f"a {role} has {has:.0f} {unit} with nobody connected, {most:.0f} before the load")
-    return sorted(lines)
+            lines.append(f"{name}: {has:.0f} with nobody connected, {most:.0f} before the load")
+    return lines

@@ -2,8 +2,10 @@
 
 import textwrap
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from loadtests.generators.locust import Finished
 from loadtests.soak import sampling
 from loadtests.soak.failures import RENEWAL, THREAD, WORKER, Event, Failure
 from loadtests.soak.sampling import Sample, Trend
@@ -26,6 +28,11 @@ class Plan:
     die_every: float
     kill_every: float
 
+    @property
+    def seconds(self) -> float:
+        """For how long there is load."""
+        return self.minutes * 60
+
 
 @dataclass
 class Seen:
@@ -47,6 +54,14 @@ class Seen:
     unexplained: list[Failure] = field(default_factory=list)
     trends: list[Trend] = field(default_factory=list)
 
+    def take_in(self, rows: Iterable[Finished]) -> None:
+        """Add what Locust has recorded of each request."""
+        for row in rows:
+            if row.error:
+                self.failures.append(Failure(row.ended, row.name, row.error))
+            else:
+                self.answered[row.name] += 1
+
     def judge(self) -> list[str]:
         """Judge what was seen; return what should not be, one line each, and nothing where the server is fine."""
         for failure in self.failures:
@@ -54,13 +69,13 @@ class Seen:
                 self.explained[reason] += 1
             else:
                 self.unexplained.append(failure)
-        period = max(SHORTEST_PERIOD, self.plan.hup_every or 60 * self.plan.minutes / PERIODS)
+        period = max(SHORTEST_PERIOD, self.plan.hup_every or self.plan.seconds / PERIODS)
         self.trends = sampling.trends(self.samples, period)
         alike = Counter(f"{failure.who}: {shortened(failure.what)}" for failure in self.unexplained)
         return [
             *self.problems,
             *(f"{count} × unexplained: {what}" for what, count in alike.items()),
-            *(f"the {trend.unit} of {trend.role}s grow" for trend in self.trends if not trend.is_flat),
+            *(f"growing: {trend.name}" for trend in self.trends if not trend.is_flat),
             *([] if self.trends or self.was_interrupted else ["too little was seen to tell whether anything grows"]),
             *([] if self.answered or self.was_interrupted else ["no client was answered"]),
         ]
@@ -77,7 +92,7 @@ class Seen:
                 f"deaths: {done[THREAD]} threads, {done[WORKER]} workers; {done[RENEWAL]} times SIGHUP",
                 *(f"explained: {count} × {reason}" for reason, count in sorted(self.explained.items())),
                 f"{'first third':>38}{'last third':>12}{'at most':>10}",
-                *map(str, self.trends),
+                *(f"{one.name:26}{one.first:12.1f}{one.last:12.1f}{one.most:10.1f}" for one in self.trends),
                 *([f"FINDING: {finding}" for finding in findings] or [clean]),
             ]
         )

@@ -8,17 +8,16 @@ import pytest
 
 from loadtests.soak import failures, sampling
 from loadtests.soak.failures import CONSEQUENCES_SECONDS, RENEWAL, THREAD, WORKER, Event, Failure
-from loadtests.soak.sampling import SUPERVISOR, TOLERANCES, Sample, Usage
+from loadtests.soak.sampling import TOLERANCES, Sample
 from loadtests.soak.verdict import Plan, Seen
 from threadserve.logging import JsonFormatter
 
 EVENTS = [Event(100.0, THREAD), Event(200.0, WORKER), Event(300.0, RENEWAL)]
 PLAN = Plan(10, workers=2, threads=2, users=1, hup_every=60, die_every=0, kill_every=0)
-UNITS = ("MB", "descriptors", "threads")
 
 
 def cut_off(time: float, error: str = "connection closed.") -> Failure:
-    return failures.of_client(time, "/download", error)
+    return Failure(time, "/download", error)
 
 
 @pytest.mark.parametrize(
@@ -90,26 +89,22 @@ def test_the_log_is_read_as_it_is_written() -> None:
     assert second.what == "Segmentation fault\nin thread 1"
 
 
-def usage(role: str, *used: float) -> Usage:
-    return Usage(role, dict(zip(UNITS, used, strict=True)))
-
-
-SUPERVISING = usage(SUPERVISOR, 30.0, 20, 2)
+def sample(time: float, supervisor: tuple[float, ...], *workers: tuple[float, ...]) -> Sample:
+    """A sample of processes that use so much memory, descriptors and threads."""
+    uses = [[use] for use in supervisor] + [list(each) for each in zip(*workers, strict=True)]
+    return Sample(time, dict(zip(TOLERANCES, uses, strict=True)))
 
 
 def samples(seconds: int, mb: float = 0.0, descriptors: float = 0.0, threads: float = 0.0) -> list[Sample]:
     """A sample each second, of a supervisor that stays as it is and a worker that grows by so much a second."""
     return [
-        Sample(
-            1000.0 + second,
-            [SUPERVISING, usage(sampling.WORKER, 50 + mb * second, 30 + descriptors * second, 8 + threads * second)],
-        )
-        for second in range(seconds)
+        sample(1000.0 + now, (30, 20, 2), (50 + mb * now, 30 + descriptors * now, 8 + threads * now))
+        for now in range(seconds)
     ]
 
 
-def growing(taken: list[Sample]) -> set[tuple[str, str]]:
-    return {(trend.role, trend.unit) for trend in sampling.trends(taken, 60.0) if not trend.is_flat}
+def growing(taken: list[Sample]) -> set[str]:
+    return {trend.name for trend in sampling.trends(taken, 60.0) if not trend.is_flat}
 
 
 def test_what_stays_is_flat() -> None:
@@ -118,14 +113,14 @@ def test_what_stays_is_flat() -> None:
 
 
 def test_what_grows_is_not_flat() -> None:
-    assert growing(samples(600, mb=0.1)) == {("worker", "MB")}
-    assert growing(samples(600, descriptors=0.1)) == {("worker", "descriptors")}
-    assert growing(samples(600, threads=0.02)) == {("worker", "threads")}
+    assert growing(samples(600, mb=0.1)) == {"worker memory"}
+    assert growing(samples(600, descriptors=0.1)) == {"worker descriptors"}
+    assert growing(samples(600, threads=0.02)) == {"worker threads"}
 
 
 def test_a_supervisor_may_not_get_one_thread_more() -> None:
-    more = [Sample(each.time, [usage(SUPERVISOR, 30.0, 20, 3), *each.processes[1:]]) for each in samples(600)[400:]]
-    assert growing(samples(400) + more) == {("supervisor", "threads")}
+    more = [Sample(each.time, {**each.uses, "supervisor threads": [3.0]}) for each in samples(600)[400:]]
+    assert growing(samples(400) + more) == {"supervisor threads"}
 
 
 def test_a_run_with_one_period_behind_the_warm_up_is_not_compared() -> None:
@@ -135,13 +130,12 @@ def test_a_run_with_one_period_behind_the_warm_up_is_not_compared() -> None:
 
 
 def test_what_is_left_over() -> None:
-    idle = Sample(0.0, [SUPERVISING, usage(sampling.WORKER, 40.0, 25, 6), usage(sampling.WORKER, 40.0, 25, 7)])
-    after = Sample(1.0, [usage(SUPERVISOR, 30.0, 21, 2), usage(sampling.WORKER, 60.0, 25, 8)])
+    idle = sample(0.0, (30, 20, 2), (40, 25, 6), (40, 25, 7))
     assert sampling.left_over(idle, idle) == []
-    assert sampling.left_over(idle, after) == [
-        "a supervisor has 21 descriptors with nobody connected, 20 before the load",
-        "a worker has 8 threads with nobody connected, 7 before the load",
+    assert sampling.left_over(idle, sample(1.0, (30, 21, 2), (60, 25, 8))) == [
         "there are 1 workers instead of 2",
+        "supervisor descriptors: 21 with nobody connected, 20 before the load",
+        "worker threads: 8 with nobody connected, 7 before the load",
     ]
 
 
@@ -163,7 +157,7 @@ def test_a_clean_verdict() -> None:
     [
         (seen([cut_off(1.0)] * 2, []), "2 × unexplained: /download: connection closed."),
         (seen([], ["the server ended with 1"]), "the server ended with 1"),
-        (seen([], [], mb=0.1), "the MB of workers grow"),
+        (seen([], [], mb=0.1), "growing: worker memory"),
     ],
 )
 def test_verdicts_with_findings(bad: Seen, finding: str) -> None:
