@@ -17,6 +17,7 @@ from threadserve.listening.listeners import open_listeners
 from threadserve.runtime.signals import ignoring_upkeep_signals
 from threadserve.server import Server
 from threadserve.tls.certificates import load_certificates
+from threadserve.types import AnyApp
 from threadserve.workers.child import check_picklable
 from threadserve.workers.reloader import Reloader
 from threadserve.workers.supervisor import Supervisor
@@ -24,7 +25,7 @@ from threadserve.workers.supervisor import Supervisor
 logger = logging.getLogger("threadserve.error")
 
 
-def run(app: Any, **settings: Any) -> None:
+def run(app: AnyApp | str, **settings: Any) -> None:
     """Serve an application, given as "module:attribute" or as an object, until a signal or a failure.
 
     `settings` are those of `Config`. Raises `ThreadserveError` if the server cannot start or go on. Does nothing while
@@ -39,7 +40,7 @@ def run(app: Any, **settings: Any) -> None:
         serve_config(replace(config, env_file=None), settings)
 
 
-def serve_config(config: Config, settings: Mapping[str, Any]) -> None:
+def serve_config(config: Config, settings: Mapping[str, object]) -> None:
     """Serve as a configuration made with these settings asks for."""
     server: Server | Reloader | Supervisor
     if not (config.use_subprocess or is_to_be_supervised(config)):
@@ -52,7 +53,7 @@ def serve_config(config: Config, settings: Mapping[str, Any]) -> None:
     server.run()
 
 
-def warn_of_unused(settings: Mapping[str, Any]) -> None:
+def warn_of_unused(settings: Mapping[str, object]) -> None:
     """Warn about a host or port that is not used because another setting says where to listen."""
     used = next((name for name in ADDRESS_SETTINGS if settings.get(name) not in NOT_SET), None)
     unused = [f"--{name}" for name in ("host", "port") if name in settings]

@@ -28,6 +28,10 @@ LocalAddress = tuple[str, int | None]
 
 JSON = dict[str, "JSON"] | list["JSON"] | str | float | bool | None
 TOML = dict[str, "TOML"] | list["TOML"] | str | float | bool | datetime | date | time
+# What an import string may name, and `logging.config.dictConfig` takes.
+AnyApp = Callable[..., Any]
+LoggingDict = dict[str, Any]
+
 # Those of a call that is made elsewhere.
 Arguments = TypeVarTuple("Arguments")
 

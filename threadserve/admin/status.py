@@ -5,14 +5,14 @@ Runs on the admin thread; keeps nothing.
 
 import platform
 import time
-from typing import Any
 
 from threadserve.admin.prometheus import read_form
 from threadserve.metrics.states import LoopState, PoolState, ProcessState, RunningCall, ServerState
+from threadserve.types import JSON
 from threadserve.version import __version__
 
 
-def state_to_json(server: ServerState) -> dict[str, Any]:
+def state_to_json(server: ServerState) -> dict[str, JSON]:
     """Return the state of a server. Durations are in seconds, moments in seconds of the epoch, sizes in bytes."""
     return {
         "at": time.time(),
@@ -30,8 +30,9 @@ def state_to_json(server: ServerState) -> dict[str, Any]:
     }
 
 
-def process_to_json(process: ProcessState) -> dict[str, Any]:
+def process_to_json(process: ProcessState) -> dict[str, JSON]:
     """Return the state of one process."""
+    slow_requests = [slow for loop in process.loops for slow in loop.slow]
     return {
         "pid": process.pid,
         "phase": process.phase,
@@ -44,15 +45,13 @@ def process_to_json(process: ProcessState) -> dict[str, Any]:
         "threads_replaced": process.threads_replaced,
         "loops": [loop_to_json(loop, process) for loop in process.loops],
         "wsgi": pool_to_json(process.pool) if process.pool is not None else None,
-        "slow": sorted(
-            (slow._asdict() for loop in process.loops for slow in loop.slow), key=lambda slow: -slow["ended"]
-        ),
+        "slow": [slow._asdict() for slow in sorted(slow_requests, key=lambda slow: -slow.ended)],
         "stalls": [stall._asdict() for stall in reversed(process.stalls)],
         "problems": [problem._asdict() for problem in reversed(process.problems)],
     }
 
 
-def loop_to_json(loop: LoopState, process: ProcessState) -> dict[str, Any]:
+def loop_to_json(loop: LoopState, process: ProcessState) -> dict[str, JSON]:
     """Return the state of one loop and its running calls."""
     counts = loop.counts
     return {
@@ -74,7 +73,7 @@ def loop_to_json(loop: LoopState, process: ProcessState) -> dict[str, Any]:
     }
 
 
-def pool_to_json(pool: PoolState) -> dict[str, Any]:
+def pool_to_json(pool: PoolState) -> dict[str, JSON]:
     """Return the state of the threads that call a WSGI application."""
     return {
         "threads": pool.threads,
@@ -88,7 +87,7 @@ def pool_to_json(pool: PoolState) -> dict[str, Any]:
     }
 
 
-def calls_to_json(calls: tuple[RunningCall, ...]) -> list[dict[str, Any]]:
+def calls_to_json(calls: tuple[RunningCall, ...]) -> list[JSON]:
     """Return the running calls, the oldest first."""
     return [call._asdict() for call in sorted(calls, key=lambda call: -call.seconds)]
 

@@ -157,7 +157,7 @@ def iterate_members(value: Any) -> Iterator[tuple[str, object]]:
                 yield from ((f".{name}{key}", entry) for key, entry in get_entries_safely(name, inner).items())
 
 
-def get_entries_safely(name: str, value: Any) -> dict[str, object]:
+def get_entries_safely(name: str, value: object) -> dict[str, object]:
     """Return the entries of an attribute; none if a key cannot be shown."""
     try:
         return get_entries(name, value)

@@ -31,6 +31,7 @@ from threadserve.runtime.exiting import exit_deadline
 from threadserve.runtime.forms import get_form
 from threadserve.runtime.gil import is_free_threaded_build
 from threadserve.runtime.signals import ignoring_upkeep_signals
+from threadserve.types import SettingValues
 from threadserve.version import __version__
 
 logger = logging.getLogger("threadserve.error")
@@ -50,7 +51,7 @@ class ExitCode(IntEnum):
 class ThreadserveCommand(click.Command):
     """The command, with one line for a mistake and a heading for each group of options."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> object:
         """Run the command and end the process, whatever the application keeps running."""
         with exit_deadline():
             return super().__call__(*args, **kwargs)
@@ -109,7 +110,7 @@ def load_config_file(ctx: click.Context, parameter: click.Parameter, path: Path 
 
 
 @click.pass_context
-def serve(ctx: click.Context, /, app: str, check: str | None, **values: Any) -> None:
+def serve(ctx: click.Context, /, app: str, check: str | None, **values: object) -> None:
     """Run the server or the check, and turn an error into a line and an exit code."""
     given = {name: value for name, value in values.items() if is_given(ctx, name)}
     for line in (
@@ -133,7 +134,7 @@ def serve(ctx: click.Context, /, app: str, check: str | None, **values: Any) -> 
         stop(str(error), error.exit_code)
 
 
-def report_check(ctx: click.Context, app: str, settings: dict[str, Any], *, as_json: bool) -> NoReturn:
+def report_check(ctx: click.Context, app: str, settings: SettingValues, *, as_json: bool) -> NoReturn:
     """Write the findings of a check, and end the process."""
     # Imported here, because serving does not need it.
     from threadserve.check.run import check

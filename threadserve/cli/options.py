@@ -24,7 +24,7 @@ NAMES_WIDTH = 30
 class FlagValue(click.types.BoolParamType):
     """The type of a flag's value, which is text when it comes from an environment variable."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return True or False, or the text, for the check to refuse."""
         try:
             return super().convert(value, param, ctx)
@@ -51,7 +51,7 @@ class SettingOption(click.Option):
         return text.splitlines() if self.multiple and text is not None else text
 
 
-def make_option(declared: Field[Any]) -> click.Option:
+def make_option(declared: Field[object]) -> click.Option:
     """Return the option of a setting. Of the types that its value may have, the first is parsed."""
     metadata = declared.metadata
     hint = value_types(declared)[0]
@@ -77,7 +77,7 @@ def get_variable(name: str) -> str:
     return f"{PREFIX}{name.upper()}"
 
 
-def format_help(declared: Field[Any]) -> str:
+def format_help(declared: Field[object]) -> str:
     """Return an option's help: its purpose, and its default if there is one."""
     shown = declared.metadata["shown_default"] or ("on" if declared.default is True else declared.default)
     text: str = declared.metadata["help"]
@@ -86,13 +86,14 @@ def format_help(declared: Field[Any]) -> str:
     return f"{text} [default:{NO_BREAK_SPACE}{shown}]"
 
 
-def get_metavar(declared: Field[Any], kind: Any) -> str:
+def get_metavar(declared: Field[object], kind: object) -> str:
     """Return the help's name for the value of an option."""
     if metavar := declared.metadata["metavar"]:
         return str(metavar)
     if allowed := allowed_texts(declared):
         return f"[{'|'.join(allowed)}]"
-    return {int: "N", float: "SECONDS", bool: "[true|false]"}[kind]
+    names: dict[object, str] = {int: "N", float: "SECONDS", bool: "[true|false]"}
+    return names[kind]
 
 
 def write_record(formatter: click.HelpFormatter, names: str, text: str) -> None:
@@ -107,7 +108,7 @@ def write_record(formatter: click.HelpFormatter, names: str, text: str) -> None:
     formatter.write("".join(f"{line}\n" for line in lines).replace(NO_BREAK_SPACE, " "))
 
 
-def make_check(declared: Field[Any]) -> Callable[[click.Context, click.Parameter, object], object]:
+def make_check(declared: Field[object]) -> Callable[[click.Context, click.Parameter, object], object]:
     """Return a callback for Click that checks an option's value as `Config` does, unless it is the default."""
 
     def check(ctx: click.Context, parameter: click.Parameter, value: object) -> object:
@@ -141,7 +142,7 @@ def parse_header(text: str) -> tuple[str, str]:
     return name, value.strip(" \t")
 
 
-VALUE_PARSERS: dict[Any, Any] = {
+VALUE_PARSERS: dict[object, FlagValue | Callable[[str], object]] = {
     bool: FlagValue(),
     int: lambda text: parse_number(text, int),
     float: lambda text: parse_number(text, float),

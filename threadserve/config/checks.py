@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from threadserve.proxies.forwarded import TrustedHosts, find_invalid_proxy, parse_field_names
 
+Value = TypeVar("Value")
 Check = Callable[[Any], str | None]
 
 LOOPS = ("auto", "asyncio", "uvloop", "none")
@@ -99,7 +100,7 @@ def check_proxy_headers(names: str | Sequence[str]) -> str | None:
     return check_texts(names) or _find_value_error(parse_field_names, names)
 
 
-def _find_value_error(make: Callable[[Any], object], value: object) -> str | None:
+def _find_value_error(make: Callable[[Value], object], value: Value) -> str | None:
     try:
         make(value)
     except ValueError as error:

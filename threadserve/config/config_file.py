@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import Field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from threadserve.config import settings
 from threadserve.config.declaring import find_problem
 from threadserve.errors import ConfigError
+from threadserve.types import TOML, SettingValues
 
 PROJECT_FILE = "pyproject.toml"
 TABLE = "threadserve"
@@ -28,7 +28,7 @@ def find_config_file(folder: Path) -> Path | None:
     return path if path.is_file() and TABLE in get_tool_tables(read_toml(path)) else None
 
 
-def read_config_file(path: Path) -> dict[str, Any]:
+def read_config_file(path: Path) -> SettingValues:
     """Return the settings in a TOML file by their names, `app` included, with the values that `Config` takes.
 
     They are at the top of the file, in a table `[threadserve]`, or in `[tool.threadserve]`, which is the only place in
@@ -37,7 +37,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     """
     declared = {setting.name: setting for setting in settings()}
     names = map_names(declared)
-    found: dict[str, Any] = {}
+    found: SettingValues = {}
     for key, value in find_table(path, read_toml(path)).items():
         name = names.get(key.replace("-", "_"))
         if name is None:
@@ -50,7 +50,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     return found
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, TOML]:
     """Return the content of a TOML file. Raises `ConfigError`."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -60,13 +60,13 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError("config", f"{path}: {error}") from error
 
 
-def get_tool_tables(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def get_tool_tables(document: Mapping[str, TOML]) -> Mapping[str, TOML]:
     """Return the tables of all tools in a document."""
     tables = document.get("tool")
     return tables if isinstance(tables, dict) else {}
 
 
-def find_table(path: Path, document: dict[str, Any]) -> Mapping[str, Any]:
+def find_table(path: Path, document: dict[str, TOML]) -> Mapping[str, TOML]:
     """Return the table of a document that has the settings."""
     if path.name == PROJECT_FILE or TABLE in get_tool_tables(document):
         place, table = f"tool.{TABLE}", get_tool_tables(document).get(TABLE)
@@ -82,21 +82,21 @@ def find_table(path: Path, document: dict[str, Any]) -> Mapping[str, Any]:
     return table
 
 
-def map_names(declared: Mapping[str, Field[Any]]) -> dict[str, str]:
+def map_names(declared: Mapping[str, Field[object]]) -> dict[str, str]:
     """Return the settings' names by the keys that a file may use: `app`, the names, and the command line's."""
     flags = {setting.metadata["flag"].removeprefix("--").replace("-", "_"): name for name, setting in declared.items()}
     flags.pop("", None)
     return {"app": "app", **flags, **{name: name for name in declared}}
 
 
-def find_fault(name: str, value: object, declared: Mapping[str, Field[Any]]) -> str | None:
+def find_fault(name: str, value: object, declared: Mapping[str, Field[object]]) -> str | None:
     """Return what is wrong with the value of a setting, or None."""
     if name == "app":
         return None if isinstance(value, str) else f"{value!r} is not text"
     return find_problem(declared[name], value)
 
 
-def parse_headers(value: Any) -> Any:
+def parse_headers(value: TOML) -> object:
     """Return headers as pairs, from texts `Name:Value` or a table; anything else is left to the check."""
     if isinstance(value, dict):
         return list(value.items())

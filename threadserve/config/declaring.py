@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from threadserve.config.checks import Check
 
 # The types that a value is checked against, with what an error calls them.
-TYPE_NAMES: dict[Any, str] = {
+TYPE_NAMES: dict[object, str] = {
     str: "text",
     bool: "true or false",
     int: "a whole number",
@@ -28,10 +28,10 @@ MAX_TIMEOUT_SECONDS = 10**9
 
 
 def setting(
-    default: Any = MISSING,
+    default: object = MISSING,
     help: str = "",
     *,
-    factory: Callable[[], Any] | None = None,
+    factory: Callable[[], object] | None = None,
     check: Check | None = None,
     flag: str = "",
     choices: Sequence[str] = (),
@@ -60,14 +60,14 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def value_types(declared: Field[Any]) -> list[Any]:
+def value_types(declared: Field[object]) -> list[object]:
     """Return the types that a setting's value may have, without None."""
-    hint: Any = declared.type
+    hint: object = declared.type
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     return [member for member in members if member is not type(None)]
 
 
-def allowed_texts(declared: Field[Any]) -> Sequence[str]:
+def allowed_texts(declared: Field[object]) -> Sequence[str]:
     """Return the only texts that a setting may be, or nothing where it may be any."""
     for member in value_types(declared):
         if get_origin(member) is Literal:
@@ -82,7 +82,7 @@ def list_texts(value: Sequence[str] | str | None) -> list[str]:
     return [str(member) for member in members if str(member)]
 
 
-def find_problem(declared: Field[Any], value: object) -> str | None:
+def find_problem(declared: Field[object], value: object) -> str | None:
     """Return what is wrong with a setting's value, or None. A log level may also be given as a number."""
     types = value_types(declared)
     if value is None:
@@ -98,12 +98,12 @@ def find_problem(declared: Field[Any], value: object) -> str | None:
     return check(value) if check else None
 
 
-def _can_check_types(types: Sequence[Any]) -> bool:
+def _can_check_types(types: Sequence[object]) -> bool:
     """Return whether all of these types are lists of texts or in `TYPE_NAMES`."""
     return all(get_origin(each) is Literal or _without_members(each) in TYPE_NAMES for each in types)
 
 
-def _has_type(value: object, wanted: Any) -> bool:
+def _has_type(value: object, wanted: object) -> bool:
     """Return whether a value is of this type, where true is no number, text no list, and 1 is a float too."""
     if get_origin(wanted) is Literal:
         return value in get_args(wanted)
@@ -113,7 +113,7 @@ def _has_type(value: object, wanted: Any) -> bool:
     return isinstance(value, kind) or (kind is float and isinstance(value, int))
 
 
-def _name_type(wanted: Any) -> str:
+def _name_type(wanted: object) -> str:
     return _name_choices(get_args(wanted)) if get_origin(wanted) is Literal else TYPE_NAMES[_without_members(wanted)]
 
 
@@ -121,6 +121,6 @@ def _name_choices(texts: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else f"one of {', '.join(texts)}"
 
 
-def _without_members(wanted: Any) -> Any:
+def _without_members(wanted: object) -> Any:
     """Return a type without that of its members."""
     return get_origin(wanted) or wanted

@@ -30,6 +30,7 @@ from threadserve.config.checks import (
 from threadserve.config.declaring import MAX_TIMEOUT_SECONDS, setting
 from threadserve.logging.access_format import check_format
 from threadserve.logging.default_config import LOG_LEVELS, LOGGING_CONFIG, LogConfig
+from threadserve.types import AnyApp
 
 
 @dataclass(eq=False)
@@ -45,7 +46,7 @@ class ServingSettings(SettingsGroup):
 
     heading = "Serving"
 
-    app: Callable[..., Any] | str
+    app: AnyApp | str
 
     host: str | Sequence[str] = setting(
         "127.0.0.1", "Bind to this host name or address.", check=check_hosts, metavar="HOST"
@@ -181,7 +182,7 @@ class ProcessSettings(SettingsGroup):
         shown_default=".*, .py[cod], .sw.*, ~*",
     )
     reload_delay: float = setting(0.25, "Look for changes this often.", check=between(0.01, MAX_TIMEOUT_SECONDS))
-    callback_notify: Callable[[], Awaitable[Any]] | None = None
+    callback_notify: Callable[[], Awaitable[object]] | None = None
     timeout_notify: float = 30
 
 
@@ -450,11 +451,11 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
 )
 
 
-def groups() -> list[tuple[str, list[Field[Any]]]]:
+def groups() -> list[tuple[str, list[Field[object]]]]:
     """Return the headings of the help, each with the declarations of its settings that are on the command line."""
     return [(group.heading, [declared for declared in fields(group) if declared.metadata]) for group in GROUPS]
 
 
-def settings() -> list[Field[Any]]:
+def settings() -> list[Field[object]]:
     """Return the declarations of all settings that are on the command line, in the order of the help."""
     return [declared for _, members in groups() for declared in members]
