@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import StackSummary, TracebackException
-from typing import Any
 
 from threadserve.app.hints import MAIN_THREAD_HINT, find_hint
 from threadserve.errors import AppImportFailed, AppLoadError
@@ -39,7 +38,7 @@ def wrap_app_errors(sentence: str, hint: Callable[[BaseException], str] = lambda
         raise AppImportFailed(f"{sentence}: {format_error(error)}{hint(error)}{ending}") from error
 
 
-def is_coroutine_closing(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+def is_coroutine_closing(error: BaseException, task: asyncio.Task[object] | None) -> bool:
     """Return whether an error only says that a coroutine is being closed, not raised by the application itself.
 
     An application raises GeneratorExit itself only while its task runs; `task` is None in the task's first step.

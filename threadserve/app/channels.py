@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from threadserve.app.hints import add_hint
 from threadserve.errors import ClientDisconnected
@@ -16,8 +15,8 @@ from threadserve.types import Message, Receive, Scope, Send
 
 logger = logging.getLogger("threadserve.error")
 
-Channels = dict[str, Any]
-ChannelsApp = Callable[[dict[str, Any], Channels], Awaitable[None]]
+Channels = dict[str, "ReplyChannel | BodyChannel | WebSocketReplyChannel"]
+ChannelsApp = Callable[[Message, Channels], Awaitable[None]]
 
 SCOPE_KEYS = ("server", "client", "scheme", "http_version", "path", "query_string", "root_path")
 # So many calls for one WebSocket run at a time; no further message is read while they do.
@@ -150,7 +149,7 @@ class WebSocketCalls:
         call.add_done_callback(self._calls.discard)
         return kind == "websocket.disconnect"
 
-    async def _call(self, message: dict[str, Any]) -> None:
+    async def _call(self, message: Message) -> None:
         """Call the application. An error closes the WebSocket, and the application still gets the disconnect."""
         try:
             await self._app(message, {"reply": self._reply})
@@ -163,9 +162,9 @@ class WebSocketCalls:
                 await self._reply.send({"close": CLOSE_INTERNAL_ERROR})
 
 
-def build_message(scope: Scope, channel: str, method: str) -> dict[str, Any]:
+def build_message(scope: Scope, channel: str, method: str) -> Message:
     """Return the message that begins a request or a WebSocket."""
-    message: dict[str, Any] = {key: scope[key] for key in SCOPE_KEYS}
+    message: Message = {key: scope[key] for key in SCOPE_KEYS}
     headers = [[name, value] for name, value in scope["headers"]]
     return {"channel": channel, "method": method, **message, "headers": headers}
 

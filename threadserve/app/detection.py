@@ -5,9 +5,10 @@ ASGI 3, because a wrapper may accept any arguments.
 """
 
 import inspect
-from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
+
+from threadserve.types import AnyApp
 
 ASGI_SIGNATURE = "async def app(scope, receive, send)"
 ASYNC_FACTORY = "is async; a factory is a plain function, and what it would await belongs in the lifespan"
@@ -26,7 +27,7 @@ def is_factory(target: object) -> bool:
     return _can_bind(signature, 0) and not takes_any
 
 
-def detect_interface(app: Callable[..., Any]) -> Literal["asgi3", "asgi2", "wsgi"]:
+def detect_interface(app: AnyApp) -> Literal["asgi3", "asgi2", "wsgi"]:
     """Return an application's interface: ASGI 2 if it takes the scope alone and is not async, WSGI if it takes two."""
     signature = _read_signature(app)
     if signature is None or _is_async(app):

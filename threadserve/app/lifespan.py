@@ -6,13 +6,13 @@ start-up to shutdown, and the messages to and from it. It never decides what a f
 
 import asyncio
 import logging
-from typing import Any, Literal
+from typing import Literal
 
 from threadserve.app.app_errors import format_error, is_coroutine_closing
 from threadserve.app.hints import add_hint, find_hint, find_hint_in_text
 from threadserve.errors import LifespanFailed
 from threadserve.runtime.signals import is_signal_interrupt
-from threadserve.types import ASGIApp, Message
+from threadserve.types import ASGIApp, LifespanState, Message
 
 logger = logging.getLogger("threadserve.error")
 
@@ -37,7 +37,7 @@ class Lifespan:
     """
 
     def __init__(
-        self, app: ASGIApp, mode: Literal["auto", "on", "off"], state: dict[str, Any], *, quiet: bool = False
+        self, app: ASGIApp, mode: Literal["auto", "on", "off"], state: LifespanState, *, quiet: bool = False
     ) -> None:
         self.state = state
         self._app = app

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from threadserve.app.app_errors import wrap_app_errors
 from threadserve.app.asgi2 import ASGI2Adapter
@@ -38,12 +38,12 @@ from threadserve.config.declaring import list_texts
 from threadserve.errors import AppLoadError, ThreadsStuck
 from threadserve.logging.duplicate_handlers import without_duplicate_handlers
 from threadserve.runtime.immortal import immortalize_constants
-from threadserve.types import ASGIApp
+from threadserve.types import AnyApp, ASGIApp
 from threadserve.wsgi.middleware import WSGIMiddleware
 
 logger = logging.getLogger("threadserve.error")
 
-ADAPTERS: dict[str, Callable[[Any], ASGIApp]] = {"asgi2": ASGI2Adapter, "channels": ChannelsAdapter}
+ADAPTERS: dict[str, Callable[[AnyApp], ASGIApp]] = {"asgi2": ASGI2Adapter, "channels": ChannelsAdapter}
 
 
 class AppLoader:
@@ -62,8 +62,8 @@ class AppLoader:
         self._name = config.app if isinstance(config.app, str) else _name_object(config.app)
         self._thread_count = config.thread_count
         self._import_string: ImportString | None = None
-        self._factory: Callable[[], Any] | None = None
-        self._first: Any = None
+        self._factory: Callable[[], AnyApp] | None = None
+        self._first: AnyApp | None = None
         self._copies: ProjectCopies | None = None
         self._failure: AppLoadError | None = None
         self._loading_lock = threading.Lock()
@@ -109,13 +109,13 @@ class AppLoader:
         thread, and `AppImportFailed` if its own code raised.
         """
         with self._loading_lock, self._import_guard.hold():
-            app = self._load_first() if self._first is None else self._load_next(number)
+            app = self._load_first() if self._first is None else self._load_next(self._first, number)
             if self.interface == "wsgi":
                 return self._wrap_wsgi(app)
             adapter = ADAPTERS.get(self.interface)
             return app if adapter is None else adapter(app)
 
-    def _wrap_wsgi(self, app: Any) -> WSGIMiddleware:
+    def _wrap_wsgi(self, app: AnyApp) -> WSGIMiddleware:
         """Return the middleware that calls the one instance for all loops, and start its threads."""
         if self.wsgi is None:
             config = self._config
@@ -129,7 +129,7 @@ class AppLoader:
             self.wsgi.pool.start()
         return self.wsgi
 
-    def _load_first(self) -> Any:
+    def _load_first(self) -> AnyApp:
         """Load for the first thread. A failure is kept, and raised for every other thread without another attempt."""
         if self._failure is not None:
             raise type(self._failure)(str(self._failure)) from self._failure.__cause__
@@ -147,7 +147,7 @@ class AppLoader:
         self._choose_instances()
         return self._first
 
-    def _find_target(self) -> Any:
+    def _find_target(self) -> AnyApp:
         """Return the object that the setting is or names. Python searches the application's folder first."""
         if not isinstance(self._config.app, str):
             return self._config.app
@@ -155,23 +155,23 @@ class AppLoader:
         folder = Path(self._config.app_dir or "").absolute()
         if str(folder) not in sys.path[:1]:
             sys.path.insert(0, str(folder))
-        return import_object(self._import_string, folder)
+        target: AnyApp = import_object(self._import_string, folder)
+        return target
 
-    def _select_factory(self, target: Any) -> Callable[[], Any] | None:
-        factory: Callable[[], Any] = target
+    def _select_factory(self, target: AnyApp) -> Callable[[], AnyApp] | None:
         if self._config.factory:
             _raise_if_mistaken(self._name, find_factory_mistake(target))
-            return factory
+            return target
         if not is_factory(target):
             return None
         logger.warning("%s takes no arguments, so it is used as a factory. Add --factory to say so.", self._name)
-        return factory
+        return target
 
-    def _make_app(self, target: Any) -> Any:
+    def _make_app(self, target: AnyApp) -> AnyApp:
         """Return the application: the target itself, or what it returns if it is a factory."""
         return self._check_app(target) if self._factory is None else self._call_factory(target)
 
-    def _call_factory(self, factory: Callable[[], Any]) -> Any:
+    def _call_factory(self, factory: Callable[[], AnyApp]) -> AnyApp:
         with wrap_app_errors(f"the factory {self._name} failed"):
             app = factory()
         if inspect.iscoroutine(app):
@@ -179,7 +179,7 @@ class AppLoader:
             _raise_if_mistaken(self._name, ASYNC_FACTORY)
         return self._check_app(app, f"what the factory {self._name} returned")
 
-    def _check_app(self, app: Any, subject: str = "") -> Any:
+    def _check_app(self, app: AnyApp, subject: str = "") -> AnyApp:
         """Return an application that has passed the checks, and set its interface."""
         _raise_if_mistaken(subject or self._name, find_app_mistake(app, self._config.interface))
         if self._config.interface == "auto":
@@ -211,13 +211,13 @@ class AppLoader:
         else:
             self._copies = ProjectCopies(self._name, module, project)
 
-    def _load_next(self, number: int) -> Any:
+    def _load_next(self, first: AnyApp, number: int) -> AnyApp:
         """Load for a further thread, or for the replacement of one."""
         if self.sharing_reason:
-            return self._first
+            return first
         with without_duplicate_handlers():
             app = self._load_instance(number)
-        if app is self._first:
+        if app is first:
             self._share_with_warning(
                 "its factory returns the same one each time"
                 if self._factory
@@ -231,7 +231,7 @@ class AppLoader:
         if self._thread_count > 1:
             logger.warning("%s is shared by all %d threads, because %s.", self._name, self._thread_count, reason)
 
-    def _load_instance(self, number: int) -> Any:
+    def _load_instance(self, number: int) -> AnyApp:
         if self._copies is not None and self._import_string is not None:
             return self._copies.load(number, self._import_string.attribute, self._make_app)
         assert self._factory is not None

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from itertools import accumulate
-from typing import Any
 
 from threadserve.app.app_errors import format_error
 from threadserve.app.failed_module import find_failed_module
@@ -19,6 +18,7 @@ from threadserve.instances.instance import CopyError, Instance
 from threadserve.instances.module_proxy import ModuleProxy
 from threadserve.instances.project import Project, is_within
 from threadserve.instances.registry import registry
+from threadserve.types import AnyApp
 
 SHARED_INSTANCE_REMEDY = (
     "or share the whole application with --app-instance shared: what it makes for one event loop then fails on others"
@@ -82,7 +82,7 @@ class ProjectCopies:
         registry.install(self._project)
         set_current_instance(registry.first)
 
-    def load(self, number: int, attribute: str, make: Callable[[Any], Any]) -> Any:
+    def load(self, number: int, attribute: str, make: Callable[[AnyApp], AnyApp]) -> AnyApp:
         """Return what `make` makes of the attribute in a new copy for a loop thread.
 
         The copy of a thread's predecessor is released. Raises `AppNotRepeatable` if the project cannot be loaded once
