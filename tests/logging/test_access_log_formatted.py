@@ -103,7 +103,9 @@ def test_filters_for_the_default_lines_work(stream: io.StringIO) -> None:
 def test_own_formatters_keep_their_say(console: ConsoleHandler, formatter: logging.Formatter, shown: str) -> None:
     console.setFormatter(formatter)
     written(ENTRIES[:1])
-    assert console.stream.getvalue() == f"{shown}\n"
+    stream = console.stream
+    assert isinstance(stream, io.StringIO)
+    assert stream.getvalue() == f"{shown}\n"
 
 
 def test_a_record_keeps_its_line_on_its_way_through_a_queue(stream: io.StringIO) -> None:

@@ -9,11 +9,12 @@ from configparser import RawConfigParser
 from typing import Any
 
 from threadserve.compat.loggers import get_other_name
+from threadserve.types import LoggingDict
 
 UVICORN_FORMATTER = re.compile(r"(ext://)?uvicorn\.logging\.(AccessFormatter|ColourizedFormatter|DefaultFormatter)")
 
 
-def translate_dict(config: dict[str, Any]) -> dict[str, Any]:
+def translate_dict(config: LoggingDict) -> LoggingDict:
     """Return a configuration for `dictConfig` with our formatters, that names each logger by all its names.
 
     `logging.config` resets the loggers below one that it names. The name that was given comes last, and is the one that
@@ -23,7 +24,7 @@ def translate_dict(config: dict[str, Any]) -> dict[str, Any]:
     given = config.get("loggers")
     if not isinstance(given, dict):
         return config
-    loggers: dict[str, Any] = {}
+    loggers: dict[str, object] = {}
     for name, logger in given.items():
         other = get_other_name(name)
         if other is not None and other not in given:

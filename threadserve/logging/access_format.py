@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 from threadserve.logging.wording import format_utc_time
 
@@ -137,7 +137,9 @@ class AtomFormat:
         if name in TEXT_ATOMS:
             read = TEXT_ATOMS[name]
             return lambda facts: escape_text(read(facts))
-        field, of = cast("re.Match[str]", FIELD_ATOM.fullmatch(ABBREVIATIONS.get(name, name))).groups()
+        match = FIELD_ATOM.fullmatch(ABBREVIATIONS.get(name, name))
+        assert match is not None
+        field, of = match.groups()
         if of == "e":
             return self._make_variable_reader(field)
         if of == "i":

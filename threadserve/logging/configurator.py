@@ -10,15 +10,16 @@ from typing import Any
 from threadserve.compat.log_config import translate_dict, translate_parser
 from threadserve.compat.loggers import SUFFIXES
 from threadserve.logging.formatters import resolve_colors
+from threadserve.types import LoggingDict
 
 
 class Configurator(logging.config.DictConfigurator):
     """The class behind `dictConfig`, with our formatters in place of Uvicorn's, which need not be installed."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: LoggingDict) -> None:
         super().__init__(translate_dict(config))
 
-    def configure_handler(self, config: dict[str, Any]) -> logging.Handler | Any:
+    def configure_handler(self, config: LoggingDict) -> logging.Handler:
         """Return a handler, whose formatter colours if the handler writes to a terminal."""
         handler = super().configure_handler(config)
         resolve_colors(handler)

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from configparser import ConfigParser, RawConfigParser
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from threadserve.compat.loggers import alias_loggers
 from threadserve.errors import ConfigError
 from threadserve.logging.configurator import Configurator, configure_by_parser, install_configurator
 from threadserve.logging.default_config import LogConfig
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
+from threadserve.types import LoggingDict
 
 
 class LogSettings(Protocol):
@@ -75,7 +76,7 @@ def apply_log_config(source: LogConfig, use_colors: bool | None) -> None:
         raise ConfigError("log_config", f"{name}: {describe_error(error)}".removeprefix(": ")) from error
 
 
-def load_log_config(source: LogConfig) -> dict[str, Any] | RawConfigParser:
+def load_log_config(source: LogConfig) -> LoggingDict | RawConfigParser:
     """Return a configuration, read from its file where it is one.
 
     A path's suffix says how to read it: JSON, YAML, or else as `fileConfig` does.
@@ -124,7 +125,7 @@ def describe_error(error: BaseException) -> str:
     return ": ".join(dict.fromkeys(causes))
 
 
-def set_colors(log_config: dict[str, Any], use_colors: bool | None) -> dict[str, Any]:
+def set_colors(log_config: LoggingDict, use_colors: bool | None) -> LoggingDict:
     """Return a configuration whose formatters have their colours on or off; None leaves it as it is."""
     if use_colors is None:
         return log_config

@@ -2,13 +2,15 @@
 
 import os
 from configparser import RawConfigParser
-from typing import IO, Any
+from typing import IO
 
-LogConfig = str | os.PathLike[str] | dict[str, Any] | RawConfigParser | IO[Any]
+from threadserve.types import LoggingDict
+
+LogConfig = str | os.PathLike[str] | LoggingDict | RawConfigParser | IO[str]
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 
-LOGGING_CONFIG: dict[str, Any] = {
+LOGGING_CONFIG: LoggingDict = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from select import PIPE_BUF
 from types import SimpleNamespace
-from typing import Any, Literal, cast
+from typing import IO, Literal, TextIO, cast
 
 import click
 
@@ -50,9 +50,11 @@ def format_level(level: int, name: str, use_colors: bool | None) -> str:
     return f"{name}:{padding}"
 
 
-def log_emphasised(logger: logging.Logger, message: str, *args: object, **look: Any) -> None:
-    """Log at level INFO a message whose arguments stand out where colours are on; `look` is for `click.style`."""
-    color_message = re.sub("%[sd]", lambda argument: click.style(argument[0], **look), message)
+def log_emphasised(
+    logger: logging.Logger, message: str, *args: object, fg: str | None = None, bold: bool | None = None
+) -> None:
+    """Log at level INFO a message whose arguments stand out where colours are on, as `click.style` shows them."""
+    color_message = re.sub("%[sd]", lambda argument: click.style(argument[0], fg=fg, bold=bold), message)
     logger.info(message, *args, extra={"color_message": color_message}, stacklevel=2)
 
 
@@ -96,9 +98,9 @@ class ColourizedFormatter(logging.Formatter):
         super().__init__(fmt, datefmt, style)
         self.use_colors = use_colors
 
-    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+    def fields(self, record: logging.LogRecord) -> dict[str, object]:
         """Return the values that a format may use beyond a record's own attributes, or instead of them."""
-        fields: dict[str, Any] = {"levelprefix": format_level(record.levelno, record.levelname, self.use_colors)}
+        fields: dict[str, object] = {"levelprefix": format_level(record.levelno, record.levelname, self.use_colors)}
         if self.use_colors and hasattr(record, "color_message"):
             colored = copy.copy(record)
             colored.msg = record.color_message
@@ -123,7 +125,7 @@ class AccessFormatter(ColourizedFormatter):
     record that brings its line, made with `access_log_format`, is that line in the default format.
     """
 
-    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+    def fields(self, record: logging.LogRecord) -> dict[str, object]:
         """Return the values that a format may use beyond a record's own attributes."""
         client, method, path, version, status = cast("AccessEntry", record.args)
         request_line = f"{method} {path} HTTP/{version}"
@@ -160,10 +162,10 @@ class AccessFormatter(ColourizedFormatter):
         )
 
 
-class ConsoleHandler(logging.StreamHandler[Any]):
+class ConsoleHandler(logging.StreamHandler[TextIO]):
     """A handler that prints on the console, coloured where that is a terminal, and survives a console that is gone."""
 
-    def __init__(self, stream: Any = None) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__(stream)
         self.is_broken = False
 
@@ -235,7 +237,7 @@ def write_to_stderr(text: str) -> None:
         return
 
 
-def is_terminal(stream: Any) -> bool:
+def is_terminal(stream: IO[str]) -> bool:
     """Return whether a stream is an open terminal."""
     try:
         return bool(stream.isatty())

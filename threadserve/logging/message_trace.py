@@ -4,7 +4,6 @@ Runs on the loop thread whose app it wraps; it owns the number of calls that it 
 """
 
 import logging
-from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
@@ -45,12 +44,12 @@ class MessageTrace:
         logger.log(TRACE_LOG_LEVEL, "%s Completed", call)
 
 
-def redact_message(message: Mapping[str, Any]) -> dict[str, Any]:
+def redact_message(message: Message) -> dict[str, object]:
     """Return a message as the log shows it: of its content only the size, for it may be large or private."""
     return {key: redact_value(key, value) for key, value in message.items()}
 
 
-def redact_value(key: str, value: Any) -> Any:
+def redact_value(key: str, value: Any) -> object:
     """Return what the log shows in place of one value of a message."""
     if value is not None and key in ("body", "bytes", "text"):
         return f"<{len(value)} {'chars' if key == 'text' else 'bytes'}>"
