@@ -14,6 +14,7 @@ from support.clock import StallClock
 from support.waiting import DEADLINE
 
 from threadserve.errors import MailboxClosed
+from threadserve.listening.accepted import AcceptedSocket
 from threadserve.listening.tcp import SharedListener
 from threadserve.threads import acceptor as acceptor_module
 from threadserve.threads.acceptor import Acceptor
@@ -48,7 +49,7 @@ class Loop:
     def release_idle_threadsafe(self) -> None:
         pass
 
-    def hand_over_threadsafe(self, connection: socket.socket) -> None:
+    def hand_over_threadsafe(self, connection: AcceptedSocket) -> None:
         if self.closed:
             raise MailboxClosed
         self.handover.put(connection)

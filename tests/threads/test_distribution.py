@@ -1,6 +1,5 @@
 """Which loop gets a connection: the choosers, and the hand-over that tells which loop is stalled."""
 
-import socket
 import threading
 from collections.abc import Iterator
 
@@ -8,6 +7,7 @@ import pytest
 from support.clock import StallClock
 from support.waiting import DEADLINE
 
+from threadserve.listening.accepted import AcceptedSocket
 from threadserve.threads.distribution import make_distributor
 from threadserve.threads.handover import MAX_STALL_SECONDS, STALL_FACTOR, STALL_SECONDS, HandoverQueue, find_stalled
 
@@ -24,8 +24,8 @@ class Loop:
 
 
 @pytest.fixture
-def sockets() -> Iterator[list[socket.socket]]:
-    pairs = [socket.socket() for _ in range(3)]
+def sockets() -> Iterator[list[AcceptedSocket]]:
+    pairs = [AcceptedSocket() for _ in range(3)]
     yield pairs
     for each in pairs:
         each.close()
@@ -66,7 +66,7 @@ def turn(loop: Loop) -> None:
     loop.handover.take_all()
 
 
-def test_a_loop_that_takes_in_time_is_not_stalled(sockets: list[socket.socket], clock: StallClock) -> None:
+def test_a_loop_that_takes_in_time_is_not_stalled(sockets: list[AcceptedSocket], clock: StallClock) -> None:
     loops = [Loop(), Loop()]
     handover = loops[0].handover
     assert find_stalled(loops) == []
@@ -79,7 +79,7 @@ def test_a_loop_that_takes_in_time_is_not_stalled(sockets: list[socket.socket], 
     assert find_stalled(loops) == []
 
 
-def test_a_stalled_loop_stays_stalled_until_its_next_turn(sockets: list[socket.socket], clock: StallClock) -> None:
+def test_a_stalled_loop_stays_stalled_until_its_next_turn(sockets: list[AcceptedSocket], clock: StallClock) -> None:
     loops = [Loop(), Loop()]
     handover = loops[0].handover
     for connection in sockets:
@@ -99,7 +99,7 @@ def test_a_stalled_loop_stays_stalled_until_its_next_turn(sockets: list[socket.s
 
 
 def test_a_loop_that_keeps_up_is_not_stalled_though_there_is_always_something_to_take(
-    sockets: list[socket.socket], clock: StallClock
+    sockets: list[AcceptedSocket], clock: StallClock
 ) -> None:
     loops = [Loop(), Loop()]
     handover = loops[0].handover
@@ -113,7 +113,7 @@ def test_a_loop_that_keeps_up_is_not_stalled_though_there_is_always_something_to
     assert find_stalled(loops) == []
 
 
-def test_loops_that_are_all_late_are_busy(sockets: list[socket.socket], clock: StallClock) -> None:
+def test_loops_that_are_all_late_are_busy(sockets: list[AcceptedSocket], clock: StallClock) -> None:
     loops = [Loop() for _ in range(3)]
     for loop in loops:
         loop.handover.put(sockets[0])
@@ -126,7 +126,7 @@ def test_loops_that_are_all_late_are_busy(sockets: list[socket.socket], clock: S
 
 
 def test_a_loop_is_stalled_when_it_takes_far_longer_than_the_quickest(
-    sockets: list[socket.socket], clock: StallClock
+    sockets: list[AcceptedSocket], clock: StallClock
 ) -> None:
     blocked, quick, slow = loops = [Loop() for _ in range(3)]
     for loop, seconds in ((slow, 0.04), (quick, 0.02)):
@@ -140,7 +140,7 @@ def test_a_loop_is_stalled_when_it_takes_far_longer_than_the_quickest(
     assert find_stalled(loops) == [blocked]
 
 
-def test_one_quick_turn_of_a_busy_loop_may_be_luck(sockets: list[socket.socket], clock: StallClock) -> None:
+def test_one_quick_turn_of_a_busy_loop_may_be_luck(sockets: list[AcceptedSocket], clock: StallClock) -> None:
     loops = [Loop(), Loop()]
     for seconds in (0.02, 0.0):
         loops[0].handover.put(sockets[0])
@@ -155,7 +155,7 @@ def test_one_quick_turn_of_a_busy_loop_may_be_luck(sockets: list[socket.socket],
 
 
 def test_a_loop_that_others_were_as_slow_as_is_stalled_in_the_end(
-    sockets: list[socket.socket], clock: StallClock
+    sockets: list[AcceptedSocket], clock: StallClock
 ) -> None:
     loops = [Loop(), Loop()]
     for loop in loops:
@@ -167,7 +167,7 @@ def test_a_loop_that_others_were_as_slow_as_is_stalled_in_the_end(
     assert find_stalled(loops) == loops[1:]
 
 
-def test_what_is_taken_back_is_no_longer_there(sockets: list[socket.socket]) -> None:
+def test_what_is_taken_back_is_no_longer_there(sockets: list[AcceptedSocket]) -> None:
     handover = HandoverQueue()
     handover.put(sockets[0])
     assert handover.withdraw(sockets[0])
@@ -177,10 +177,10 @@ def test_what_is_taken_back_is_no_longer_there(sockets: list[socket.socket]) -> 
 
 def test_two_threads_that_take_never_get_the_same_connection() -> None:
     handover, count, barrier = HandoverQueue(), 5_000, threading.Barrier(2)
-    given = [socket.socket() for _ in range(20)]
-    taken: list[list[socket.socket]] = [[], []]
+    given = [AcceptedSocket() for _ in range(20)]
+    taken: list[list[AcceptedSocket]] = [[], []]
 
-    def take(mine: list[socket.socket]) -> None:
+    def take(mine: list[AcceptedSocket]) -> None:
         barrier.wait(DEADLINE)
         while sum(map(len, taken)) < count:
             if (connection := handover.take()) is not None:

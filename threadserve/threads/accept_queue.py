@@ -12,7 +12,6 @@ import sys
 import time
 from array import array
 from collections.abc import Callable
-from typing import Any, cast
 
 from threadserve.listening.accepted import AcceptedSocket
 from threadserve.listening.tcp import is_shared, is_tcp
@@ -79,7 +78,7 @@ class AcceptQueue:
     def __init__(self, listener: socket.socket) -> None:
         self.listener = listener
         # `accept` without the socket object that it makes: `AcceptedSocket` is made here.
-        self._accept: Callable[[], tuple[int, object]] = cast("Any", listener)._accept
+        self._accept: Callable[[], tuple[int, object]] = listener._accept  # type: ignore[attr-defined]
         self._kind = int(listener.family), int(listener.type), listener.proto
         self._batch = SHARED_ACCEPT_BATCH if is_shared(listener) else ACCEPT_BATCH
         self._sockname = find_common_sockname(listener)

@@ -13,6 +13,7 @@ from socket import socket, socketpair
 from typing import Protocol
 
 from threadserve.errors import MailboxClosed
+from threadserve.listening.accepted import AcceptedSocket
 from threadserve.listening.tcp import is_shared
 from threadserve.threads.accept_queue import (
     EXHAUSTION_PAUSE_SECONDS,
@@ -33,7 +34,7 @@ RESCUE_SECONDS = 0.001
 class ReceivingLoop(BalancedLoop, Protocol):
     """A loop as the acceptor sees it."""
 
-    def hand_over_threadsafe(self, connection: socket) -> None:
+    def hand_over_threadsafe(self, connection: AcceptedSocket) -> None:
         """Hand over a connection. Raises `MailboxClosed` if the loop takes no more."""
         ...
 
@@ -61,7 +62,7 @@ class Acceptor:
         self._queues: list[AcceptQueue] = []
         self._paused_until = 0.0
         self._exhaustion = ExhaustionLog()
-        self._backlog: list[socket] = []
+        self._backlog: list[AcceptedSocket] = []
         self._has_stopped = False
         self.return_queue = ReturnQueue(self.wake_threadsafe)
         self._idle = idle
@@ -213,18 +214,18 @@ class Acceptor:
             if queue.listener.fileno() in self._selector.get_map():
                 self._selector.unregister(queue.listener)
 
-    def _hand_over_returned(self, connections: Sequence[socket]) -> None:
+    def _hand_over_returned(self, connections: Sequence[AcceptedSocket]) -> None:
         """Hand over connections that were idle, but not to the busier loops, which return theirs to get rid of load."""
         self._hand_over(connections, self._balancer.busier if self._balancer is not None else ())
 
-    def _hand_over(self, connections: Sequence[socket], busier: Sequence[object] = ()) -> None:
+    def _hand_over(self, connections: Sequence[AcceptedSocket], busier: Sequence[object] = ()) -> None:
         stalled = find_stalled(self.loops)
         responsive = [loop for loop in self.loops if loop not in stalled]
         candidates = [loop for loop in responsive if loop not in busier]
         for connection in connections:
             self._hand_to_one_of(candidates or responsive or self.loops, connection)
 
-    def _hand_to_one_of(self, candidates: list[ReceivingLoop], connection: socket) -> None:
+    def _hand_to_one_of(self, candidates: list[ReceivingLoop], connection: AcceptedSocket) -> None:
         while candidates:
             chosen = self._choose(candidates)
             try:

@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from threadserve.app.hints import add_hint
 
@@ -17,7 +16,7 @@ MIN_NOTIFY_INTERVAL_SECONDS = 1.0
 
 
 @contextmanager
-def notify_while_serving(callback: Callable[[], Awaitable[Any]] | None, interval: float) -> Iterator[None]:
+def notify_while_serving(callback: Callable[[], Awaitable[object]] | None, interval: float) -> Iterator[None]:
     """Await the callback, if any, every `interval` seconds on the running loop, within the context."""
     if callback is None:
         yield
@@ -29,7 +28,7 @@ def notify_while_serving(callback: Callable[[], Awaitable[Any]] | None, interval
         task.cancel()
 
 
-async def call_repeatedly(callback: Callable[[], Awaitable[Any]], pause: float) -> None:
+async def call_repeatedly(callback: Callable[[], Awaitable[object]], pause: float) -> None:
     """Await a callback at once, and again after each pause, until cancelled; log what it raises."""
     while True:
         try:

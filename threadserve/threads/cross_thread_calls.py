@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from typing import Any
 
 from threadserve.threads.cross_thread_log import CrossThreadLog
 
@@ -42,7 +41,7 @@ class CrossThreadCalls:
         self._callers: set[asyncio.AbstractEventLoop] = set()
         self._is_scheduled = False
 
-    def call_soon(self, callback: Callback, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(self, callback: Callback, *args: object, context: Context | None = None) -> asyncio.Handle:
         """Forward the call to the loop's thread, which runs the callbacks a moment later, in their order.
 
         On the thread of another loop, that is after the callback that calls this, unless it blocks for a second.
@@ -59,7 +58,7 @@ class CrossThreadCalls:
         return call
 
     def call_later(
-        self, delay: float, callback: Callback, *args: Any, context: Context | None = None
+        self, delay: float, callback: Callback, *args: object, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Let the loop's own thread start the timer."""
         if self._loop.get_debug():
@@ -70,7 +69,7 @@ class CrossThreadCalls:
         return call
 
     def call_at(
-        self, when: float, callback: Callback, *args: Any, context: Context | None = None
+        self, when: float, callback: Callback, *args: object, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Let the loop's own thread start the timer."""
         if self._loop.get_debug():
@@ -124,7 +123,7 @@ class ForwardedCall(asyncio.TimerHandle):
             self._run()
 
 
-def find_method(callback: Callback, args: tuple[Any, ...]) -> str:
+def find_method(callback: Callback, args: tuple[object, ...]) -> str:
     """Return the method that called `call_soon`. asyncio's futures and tasks are compiled and have no frames."""
     if isinstance(getattr(callback, "__self__", None), asyncio.Task) and not args:
         return "loop.create_task"

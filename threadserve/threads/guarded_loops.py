@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
 from threadserve.app.hints import add_hint
 from threadserve.config import Config
@@ -16,7 +16,7 @@ from threadserve.runtime.loops import LoopFactory, find_loop_factory
 from threadserve.threads.cross_thread_calls import CrossThreadCalls
 from threadserve.threads.cross_thread_log import CrossThreadLog
 
-Method = Callable[..., Any]
+Method = Callable[..., object]
 
 # The methods that all of asyncio's objects call in the end, on the thread that uses them.
 OWNER_METHODS = ("call_soon", "call_later", "call_at")
@@ -60,13 +60,13 @@ def dispatch_by_thread(own: Method, elsewhere: Method) -> Method:
 
     method = ByThread()
     method.method = own
-    return cast("Method", method)
+    return method
 
 
 def add_hints(handle: Method) -> Method:
     """Return the exception handler `handle`, which adds a hint if an object of another loop is behind the error."""
 
-    def handle_with_hints(context: dict[str, Any]) -> None:
+    def handle_with_hints(context: dict[str, object]) -> None:
         error = context.get("exception")
         if isinstance(error, BaseException):
             add_hint(error)

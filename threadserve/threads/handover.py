@@ -7,8 +7,9 @@ which of its attributes. Nobody reads from the connections.
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from socket import socket
 from typing import Protocol, TypeVar
+
+from threadserve.listening.accepted import AcceptedSocket
 
 # How long a loop may leave a connection waiting before it is given to another.
 STALL_SECONDS = 0.005
@@ -28,7 +29,7 @@ class HandoverQueue:
     __slots__ = ("_latencies", "_requested_at", "_requested_in", "_waiting", "_wakeups")
 
     def __init__(self) -> None:
-        self._waiting: deque[socket] = deque()
+        self._waiting: deque[AcceptedSocket] = deque()
         self._wakeups = 0
         # Of the last two wake-ups. A short one may be luck: the loop was just about to wake up.
         self._latencies = (0.0, 0.0)
@@ -38,7 +39,7 @@ class HandoverQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, connection: socket) -> None:
+    def put(self, connection: AcceptedSocket) -> None:
         """Add a connection, and record that a wake-up is pending."""
         self.request_wakeup()
         self._waiting.append(connection)
@@ -57,27 +58,27 @@ class HandoverQueue:
             self._latencies = self._latencies[1], time.monotonic() - self._requested_at
         self._wakeups += 1
 
-    def take(self) -> socket | None:
+    def take(self) -> AcceptedSocket | None:
         """Return the connection that has waited longest, or None."""
         try:
             return self._waiting.popleft()
         except IndexError:
             return None
 
-    def return_all(self, connections: Iterable[socket]) -> None:
+    def return_all(self, connections: Iterable[AcceptedSocket]) -> None:
         """Put back connections that the loop has taken and not begun with, for other loops."""
         self._waiting.extend(connections)
 
-    def take_all(self) -> list[socket]:
+    def take_all(self) -> list[AcceptedSocket]:
         """Return all connections that nobody has taken."""
-        taken: list[socket] = []
+        taken: list[AcceptedSocket] = []
         while self._waiting:
             connection = self.take()
             if connection is not None:
                 taken.append(connection)
         return taken
 
-    def withdraw(self, connection: socket) -> bool:
+    def withdraw(self, connection: AcceptedSocket) -> bool:
         """Take back a connection; return whether it was still here."""
         try:
             self._waiting.remove(connection)

@@ -7,7 +7,6 @@ until they are opened. It never reads from a connection.
 import asyncio
 from collections import deque
 from socket import socket
-from typing import cast
 
 from threadserve.listening.accepted import AcceptedSocket
 from threadserve.threads.accept_queue import (
@@ -50,7 +49,7 @@ class LoopAcceptor:
             # The acceptor will move it to another loop, or it was taken with the connections before it.
             return
         self._handover.on_wakeup()
-        self._accepted += cast("list[AcceptedSocket]", self._handover.take_all())
+        self._accepted += self._handover.take_all()
         self._open_accepted()
 
     def reopen(self, connection: AcceptedSocket) -> None:

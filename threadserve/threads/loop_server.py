@@ -13,7 +13,6 @@ from enum import Enum
 from functools import partial
 from heapq import nsmallest
 from socket import socket
-from typing import Any
 
 from threadserve.app.lifespan import STOPPING_KEY, Lifespan
 from threadserve.errors import MailboxClosed, ThreadserveError
@@ -21,6 +20,7 @@ from threadserve.http.call_timeout import CallTimeouts
 from threadserve.http.context import LoopContext, LoopSetup
 from threadserve.http.registry import AppCall
 from threadserve.http.task_stack import format_app_line
+from threadserve.listening.accepted import AcceptedSocket
 from threadserve.logging.access_log import AccessLog
 from threadserve.logging.formatters import TRACE_LOG_LEVEL
 from threadserve.logging.message_trace import MessageTrace
@@ -39,7 +39,7 @@ from threadserve.threads.mailbox import Mailbox
 from threadserve.threads.opening import ConnectionOpener
 from threadserve.threads.shared_resources import SharedResources
 from threadserve.tls.certificates import LoopTls
-from threadserve.types import ASGIApp
+from threadserve.types import ASGIApp, LifespanState
 
 logger = logging.getLogger("threadserve.error")
 
@@ -147,7 +147,7 @@ class LoopServer:
         """Let the loop return every idle connection."""
         self.post_threadsafe(self._release_idle)
 
-    def hand_over_threadsafe(self, connection: socket) -> None:
+    def hand_over_threadsafe(self, connection: AcceptedSocket) -> None:
         """Hand over a connection. Raises `MailboxClosed` if the loop takes no more."""
         self.handover.put(connection)
         try:
@@ -250,7 +250,7 @@ class LoopServer:
         self._limit_anyio()
         return True
 
-    def _start_serving(self, app: ASGIApp, state: dict[str, Any]) -> tuple[LoopContext, LoopAcceptor]:
+    def _start_serving(self, app: ASGIApp, state: LifespanState) -> tuple[LoopContext, LoopAcceptor]:
         """Build what serves connections, and take what is handed over from now on."""
         shared, config, loop = self._shared, self._shared.config, asyncio.get_running_loop()
         log = AccessLog(loop, shared.access_log, config.access_log_format) if shared.access_log else None

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 from threadserve.config import Config
 from threadserve.http.peer import (
@@ -77,13 +77,13 @@ class PendingConnection:
         self._registry = registry
         self._is_over = False
 
-    def __call__(self) -> "PendingConnection":
+    def __call__(self) -> ConnectionProtocol:
         """Return itself, as the protocol that the transport is made with."""
         return self
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Make the transport. Raises what the loop raises for a socket that it cannot use."""
-        self._coroutine = loop.connect_accepted_socket(cast("Any", self), self._accepted)
+        self._coroutine = loop.connect_accepted_socket(self, self._accepted)
         self._waiter: asyncio.Future[object] = self._coroutine.send(None)
         self._registry.opening.add(self)
 
