@@ -18,11 +18,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from gunicorn import util
 from gunicorn.app.wsgiapp import WSGIApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config as GunicornConfig
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from threadserve.config import Config
@@ -32,6 +34,9 @@ from threadserve.listening.tcp import SharedListener
 from threadserve.logging.formatters import iterate_handlers
 from threadserve.observer import Observer
 from threadserve.server import Server
+from threadserve.types import SettingValues
+
+App = TypeVar("App")
 
 # The time for cutting off requests and for lifespan shutdown, before the arbiter kills a worker at the end of its
 # graceful timeout.
@@ -49,7 +54,7 @@ class ThreadserveWorker(Worker, Observer):
     A subclass may set any setting of `Config` in `CONFIG_KWARGS`, which override Gunicorn's settings.
     """
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {}
+    CONFIG_KWARGS: ClassVar[SettingValues] = {}
 
     is_supervised = True
     # Gunicorn's own handlers stay: it sends some signals more than once.
@@ -57,7 +62,7 @@ class ThreadserveWorker(Worker, Observer):
     upkeep_signals = ()
 
     @classmethod
-    def check_config(cls, cfg: Any, log: Any) -> None:
+    def check_config(cls, cfg: GunicornConfig, log: Logger) -> None:
         """End the arbiter with one line if it is started with a setting that cannot be used."""
         try:
             cls.make_config(cfg)
@@ -70,7 +75,7 @@ class ThreadserveWorker(Worker, Observer):
             log.warning("PROXY headers are taken from --forwarded-allow-ips, not from --proxy-allow-from.")
 
     @classmethod
-    def make_config(cls, cfg: Any) -> Config:
+    def make_config(cls, cfg: GunicornConfig) -> Config:
         """Return the configuration for Gunicorn's settings, but for the application. Raises `ConfigError`."""
         config = Config("gunicorn", **{**translate_settings(cfg), **cls.CONFIG_KWARGS})
         load_environment(config)
@@ -145,7 +150,7 @@ class ThreadserveWorker(Worker, Observer):
             self._server.force_exit = self._server.force_exit or at_once
             self._server.should_exit = True
 
-    def _app_settings(self) -> dict[str, Any]:
+    def _app_settings(self) -> SettingValues:
         """Return the settings for the application: a new instance for each thread, if that is possible."""
         uri = getattr(self.app, "app_uri", None)
         is_named = isinstance(self.app, WSGIApplication) and type(self.app).load is WSGIApplication.load
@@ -157,7 +162,7 @@ class ThreadserveWorker(Worker, Observer):
         return {"app": f"{module}:{attribute or 'application'}"}
 
 
-def translate_settings(cfg: Any) -> dict[str, Any]:
+def translate_settings(cfg: GunicornConfig) -> SettingValues:
     """Translate Gunicorn's settings to those of `Config`."""
     return {
         "workers": max(1, cfg.workers),
@@ -179,7 +184,7 @@ def translate_settings(cfg: Any) -> dict[str, Any]:
     }
 
 
-def translate_tls_settings(cfg: Any) -> dict[str, Any]:
+def translate_tls_settings(cfg: GunicornConfig) -> SettingValues:
     """Translate Gunicorn's settings of TLS to those of `Config`. Gunicorn itself ignores its `ssl_version`."""
     return {
         "ssl_certfile": cfg.certfile,
@@ -191,18 +196,18 @@ def translate_tls_settings(cfg: Any) -> dict[str, Any]:
     }
 
 
-def has_proxy_protocol(cfg: Any) -> bool:
+def has_proxy_protocol(cfg: GunicornConfig) -> bool:
     """Return whether connections begin with a PROXY header. Newer versions of Gunicorn name its version."""
     return cfg.proxy_protocol not in (False, "off")
 
 
-def make_factory(first: Any, make: Callable[[], Any]) -> Callable[[], Any]:
+def make_factory(first: App, make: Callable[[], App]) -> Callable[[], App]:
     """Return a factory that returns `first`, and after that what `make` returns."""
     waiting = [first]
     return lambda: waiting.pop() if waiting else make()
 
 
-def use_gunicorn_handlers(log: Any) -> None:
+def use_gunicorn_handlers(log: Logger) -> None:
     """Let Gunicorn's handlers write the server's log."""
     for name, theirs in (("threadserve", log.error_log), ("threadserve.access", log.access_log)):
         ours = logging.getLogger(name)

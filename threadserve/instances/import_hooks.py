@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import _bootstrap
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -195,7 +196,7 @@ class ProjectFinder(ServerFinder):
 class ModuleProxyLoader:
     """Loads a proxy, and passes every other question, such as for the source, to the module's own loader."""
 
-    def __init__(self, loader: Any, first: ProjectInstance) -> None:
+    def __init__(self, loader: Loader | None, first: ProjectInstance) -> None:
         self._loader = loader
         self._first = first
 

@@ -48,7 +48,7 @@ class Instance:
         self._loading_names: set[str] = set()
         self._locks: dict[str, ModuleLock] = {}
         # The globals of replaced copies too, because their code still asks as this instance.
-        self._globals: dict[int, dict[str, Any]] = {}
+        self._globals: dict[int, dict[str, object]] = {}
         self._is_released = False
 
     @property

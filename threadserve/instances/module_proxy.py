@@ -36,7 +36,7 @@ class ModuleProxy(ModuleType):
 
     def __init__(self, spec: ModuleProxySpec, first: ProjectInstance) -> None:
         super().__init__(spec.name)
-        own: dict[str, Any] = {"__spec__": spec, "__loader__": spec.loader, "__package__": spec.parent}
+        own: dict[str, object] = {"__spec__": spec, "__loader__": spec.loader, "__package__": spec.parent}
         own["_threadserve"] = first
         if spec.submodule_search_locations is not None:
             own["__path__"] = spec.submodule_search_locations
@@ -58,7 +58,7 @@ class ModuleProxy(ModuleType):
                 raise
             return module
 
-    def __setattr__(self, attribute: str, value: Any) -> None:
+    def __setattr__(self, attribute: str, value: object) -> None:
         if type(value) is ModuleProxySpec or value is _LazyModule:
             # Set by the import system. The copy has a spec of its own, and is not loaded lazily.
             return
