@@ -40,7 +40,6 @@ class Group:
     kept: bool = True
     aside: bool = False
     tells_bodies: bool = False
-    ready: bool = False
     host: str = HOST
     statuses: Sequence[int] = (200,)
 

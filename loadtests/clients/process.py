@@ -22,8 +22,7 @@ def run(name: str, lasting: float, arguments: dict[str, Any]) -> tuple[dict[str,
     Raises LoadTestError where it fails or does not end.
     """
     line = [sys.executable, "-m", "loadtests.clients.process", name, json.dumps(arguments)]
-    output, _ = process.run(line, lasting, name=f"the {name} client", folder=ROOT)
-    return json.loads(output), line
+    return json.loads(process.run(line, lasting, name=f"the {name} client", folder=ROOT)), line
 
 
 def measure(name: str, lasting: float, /, **arguments: Any) -> LoadResult:

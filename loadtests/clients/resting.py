@@ -17,7 +17,7 @@ from websockets.protocol import State
 from loadtests.clients import process
 from loadtests.clients.asking import Asker, Group, Tally
 from loadtests.errors import require
-from loadtests.servers import memory
+from loadtests.servers.usage import memory_of_tree
 
 WARM_UP_CONNECTIONS = 50
 SETTLE_SECONDS = 1.0
@@ -53,13 +53,13 @@ async def measure(port: int, pid: int, count: int, rest: float, websockets: bool
                 await open_one(stack, port)
     async with AsyncExitStack() as stack:
         await asyncio.sleep(SETTLE_SECONDS)
-        before = memory.of_tree(pid)["USS MB"]
+        before = memory_of_tree(pid)["USS MB"]
         told = {"connections": count, "before MB": before}
         closings: list[Callable[[], bool]] = []
         for kind, open_one in kinds.items():
             closings += [await open_one(stack, port) for _ in range(count)]
             await asyncio.sleep(rest)
-            after = memory.of_tree(pid)["USS MB"]
+            after = memory_of_tree(pid)["USS MB"]
             closed = sum(is_closed() for is_closed in closings)
             require(not closed, f"the server has closed {closed} resting connections")
             told[kind], before = (after - before) * 1000 / count, after

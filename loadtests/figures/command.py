@@ -47,7 +47,7 @@ def figures(output: Path | None, **options: Any) -> int:
     # What the CPU-bound app does in its time on this machine.
     timed = found.get("free-threaded") or found["ordinary"]
     line = [timed.path, "-m", "loadtests.apps.cpu_bound"]
-    turns, _ = process.run(line, 0.0, name="the timing of the CPU-bound app", folder=ROOT, variables=environment())
+    turns = process.run(line, 0.0, name="the timing of the CPU-bound app", folder=ROOT, variables=environment())
     facts = machine.facts() | {
         "interpreters": {build: interpreter.facts() for build, interpreter in found.items()},
         "load_generators": {"wrk": wrk.version()},

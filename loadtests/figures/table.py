@@ -55,9 +55,9 @@ SMALL, LARGE = loads.echoes(100), loads.echoes(65_000)
 # One blocking request after the other, each on a connection of its own.
 BLOCKED = Group("/block", kept=False, aside=True)
 QUICK = loads.groups(Group(per_second=200, kept=False), BLOCKED)
-STALLING = loads.groups(Group(connections=16, pause_seconds=0.05, ready=True), BLOCKED, seconds=6)
+STALLING = loads.groups(Group(connections=16, pause_seconds=0.05), BLOCKED, seconds=6)
 PAUSING = loads.groups(Group(connections=2000, pause_seconds=1.5), seconds=6, warm_up=3)
-BUSY = Group("/thread", per_second=200, tells_bodies=True, ready=True)
+BUSY = Group("/thread", per_second=200, tells_bodies=True)
 # The busy ones are every eighth, so a server that deals connections out in turn gives all of them to one thread.
 UNEVEN = loads.groups(*(BUSY, replace(BUSY, per_second=20, connections=7)) * 8, seconds=8)
 # Once a second, as a monitoring system asks; and for enough times.

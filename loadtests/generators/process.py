@@ -1,15 +1,13 @@
-"""Runs a load generator or client to its end, as a process of its own."""
+"""Runs a load generator, client or other tool to its end, as a process of its own."""
 
 import subprocess
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
 from loadtests.process_groups import process_group
-from loadtests.servers.usage import Monitor
 
-# What a generator may take beyond the time for which it was told to run: Locust takes seconds to start.
+# What one may take beyond the time for which it was told to run: Locust takes seconds to start.
 PATIENCE_SECONDS = 120.0
 
 
@@ -19,42 +17,30 @@ def run(
     *,
     name: str = "",
     folder: Path | None = None,
-    variables: dict[str, str] | None = None,
-    monitored: bool = False,
-) -> tuple[str, Monitor | None]:
-    """Run a generator that takes that long; return what it printed, and what it used where that is `monitored`.
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """Run a command that takes that long, in a working directory and an environment; return what it printed.
 
-    `folder` is its working directory and `variables` its environment. Raises LoadTestError where it fails or does not
-    end; its `name` stands in the message.
+    Raises LoadTestError where it fails or does not end; its `name` stands in the message.
     """
     name = name or command[0]
-    pipe = subprocess.PIPE
+    patience = seconds + PATIENCE_SECONDS
     try:
-        with (
-            process_group() as group,
-            subprocess.Popen(
-                command, cwd=folder, env=variables, stdout=pipe, stderr=pipe, text=True, process_group=group
-            ) as process,
-        ):
-            try:
-                with Monitor(process.pid) if monitored else nullcontext() as monitor:
-                    stdout, stderr = process.communicate(timeout=seconds + PATIENCE_SECONDS)
-            finally:
-                process.kill()
+        with process_group() as group:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=variables,
+                process_group=group,
+                timeout=patience,
+                capture_output=True,
+                text=True,
+            )
     except FileNotFoundError:
         raise LoadTestError(f"{name} is not installed") from None
     except subprocess.TimeoutExpired:
-        raise LoadTestError(f"{name} did not end within {seconds + PATIENCE_SECONDS:.0f} seconds") from None
-    if process.returncode:
-        said = (stderr.strip() or stdout.strip()).splitlines()[-1:]
-        raise LoadTestError(f"{name} failed: {''.join(said) or process.returncode}")
-    return stdout, monitor
-
-
-def version(command: Sequence[str], package: str) -> str:
-    """Return the first line that a generator prints of itself; raises LoadTestError where it is not installed."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    except FileNotFoundError:
-        raise LoadTestError(f"{command[0]} is not installed (Debian's package {package})") from None
-    return (done.stdout or done.stderr).splitlines()[0]
+        raise LoadTestError(f"{name} did not end within {patience:.0f} seconds") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise LoadTestError(f"{name} failed: {''.join(said) or done.returncode}")
+    return done.stdout

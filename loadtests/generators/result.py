@@ -13,10 +13,9 @@ class LoadResult:
     """One run, as the clients saw it.
 
     `requests` are those that were answered without an error, or messages where the `noun` says so. `percentiles` are
-    latencies in milliseconds by their rank (`RANKS`), `errors` counts by kind. `timeline` has `(seconds since the
-    start, milliseconds)` of single requests and `answers` counts by body, where they are asked for. The measured time
-    began at `began`, in seconds since the epoch, after `warm_up_requests`. `cpu_share` is the CPU time that the
-    generator used in each second, 0 where that is unknown.
+    latencies in milliseconds by their rank (`RANKS`), `errors` counts by kind, `answers` counts by body, where they are
+    asked for. The measured time began at `began`, in seconds since the epoch, after `warm_up_requests`. `cpu_share` is
+    the CPU time that the generator used in each second, 0 where that is unknown.
     """
 
     command: list[str]
@@ -24,7 +23,6 @@ class LoadResult:
     seconds: float
     percentiles: dict[str, float]
     errors: dict[str, int] = field(default_factory=dict)
-    timeline: list[tuple[float, float]] = field(default_factory=list)
     answers: dict[str, int] = field(default_factory=dict)
     began: float = 0.0
     cpu_share: float = 0.0
@@ -39,13 +37,10 @@ class LoadResult:
         }
 
 
-def percentile(times: Sequence[float], percent: float) -> float:
-    """Return the nearest-rank percentile: the smallest value that so many percent of all do not exceed."""
-    ranked = sorted(times)
-    return ranked[max(0, math.ceil(percent * len(ranked) / 100) - 1)]
-
-
 def percentiles_of(milliseconds: Sequence[float]) -> dict[str, float]:
-    """Return the percentiles of single requests' latencies, at least one, by their rank."""
+    """Return the percentiles of single requests' latencies, at least one, by their rank.
+
+    Each is the nearest-rank percentile: the smallest value that so many percent of all do not exceed.
+    """
     ranked = sorted(milliseconds)
-    return {rank: percentile(ranked, float(rank)) for rank in RANKS}
+    return {rank: ranked[max(0, math.ceil(float(rank) * len(ranked) / 100) - 1)] for rank in RANKS}

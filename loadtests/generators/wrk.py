@@ -1,14 +1,20 @@
-"""Runs wrk and reads what a script of ours makes it print: wrk itself tells no percentile beyond the 99th."""
+"""Runs wrk, and h2load for HTTP/2, and reads what they tell.
+
+wrk prints what a script of ours makes it print, as it tells no percentile beyond the 99th. h2load logs each request.
+"""
 
 import json
+import subprocess
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from loadtests.errors import LoadTestError
+from loadtests.errors import LoadTestError, require
 from loadtests.generators import process
-from loadtests.generators.result import RANKS, LoadResult
+from loadtests.generators.result import RANKS, LoadResult, percentiles_of
 from loadtests.request import Request
 
 REPORT = Path(__file__).with_name("wrk_report.lua")
@@ -24,33 +30,24 @@ class Load:
     seconds: int
 
 
-def parse(output: str, command: list[str], began: float = 0.0) -> LoadResult:
-    """Read the output of wrk with our script; raises LoadTestError where it is something else, or without answers."""
-    line = next((line for line in output.splitlines() if line.startswith("{")), "")
-    try:
-        told: dict[str, Any] = json.loads(line)
-    except ValueError:
-        raise LoadTestError(f"wrk printed no report: {output.strip() or 'nothing at all'}") from None
-    errors = {kind: count for kind, count in sorted(told["errors"].items()) if count}
-    answered = told["requests"] - errors.get("status", 0)
-    if answered <= 0:
-        said = ", ".join(f"{count} {kind} errors" for kind, count in errors.items())
-        raise LoadTestError(f"wrk got no good answer: {said or 'and no error either'}")
-    return LoadResult(
-        command=command,
-        requests=answered,
-        seconds=told["time"] / 1_000_000,
-        percentiles={rank: microseconds / 1000 for rank, microseconds in told["percentiles"].items()},
-        errors=errors,
-        began=began,
-    )
+def run(load: Load, request: Request, port: int, folder: Path) -> LoadResult:
+    """Warm the server on `port` up by wrk, then measure; `folder` is for the script. Errors of both count.
 
-
-def command(load: Load, seconds: int, request: Request, port: int, script: Path) -> list[str]:
-    """Return the command line; `script` is the file that `script_for` fills."""
+    Raises LoadTestError where wrk fails.
+    """
+    script = folder / "request.lua"
+    script.write_text(script_for(request))
     headers = [part for name, value in request.headers.items() for part in ("--header", f"{name}: {value}")]
-    numbers = ["--threads", str(load.threads), "--connections", str(load.connections), "--duration", f"{seconds}s"]
-    return ["wrk", *numbers, *headers, "--script", str(script), request.url(port)]
+    numbers = ["--threads", str(load.threads), "--connections", str(load.connections)]
+
+    def once(seconds: int) -> LoadResult:
+        line = ["wrk", *numbers, "--duration", f"{seconds}s", *headers, "--script", str(script), request.url(port)]
+        began = time.time()
+        return parse(process.run(line, seconds), line, began)
+
+    before, result = once(load.warm_up_seconds), once(load.seconds)
+    errors = {f"{kind} in the warm-up": count for kind, count in before.errors.items()} | result.errors
+    return replace(result, errors=errors, warm_up_requests=before.requests)
 
 
 def script_for(request: Request) -> str:
@@ -59,24 +56,47 @@ def script_for(request: Request) -> str:
     return f"ranks = {{{', '.join(map(json.dumps, RANKS))}}}\n{posted}{REPORT.read_text()}"
 
 
-def once(load: Load, seconds: int, request: Request, port: int, folder: Path) -> LoadResult:
-    """Drive the server on `port` for that long; `folder` is for the script. Raises LoadTestError where wrk fails."""
-    script = folder / "request.lua"
-    script.write_text(script_for(request))
-    line = command(load, seconds, request, port, script)
-    began = time.time()
-    output, _ = process.run(line, seconds)
-    return parse(output, line, began)
+def parse(output: str, command: list[str], began: float) -> LoadResult:
+    """Read the output of wrk with our script; raises LoadTestError where there are no answers."""
+    told: dict[str, Any] = json.loads(output.splitlines()[-1])
+    errors = {kind: count for kind, count in sorted(told["errors"].items()) if count}
+    answered = told["requests"] - errors.get("status", 0)
+    require(answered > 0, f"wrk got no good answer: {errors or 'and no error either'}")
+    percentiles = {rank: microseconds / 1000 for rank, microseconds in told["percentiles"].items()}
+    return LoadResult(command, answered, told["time"] / 1_000_000, percentiles, errors, began=began)
 
 
-def run(load: Load, request: Request, port: int, folder: Path) -> LoadResult:
-    """Warm the server up, then measure. Errors of both count; raises LoadTestError where wrk fails."""
-    before = once(load, load.warm_up_seconds, request, port, folder)
-    result = once(load, load.seconds, request, port, folder)
-    errors = {f"{kind} in the warm-up": count for kind, count in before.errors.items()} | result.errors
-    return replace(result, errors=errors, warm_up_requests=before.requests)
+def run_http2(load: Load, streams: int, path: str, port: int, folder: Path) -> LoadResult:
+    """Do the same by h2load, with so many streams on each connection; `folder` is for its log."""
+    log = folder / "h2load.log"
+    numbers = ["--threads", str(load.threads), "--clients", str(load.connections)]
+    numbers += ["--max-concurrent-streams", str(streams)]
+    # With a warm-up of its own it logs requests that are under way at its end without their status.
+    for seconds in (load.warm_up_seconds, load.seconds):
+        log.unlink(missing_ok=True)
+        url = f"http://127.0.0.1:{port}{path}"
+        line = ["h2load", *numbers, "--duration", f"{seconds}s", "--log-file", str(log), url]
+        process.run(line, seconds)
+    return parse_http2(log.read_text().splitlines(), line, load.seconds)
+
+
+def parse_http2(log: Iterable[str], command: list[str], seconds: float) -> LoadResult:
+    """Read the log of a run that measured for that long; raises LoadTestError where it has no good answer.
+
+    Each line has microseconds since the epoch, the status (-1 where there was no answer) and microseconds.
+    """
+    rows = [line.split()[:3] for line in log]
+    times = [int(taken) / 1000 for _, status, taken in rows if status.startswith(("2", "3"))]
+    errors = Counter("failed" if status == "-1" else "status" for _, status, _ in rows if status[0] not in "23")
+    require(times, f"h2load got no good answer: {errors.total()} errors")
+    began = min(int(start) for start, _, _ in rows) / 1_000_000
+    return LoadResult(command, len(times), seconds, percentiles_of(times), dict(errors), began=began)
 
 
 def version() -> str:
     """Return the first line that wrk prints of itself; raises LoadTestError where there is no wrk."""
-    return process.version(["wrk", "--version"], "wrk").split(" Copyright")[0]
+    try:
+        done = subprocess.run(["wrk", "--version"], capture_output=True, text=True, timeout=30)
+    except FileNotFoundError:
+        raise LoadTestError("wrk is not installed (Debian's package wrk)") from None
+    return done.stdout.split(" Copyright")[0]

@@ -10,9 +10,9 @@ from loadtests.generators import process
 from loadtests.harness.measurement import Entry, Measured
 from loadtests.micro import callgrind
 from loadtests.request import GET_ROOT
-from loadtests.servers import memory
 from loadtests.servers.commands import Server, threadserve
 from loadtests.servers.processes import serving
+from loadtests.servers.usage import memory_of_tree
 
 INSTRUCTIONS = "instructions per request"
 BENCHMARK = "get"
@@ -42,7 +42,7 @@ def starting(entry: Entry, variables: dict[str, str]) -> tuple[list[str], Measur
         line = [python, "-c", IMPORT]
         # The first one compiles the modules.
         for _ in range(2):
-            printed, _ = process.run(line, 0.0, name="the import of the project", folder=folder, variables=variables)
+            printed = process.run(line, 0.0, name="the import of the project", folder=folder, variables=variables)
         one = threadserve(entry.interpreter.build, 1)
         alone, alone_mb, _ = start(one, python, variables, folder)
         several, several_mb, command = start(entry.server, python, variables, folder)
@@ -64,4 +64,4 @@ def start(server: Server, python: str, variables: dict[str, str], folder: Path) 
         with serving(server, python, project.APP, GET_ROOT, variables, Path(logs), folder) as running:
             seconds = time.perf_counter() - begin
             time.sleep(SETTLE_SECONDS)
-            return seconds, memory.of_tree(running.pid)["PSS MB"], running.command
+            return seconds, memory_of_tree(running.pid)["PSS MB"], running.command

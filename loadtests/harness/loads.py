@@ -9,12 +9,11 @@ from dataclasses import asdict, replace
 from loadtests.clients import asking, echo, resting, streaming
 from loadtests.clients.asking import Group
 from loadtests.errors import require
-from loadtests.generators import h2load, locust, wrk
+from loadtests.generators import locust, wrk
 from loadtests.generators.result import LoadResult
 from loadtests.harness.measurement import Load, Measured, Subject
 from loadtests.results import CPU
-from loadtests.servers import memory
-from loadtests.servers.usage import Monitor
+from loadtests.servers.usage import Monitor, memory_of_tree
 
 # After the load, connections are closed and freed before memory is read.
 SETTLE_SECONDS = 1.0
@@ -78,7 +77,7 @@ def over_http2(streams: int, connections: int) -> Load:
     @watched
     def over_streams(subject: Subject) -> LoadResult:
         load = replace(subject.effort.load, threads=1, connections=connections)
-        return h2load.run(load, subject.request.path, subject.running.port, subject.folder, streams=streams)
+        return wrk.run_http2(load, streams, subject.request.path, subject.running.port, subject.folder)
 
     return lambda subject: over_streams(subject) if subject.server.speaks_http2 else rate(subject)
 
@@ -87,7 +86,7 @@ def rate_and_memory(subject: Subject) -> Measured:
     """Measure the rate, and the memory of all the server's processes when they have settled."""
     measured = rate(subject)
     time.sleep(SETTLE_SECONDS)
-    measured.values |= memory.of_tree(subject.running.pid)
+    measured.values |= memory_of_tree(subject.running.pid)
     return measured
 
 

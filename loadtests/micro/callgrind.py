@@ -28,5 +28,5 @@ def count(python: str, benchmark: str, environment: Mapping[str, str]) -> Counte
     """Count once; raise LoadTestError where that fails."""
     line = [*VALGRIND, python, "-P", "-c", START, benchmark]
     # The same seed each time: the order of things in sets and dictionaries costs instructions.
-    told, _ = process.run(line, SECONDS, folder=ROOT, variables={**environment, "PYTHONHASHSEED": "0"})
+    told = process.run(line, SECONDS, folder=ROOT, variables={**environment, "PYTHONHASHSEED": "0"})
     return Counted(**json.loads(told), command=line)

@@ -99,7 +99,7 @@ def usable(path: Path) -> Interpreter:
     Raises LoadTestError where it does not answer, or runs with the GIL although it need not.
     """
     line = [str(path), "-P", "-c", PROBE]
-    told, _ = process.run(line, PROBE_SECONDS, name=str(path), folder=ROOT, variables=environment())
+    told = process.run(line, PROBE_SECONDS, name=str(path), folder=ROOT, variables=environment())
     interpreter = Interpreter(path=str(path), **json.loads(told))
     turns_on = interpreter.free_threaded and interpreter.gil_enabled
     require(not turns_on, f"{path} is free-threaded, but something installed there turns the GIL on")

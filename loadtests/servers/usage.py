@@ -1,23 +1,39 @@
-"""The CPU time, threads and memory of a server under load, read again and again by a thread."""
+"""The memory of a server's processes, and their CPU time, threads and RSS under load, read by a thread."""
 
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from types import TracebackType
+from itertools import pairwise
+from typing import NamedTuple, Self
 
 import psutil
 
-from loadtests.errors import LoadTestError
-from loadtests.servers import memory
+from loadtests.errors import require
 
+MEGABYTE = 1_000_000
 # Between two readings.
 PAUSE_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class Reading:
+def tree(pid: int) -> list[psutil.Process]:
+    """Return the process and those below it; raises psutil.NoSuchProcess."""
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
+
+
+def memory_of_tree(pid: int) -> dict[str, float]:
+    """Return the sums over all processes of the tree, in MB; raises psutil.NoSuchProcess.
+
+    RSS counts what processes share once for each of them, PSS once in all, and USS leaves it out.
+    """
+    infos = [process.memory_full_info() for process in tree(pid)]
+    return {
+        f"{kind.upper()} MB": sum(getattr(info, kind) for info in infos) / MEGABYTE for kind in ("pss", "uss", "rss")
+    }
+
+
+class Reading(NamedTuple):
     """The processes at one moment, in seconds since the epoch: CPU seconds since they started, and RSS in MB."""
 
     at: float
@@ -38,7 +54,7 @@ def read(processes: Sequence[psutil.Process]) -> Reading:
         cpu_seconds=sum(sum(process.cpu_times()[:4]) for process in processes),
         threads=sum(process.num_threads() for process in processes),
         processes=len(processes),
-        rss_mb=sum(process.memory_info().rss for process in processes) / memory.MEGABYTE,
+        rss_mb=sum(process.memory_info().rss for process in processes) / MEGABYTE,
     )
 
 
@@ -56,19 +72,17 @@ class Monitor:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, name="monitor", daemon=True)
 
-    def __enter__(self) -> "Monitor":
+    def __enter__(self) -> Self:
         # Finding the processes takes long where a load already has all CPUs.
         self._look()
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
         with suppress(psutil.Error):
-            self.memory = memory.of_tree(self._pid)
+            self.memory = memory_of_tree(self._pid)
 
     def _read(self) -> None:
         while not self._over.wait(self._pause_seconds):
@@ -78,7 +92,7 @@ class Monitor:
     def _look(self) -> None:
         """Read the processes that were found, or find them again where one of them has ended."""
         try:
-            self._processes = self._processes or memory.tree(self._pid)
+            self._processes = self._processes or tree(self._pid)
             self.readings.append(read(self._processes))
         except psutil.Error:
             self._processes = []
@@ -103,15 +117,14 @@ class Monitor:
 
     def between(self, began: float, ended: float) -> list[Reading]:
         """Return the readings of that time, or the nearest one; raises LoadTestError where there is none."""
-        if not self.readings:
-            raise LoadTestError("the server's processes could not be read")
+        require(self.readings, "the server's processes could not be read")
         within = [reading for reading in self.readings if began <= reading.at <= ended]
-        return within or sorted(self.readings, key=lambda reading: abs(reading.at - ended))[:1]
+        return within or [min(self.readings, key=lambda reading: abs(reading.at - ended))]
 
     def cpu_at(self, moment: float) -> float:
         """Return the CPU time used until then: between two readings in proportion, beyond them that of the nearest."""
-        first, last = self.readings[0], self.readings[-1]
-        earlier = max((one for one in self.readings if one.at <= moment), key=lambda one: one.at, default=first)
-        later = min((one for one in self.readings if one.at >= moment), key=lambda one: one.at, default=last)
-        share = (moment - earlier.at) / (later.at - earlier.at) if later.at > earlier.at else 0.0
-        return earlier.cpu_seconds + min(1.0, max(0.0, share)) * (later.cpu_seconds - earlier.cpu_seconds)
+        for earlier, later in pairwise(self.readings):
+            if moment <= later.at:
+                share = max(0.0, (moment - earlier.at) / (later.at - earlier.at))
+                return earlier.cpu_seconds + share * (later.cpu_seconds - earlier.cpu_seconds)
+        return self.readings[-1].cpu_seconds

@@ -13,7 +13,7 @@ from statistics import fmean, median
 import psutil
 
 from loadtests.errors import LoadTestError
-from loadtests.servers import memory
+from loadtests.servers.usage import MEGABYTE, tree
 
 SAMPLE_SECONDS = 1.0
 # What the command line of a process has that multiprocessing has made.
@@ -58,10 +58,10 @@ class Trend:
 def take(pid: int) -> Sample:
     """Look at the process and those below it; raise LoadTestError where it has ended itself."""
     uses: dict[str, list[float]] = defaultdict(list)
-    for process in memory.tree(pid):
+    for process in tree(pid):
         try:
             role = "worker" if WORKER_MARK in process.cmdline() else "supervisor"
-            used = (process.memory_full_info().uss / memory.MEGABYTE, process.num_fds(), process.num_threads())
+            used = (process.memory_full_info().uss / MEGABYTE, process.num_fds(), process.num_threads())
         except psutil.Error:
             # It has just ended, or is a zombie.
             if process.pid == pid:

@@ -74,7 +74,7 @@ def test_an_interpreter_that_cannot_serve_is_named(script: str, complaint: str, 
 
 
 def test_without_locust_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sys.path", [])
     with pytest.raises(LoadTestError, match=r"Locust is not installed for \S+: pip install locust, on an ordinary"):
         generators_of(list(SCENARIOS))
 

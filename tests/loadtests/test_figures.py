@@ -104,8 +104,3 @@ def test_bodies_can_be_written_in_lua() -> None:
         assert body.isascii()
         assert not body or body.isprintable()
     assert 'wrk.method = "POST"' in wrk.script_for(NAMED["fastapi"].request)
-
-
-def test_a_browser_sends_fifteen_fields() -> None:
-    line = wrk.command(wrk.Load(1, 1, 1, 1), 1, NAMED["hello-browser"].request, 80, Path("script"))
-    assert line.count("--header") == 14

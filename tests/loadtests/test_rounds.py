@@ -25,7 +25,7 @@ from loadtests.harness.measurement import Effort, Entry, Measured, Measurement
 from loadtests.harness.session import Session, problems_of
 from loadtests.request import GET_ROOT, Request
 from loadtests.results import CPU, RATE, Results, Sample
-from loadtests.servers import commands, fixed_bytes, memory
+from loadtests.servers import commands, fixed_bytes, usage
 from loadtests.servers.commands import threadserve, uvicorn
 from loadtests.servers.interpreters import Interpreter
 from loadtests.servers.processes import Running, ask, make_certificate
@@ -222,11 +222,11 @@ def test_the_cpu_time_of_a_child_that_has_ended_is_counted() -> None:
             assert process.stdin is not None
             assert process.stdout is not None
             assert process.stdout.readline() == "done\n"
-            both = read(memory.tree(process.pid))
+            both = read(usage.tree(process.pid))
             process.stdin.write("\n")
             process.stdin.flush()
             assert process.stdout.readline() == "ended\n"
-            alone = read(memory.tree(process.pid))
+            alone = read(usage.tree(process.pid))
         finally:
             process.kill()
     assert (both.processes, alone.processes) == (2, 1)
