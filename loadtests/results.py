@@ -84,10 +84,10 @@ def spread(samples: Iterable[Sample], value: str) -> Spread | None:
 
 
 def short(number: float) -> str:
-    """Return a number as text: thousands in full, others with one decimal, below one with two significant digits."""
-    if number >= 1000:
-        return f"{number:,.0f}"
-    return f"{number:.1f}" if number >= 1 else f"{number:.2g}"
+    """Return a number as text: in full, with one decimal below a thousand, with three digits below ten."""
+    if number < 10:
+        return f"{number:.3g}"
+    return f"{number:.1f}" if number < 1000 else f"{number:,.0f}"
 
 
 def portable(command: Sequence[str]) -> list[str]:

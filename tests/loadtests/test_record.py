@@ -64,7 +64,7 @@ def test_command_lines_are_kept_without_the_folders_of_one_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(12_345.6, "12,346"), (999.94, "999.9"), (1, "1.0"), (0.0456, "0.046"), (0, "0")]
+    ("number", "text"), [(12_345.6, "12,346"), (999.94, "999.9"), (9, "9"), (1.234, "1.23"), (0.0456, "0.0456")]
 )
 def test_numbers_are_as_exact_as_they_are_useful(number: float, text: str) -> None:
     assert short(number) == text

@@ -76,7 +76,7 @@ def test_servers_take_turns_in_each_scenario(tmp_path: Path, capsys: pytest.Capt
         *(("hello-wsgi", "A", 1), ("hello-wsgi", "B", 1), ("hello-wsgi", "A", 2), ("hello-wsgi", "B", 2)),
     ]
     assert record.read(session.path) == session.results
-    first = "hello: A, --threads 1, round 1 of 2: 100.0 requests/s; 2.0 p50 ms; 9.0 p99 ms"
+    first = "hello: A, --threads 1, round 1 of 2: 100.0 requests/s; 2 p50 ms; 9 p99 ms"
     assert first in capsys.readouterr().err.splitlines()
 
 
@@ -87,6 +87,14 @@ def test_a_server_that_fails_is_left_out_and_the_others_go_on(tmp_path: Path) ->
     assert measured(session)[:4] == [("hello", "A", 1), ("hello", "B", 1), ("hello", "B", 2), ("hello", "B", 3)]
     assert ("hello-wsgi", "A", 3) in measured(session)
     assert session.results.left_out == ["hello: A, --threads 1 is left out from round 2 on: it is tired"]
+
+
+def test_where_nothing_could_be_measured_it_is_said_where_the_reasons_are(tmp_path: Path) -> None:
+    session = rehearsal(tmp_path, 1)
+    session.failing = tuple((scenario, name, 1) for scenario in ("hello", "hello-wsgi") for name in ("A", "B"))
+    with pytest.raises(LoadTestError, match=r"nothing could be measured; \S+results\.json says why"):
+        session.run()
+    assert len(record.read(session.path).left_out) == 4
 
 
 def test_another_answer_than_that_of_the_others_is_a_failure(tmp_path: Path) -> None:
@@ -153,10 +161,12 @@ def run(folder: Path, measurement: Measurement, *servers: commands.Server) -> Se
 
 
 @needs_wrk
-def test_rates_and_cpu_times_are_measured(tmp_path: Path) -> None:
-    hello_world = Measurement(name="hello", app="loadtests.apps.hello:app", load=loads.rate)
-    servers = threadserve("ordinary", 1, access_log=True), commands.peer("fixed bytes", build="free-threaded")
-    for one in run(tmp_path, hello_world, *servers).results.samples:
+def test_rates_and_cpu_times_are_measured_and_no_line_of_the_access_log_is_lost(tmp_path: Path) -> None:
+    (logged,) = chosen(("access-log",))
+    for one in (
+        *run(tmp_path, logged, logged.servers[0]).results.samples,
+        *run(tmp_path, HELLO, commands.peer("fixed bytes", build="free-threaded")).results.samples,
+    ):
         assert min(one.values[RATE], one.values[CPU], one.values["p99 ms"], one.values["USS MB"]) > 0
         assert one.values["OS threads"] >= one.values["processes"] >= 1
         assert (one.errors, one.problems) == ({}, [])
@@ -186,17 +196,6 @@ def test_what_is_asked_is_answered(app: str, request_: Request, answer: bytes, t
     assert run(tmp_path, measurement, threadserve("ordinary", 1)).answers == {"one": answer}
 
 
-@pytest.mark.parametrize("requests", [1, 100])
-def test_lines_that_the_access_log_lacks_are_a_problem(requests: int, tmp_path: Path) -> None:
-    """The load is one that boasts."""
-    (logged,) = chosen(("access-log",))
-    boasting = replace(logged, load=lambda subject: Measured({}, details={"requests": requests}))
-    (one,) = run(tmp_path, boasting, logged.servers[0]).results.samples
-    assert [problem.endswith("of 100 requests are not in the access log") for problem in one.problems] == [True] * (
-        requests > 1
-    )
-
-
 @needs_openssl
 def test_a_certificate_is_for_this_machine(tmp_path: Path) -> None:
     ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*make_certificate(tmp_path))
@@ -204,15 +203,18 @@ def test_a_certificate_is_for_this_machine(tmp_path: Path) -> None:
         make_certificate(tmp_path / "nowhere")
 
 
-def test_a_gil_and_a_server_that_had_to_be_killed_are_problems(tmp_path: Path) -> None:
-    log = tmp_path / "stderr"
+def test_what_a_stopped_server_leaves_makes_its_sample_doubtful(tmp_path: Path) -> None:
+    log, access_log = tmp_path / "stderr", tmp_path / "stdout"
     log.write_text("RuntimeWarning: The global interpreter lock (GIL) has been enabled to load module 'fast'")
-    assert problems_of(Running(1, 80, [], log, log, stopped_by="SIGKILL"), Measured({}), with_log=False) == [
+    access_log.write_text("one\ntwo\n")
+    measured = Measured({}, details={"requests": 3})
+    assert problems_of(Running(1, 80, [], log, access_log, stopped_by="SIGKILL"), measured, with_log=True) == [
         "something that the server imports turned the GIL on",
         "the server did not stop and was killed",
+        "1 of 3 requests are not in the access log",
     ]
     log.write_text("")
-    assert problems_of(Running(1, 80, [], log, log, stopped_by="SIGTERM"), Measured({}), with_log=False) == []
+    assert problems_of(Running(1, 80, [], log, access_log, stopped_by="SIGTERM"), measured, with_log=False) == []
 
 
 def test_the_cpu_time_of_a_child_that_has_ended_is_counted() -> None:
