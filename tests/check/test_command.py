@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from support.command_line import assert_one_line, invoke, run_module
+from support.command_line import assert_one_line, invoke
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,10 @@ from support.command_line import assert_one_line, invoke, run_module
         (["--check", "--", "main:app"], False),
     ],
 )
-def test_only_what_is_written_with_it_is_its_value(bare: Any, arguments: list[str], is_json: bool) -> None:
-    done = bare.run(*arguments)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.usefixtures("bare")
+def test_only_what_is_written_with_it_is_its_value(arguments: list[str], is_json: bool) -> None:
+    done = invoke(*arguments)
+    assert done.exit_code == 0, done.stderr
     if is_json:
         assert json.loads(done.stdout)["app"] == "main:app"
     else:
@@ -42,6 +43,7 @@ def test_a_value_that_there_is_not() -> None:
     )
 
 
+@pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -52,9 +54,9 @@ def test_a_value_that_there_is_not() -> None:
         (["--loop", "none:loop"], "'--loop': none cannot be imported: No module named 'none'"),
     ],
 )
-def test_what_the_server_would_refuse_is_bad_usage(bare: Any, arguments: list[str], problem: str) -> None:
-    done = bare.run("main:app", "--check", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
+def test_what_the_server_would_refuse_is_bad_usage(arguments: list[str], problem: str) -> None:
+    done = invoke("main:app", "--check", *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == f"Error: Invalid value for {problem}"
 
 
@@ -108,11 +110,10 @@ def test_the_report_for_people_has_the_worst_first_and_counts(project: Any) -> N
 def test_nothing_is_bound(bare: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert bare.run("--check", "main:app", "--port", port).returncode == 0
-    assert bare.run("--check", "main:app", "--uds", "here.sock").returncode == 0
+        assert invoke("--check", "main:app", "--port", port).exit_code == 0
+    assert invoke("--check", "main:app", "--uds", "here.sock").exit_code == 0
     assert not (bare.folder / "here.sock").exists()
 
 
 def test_it_is_in_the_help() -> None:
-    done = run_module("--help")
-    assert "--check [=text|json]" in done.stdout
+    assert "--check [=text|json]" in invoke("--help").stdout
