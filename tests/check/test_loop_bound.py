@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from support.sites import need
 
 BARE = "\nasync def app(scope, receive, send): assert scope['type'] == 'http'\n"

@@ -149,7 +149,8 @@ def replace_workers(server: ServerProcess) -> None:
 
 
 def test_nothing_is_lost_when_workers_are_replaced() -> None:
-    with process("--workers", "2", "--threads", "1") as server, load(server) as clients:
+    # Processes start meanwhile, for which the clients leave time.
+    with process("--workers", "2", "--threads", "1") as server, load(server, pause=0.02) as clients:
         wait_until(lambda: clients.answered > 500, "answers")
         replace_workers(server)
         reached = clients.answered + 500

@@ -20,7 +20,7 @@ from support.workers import STARTED, begin_upload, chunk
 from threadserve import Config, Server
 
 TESTS = str(Path(__file__).parents[1])
-BOTH = pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=["hup", "usr1"])
+BOTH = (signal.SIGUSR1, signal.SIGHUP)
 
 Start = Callable[..., ServerProcess]
 
@@ -65,40 +65,43 @@ def get(server: ServerProcess, path: str) -> bytes:
         client.close()
 
 
-@BOTH
-@pytest.mark.parametrize(
-    "options", [(), ("--threads", "2"), ("--workers", "1"), ("--workers", "2"), ("--reload",)], ids=" ".join
-)
-def test_lines_go_to_a_new_file(start: Start, tmp_path: Path, options: tuple[str, ...], number: int) -> None:
-    server = start(*options)
+def reopen_after_move(server: ServerProcess, log: Path, moved: Path, number: signal.Signals) -> None:
+    """Moves the log away and has the server open it anew; waits until lines go there."""
     assert get(server, "/pid")
-    moved = tmp_path / "access.log.1"
-    (tmp_path / "access.log").rename(moved)
+    log.rename(moved)
     wait_until(lambda: "/pid" in moved.read_text(), "the line in the file that was moved")
     server.send_signal(number)
-    server.wait_for_line(f"Received {signal.Signals(number).name}.")
+    server.wait_for_line(f"Received {number.name}.")
 
     def is_in_new_file() -> bool:
         get(server, "/pid")
-        new = tmp_path / "access.log"
-        return new.exists() and "/pid" in new.read_text()
+        return log.exists() and "/pid" in log.read_text()
 
     wait_until(is_in_new_file, "a line in the new file", 2 * DEADLINE)
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--threads", "2"), ("--workers", "1"), ("--workers", "2"), ("--reload",)], ids=" ".join
+)
+def test_lines_go_to_a_new_file(start: Start, tmp_path: Path, options: tuple[str, ...]) -> None:
+    server = start(*options)
+    for number in BOTH:
+        reopen_after_move(server, tmp_path / "access.log", tmp_path / f"access.log.{number.name}", number)
     assert server.stop(deadline=2 * DEADLINE) == 0
     assert "Traceback" not in server.stderr
 
 
-@BOTH
 @pytest.mark.parametrize("options", [(), ("--workers", "1")], ids=["single", "one-worker"])
-def test_what_is_in_flight_is_answered(start: Start, options: tuple[str, ...], number: int) -> None:
+def test_what_is_in_flight_is_answered(start: Start, options: tuple[str, ...]) -> None:
     server = start(*options)
     client = RawClient(server.host, server.port)
     try:
         begin_upload(client)
         server.wait_for_line("reading", "stdout")
-        server.send_signal(number)
-        server.wait_for_line(f"Received {signal.Signals(number).name}.")
-        if options and number == signal.SIGHUP:
+        for number in BOTH:
+            server.send_signal(number)
+            server.wait_for_line(f"Received {number.name}.")
+        if options:
             wait_until(lambda: len(STARTED.findall(server.stderr)) == 2, "another worker", 2 * DEADLINE)
         client.send(chunk(b"and ended") + chunk(b""))
         assert client.read_response("POST").body == b"begun and ended"

@@ -24,9 +24,10 @@ class LoadedConnection:
     `lost` tells what has gone wrong.
     """
 
-    def __init__(self, host: str, port: int, streams: int) -> None:
+    def __init__(self, host: str, port: int, streams: int, pause: float) -> None:
         self.client = H2Client(socket.create_connection((host, port), DEADLINE))
         self.streams = streams
+        self.pause = pause
         self.expected: dict[int, bytes] = {}
         self.answered = 0
         self.unserved = 0
@@ -40,7 +41,7 @@ class LoadedConnection:
                 if not self.client.read_some():
                     break
                 self.settle()
-                if not self.client.goaways:
+                if not (self.client.goaways or stop.wait(self.pause)):
                     self.open_more()
         while self.expected and not self.client.is_closed:
             self.client.read_some()
@@ -96,13 +97,16 @@ class LoadedConnection:
 class Load:
     """So many clients, each on a thread: who is said goodbye connects again, until the server is gone.
 
+    Each pauses for so many seconds before it opens further streams.
+
     `answered` counts answers, `unserved` streams that the server has left to be asked for again; `lost` has to be empty
     in the end.
     """
 
-    def __init__(self, server: ServerProcess, clients: int, streams: int) -> None:
+    def __init__(self, server: ServerProcess, clients: int, streams: int, pause: float) -> None:
         self.server = server
         self.streams = streams
+        self.pause = pause
         self.stop = threading.Event()
         self.connections: list[LoadedConnection] = []
         self.refused = 0
@@ -113,7 +117,7 @@ class Load:
         try:
             while not self.stop.is_set():
                 try:
-                    connection = LoadedConnection(self.server.host, self.server.port, self.streams)
+                    connection = LoadedConnection(self.server.host, self.server.port, self.streams, self.pause)
                 except ConnectionRefusedError:
                     self.refused += 1
                     return
@@ -146,9 +150,9 @@ class Load:
 
 
 @contextmanager
-def load(server: ServerProcess, *, clients: int = 4, streams: int = 20) -> Iterator[Load]:
+def load(server: ServerProcess, *, clients: int = 4, streams: int = 20, pause: float = 0.0) -> Iterator[Load]:
     """Runs such clients."""
-    running = Load(server, clients, streams)
+    running = Load(server, clients, streams, pause)
     for thread in running.threads:
         thread.start()
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from support.editable_site import replace_code
-from support.raw_client import RawClient, clients, request
+from support.raw_client import Connect, RawClient, clients, request
 from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 
@@ -91,6 +91,19 @@ def worker_servers(folder: Path) -> Iterator[StartWorkers]:
             return server
 
         yield start
+
+
+def one_client_each(server: Workers, connect: Connect, *pids: int) -> dict[int, RawClient]:
+    """A connection to each of these workers."""
+    found: dict[int, RawClient] = {}
+
+    def look() -> bool:
+        client = connect(server)
+        found.setdefault(int(client.get("/pid").body), client)
+        return found.keys() >= {*pids}
+
+    wait_until(look, f"connections to {pids}")
+    return {pid: found[pid] for pid in pids}
 
 
 def chunk(data: bytes) -> bytes:

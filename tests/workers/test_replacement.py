@@ -8,9 +8,9 @@ from itertools import accumulate
 
 import pytest
 from support.load import Load
-from support.raw_client import Connect, RawClient, request
+from support.raw_client import Connect, request
 from support.waiting import DEADLINE, wait_until
-from support.workers import StartWorkers, Workers, begin_upload, chunk
+from support.workers import StartWorkers, Workers, begin_upload, chunk, one_client_each
 
 SETTINGS = [("--threads", "1"), ("--threads", "2"), ("--threads", "2", "--distribute", "kernel")]
 ALL_SETTINGS = pytest.mark.parametrize("settings", SETTINGS, ids=" ".join)
@@ -32,13 +32,16 @@ def stop_with(server: Workers, load: Load) -> None:
     assert server.wait() == 0
 
 
-def replace_amid_upload(server: Workers, client: RawClient) -> None:
-    """Has both workers replaced while one of them reads a body; returns when both are ending."""
-    begin_upload(client)
-    server.wait_for_line("reading", "stdout")
+def hang_up_with_code_that_does_not_start(server: Workers, code: str) -> None:
+    """Waits until the new workers are given up and the old ones answer on."""
+    serving = set(server.pids)
+    given_up = server.stderr.count("The workers that serve are kept")
+    server.write_code("broken code", code)
     server.send_signal(signal.SIGHUP)
-    server.wait_for_starts(4)
-    wait_until(lambda: server.stderr.count("Shutting down") == 2, "both old workers to drain", 2 * DEADLINE)
+    wait_until(
+        lambda: server.stderr.count("The workers that serve are kept") > given_up, "the end of the try", 3 * DEADLINE
+    )
+    wait_until(lambda: server.answering() == serving, "answers from both old workers")
 
 
 @ALL_SETTINGS
@@ -51,60 +54,49 @@ def test_hangup_replaces_all_workers_and_no_request_fails(
     server.send_signal(signal.SIGHUP)
     before, after = server.wait_for_starts(4)[:2], server.pids[2:]
     server.wait_for_end_of(*before)
+    # The new worker listens before the old one drains.
+    steps = re.findall("Started server|Shutting down", server.stderr)
+    listening = list(accumulate(1 if step == "Started server" else -1 for step in steps))
+    assert (len(steps), listening[-1], min(listening[1:])) == (6, 2, 2)
     assert server.answering() <= set(after)
     assert server.stdout.count("second code") == server.stdout.count("first code")
     stop_with(server, load)
 
 
-def test_the_new_worker_listens_before_the_old_one_drains(start_workers: StartWorkers) -> None:
-    server = start_workers()
-    server.send_signal(signal.SIGHUP)
-    server.wait_for_end_of(*server.wait_for_starts(4)[:2])
-    steps = re.findall("Started server|Shutting down", server.stderr)
-    listening = list(accumulate(1 if step == "Started server" else -1 for step in steps))
-    assert (len(steps), listening[-1], min(listening[1:])) == (6, 2, 2)
-    assert server.stop() == 0
-
-
-def test_what_an_old_worker_has_in_flight_is_answered(start_workers: StartWorkers, connect: Connect) -> None:
-    server = start_workers()
-    client = connect(server)
-    replace_amid_upload(server, client)
-    client.send(chunk(b"and ended") + chunk(b""))
-    assert client.read_response("POST").body == b"begun and ended"
-    server.wait_for_end_of(*server.pids[:2])
-    assert server.stop() == 0
-
-
-def test_a_request_in_a_worker_that_is_replaced_outlives_the_signal_to_stop(
+def test_what_old_workers_have_in_flight_is_answered_and_outlives_the_signal_to_stop(
     start_workers: StartWorkers, connect: Connect
 ) -> None:
     server = start_workers()
-    client = connect(server)
-    replace_amid_upload(server, client)
-    server.send_signal(signal.SIGTERM)
-    wait_until(lambda: server.stderr.count("Shutting down") == 4, "all workers to drain", 2 * DEADLINE)
+    (first, client), (_, other) = one_client_each(server, connect, *server.pids).items()
+    for each in (client, other):
+        begin_upload(each)
+    wait_until(lambda: server.stdout.count("reading") == 2, "both workers to read")
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_starts(4)
+    wait_until(lambda: server.stderr.count("Shutting down") == 2, "both old workers to drain", 2 * DEADLINE)
     client.send(chunk(b"and ended") + chunk(b""))
     assert client.read_response("POST").body == b"begun and ended"
+    server.wait_for_end_of(first)
+    server.send_signal(signal.SIGTERM)
+    wait_until(lambda: server.stderr.count("Shutting down") == 4, "all workers to drain", 2 * DEADLINE)
+    other.send(chunk(b"and ended") + chunk(b""))
+    assert other.read_response("POST").body == b"begun and ended"
     assert server.wait() == 0
 
 
-@pytest.mark.parametrize("broken", ["raise ValueError('broken edit')", "def", "import os; os._exit(7)"])
-def test_code_that_does_not_start_leaves_the_old_workers(start_workers: StartWorkers, broken: str) -> None:
+def test_code_that_does_not_start_leaves_the_old_workers(start_workers: StartWorkers) -> None:
     server = start_workers()
     before = server.pids
     load = load_on(server)
-    server.write_code("broken code", broken)
-    server.send_signal(signal.SIGHUP)
-    server.wait_for_line("could not start: ")
-    server.wait_for_line("The workers that serve are kept")
-    wait_until(lambda: server.answering() == set(before), "answers from both old workers")
+    for code, failed in [("raise ValueError('broken edit')", 1), ("def", 2), ("import os; os._exit(7)", 2)]:
+        hang_up_with_code_that_does_not_start(server, code)
+        assert server.stderr.count("cannot import the application") == failed
+    assert server.stderr.count("could not start: ") == 3
     server.write_code("mended code")
     server.send_signal(signal.SIGHUP)
     server.wait_for_starts(4)
     server.wait_for_end_of(*before)
     assert server.stdout.count("mended code") == 2
-    assert server.stderr.count("cannot import the application") == ("os._exit" not in broken)
     stop_with(server, load)
 
 
@@ -149,7 +141,7 @@ def test_workers_that_have_served_enough_are_replaced_and_no_request_fails(
 ) -> None:
     server = start_workers(*settings, "--limit-max-requests", "200", "--limit-max-requests-jitter", "100")
     load = load_on(server)
-    server.wait_for_starts(6)
+    server.wait_for_starts(4)
     server.wait_for_end_of(*server.pids[:2])
     assert "Maximum request limit of " in server.stderr
     stop_with(server, load)

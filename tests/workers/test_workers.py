@@ -23,13 +23,18 @@ def end_group(server: Workers, number: int) -> None:
             os.kill(pid, number)
 
 
-def test_all_workers_serve_and_the_address_is_logged_once(start_workers: StartWorkers) -> None:
-    server = start_workers(count=2)
+def test_all_workers_serve_and_lose_no_request_when_all_stop(start_workers: StartWorkers) -> None:
+    server = start_workers("--threads", "2")
     wait_until(lambda: server.answering() == set(server.pids), "answers from both workers", 2 * DEADLINE)
     assert len(server.pids) == 2
-    assert server.stop() == 0
+    load = Load(server, keep_alive=2, fresh=2, expected=b"hello")
+    load.start()
+    load.wait_for_answers()
+    server.send_signal(signal.SIGTERM)
+    assert load.join() > 0
+    assert server.wait() == 0
     assert server.stderr.count("threadserve running on") == 1
-    assert server.stdout.count("up\n") == server.stdout.count("down\n") == 2
+    assert server.stdout.count("up\n") == server.stdout.count("down\n") == 4
     lines = [rf"parent process \[{server.pid}\]", *(rf"Waiting for child process \[{pid}\]" for pid in server.pids)]
     assert all(re.search(line, server.stderr) for line in lines)
 
@@ -127,16 +132,6 @@ def test_a_second_signal_ends_all_at_once(start_workers: StartWorkers, connect: 
     assert server.stop(number) == 128 + number
     server.wait_for_line(r"Cut off 1 request at once: GET /stuck \(\d+ s\)$")
     server.wait_for_line('"GET /stuck HTTP/1.1" 499', "stdout")
-
-
-def test_no_request_is_lost_when_all_stop(start_workers: StartWorkers) -> None:
-    server = start_workers("--threads", "2")
-    load = Load(server, keep_alive=2, fresh=2, expected=b"hello")
-    load.start()
-    load.wait_for_answers()
-    server.send_signal(signal.SIGTERM)
-    assert load.join() > 0
-    assert server.wait() == 0
 
 
 def test_workers_stop_in_order_when_their_supervisor_is_killed(start_workers: StartWorkers, connect: Connect) -> None:
