@@ -13,23 +13,25 @@ from loadtests import results as record
 from loadtests.comparing import baseline
 from loadtests.comparing.contestants import PEER_NAMES, lineup
 from loadtests.comparing.scenarios import NAMES, SCENARIOS, Scenario, own
-from loadtests.errors import LoadTestError
+from loadtests.errors import require
 from loadtests.generators import locust, wrk
+from loadtests.harness.loads import one_path
 from loadtests.harness.measurement import Effort, number, plan
 from loadtests.harness.session import Session
 from loadtests.results import Results, replace_text
+from loadtests.servers.commands import Interface
 from loadtests.servers.interpreters import INTERPRETER, ROOT, usable
 from loadtests.table import markdown
 
 
-def scenarios_of(names: tuple[str, ...], app: str | None, path: str | None, interface: str | None) -> list[Scenario]:
+def scenarios_of(
+    names: tuple[str, ...], app: str | None, path: str | None, interface: Interface | None
+) -> list[Scenario]:
     """Return what was asked for: one's own app, the scenarios named, or all; raises LoadTestError."""
-    if app is not None:
-        if names:
-            raise LoadTestError(f"--app takes the place of scenarios: {', '.join(names)} cannot be given as well")
-        return [own(app, path or "/", "wsgi" if interface == "wsgi" else "asgi")]
-    if path is not None or interface is not None:
-        raise LoadTestError(f"{'--path' if path is not None else '--interface'} is for --app only")
+    if app:
+        require(not names, f"--app takes the place of scenarios: {', '.join(names)} cannot be given as well")
+        return [own(app, path or "/", interface or "asgi")]
+    require(not path and not interface, f"{'--path' if path else '--interface'} is for --app only")
     return [scenario for scenario in SCENARIOS if not names or scenario.name in names]
 
 
@@ -37,7 +39,7 @@ def generators_of(scenarios: list[Scenario]) -> dict[str, str]:
     """Return the versions of the load generators; raises LoadTestError where one is not installed."""
     has_wrk = shutil.which("wrk") is not None
     versions = {"wrk": wrk.version()} if has_wrk else {}
-    needs_locust = not has_wrk or any(scenario.needs_locust for scenario in scenarios)
+    needs_locust = not has_wrk or any(scenario.load is not one_path for scenario in scenarios)
     return versions | ({"locust": locust.version()} if needs_locust else {})
 
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from loadtests.apps import project
-from loadtests.errors import LoadTestError
+from loadtests.errors import require
 from loadtests.generators import process
 from loadtests.harness.measurement import Entry, Measured
 from loadtests.micro import callgrind
@@ -27,8 +27,8 @@ def instructions(entry: Entry, variables: dict[str, str]) -> tuple[list[str], Me
     """Count those of a request without sockets; raises LoadTestError where it is not the wanted form of threadserve."""
     more = entry.server.variables
     found = callgrind.count(entry.interpreter.path, BENCHMARK, variables | more)
-    if entry.server.interpreted and found.form != "interpreted":
-        raise LoadTestError(f"threadserve was {found.form}, although {', '.join(more)} was set")
+    is_other = entry.server.interpreted and found.form != "interpreted"
+    require(not is_other, f"threadserve was {found.form}, although {', '.join(more)} was set")
     command = [*(f"{name}={value}" for name, value in more.items()), *found.command]
     return command, Measured({INSTRUCTIONS: found.instructions}, details={"form": found.form})
 
@@ -44,15 +44,15 @@ def starting(entry: Entry, variables: dict[str, str]) -> tuple[list[str], Measur
         for _ in range(2):
             printed = process.run(line, 0.0, name="the import of the project", folder=folder, variables=variables)
         one = threadserve(entry.interpreter.build, 1)
-        alone, alone_mb, _ = start(one, python, variables, folder)
+        first, first_mb, _ = start(one, python, variables, folder)
         several, several_mb, command = start(entry.server, python, variables, folder)
     further = START_THREADS - 1
     values = {
-        START: several / (alone + further * float(printed)),
+        START: several / (first + further * float(printed)),
         "s to start": several,
-        "s to start with 1 thread": alone,
+        "s to start with 1 thread": first,
         "s of an import": float(printed),
-        "MB per further thread": (several_mb - alone_mb) / further,
+        "MB per further thread": (several_mb - first_mb) / further,
     }
     return command, Measured(values)
 

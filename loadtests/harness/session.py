@@ -9,7 +9,7 @@ import click
 import psutil
 
 from loadtests import results as record
-from loadtests.errors import INTERRUPTED, LoadTestError
+from loadtests.errors import INTERRUPTED, LoadTestError, require
 from loadtests.harness.measurement import Effort, Entry, Measured, Subject
 from loadtests.results import Results, Sample, portable, short
 from loadtests.servers.interpreters import ROOT, environment
@@ -42,8 +42,7 @@ class Session:
         Raises LoadTestError where the file cannot be written, or nothing could be measured.
         """
         effort, results = self.effort, self.results
-        if not self.entries:
-            raise LoadTestError(f"nothing can be measured: {'; '.join(results.left_out)}")
+        require(self.entries, f"nothing can be measured: {'; '.join(results.left_out)}")
         record.write(self.path, results)
         total = sum(entry.measurement.rounds or effort.rounds for entry in self.entries)
         minutes = total * (effort.warm_up + effort.duration + START_AND_STOP_SECONDS) / 60
@@ -57,8 +56,7 @@ class Session:
             results.left_out.append(f"interrupted: {len(results.samples)} of {total} samples were measured")
             record.write(self.path, results)
             return INTERRUPTED
-        if not results.samples:
-            raise LoadTestError(f"nothing could be measured; {self.path} says why")
+        require(results.samples, f"nothing could be measured; {self.path} says why")
         return 0
 
     def measure(self, remaining: list[Entry]) -> None:
@@ -104,8 +102,7 @@ class Session:
         if self.answers.setdefault(entry.measurement.name, answer) == answer:
             return []
         problem = f"{entry.name} gives another answer than the others: {answer[:200]!r}"
-        if entry.measurement.same_answer:
-            raise LoadTestError(problem)
+        require(not entry.measurement.same_answer, problem)
         return [problem]
 
 

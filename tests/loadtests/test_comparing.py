@@ -179,5 +179,5 @@ def test_wrk_drives_a_ceiling_where_it_is_installed_and_locust_the_rest(monkeypa
 def test_an_app_of_ones_own_is_asked_one_path() -> None:
     scenario = own("my.app:app", "/items", "wsgi")
     assert (scenario.app, scenario.request.path, scenario.interface) == ("my.app:app", "/items", "wsgi")
-    assert not scenario.needs_locust
+    assert scenario.load is NAMED["hello"].load
     assert scenario.requires == ()
