@@ -84,16 +84,6 @@ class Asker:
         self._streams = await asyncio.open_connection(self.group.host, self._port)
         await self._exchange(*self._streams)
 
-    @property
-    def is_closed(self) -> bool:
-        """True when the server has closed a connection that is kept."""
-        return self._streams is not None and self._streams[0].at_eof()
-
-    def close(self) -> None:
-        """Close a connection that is kept."""
-        if self._streams:
-            self._streams[1].close()
-
     async def ask(self, due: float) -> bool:
         """Ask once and note the time since `due`, or the failure; return whether there was an answer."""
         try:

@@ -28,11 +28,11 @@ class Echo(asyncio.Protocol):
     """One WebSocket with one message in flight. `ended` has the reason for which it ended as it should not."""
 
     def __init__(self, port: int, size: int) -> None:
-        payload = (b"The quick brown fox jumps over the lazy dog. " * (size // 45 + 1))[:size]
+        self._payload = (b"The quick brown fox jumps over the lazy dog. " * (size // 45 + 1))[:size]
         self.messages = 0
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._message = Frame(Opcode.TEXT, payload)
-        self._sent, self._expected = self._message.serialize(mask=True), self._message.serialize(mask=False)
+        message = Frame(Opcode.TEXT, self._payload)
+        self._sent, self._expected = message.serialize(mask=True), message.serialize(mask=False)
         self._parts = b""
         self._protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}/"), max_size=None)
 
@@ -52,20 +52,17 @@ class Echo(asyncio.Protocol):
             if isinstance(event, Response):
                 self.transport.write(self._sent)
             elif isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.CONT):
-                self._take(event)
+                self._parts += event.data
         # Pongs.
         self.transport.writelines(self._protocol.data_to_send())
         if self._protocol.state is not State.OPEN:
             self.end(f"the server does not accept a WebSocket, or closes it: {self._protocol.handshake_exc or ''}")
-
-    def _take(self, frame: Frame) -> None:
-        self._parts += frame.data
-        if frame.fin:
-            if self._parts != self._message.data:
-                self.end(f"the server sent another message back: {self._parts[:40]!r}")
+        elif self._parts == self._payload:
             self._parts = b""
             self.messages += 1
             self.transport.write(self._sent)
+        elif not self._payload.startswith(self._parts):
+            self.end(f"the server sent another message back: {self._parts[:40]!r}")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.end(f"the server closed a WebSocket: {error or ''}")

@@ -14,8 +14,8 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.protocol import State
 
+from loadtests.apps import hello
 from loadtests.clients import process
-from loadtests.clients.asking import Asker, Group, Tally
 from loadtests.errors import require
 from loadtests.servers.usage import memory_of_tree
 
@@ -27,10 +27,11 @@ OTHER_FILES, MANY_FILES = 200, 32_768
 
 async def open_kept(stack: AsyncExitStack, port: int) -> Callable[[], bool]:
     """Open a keep-alive connection, which the stack closes; return what tells whether the server has closed it."""
-    asker = Asker(port, Group(), Tally())
-    await asker.open()
-    stack.callback(asker.close)
-    return lambda: asker.is_closed
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    stack.callback(writer.close)
+    writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    await reader.readuntil(hello.BODY)
+    return reader.at_eof
 
 
 async def open_websocket(stack: AsyncExitStack, port: int) -> Callable[[], bool]:

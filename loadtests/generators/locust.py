@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from typing import NamedTuple
@@ -21,20 +21,6 @@ from loadtests.servers.interpreters import ROOT, environment
 
 # Locust's clock starts a little before the first request, so it runs for longer than what is measured.
 MARGIN_SECONDS = 1
-
-
-@dataclass(frozen=True)
-class Users:
-    """So many users of a class, whose think times are multiplied by `think_time`. `path` is for PathUser.
-
-    `aside` is the name of requests whose latencies are left out of the percentiles.
-    """
-
-    kind: str
-    count: int
-    think_time: float = 1.0
-    path: str = "/"
-    aside: str = ""
 
 
 class Finished(NamedTuple):
@@ -51,12 +37,15 @@ def parse(lines: Iterable[str]) -> list[Finished]:
     return sorted(Finished(float(ended), float(taken), name, error) for ended, taken, name, error in csv.reader(lines))
 
 
-def result_of(rows: list[Finished], users: Users, warm_up: int, seconds: int, command: list[str]) -> LoadResult:
-    """Return what happened after the warm-up, for that long; raises LoadTestError where nothing was answered."""
+def result_of(rows: list[Finished], aside: str, warm_up: int, seconds: int, command: list[str]) -> LoadResult:
+    """Return what happened after the warm-up, for that long; raises LoadTestError where nothing was answered.
+
+    `aside` is the name of requests whose latencies are left out of the percentiles.
+    """
     began = min((row.ended - row.milliseconds / 1000 for row in rows), default=0.0) + warm_up
     measured = [row for row in rows if began <= row.ended < began + seconds]
     answered = [row for row in measured if not row.error]
-    times = [row.milliseconds for row in answered if row.name != users.aside]
+    times = [row.milliseconds for row in answered if row.name != aside]
     errors = Counter(row.error for row in measured if row.error)
     require(times, f"Locust got no good answer: {dict(errors.most_common(1)) or 'and no error either'}")
     return LoadResult(command, len(answered), seconds, percentiles_of(times), dict(errors), began=began)
@@ -72,19 +61,30 @@ def command(kinds: Sequence[str], count: int, seconds: float, port: int, samples
     ]
 
 
-def run(users: Users, warm_up: int, seconds: int, port: int, folder: Path) -> LoadResult:
-    """Warm the server on `port` up and drive it for that long; `folder` is for the samples.
+def run(
+    kind: str,
+    users: int,
+    think_time: float,
+    warm_up: int,
+    seconds: int,
+    port: int,
+    path: str,
+    aside: str,
+    folder: Path,
+) -> LoadResult:
+    """Warm the server on `port` up by users of a class and drive it for that long; `folder` is for the samples.
 
-    All users are there when the warm-up is over. Raises LoadTestError where Locust fails or gets no answer.
+    Their think times are multiplied by `think_time`, and `path` is for PathUser. All users are there when the warm-up
+    is over. Raises LoadTestError where Locust fails or gets no answer.
     """
     samples, whole = folder / "samples.csv", warm_up + seconds + MARGIN_SECONDS
-    numbers = ("--spawn-rate", f"{users.count / warm_up:g}", "--think-time", f"{users.think_time:g}")
-    line = command([users.kind], users.count, whole, port, samples, *numbers, "--path", users.path)
+    options = (f"--spawn-rate={users / warm_up:g}", f"--think-time={think_time:g}", f"--path={path}")
+    line = command([kind], users, whole, port, samples, *options)
     began, cpu = time.monotonic(), cpu_seconds_of_children()
     process.run(line, whole, name="Locust", folder=ROOT, variables=environment())
     share = (cpu_seconds_of_children() - cpu) / (time.monotonic() - began)
     with samples.open(newline="") as lines:
-        result = result_of(parse(lines), users, warm_up, seconds, line)
+        result = result_of(parse(lines), aside, warm_up, seconds, line)
     return replace(result, cpu_share=share)
 
 

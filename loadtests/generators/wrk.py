@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,11 @@ from loadtests.generators.result import RANKS, LoadResult, percentiles_of
 from loadtests.request import Request
 
 REPORT = Path(__file__).with_name("wrk_report.lua")
+# Of wrk; one of them is enough for several servers in Python.
+THREADS = 2
 
 
-@dataclass(frozen=True)
-class Load:
-    """The threads, connections and seconds of wrk or h2load."""
-
-    threads: int
-    connections: int
-    warm_up_seconds: int
-    seconds: int
-
-
-def run(load: Load, request: Request, port: int, folder: Path) -> LoadResult:
+def run(request: Request, port: int, folder: Path, connections: int, warm_up: int, seconds: int) -> LoadResult:
     """Warm the server on `port` up by wrk, then measure; `folder` is for the script. Errors of both count.
 
     Raises LoadTestError where wrk fails.
@@ -38,14 +30,14 @@ def run(load: Load, request: Request, port: int, folder: Path) -> LoadResult:
     script = folder / "request.lua"
     script.write_text(script_for(request))
     headers = [part for name, value in request.headers.items() for part in ("--header", f"{name}: {value}")]
-    numbers = ["--threads", str(load.threads), "--connections", str(load.connections)]
+    options = [f"--connections={connections}", f"--threads={THREADS}", *headers, f"--script={script}"]
 
     def once(seconds: int) -> LoadResult:
-        line = ["wrk", *numbers, "--duration", f"{seconds}s", *headers, "--script", str(script), request.url(port)]
+        line = ["wrk", *options, f"--duration={seconds}s", request.url(port)]
         began = time.time()
         return parse(process.run(line, seconds), line, began)
 
-    before, result = once(load.warm_up_seconds), once(load.seconds)
+    before, result = once(warm_up), once(seconds)
     errors = {f"{kind} in the warm-up": count for kind, count in before.errors.items()} | result.errors
     return replace(result, errors=errors, warm_up_requests=before.requests)
 
@@ -66,18 +58,18 @@ def parse(output: str, command: list[str], began: float) -> LoadResult:
     return LoadResult(command, answered, told["time"] / 1_000_000, percentiles, errors, began=began)
 
 
-def run_http2(load: Load, streams: int, path: str, port: int, folder: Path) -> LoadResult:
+def run_http2(
+    path: str, port: int, folder: Path, connections: int, streams: int, warm_up: int, seconds: int
+) -> LoadResult:
     """Do the same by h2load, with so many streams on each connection; `folder` is for its log."""
     log = folder / "h2load.log"
-    numbers = ["--threads", str(load.threads), "--clients", str(load.connections)]
-    numbers += ["--max-concurrent-streams", str(streams)]
+    options = [f"--clients={connections}", f"--max-concurrent-streams={streams}", f"--log-file={log}"]
     # With a warm-up of its own it logs requests that are under way at its end without their status.
-    for seconds in (load.warm_up_seconds, load.seconds):
+    for duration in (warm_up, seconds):
         log.unlink(missing_ok=True)
-        url = f"http://127.0.0.1:{port}{path}"
-        line = ["h2load", *numbers, "--duration", f"{seconds}s", "--log-file", str(log), url]
-        process.run(line, seconds)
-    return parse_http2(log.read_text().splitlines(), line, load.seconds)
+        line = ["h2load", *options, f"--duration={duration}s", f"http://127.0.0.1:{port}{path}"]
+        process.run(line, duration)
+    return parse_http2(log.read_text().splitlines(), line, seconds)
 
 
 def parse_http2(log: Iterable[str], command: list[str], seconds: float) -> LoadResult:

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from loadtests.clients import asking, echo, resting, streaming
 from loadtests.clients.asking import Group
@@ -45,7 +45,8 @@ def watched(drive: Callable[[Subject], LoadResult]) -> Load:
 @watched
 def rate(subject: Subject) -> LoadResult:
     """Send the request again and again, by wrk."""
-    return wrk.run(subject.effort.load, subject.request, subject.running.port, subject.folder)
+    effort, port = subject.effort, subject.running.port
+    return wrk.run(subject.request, port, subject.folder, effort.connections, effort.warm_up, effort.duration)
 
 
 def users(kind: str, aside: str = "") -> Load:
@@ -54,8 +55,8 @@ def users(kind: str, aside: str = "") -> Load:
     @watched
     def drive(subject: Subject) -> LoadResult:
         effort = subject.effort
-        crowd = locust.Users(kind, effort.users, effort.think_time, subject.request.path, aside)
-        return locust.run(crowd, effort.warm_up, effort.duration, subject.running.port, subject.folder)
+        numbers = effort.users, effort.think_time, effort.warm_up, effort.duration
+        return locust.run(kind, *numbers, subject.running.port, subject.request.path, aside, subject.folder)
 
     def measure(subject: Subject) -> Measured:
         measured = drive(subject)
@@ -76,8 +77,8 @@ def over_http2(streams: int, connections: int) -> Load:
 
     @watched
     def over_streams(subject: Subject) -> LoadResult:
-        load = replace(subject.effort.load, threads=1, connections=connections)
-        return wrk.run_http2(load, streams, subject.request.path, subject.running.port, subject.folder)
+        numbers = connections, streams, subject.effort.warm_up, subject.effort.duration
+        return wrk.run_http2(subject.request.path, subject.running.port, subject.folder, *numbers)
 
     return lambda subject: over_streams(subject) if subject.server.speaks_http2 else rate(subject)
 

@@ -7,15 +7,11 @@ from typing import Any
 
 import click
 
-from loadtests.generators import wrk
 from loadtests.request import GET_ROOT, Request
 from loadtests.results import RATE
 from loadtests.servers.commands import Server
 from loadtests.servers.interpreters import Interpreter
 from loadtests.servers.processes import Running
-
-# Of wrk and h2load; one of them is enough for several servers in Python.
-GENERATOR_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -36,11 +32,6 @@ class Effort:
     def of(cls, options: dict[str, Any]) -> "Effort":
         """Return what the options of a command say of it."""
         return cls(**{part.name: options[part.name] for part in fields(cls) if part.name in options})
-
-    @property
-    def load(self) -> wrk.Load:
-        """The load of wrk and h2load."""
-        return wrk.Load(GENERATOR_THREADS, self.connections, self.warm_up, self.duration)
 
 
 @dataclass

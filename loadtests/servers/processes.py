@@ -1,13 +1,12 @@
 """Starts one server on a free port of the loopback interface, waits until it answers, and ends it whatever happens."""
 
 import http.client
-import secrets
 import socket
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +23,6 @@ OPENSSL = (
     *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
     *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
 )
-# Below those that Linux gives to clients, and to servers that want any.
-PORTS = range(10_000, 32_768)
 
 
 @dataclass
@@ -80,12 +77,9 @@ def serving(
 
 
 def free_port() -> int:
-    """Return a port that nobody has, and that nobody gets by chance before the server does."""
-    while True:
-        port = secrets.choice(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    """Return a port that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def make_certificate(folder: Path) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.micro import callgrind, counting
+from loadtests.micro import callgrind
 from loadtests.servers.commands import threadserve
 from loadtests.servers.interpreters import environment
 from threadserve.runtime import forms
@@ -34,9 +34,9 @@ def settings(folder: Path, control: str = CONTROL, **more: str) -> dict[str, str
 
 
 def test_instructions_of_all_threads_are_summed() -> None:
-    assert counting.total(TOLD) == 127_150_310
+    assert callgrind.total(TOLD) == 127_150_310
     with pytest.raises(LoadTestError, match="callgrind counted nothing: it says nothing"):
-        counting.total("\n")
+        callgrind.total("\n")
 
 
 def test_what_counting_adds_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from loadtests.errors import LoadTestError
 from loadtests.generators import locust, process, wrk
-from loadtests.generators.locust import Finished, Users
+from loadtests.generators.locust import Finished
 from loadtests.generators.result import RANKS, LoadResult, percentiles_of
 from loadtests.request import Request
 from loadtests.servers.commands import threadserve
@@ -30,7 +30,6 @@ LOCUST_SAMPLES = """1795285000.500000,500.000,/block,
 1795285002.200000,1.000,/api/items/ID,"503, ""busy"" now"
 1795285003.100000,9.000,/api/items/ID,
 """
-USERS = Users("MixedUser", 10)
 
 
 def samples() -> list[Finished]:
@@ -69,14 +68,14 @@ def test_samples_of_locust_are_in_the_order_of_their_ends() -> None:
 
 def test_the_warm_up_and_what_ends_too_late_are_cut_off() -> None:
     """The first request began at 1795285000, so two seconds from 1795285001 on are measured."""
-    result = locust.result_of(samples(), USERS, 1, 2, ["locust"])
+    result = locust.result_of(samples(), "", 1, 2, ["locust"])
     assert (result.requests, result.seconds, result.began) == (4, 2, 1795285001)
     assert result.errors == {'503, "busy" now': 1}
     assert (result.percentiles["50"], result.percentiles["100"]) == (3.5, 501)
 
 
 def test_requests_that_are_no_matter_count_but_are_not_timed() -> None:
-    result = locust.result_of(samples(), Users("MixedUser", 10, aside="/block"), 1, 2, ["locust"])
+    result = locust.result_of(samples(), "/block", 1, 2, ["locust"])
     assert (result.requests, result.percentiles["100"]) == (4, 4.5)
 
 
@@ -89,7 +88,7 @@ def test_requests_that_are_no_matter_count_but_are_not_timed() -> None:
 )
 def test_samples_of_locust_that_tell_nothing(lines: str, complaint: str) -> None:
     with pytest.raises(LoadTestError, match=complaint):
-        locust.result_of(locust.parse(lines.splitlines()), USERS, 1, 10, ["locust"])
+        locust.result_of(locust.parse(lines.splitlines()), "", 1, 10, ["locust"])
 
 
 def test_a_generator_that_fails_is_named() -> None:
@@ -105,15 +104,12 @@ def test_a_generator_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch)
         process.run([sys.executable, "-c", "import time; time.sleep(60)"], 0)
 
 
-LOAD = wrk.Load(threads=1, connections=2, warm_up_seconds=1, seconds=2)
-
-
 def drive_by_wrk(port: int, folder: Path) -> LoadResult:
-    return wrk.run(LOAD, Request("/"), port, folder)
+    return wrk.run(Request("/"), port, folder, connections=2, warm_up=1, seconds=2)
 
 
 def drive_by_h2load(port: int, folder: Path) -> LoadResult:
-    return wrk.run_http2(LOAD, 4, "/", port, folder)
+    return wrk.run_http2("/", port, folder, connections=2, streams=4, warm_up=1, seconds=2)
 
 
 @pytest.mark.parametrize(("name", "drive"), [("wrk", drive_by_wrk), ("h2load", drive_by_h2load)])
