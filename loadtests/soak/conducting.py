@@ -29,8 +29,7 @@ from loadtests.soak.sampling import SAMPLE_SECONDS
 from loadtests.soak.verdict import Plan, Seen
 
 APP = "loadtests.apps.soak:app"
-# Not the ChatUser, to whom a WebSocket that is closed in order is an error like any other; the SteadyUser chats.
-USERS = ("JsonApiUser", "BrowserUser", "TransferUser", "EventsUser", "MixedUser", "SteadyUser", "ChaosUser")
+USERS = ["JsonApiUser", "BrowserUser", "TransferUser", "EventsUser", "ChatUser", "MixedUser", "SteadyUser", "ChaosUser"]
 # What is asked of the application for a death.
 PATHS = {THREAD: "/die", WORKER: "/kill"}
 # Mischief ends so long before the load does, so that its consequences are seen.

@@ -46,8 +46,8 @@ class ChaosUser(Visitor):
     """
 
     think_time = (0.0, 0.2)
-    # As many as the five other classes of a soak that behave well.
-    weight = 5
+    # As many as all others of a soak beside the SteadyUser.
+    weight = 6
 
     @task
     def connect(self) -> None:

@@ -12,13 +12,16 @@ from uuid import uuid4
 import gevent
 from gevent.queue import Queue
 from locust import task
-from websocket import WebSocket, WebSocketException, WebSocketTimeoutException, create_connection
+from locust.exception import RescheduleTask
+from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException, create_connection
 
 from loadtests.users.visitor import Visitor, require
 
 PATIENCE_SECONDS = 10.0
 ROOM_SIZE = 5
 LEAVING_SHARE = 0.05
+# How a server says that it is restarted, or stopped. Whoever wants to go on connects anew.
+GOING_AWAY = (1001, 1012)
 TEXT = "The quick brown fox jumps over the lazy dog. " * 2
 users = itertools.count()
 
@@ -29,7 +32,7 @@ class ChatUser(Visitor):
     Three requests are recorded: `/chat connect` is the handshake, `/chat own message` the time from sending a message
     until it comes back, `/chat message of another` the time from somebody's sending it until it is heard. Who hears
     whom depends on the server, which has a room for each event loop; but of somebody who is heard once, every message
-    has to come, in order.
+    has to come, in order. A server that says that it goes away has done nothing wrong.
     """
 
     think_time = (0.5, 2.0)
@@ -52,21 +55,26 @@ class ChatUser(Visitor):
 
     def enter(self) -> None:
         """Enter the room under a new name; raise WebSocketException or OSError where there is no connection."""
-        self.socket = create_connection(self.websocket_url(self.room), timeout=PATIENCE_SECONDS)
+        url = f"ws{str(self.host).removeprefix('http')}/chat?room={self.room}"
+        self.socket = create_connection(url, timeout=PATIENCE_SECONDS)
         self.name, self.numbers = uuid4().hex, itertools.count(1)
         self.last_of: dict[str, int] = {}
-        # Own messages as they come back, and what ended the listening.
+        # Own messages as they come back, and None when the connection has ended.
         self.came: Queue[Any] = Queue()
-        self.listener = gevent.spawn(self.listen, self.socket)
+        self.listener = gevent.spawn(self.hear_all, self.socket)
 
     def say(self, socket: WebSocket) -> None:
-        """Send a message and wait until it comes back; raise an exception if it does not, or not unharmed."""
+        """Send a message and wait until it comes back; raise an exception if it does not, or not unharmed.
+
+        Raises RescheduleTask where the connection has ended, of which there is nothing more to record.
+        """
         said = {"name": self.name, "number": next(self.numbers), "sent": time.perf_counter(), "text": TEXT}
         if self.came.empty():
             socket.send(json.dumps(said))
         came = self.came.get(timeout=PATIENCE_SECONDS)
-        if isinstance(came, Exception):
-            raise came
+        if came is None:
+            self.on_stop()
+            raise RescheduleTask
         require(came == said, "another message came back")
 
     def on_stop(self) -> None:
@@ -77,18 +85,25 @@ class ChatUser(Visitor):
                 self.socket.close(timeout=1)
             self.socket = None
 
-    def listen(self, socket: WebSocket) -> None:
-        """Take what is said in the room, in a greenlet of its own."""
+    def hear_all(self, socket: WebSocket) -> None:
+        """Take what is said in the room, in a greenlet of its own, until the connection ends.
+
+        That it was lost is recorded when it happens, which may be long before the next message.
+        """
         try:
             while True:
                 with suppress(WebSocketTimeoutException):
-                    self.hear(socket.recv())
+                    opcode, data = socket.recv_data()
+                    if opcode == ABNF.OPCODE_CLOSE and int.from_bytes(data[:2]) in GOING_AWAY:
+                        break
+                    require(opcode == ABNF.OPCODE_TEXT, "the server closed the WebSocket")
+                    self.hear(data)
         except Exception as error:
-            self.came.put(error)
+            self.record("WS", "/chat own message", 0.0, error)
+        self.came.put(None)
 
-    def hear(self, text: str | bytes) -> None:
+    def hear(self, text: bytes) -> None:
         """Take one message; raise ResponseError where it is not the next one of its sender."""
-        require(text, "the server closed the WebSocket")
         message = json.loads(text)
         sender, number = message["name"], message["number"]
         if sender == self.name:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from locust.contrib.fasthttp import FastHttpUser, ResponseContextManager
-from locust.exception import ResponseError
+from locust.exception import RescheduleTask, ResponseError
 
 
 class Visitor(FastHttpUser):
@@ -48,12 +48,14 @@ class Visitor(FastHttpUser):
     def timed(self, kind: str, name: str) -> Iterator[list[Exception]]:
         """Record a `with` block as a request; give a list, to which the exception is added that ends the block.
 
-        It is no request if Locust ends the user meanwhile.
+        It is no request if Locust ends the user meanwhile, or the block the task.
         """
         errors: list[Exception] = []
         began = time.perf_counter()
         try:
             yield errors
+        except RescheduleTask:
+            raise
         except Exception as error:
             errors.append(error)
         self.record(kind, name, time.perf_counter() - began, *errors)
@@ -63,10 +65,6 @@ class Visitor(FastHttpUser):
         self.environment.events.request.fire(
             request_type=kind, name=name, response_time=seconds * 1000, response_length=0, exception=error
         )
-
-    def websocket_url(self, room: str) -> str:
-        """Return the address of a chat room."""
-        return f"ws{str(self.host).removeprefix('http')}/chat?room={room}"
 
 
 def require(condition: object, complaint: str) -> None:
