@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from typing import Concatenate, ParamSpec
 
 from loadtests.clients import asking, echo, resting, streaming
 from loadtests.clients.asking import Group
@@ -25,14 +26,20 @@ GENERATOR_LIMIT = 0.9
 OFTEN_SECONDS = 0.02
 SHARE = "busiest over mean"
 KEPT, WEBSOCKET, BEYOND = "kB per connection", "kB per WebSocket", "kB beyond"
+P = ParamSpec("P")
 
 
-def watched(drive: Callable[[Subject], LoadResult]) -> Load:
+def load_of(measure: Callable[Concatenate[Subject, P], Measured]) -> Callable[P, Load]:
+    """Return the function that makes a load of what the decorated one takes beside the subject."""
+    return lambda *args, **kwargs: lambda subject: measure(subject, *args, **kwargs)
+
+
+def watched(drive: Callable[Concatenate[Subject, P], LoadResult]) -> Callable[Concatenate[Subject, P], Measured]:
     """Return the load that a generator drives, with what the server's processes use meanwhile."""
 
-    def measure(subject: Subject) -> Measured:
+    def measure(subject: Subject, /, *args: P.args, **kwargs: P.kwargs) -> Measured:
         with Monitor(subject.running.pid) as monitor:
-            load = drive(subject)
+            load = drive(subject, *args, **kwargs)
         values = load.values | monitor.usage(load.began, load.began + load.seconds)
         values[CPU] = 1_000_000 * values.pop("CPU seconds") / max(1, load.requests)
         requests = load.requests + load.warm_up_requests
@@ -49,22 +56,21 @@ def rate(subject: Subject) -> LoadResult:
     return wrk.run(subject.request, port, subject.folder, effort.connections, effort.warm_up, effort.duration)
 
 
-def users(kind: str, aside: str = "") -> Load:
-    """Return the load of Locust's users; `aside` is a path whose latency is no matter."""
+@watched
+def by_locust(subject: Subject, kind: str, aside: str = "") -> LoadResult:
+    """Run Locust with users of a class."""
+    effort = subject.effort
+    numbers = effort.users, effort.think_time, effort.warm_up, effort.duration
+    return locust.run(kind, *numbers, subject.running.port, subject.request.path, aside, subject.folder)
 
-    @watched
-    def drive(subject: Subject) -> LoadResult:
-        effort = subject.effort
-        numbers = effort.users, effort.think_time, effort.warm_up, effort.duration
-        return locust.run(kind, *numbers, subject.running.port, subject.request.path, aside, subject.folder)
 
-    def measure(subject: Subject) -> Measured:
-        measured = drive(subject)
-        if (share := measured.details["client_cpu_share"]) > GENERATOR_LIMIT:
-            measured.problems.append(f"Locust used {share:.0%} of a CPU: with fewer --users it would be no bottleneck")
-        return measured
-
-    return measure
+@load_of
+def users(subject: Subject, kind: str, aside: str = "") -> Measured:
+    """Have users of a class visit the server, `aside` is a path whose latency is no matter; doubt a busy Locust."""
+    measured = by_locust(subject, kind, aside)
+    if (share := measured.details["client_cpu_share"]) > GENERATOR_LIMIT:
+        measured.problems.append(f"Locust used {share:.0%} of a CPU: with fewer --users it would be no bottleneck")
+    return measured
 
 
 def one_path(subject: Subject) -> Measured:
@@ -72,15 +78,17 @@ def one_path(subject: Subject) -> Measured:
     return rate(subject) if shutil.which("wrk") else users("PathUser")(subject)
 
 
-def over_http2(streams: int, connections: int) -> Load:
-    """Return the request over HTTP/2, with so many streams on each connection; over HTTP/1.1 by servers without it."""
+@watched
+def by_h2load(subject: Subject, streams: int, connections: int) -> LoadResult:
+    """Run h2load with so many streams on each connection."""
+    numbers = connections, streams, subject.effort.warm_up, subject.effort.duration
+    return wrk.run_http2(subject.request.path, subject.running.port, subject.folder, *numbers)
 
-    @watched
-    def over_streams(subject: Subject) -> LoadResult:
-        numbers = connections, streams, subject.effort.warm_up, subject.effort.duration
-        return wrk.run_http2(subject.request.path, subject.running.port, subject.folder, *numbers)
 
-    return lambda subject: over_streams(subject) if subject.server.speaks_http2 else rate(subject)
+@load_of
+def over_http2(subject: Subject, streams: int, connections: int) -> Measured:
+    """Send the request over HTTP/2, or over HTTP/1.1 by wrk where the server does not speak it."""
+    return by_h2load(subject, streams, connections) if subject.server.speaks_http2 else rate(subject)
 
 
 def rate_and_memory(subject: Subject) -> Measured:
@@ -91,29 +99,25 @@ def rate_and_memory(subject: Subject) -> Measured:
     return measured
 
 
-def groups(*asked: Group, seconds: float = 0.0, warm_up: float = 0.0, until: Group | None = None) -> Load:
-    """Return the load of clients that ask at their pace, for so many seconds after the warm-up, or the effort's.
+@load_of
+@watched
+def groups(
+    subject: Subject, *asked: Group, seconds: float = 0.0, warm_up: float = 0.0, until: Group | None = None
+) -> LoadResult:
+    """Have clients ask at their pace, for so many seconds after the warm-up, or the effort's.
 
     They begin when the request `until` is answered as it wants.
     """
-
-    @watched
-    def drive(subject: Subject) -> LoadResult:
-        times = seconds or subject.effort.duration, warm_up or subject.effort.warm_up
-        return asking.run(subject.running.port, asked, *times, until)
-
-    return drive
+    times = seconds or subject.effort.duration, warm_up or subject.effort.warm_up
+    return asking.run(subject.running.port, asked, *times, until)
 
 
-def shared(threads: int, load: Load) -> Load:
-    """Return a load whose answers say which of the server's threads gave them, with how even that is."""
-
-    def measure(subject: Subject) -> Measured:
-        measured = load(subject)
-        measured.values[SHARE] = busiest_over_mean(measured.details["answers"], threads)
-        return measured
-
-    return measure
+@load_of
+def shared(subject: Subject, threads: int, load: Load) -> Measured:
+    """Put on a load whose answers say which of the server's threads gave them, and tell how even that is."""
+    measured = load(subject)
+    measured.values[SHARE] = busiest_over_mean(measured.details["answers"], threads)
+    return measured
 
 
 def busiest_over_mean(answers: dict[str, int], threads: int) -> float:
@@ -125,56 +129,44 @@ def busiest_over_mean(answers: dict[str, int], threads: int) -> float:
     return max(answers.values()) * threads / sum(answers.values())
 
 
-def beside(first: Load, second: Load) -> Load:
-    """Return a load while another is put on the same server, where that has an admin address; of the first's values."""
-
-    def measure(subject: Subject) -> Measured:
-        if "--admin-bind" not in subject.running.command:
-            return first(subject)
-        with ThreadPoolExecutor(1) as executor:
-            other = executor.submit(second, subject)
-            measured = first(subject)
-        measured.details["beside"] = asdict(other.result())
-        measured.errors = measured.errors | other.result().errors
-        return measured
-
-    return measure
+@load_of
+def beside(subject: Subject, first: Load, second: Load) -> Measured:
+    """Put on a load while another is on the same server, where that has an admin address; return the first's values."""
+    if "--admin-bind" not in subject.running.command:
+        return first(subject)
+    with ThreadPoolExecutor(1) as executor:
+        other = executor.submit(second, subject)
+        measured = first(subject)
+    measured.details["beside"] = asdict(other.result())
+    measured.errors = measured.errors | other.result().errors
+    return measured
 
 
-def echoes(size: int) -> Load:
-    """Return the load of WebSocket messages of so many bytes, and their way back."""
-
-    @watched
-    def drive(subject: Subject) -> LoadResult:
-        return echo.run(subject.running.port, size, subject.effort.warm_up, subject.effort.duration)
-
-    return drive
+@load_of
+@watched
+def echoes(subject: Subject, size: int) -> LoadResult:
+    """Send WebSocket messages of so many bytes there and back."""
+    return echo.run(subject.running.port, size, subject.effort.warm_up, subject.effort.duration)
 
 
-def streams(size: int) -> Load:
-    """Return the load of a body of so many bytes each way: by how many MB the server's memory grows."""
-
-    def measure(subject: Subject) -> Measured:
-        with Monitor(subject.running.pid, OFTEN_SECONDS) as monitor:
-            told = streaming.run(subject.running.port, size)
-        growths = {f"MB grown by {way}": monitor.growth(began, ended) for way, (began, ended) in told.items()}
-        return Measured(growths, details={"streaming": told})
-
-    return measure
+@load_of
+def streams(subject: Subject, size: int) -> Measured:
+    """Stream a body of so many bytes each way, and tell by how many MB the server's memory grows."""
+    with Monitor(subject.running.pid, OFTEN_SECONDS) as monitor:
+        told = streaming.run(subject.running.port, size)
+    growths = {f"MB grown by {way}": monitor.growth(began, ended) for way, (began, ended) in told.items()}
+    return Measured(growths, details={"streaming": told})
 
 
-def idle(connections: int, *, websockets: bool = False) -> Load:
-    """Return the load of so many kept connections that rest, or as many as there may be open files.
+@load_of
+def idle(subject: Subject, connections: int, *, websockets: bool = False) -> Measured:
+    """Have so many kept connections rest, or as many as there may be open files, and weigh them.
 
     Where wanted, as many WebSockets come beside them, and the memory of one is told beyond that of a connection.
     """
-
-    def measure(subject: Subject) -> Measured:
-        count = min(connections, resting.allow_many_files() - resting.OTHER_FILES)
-        told = resting.run(subject.running.port, subject.running.pid, count, REST_SECONDS, websockets=websockets)
-        values = {KEPT: told["kept"]}
-        if websockets:
-            values |= {WEBSOCKET: told["websocket"], BEYOND: told["websocket"] - told["kept"]}
-        return Measured(values, details=told | {"connections_wanted": connections})
-
-    return measure
+    count = min(connections, resting.allow_many_files() - resting.OTHER_FILES)
+    told = resting.run(subject.running.port, subject.running.pid, count, REST_SECONDS, websockets=websockets)
+    values = {KEPT: told["kept"]}
+    if websockets:
+        values |= {WEBSOCKET: told["websocket"], BEYOND: told["websocket"] - told["kept"]}
+    return Measured(values, details=told | {"connections_wanted": connections})
