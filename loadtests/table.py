@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from loadtests.results import CPU, RATE, Results, Sample, Target, short, spread
+from loadtests.results import CPU, RATE, Results, Sample, Spread, Target, short, spread
 
 OURS = "threadserve"
 VALUES = ("p50 ms", "p99 ms", "p99.9 ms", CPU, "PSS MB", "OS threads")
@@ -17,12 +17,11 @@ Case = tuple[str, str, int]
 
 def markdown(results: Results) -> str:
     """Return the table, and below it what is doubtful or missing, and when and where all of it was measured."""
-    facts = results.facts
-    told = f"Measured {facts['date']} at commit {facts['commit']}, on {facts['machine']['cpus']} CPUs"
-    rows = target_rows(results) if results.targets else case_rows(results)
-    columns = TARGET_COLUMNS if results.targets else COLUMNS
-    notes = [f"* {line}" for line in (*problems(results), *results.left_out)]
-    return "\n\n".join([table(columns, rows), *notes, f"{told} ({facts['machine']['cpu']})."]) + "\n"
+    rows = table(TARGET_COLUMNS, target_rows(results)) if results.targets else table(COLUMNS, case_rows(results))
+    notes = "\n".join(f"* {line}" for line in (*problems(results), *results.left_out))
+    facts, machine = results.facts, results.facts["machine"]
+    told = f"Measured {facts['date']} at commit {facts['commit']}, on {machine['cpus']} CPUs ({machine['cpu']})."
+    return "\n\n".join(filter(None, (rows, notes, told))) + "\n"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -39,17 +38,14 @@ def cases(results: Results) -> dict[Case, list[Sample]]:
 
 
 def case_rows(results: Results) -> Iterator[list[str]]:
-    """The rows of `COLUMNS`: medians, the rate beside that of the first threadserve with as many threads."""
-    found = cases(results)
-    for (name, server, threads), samples in found.items():
-        alike = {
-            other: samples
-            for (scenario, other, count), samples in found.items()
-            if (scenario, count) == (name, threads)
-        }
-        ours = next((spread(samples, RATE) for other, samples in alike.items() if other.startswith(OURS)), None)
+    """The rows of `COLUMNS`: medians, the rate beside that of threadserve with as many threads, which comes first."""
+    ours: dict[tuple[str, int], Spread] = {}
+    for (name, server, threads), samples in cases(results).items():
         rate = spread(samples, RATE)
-        ratio = f"{rate.median / ours.median:.2f}" if rate and ours else ""
+        if server.startswith(OURS) and rate:
+            ours[name, threads] = rate
+        reference = ours.get((name, threads))
+        ratio = f"{rate.median / reference.median:.2f}" if rate and reference else ""
         errors = sum(sum(sample.errors.values()) for sample in samples)
         medians = [short(told.median) if (told := spread(samples, value)) else "" for value in VALUES]
         yield [results.titles[name], server, str(threads), str(rate), ratio, f"{errors:,}", *medians]

@@ -16,7 +16,6 @@ from loadtests.servers.commands import HOST_AND_PORT, Build, Server, granian, h2
 ECHO = "loadtests.apps.asgi:echo"
 SEND_BACK = "loadtests.apps.asgi:send_back"
 BLOCKING, COMPUTING = "loadtests.apps.asgi:sleeping", "loadtests.apps.asgi:computing"
-HELLO_WSGI, FLASK = "loadtests.apps.wsgi:hello", "loadtests.apps.flask_json:app"
 FASTAPI_REQUIRES = ("fastapi", "starlette", "pydantic", "pydantic_core")
 P50, P99 = "p50 ms", "p99 ms"
 MESSAGES = "messages/s"
@@ -109,14 +108,13 @@ GRANIANS_WS = (granian(1, ws="auto"), granian(2, ws="auto"), granian(2, *SINGLE,
 GRANIANS_HTTP2 = (granian(1, "--http", "auto"), granian(2, "--http", "auto"))
 HYPERCORN, HYPERCORNS = peer("hypercorn"), peer("hypercorn", 2)
 
-WSGI, ORDINARY_WSGI = ours(None, interface="wsgi"), threadserve("ordinary", 1, interface="wsgi")
+WSGI = ours(None, interface="wsgi")
 granian_wsgi = partial(peer, "granian wsgi", build="free-threaded")
 GRANIANS_WSGI = (granian_wsgi(), granian_wsgi(2), granian_wsgi(2, *SINGLE))
-GUNICORN, FORKED = peer("gthread", build="free-threaded", threads=8), peer("gthread", 2, threads=8)
-WAITRESS = peer("waitress", build="free-threaded", threads=8)
+FORKED = peer("gthread", 2, threads=8)
 
 on_fastapi = partial(figure, app="examples.fastapi_model:app", request=ORDER, requires=FASTAPI_REQUIRES)
-on_wsgi = partial(figure, app=HELLO_WSGI)
+on_wsgi = partial(figure, app="loadtests.apps.wsgi:hello")
 
 # What a request and its response cost, against the fastest servers there are.
 REQUEST_PATH = (
@@ -186,15 +184,15 @@ HTTP2 = (
 WSGI_FIGURES = (
     on_wsgi("wsgi-threads", WSGI, least(1.5, *GRANIANS_WSGI)),
     on_wsgi("wsgi-threads-cpu", WSGI, most(0.7, CPU, granian_wsgi())),
-    on_wsgi("wsgi-gunicorn", WSGI, least(6, GUNICORN)),
-    on_wsgi("wsgi-waitress", WSGI, least(6, WAITRESS)),
-    on_wsgi("wsgi-hello", ORDINARY_WSGI, least(1.5, granian_wsgi(build="ordinary"))),
+    on_wsgi("wsgi-gunicorn", WSGI, least(6, peer("gthread", build="free-threaded", threads=8))),
+    on_wsgi("wsgi-waitress", WSGI, least(6, peer("waitress", build="free-threaded", threads=8))),
+    on_wsgi("wsgi-hello", threadserve("ordinary", 1, interface="wsgi"), least(1.5, granian_wsgi(build="ordinary"))),
     figure(
         "wsgi-flask",
         WSGI,
         least(1.4, FORKED),
         *memory(0.7, FORKED),
-        app=FLASK,
+        app="loadtests.apps.flask_json:app",
         load=loads.rate_and_memory,
         requires=("flask",),
     ),

@@ -39,7 +39,7 @@ def test_values_that_nothing_has_are_empty_cells_beside_all_rounds_errors() -> N
 
 def test_problems_what_is_missing_and_the_facts_stand_below() -> None:
     text = markdown(results_of(sample("hello", "Granian", 2, problems=["too slow"])))
-    assert "\n* hello: Granian, round 1: too slow\n\n* Daphne is left out\n" in text
+    assert "\n* hello: Granian, round 1: too slow\n* Daphne is left out\n" in text
     assert text.endswith("\nMeasured 2026-05-04T12:30:00+00:00 at commit abc1234, on 2 CPUs (Example 9000).\n")
 
 
