@@ -15,11 +15,9 @@ from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
-from loadtests.users.chaos import ChaosUser
-from loadtests.users.chat import ChatUser
-from loadtests.users.events import EventsUser
+from loadtests.users.listeners import ChatUser, EventsUser
 from loadtests.users.people import BrowserUser, JsonApiUser, MixedUser, PathUser, SiteUser, TransferUser
-from loadtests.users.steady import SteadyUser
+from loadtests.users.soak import ChaosUser, SteadyUser
 
 SAMPLES_HELP = """Write a line of CSV for each request that this process finishes: seconds since the epoch at its end,
 milliseconds, name, error or nothing."""

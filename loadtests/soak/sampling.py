@@ -1,14 +1,14 @@
 """Samples of what the processes of a server use, their trends, and what is left over after a load.
 
-Workers are replaced again and again, and grow while they warm up. So a run is cut into periods from one replacement to
-the next, of which the first is the warm-up: medians of several can be compared, since each has all phases in it.
+Workers are replaced again and again, and grow while they warm up. So what is between two replacements is a period, of
+which the first is the warm-up, and a straight line through the others tells whether anything grows.
 """
 
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean, linear_regression
 
 import psutil
 
@@ -18,11 +18,11 @@ from loadtests.servers.usage import MEGABYTE, tree
 SAMPLE_SECONDS = 1.0
 # What the command line of a process has that multiprocessing has made.
 WORKER_MARK = "--multiprocessing-fork"
-# By how much the last third may use more than the first: a share of that, and what is added. Memory is in MB.
+# How much more may be used in the end than at first: a share of that, and what is added. Memory is in MB.
 TOLERANCES = {
     "supervisor memory": (0.02, 0.5),
     "supervisor descriptors": (0.0, 2.0),
-    "supervisor threads": (0.0, 0.0),
+    "supervisor threads": (0.0, 0.5),
     "worker memory": (0.25, 4.0),
     "worker descriptors": (0.25, 5.0),
     "worker threads": (0.10, 2.0),
@@ -49,11 +49,6 @@ class Trend:
     last: float
     most: float
 
-    @property
-    def is_flat(self) -> bool:
-        """True where the last is within the tolerance."""
-        return self.last <= self.most
-
 
 def take(pid: int) -> Sample:
     """Look at the process and those below it; raise LoadTestError where it has ended itself."""
@@ -73,21 +68,19 @@ def take(pid: int) -> Sample:
 
 
 def trends(samples: Sequence[Sample], period: float) -> list[Trend]:
-    """Return first against last third of the periods behind the warm-up; nothing where there are less than two.
+    """Return what is used at first and in the end of the periods behind the warm-up; nothing unless there are two.
 
     A period is in seconds, and longer than SAMPLE_SECONDS.
     """
-    periods = int((samples[-1].time - samples[0].time + SAMPLE_SECONDS) / period) if samples else 0
-    if periods < 3:
+    times = [sample.time - samples[0].time for sample in samples]
+    if not times or times[-1] + SAMPLE_SECONDS < 3 * period:
         return []
-    third = max((periods - 1) // 3, 1)
-    thirds = [
-        [each for each in samples if begin * period <= each.time - samples[0].time < (begin + third) * period]
-        for begin in (1, periods - third)
-    ]
+    warm = [index for index, at in enumerate(times) if at >= period]
     found: list[Trend] = []
     for name, (share, more) in TOLERANCES.items():
-        first, last = (median(fmean(sample.uses.get(name, [0.0])) for sample in each) for each in thirds)
+        uses = [fmean(samples[index].uses.get(name, [0.0])) for index in warm]
+        slope, start = linear_regression([times[index] for index in warm], uses)
+        first, last = start + slope * times[warm[0]], start + slope * times[-1]
         found.append(Trend(name, first, last, first * (1 + share) + more))
     return found
 

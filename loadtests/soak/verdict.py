@@ -75,7 +75,7 @@ class Seen:
         return [
             *self.problems,
             *(f"{count} × unexplained: {what}" for what, count in alike.items()),
-            *(f"growing: {trend.name}" for trend in self.trends if not trend.is_flat),
+            *(f"growing: {trend.name}" for trend in self.trends if trend.last > trend.most),
             *([] if self.trends or self.was_interrupted else ["too little was seen to tell whether anything grows"]),
             *([] if self.answered or self.was_interrupted else ["no client was answered"]),
         ]
@@ -91,7 +91,7 @@ class Seen:
                 f"misdeeds: {misdeeds:,} by clients that vanish, stall and reset",
                 f"deaths: {done[THREAD]} threads, {done[WORKER]} workers; {done[RENEWAL]} times SIGHUP",
                 *(f"explained: {count} × {reason}" for reason, count in sorted(self.explained.items())),
-                f"{'first third':>38}{'last third':>12}{'at most':>10}",
+                f"{'at first':>38}{'in the end':>12}{'at most':>10}",
                 *(f"{one.name:26}{one.first:12.1f}{one.last:12.1f}{one.most:10.1f}" for one in self.trends),
                 *([f"FINDING: {finding}" for finding in findings] or [clean]),
             ]

@@ -62,7 +62,7 @@ COMPLAINTS = {
     "/upload chunked": "another answer than expected",
     "/download": "the answer broke off: ",
     "/stream": "another answer than expected",
-    "/events": "instead of event 2",
+    "/events": "instead of b'id: 2",
     "/block": "status 503",
     "/chat own message": "the server closed the WebSocket",
 }

@@ -104,7 +104,7 @@ def samples(seconds: int, mb: float = 0.0, descriptors: float = 0.0, threads: fl
 
 
 def growing(taken: list[Sample]) -> set[str]:
-    return {trend.name for trend in sampling.trends(taken, 60.0) if not trend.is_flat}
+    return {trend.name for trend in sampling.trends(taken, 60.0) if trend.last > trend.most}
 
 
 def test_what_stays_is_flat() -> None:

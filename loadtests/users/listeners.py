@@ -1,4 +1,4 @@
-"""Somebody who talks in a chat room over a WebSocket."""
+"""Users who are told what goes on: by server-sent events, and in a chat room over a WebSocket."""
 
 import itertools
 import json
@@ -12,11 +12,14 @@ from uuid import uuid4
 import gevent
 from gevent.queue import Queue
 from locust import task
-from locust.exception import RescheduleTask
+from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
+from locust.exception import RescheduleTask, ResponseError
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException, create_connection
 
-from loadtests.users.visitor import Visitor, require
+from loadtests.apps import catalogue
+from loadtests.users.visitor import Visitor, require, require_whole
 
+EVENTS, INTERVAL = 10, 0.1
 PATIENCE_SECONDS = 10.0
 ROOM_SIZE = 5
 LEAVING_SHARE = 0.05
@@ -24,6 +27,35 @@ LEAVING_SHARE = 0.05
 GOING_AWAY = (1001, 1012)
 TEXT = "The quick brown fox jumps over the lazy dog. " * 2
 users = itertools.count()
+
+
+class EventsUser(Visitor):
+    """Think time from half a second to two seconds between streams of ten events, one each 100 ms.
+
+    Three requests are recorded: `/events`, until the head of the answer, fails if the stream is not as it should be;
+    `/events first` is the time from the request to the first event, `/events next` that from an event to the next one.
+    """
+
+    think_time = (0.5, 2.0)
+
+    @task
+    def listen(self) -> None:
+        before, path = time.perf_counter(), f"/events?count={EVENTS}&interval={INTERVAL}"
+        with self.client.get(path, name="/events", stream=True, catch_response=True) as response:
+            require_whole(response, 200)
+            assert response._response is not None
+            for number in range(1, EVENTS + 2):
+                try:
+                    event = response._response.readline(b"\n\n")
+                except FAILURE_EXCEPTIONS as error:
+                    raise ResponseError(f"the stream broke off: {error}") from None
+                due = catalogue.event(number) if number <= EVENTS else b""
+                require(event == due, f"{event[:20]!r} instead of {due[:20]!r}")
+                if due:
+                    now = time.perf_counter()
+                    self.record("SSE", "/events first" if number == 1 else "/events next", now - before)
+                    before = now
+            response.success()
 
 
 class ChatUser(Visitor):
