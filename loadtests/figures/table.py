@@ -11,7 +11,7 @@ from loadtests.figures.figure import Goal, figure, least, memory, most
 from loadtests.harness import alone, loads
 from loadtests.request import Request
 from loadtests.results import CPU, RATE
-from loadtests.servers.commands import HOST_AND_PORT, Build, Server, granian, h2corn, peer, threadserve, uvicorn
+from loadtests.servers.commands import Build, Server, granian, h2corn, peer, threadserve, uvicorn
 
 ECHO = "loadtests.apps.asgi:echo"
 SEND_BACK = "loadtests.apps.asgi:send_back"
@@ -71,14 +71,12 @@ ours = partial(threadserve, "free-threaded")
 
 def holding(threads: int, *options: str) -> Server:
     """Return ours where each connection stays with its thread."""
-    server = ours(threads, *options, "--no-release-idle")
-    return replace(server, label=f"{server.label}, --no-release-idle")
+    return ours(threads, *options, "--no-release-idle", note="--no-release-idle")
 
 
 def administered(threads: int, *options: str, build: Build = "free-threaded") -> Server:
     """Return threadserve with the admin address that is asked, at the server's port."""
-    address = (*HOST_AND_PORT, "--admin-bind", f"{ADMIN_HOST}:{{port}}")
-    return replace(threadserve(build, threads, *options), address=address)
+    return threadserve(build, threads, "--admin-bind", f"{ADMIN_HOST}:{{port}}", *options)
 
 
 def stalling(build: Build) -> Server:
@@ -93,8 +91,8 @@ def answered_within(milliseconds: float, *peers: Server) -> list[Goal]:
 
 
 ORDINARY, ORDINARY_WS = threadserve("ordinary", 1), threadserve("ordinary", 1, ws="auto")
-TWO_WS, TWO_HTTP2 = ours(2, ws="auto"), ours(2, http2=True)
-UNWATCHED = replace(ours(2, "--timeout-loop-stall", "0"), label="threadserve, 2 threads, unwatched")
+TWO_WS, TWO_HTTP2 = ours(2, ws="auto"), ours(2, "--http2", note="HTTP/2")
+UNWATCHED = ours(2, "--timeout-loop-stall", "0", note="unwatched")
 FIXED_BYTES = peer("fixed bytes", build="free-threaded")
 UVICORNS = (uvicorn(), uvicorn(2))
 WSPROTO, SANSIO = uvicorn(ws="wsproto"), uvicorn(ws="websockets-sansio")
@@ -109,6 +107,7 @@ GRANIANS_HTTP2 = (granian(1, "--http", "auto"), granian(2, "--http", "auto"))
 HYPERCORN, HYPERCORNS = peer("hypercorn"), peer("hypercorn", 2)
 
 WSGI = ours(None, interface="wsgi")
+ONE_CALL = ours(None, "--wsgi-threads", "1", note="--wsgi-threads 1", interface="wsgi")
 granian_wsgi = partial(peer, "granian wsgi", build="free-threaded")
 GRANIANS_WSGI = (granian_wsgi(), granian_wsgi(2), granian_wsgi(2, *SINGLE))
 FORKED = peer("gthread", 2, threads=8)
@@ -130,7 +129,7 @@ REQUEST_PATH = (
     figure("connect-least-busy", ours(2), least(1.2, *UVICORNS), request=NEW_CONNECTION),
     figure(
         "connect-kernel",
-        ours(2, distribute="kernel"),
+        ours(2, "--distribute", "kernel", note="kernel"),
         least(1.8, *UVICORNS),
         least(0.7, *H2CORNS),
         request=NEW_CONNECTION,
@@ -157,7 +156,10 @@ REQUEST_PATH = (
 )
 HTTP = (
     figure(
-        "access-log", threadserve("ordinary", 1, access_log=True), least(2.2, uvicorn(access_log=True)), access_log=True
+        "access-log",
+        threadserve("ordinary", 1, "--access-log"),
+        least(2.2, uvicorn(1, "--access-log")),
+        access_log=True,
     ),
     figure("cpu", ours(2), least(1.8, ours(1)), app="loadtests.apps.cpu_bound:app"),
     figure("blocked-loop", ours(2), most(2.0, P99, uvicorn(2)), most(None, P50, uvicorn(2)), app=BLOCKING, load=QUICK),
@@ -197,7 +199,10 @@ WSGI_FIGURES = (
         requires=("flask",),
     ),
     figure(
-        "wsgi-cpu", WSGI, least(1.7, ours(None, interface="wsgi", wsgi_threads=1)), app="loadtests.apps.wsgi:cpu_bound"
+        "wsgi-cpu",
+        WSGI,
+        least(1.7, ONE_CALL),
+        app="loadtests.apps.wsgi:cpu_bound",
     ),
     figure(
         "wsgi-streaming",

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Literal
 
 Build = Literal["ordinary", "free-threaded"]
-Distribution = Literal["least-busy", "kernel"]
 Interface = Literal["asgi", "wsgi"]
 WebSockets = Literal["none", "auto", "wsproto", "websockets", "websockets-sansio"]
 
@@ -45,11 +44,11 @@ class Server:
 
     def command(self, python: str, app: str, port: int, certificate: tuple[str, str] | None = None) -> list[str]:
         """Return the whole command line, for an application as module:attribute; with a certificate over TLS."""
-        address = [part.format(port=port) for part in self.address]
+        options = [part.format(port=port) for part in (*self.address, *self.options)]
         tls = [part for pair in zip(self.tls_options, certificate or (), strict=False) for part in pair]
         # threadserve is the one that is installed, and not that of the working directory.
         path = ["-P"] if self.module == "threadserve" else []
-        return [python, *path, "-m", self.module, *address, *self.options, *tls, app]
+        return [python, *path, "-m", self.module, *options, *tls, app]
 
 
 # How the peers are started, with what `peer` fills in: title, options, packages, of which the first is the module, and
@@ -86,50 +85,36 @@ def threadserve(
     build: Build,
     threads: int | None,
     *options: str,
-    distribute: Distribution = "least-busy",
+    note: str = "",
     interface: Interface = "asgi",
-    wsgi_threads: int | None = None,
     ws: WebSockets = "none",
-    access_log: bool = False,
     interpreted: bool = False,
-    http2: bool = False,
 ) -> Server:
-    """threadserve as it is installed, one process; without `threads` or `wsgi_threads` with as many as by default."""
-    pool = f"--wsgi-threads {wsgi_threads}" if wsgi_threads else ""
-    label = (
-        f"threadserve, {counted(threads, 'thread')}" if threads else "threadserve",
-        distribute if distribute != "least-busy" else "",
-        pool,
-        f"--ws {ws}" if ws not in ("none", "auto") else "",
-        "interpreted" if interpreted else "",
-        "HTTP/2" if http2 else "",
-    )
-    line = (
-        f"--threads {threads}" if threads else "",
-        f"--distribute {distribute} --loop uvloop --ws {ws}",
-        f"--interface wsgi {pool}" if interface == "wsgi" else "",
-        "--http2" if http2 else "",
-        access_log_option(access_log),
-    )
+    """threadserve as it is installed, one process; without `threads` with as many as by default.
+
+    The `note` on the further options is a part of its label.
+    """
+    size = f", {counted(threads, 'thread')}" if threads else ""
+    kind = f"--ws {ws}" if ws not in ("none", "auto") else ""
+    has_http2 = "--http2" in options
     return Server(
-        label=", ".join(filter(None, label)),
+        label=", ".join(filter(None, (f"threadserve{size}", note, kind, "interpreted" if interpreted else ""))),
         build=build,
         module="threadserve",
-        options=(*" ".join(line).split(), *options),
-        requires=("threadserve", "click", "h11", "uvloop", *(("h2",) if http2 else ()), *websocket_packages(ws)),
+        options=(
+            *(("--threads", str(threads)) if threads else ()),
+            *("--loop", "uvloop", "--ws", ws, *(("--interface", "wsgi") if interface == "wsgi" else ())),
+            *without_access_log(options),
+            *options,
+        ),
+        requires=("threadserve", "click", "h11", "uvloop", *(("h2",) if has_http2 else ()), *websocket_packages(ws)),
         interpreted=interpreted,
-        speaks_http2=http2,
+        speaks_http2=has_http2,
     )
 
 
 def peer(
-    name: str,
-    workers: int = 1,
-    *options: str,
-    build: Build = "ordinary",
-    threads: int = 1,
-    ws: WebSockets = "none",
-    access_log: bool = False,
+    name: str, workers: int = 1, *options: str, build: Build = "ordinary", threads: int = 1, ws: WebSockets = "none"
 ) -> Server:
     """Return a server of the table, with further options.
 
@@ -137,8 +122,13 @@ def peer(
     """
     title, line, packages, ready_line = PEERS[name]
     module = "loadtests.servers.fixed_bytes" if name == "fixed bytes" else packages.split()[0]
-    with_websockets, log = "--no-ws" if ws == "none" else "--ws", access_log_option(access_log)
-    filled = line.format(workers=workers, threads=threads, ws=ws, with_websockets=with_websockets, access_log=log)
+    filled = line.format(
+        workers=workers,
+        threads=threads,
+        ws=ws,
+        with_websockets="--no-ws" if ws == "none" else "--ws",
+        access_log=" ".join(without_access_log(options)),
+    )
     chosen = ws if "{ws}" in line else "none"
     sizes = [counted(workers, "worker")] * ("{workers}" in line) + [counted(threads, "thread")] * ("{threads}" in line)
     size = f"{workers} × {threads}" if len(sizes) == 2 else "".join(sizes)
@@ -172,6 +162,6 @@ def websocket_packages(ws: WebSockets) -> tuple[str, ...]:
     return packages.get(ws, ("websockets",))
 
 
-def access_log_option(wanted: bool) -> str:
-    """Return the option by which a server that has one switches its access log on or off."""
-    return "--access-log" if wanted else "--no-access-log"
+def without_access_log(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the option that switches the access log off, unless the options switch it on."""
+    return () if "--access-log" in options else ("--no-access-log",)

@@ -116,7 +116,7 @@ def drive_by_h2load(port: int, folder: Path) -> LoadResult:
 def test_a_server_is_driven(name: str, drive: Callable[[int, Path], LoadResult], tmp_path: Path) -> None:
     if shutil.which(name) is None:
         pytest.skip(f"{name} is not installed")
-    server = threadserve("ordinary", 1, http2=True)
+    server = threadserve("ordinary", 1, "--http2")
     with serving(server, sys.executable, "loadtests.apps.hello:app", Request(), environment(), tmp_path) as running:
         result = drive(running.port, tmp_path)
     assert result.requests > 0
