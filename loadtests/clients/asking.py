@@ -9,18 +9,18 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from math import inf
 from time import perf_counter
 from typing import Any
 
 from loadtests.clients import process
-from loadtests.errors import LoadTestError
+from loadtests.errors import require
 from loadtests.generators.result import LoadResult, percentiles_of
 
 HOST = "127.0.0.1"
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n")
+STATUS, LENGTH = re.compile(rb"http/1\.1 (\d+)"), re.compile(rb"\r\ncontent-length: *(\d+)\r\n")
 PATIENCE_SECONDS = 30.0
 
 
@@ -57,19 +57,18 @@ class Tally:
     ended: float = inf
     requests: int = 0
     times: list[float] = field(default_factory=list)
-    answered: Counter[str] = field(default_factory=Counter)
+    answered: set[str] = field(default_factory=set)
     failures: Counter[str] = field(default_factory=Counter)
     bodies: Counter[str] = field(default_factory=Counter)
 
     def add(self, group: Group, due: float, body: bytes) -> None:
         """Add an answer that has just come."""
         now = perf_counter()
-        if group.aside or now < self.began:
-            return
-        self.requests += now <= self.ended
-        self.times.append(round((now - due) * 1000, 3))
-        self.answered[group.path] += 1
-        self.bodies[body.decode()] += group.tells_bodies
+        if now >= self.began and not group.aside:
+            self.requests += now <= self.ended
+            self.times.append(round((now - due) * 1000, 3))
+            self.answered.add(group.path)
+            self.bodies[body.decode()] += group.tells_bodies
 
 
 class Asker:
@@ -88,7 +87,9 @@ class Asker:
         """Ask once and note the time since `due`, or the failure; return whether there was an answer."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                body = await (self._exchange(*self._streams) if self._streams else self._exchange_anew())
+                reader, writer = self._streams or await asyncio.open_connection(self.group.host, self._port)
+                with nullcontext() if self.group.kept else closing(writer):
+                    body = await self._exchange(reader, writer)
         except (OSError, EOFError) as error:
             self._tally.failures[f"{self.group.path}: {type(error).__name__} {error}"] += 1
             return False
@@ -107,20 +108,15 @@ class Asker:
                     return
                 due = (due if self.group.per_second else perf_counter()) + self.group.interval
 
-    async def _exchange_anew(self) -> bytes:
-        reader, writer = await asyncio.open_connection(self.group.host, self._port)
-        with closing(writer):
-            return await self._exchange(reader, writer)
-
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         """Return the body of the answer to one GET; raises OSError or EOFError where it is none."""
         group = self.group
         close = "" if group.kept else "Connection: close\r\n"
         writer.write(f"GET {group.path} HTTP/1.1\r\nHost: {group.host}\r\n{close}\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = LENGTH.search(head)
-        status = int(head.split(None, 2)[1]) if head.startswith(b"http/1.1 ") else 0
-        if status not in group.statuses or length is None or (group.kept and b"\r\nconnection: close" in head):
+        length, status = LENGTH.search(head), STATUS.match(head)
+        is_closing = group.kept and b"\r\nconnection: close" in head
+        if not status or not length or int(status[1]) not in group.statuses or is_closing:
             raise OSError(f"not the answer that was wanted: {head[:40]!r}")
         return await reader.readexactly(int(length[1]))
 
@@ -130,7 +126,8 @@ async def measure(
 ) -> dict[str, Any]:
     """Ask for that long after the warm-up; return what `LoadResult` has, as JSON takes it.
 
-    The connections begin spread over the time between two requests. Raises LoadTestError where a path got no answer.
+    The connections begin spread over the time between two requests. Raises LoadTestError where a path got no answer,
+    and TimeoutError where `until` gets none.
     """
     tally = Tally()
     askers = [Asker(port, group, tally) for told in groups for group in [Group(**told)] * told["connections"]]
@@ -139,8 +136,10 @@ async def measure(
         if asker.group.kept:
             await asker.open()
     aside = [asyncio.create_task(asker.live(perf_counter(), inf)) for asker in askers if asker.group.aside]
-    if until:
-        await wait_for(Asker(port, Group(**until), Tally()))
+    probe = Asker(port, Group(**until), Tally()) if until else None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while probe and not await probe.ask(perf_counter()):
+            pass
     begin, cpu, epoch = perf_counter(), time.process_time(), time.time()
     tally.began, tally.ended = begin + warm_up, begin + warm_up + seconds
     begins = [begin + asker.group.interval * number / len(timed) for number, asker in enumerate(timed)]
@@ -148,8 +147,7 @@ async def measure(
     for task in aside:
         task.cancel()
     silent = [asker.group.path for asker in timed if asker.group.path not in tally.answered]
-    if silent:
-        raise LoadTestError(f"no answers: {list(tally.failures)[:1] or silent[0]}")
+    require(not silent, f"no answers: {list(tally.failures)[:1] or silent[:1]}")
     return {
         "requests": tally.requests,
         "seconds": seconds,
@@ -159,15 +157,6 @@ async def measure(
         "began": epoch + warm_up,
         "cpu_share": round((time.process_time() - cpu) / (warm_up + seconds), 6),
     }
-
-
-async def wait_for(probe: Asker) -> None:
-    """Ask until the answer has the status that is wanted; raises LoadTestError where it does not come."""
-    deadline = perf_counter() + PATIENCE_SECONDS
-    while not await probe.ask(perf_counter()):
-        if perf_counter() > deadline:
-            raise LoadTestError(f"{probe.group.path} is not answered with {probe.group.statuses}")
-        await asyncio.sleep(0.01)
 
 
 def run(
