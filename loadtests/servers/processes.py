@@ -1,14 +1,15 @@
 """Starts one server on a free port of the loopback interface, waits until it answers, and ends it whatever happens."""
 
-import http.client
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
+from subprocess import DEVNULL, Popen, SubprocessError, TimeoutExpired, run
 
 from loadtests.errors import LoadTestError, require
 from loadtests.process_groups import process_group
@@ -16,9 +17,7 @@ from loadtests.request import Request
 from loadtests.servers.commands import Server
 from loadtests.servers.interpreters import ROOT
 
-START_DEADLINE_SECONDS = 120.0
-STOP_DEADLINE_SECONDS = 30.0
-ANSWER_SECONDS = 10
+START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, ANSWER_SECONDS = 120.0, 30.0, 10.0
 OPENSSL = (
     *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
     *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
@@ -40,34 +39,21 @@ class Running:
 
 @contextmanager
 def serving(
-    server: Server,
-    python: str,
-    app: str,
-    request: Request,
-    environment: dict[str, str],
-    folder: Path,
-    working_directory: Path = ROOT,
+    server: Server, python: str, app: str, request: Request, env: dict[str, str], folder: Path, cwd: Path = ROOT
 ) -> Iterator[Running]:
-    """Run a server for the length of a `with` block, in whose working directory the application is looked for.
+    """Run a server for the length of a `with` block, in whose working directory `cwd` the application is looked for.
 
-    Both of its streams go to files, the same way for every server. It is in a process group that outlives neither the
-    block nor the load tests. Raises LoadTestError where it does not start, answer, or survive the block.
+    Both of its streams go to files in `folder`, the same way for every server. It is in a process group that outlives
+    neither the block nor the load tests. Raises LoadTestError where it does not start, answer, or survive the block.
     """
     port = free_port()
-    command = server.command(python, app, port, make_certificate(folder) if request.tls else None)
+    line = server.command(python, app, port, make_certificate(folder) if request.tls else None)
     log, access_log = folder / "stderr", folder / "stdout"
+    env = env | server.variables
     with process_group() as group:
         with log.open("wb") as stderr, access_log.open("wb") as stdout:
-            process = subprocess.Popen(
-                command,
-                cwd=working_directory,
-                env=environment | server.variables,
-                stdout=stdout,
-                stderr=stderr,
-                stdin=subprocess.DEVNULL,
-                process_group=group,
-            )
-        running = Running(process.pid, port, command, log, access_log)
+            process = Popen(line, cwd=cwd, env=env, stdin=DEVNULL, stdout=stdout, stderr=stderr, process_group=group)
+        running = Running(process.pid, port, line, log, access_log)
         try:
             wait_until_ready(process, running, server, request)
             yield running
@@ -86,25 +72,25 @@ def make_certificate(folder: Path) -> tuple[str, str]:
     """Make a certificate that nobody trusts, and its key; return their files. Raises LoadTestError."""
     file, key = str(folder / "certificate.pem"), str(folder / "key.pem")
     try:
-        subprocess.run([*OPENSSL, "-out", file, "-keyout", key], check=True, capture_output=True, timeout=60)
-    except (OSError, subprocess.SubprocessError) as error:
+        run([*OPENSSL, "-out", file, "-keyout", key], check=True, capture_output=True, timeout=60)
+    except (OSError, SubprocessError) as error:
         raise LoadTestError(f"openssl makes no certificate for TLS: {error}") from None
     return file, key
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], running: Running, server: Server, request: Request) -> None:
+def wait_until_ready(process: Popen[bytes], running: Running, server: Server, request: Request) -> None:
     """Wait for an answer and for the log line of the last worker; raises LoadTestError where they do not come."""
     deadline = time.monotonic() + START_DEADLINE_SECONDS
     while time.monotonic() < deadline:
         require_alive(process, running)
         answer = ask(running.port, request)
         logged = running.log.read_text(errors="replace") + running.access_log.read_text(errors="replace")
-        if answer is not None and (not server.ready_line or logged.count(server.ready_line) >= server.workers):
+        # Without such a line one worker counts as ready.
+        if answer is not None and logged.count(server.ready_line) >= server.workers:
             running.answer = answer
             return
         time.sleep(0.05)
-    said = tail(running.log)
-    raise LoadTestError(f"{server.label} did not start within {START_DEADLINE_SECONDS:.0f} seconds: {said}")
+    raise LoadTestError(f"{server.label} did not start in time: {tail(running.log)}")
 
 
 def ask(port: int, request: Request) -> bytes | None:
@@ -112,9 +98,8 @@ def ask(port: int, request: Request) -> bytes | None:
 
     None where nobody answers yet. Raises LoadTestError for a wrong answer.
     """
-    context = ssl._create_unverified_context()
-    secure = http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=context)
-    connection = secure if request.tls else http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    secure = partial(HTTPSConnection, context=ssl._create_unverified_context())
+    connection = (secure if request.tls else HTTPConnection)("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
         with closing(connection):
             connection.request("POST" if request.body else "GET", request.path, request.body or None, request.headers)
@@ -122,7 +107,7 @@ def ask(port: int, request: Request) -> bytes | None:
             body = response.read()
     except OSError:
         return None
-    except http.client.HTTPException as error:
+    except HTTPException as error:
         raise LoadTestError(f"the server answered no HTTP: {type(error).__name__} {error}") from None
     require(response.status == 200, f"the server answered {response.status}: {body[:200]!r}")
     is_kept = request.new_connection and not response.will_close
@@ -130,7 +115,7 @@ def ask(port: int, request: Request) -> bytes | None:
     return body
 
 
-def require_alive(process: subprocess.Popen[bytes], running: Running) -> None:
+def require_alive(process: Popen[bytes], running: Running) -> None:
     require(process.poll() is None, f"the server ended with {process.returncode}: {tail(running.log)}")
 
 
@@ -139,13 +124,13 @@ def tail(log: Path) -> str:
     return " / ".join(log.read_text(errors="replace").splitlines()[-5:])
 
 
-def stop(process: subprocess.Popen[bytes]) -> str:
+def stop(process: Popen[bytes]) -> str:
     """Send SIGTERM, and SIGKILL after the deadline; return which one ended it. Its group takes what it leaves."""
     process.terminate()
     try:
         process.wait(STOP_DEADLINE_SECONDS)
         return "SIGTERM"
-    except subprocess.TimeoutExpired:
+    except TimeoutExpired:
         return "SIGKILL"
     finally:
         process.kill()

@@ -95,42 +95,37 @@ def test_an_answer_that_grows_is_no_measurement() -> None:
         asyncio.run(enter(conversation(GET, app)))
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A folder with a copy of the package that is measured."""
+def test_a_revision_is_measured_before_the_working_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The revision is that of a repository with the package as it is, and then with one that does not work."""
     if not (ROOT / "threadserve").is_dir():
         pytest.skip("there are no sources to measure where the installed server is tested")
     shutil.copytree(ROOT / "threadserve", tmp_path / "threadserve", ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
-
-
-def test_the_tree_that_was_asked_for_is_measured(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (copy / "threadserve/http1/scan.py").write_text("raise RuntimeError('nothing works here')\n")
-    with pytest.raises(LoadTestError, match="the benchmarks could not be measured"):
-        command.measure(copy, 0, "--debug-single-value", "reference")
-    assert "RuntimeError: nothing works here" in capfd.readouterr().err
-
-
-def test_a_revision_is_measured_before_the_working_tree(
-    copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The revision is that of a repository with the package as it is."""
-    somebody = ("-c", "user.name=somebody", "-c", "user.email=somebody@localhost")
-    for line in (["init", "-q"], ["add", "."], [*somebody, "commit", "-q", "--message", "everything"]):
-        subprocess.run(["git", *line], cwd=copy, check=True)
-    monkeypatch.setenv("GIT_DIR", str(copy / ".git"))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    commit_all(tmp_path)
+    monkeypatch.setattr(time, "strftime", lambda layout: str(tmp_path / "results"))
     monkeypatch.setattr(command, "TURNS", 1)
     monkeypatch.setattr(command, "TOLERANCE_PERCENT", 1000)
     arguments = ["--against", "HEAD", "get", "--processes=1", "--values=2"]
     assert command.micro.main(arguments, standalone_mode=False) == 0
     assert "Benchmark hidden because not significant (1): get" in capfd.readouterr().out
+    (tmp_path / "threadserve/http1/scan.py").write_text("raise RuntimeError('nothing works here')\n")
+    commit_all(tmp_path)
+    with pytest.raises(LoadTestError, match="nothing works here"):
+        command.micro.main(arguments, standalone_mode=False)
+
+
+def commit_all(folder: Path) -> None:
+    somebody = ("-c", "user.name=somebody", "-c", "user.email=somebody@localhost")
+    for line in (["init", "-q"], ["add", "."], [*somebody, "commit", "-q", "--message", "everything"]):
+        subprocess.run(["git", *line], cwd=folder, check=True)
 
 
 @pytest.mark.parametrize("revision", ["no-such-revision", "--output=somewhere"])
-def test_a_revision_that_git_does_not_know(revision: str, tmp_path: Path) -> None:
-    with pytest.raises(LoadTestError, match=f"git does not give the code at {revision}"):
-        command.extract(revision, tmp_path)
-    assert not any(tmp_path.rglob("*.py"))
+def test_a_revision_that_git_does_not_know(revision: str) -> None:
+    with pytest.raises(LoadTestError, match="git failed: "):
+        command.micro.main([f"--against={revision}"], standalone_mode=False)
 
 
 def test_pyperf_gets_all_other_arguments(tmp_path: Path) -> None:
