@@ -60,6 +60,11 @@ class Telling(ThreadserveWorker):
         super().notify()
         self.log.info("alive")
 
+class Counted(ThreadserveWorker):
+    def on_heartbeat(self, *, is_alive):
+        super().on_heartbeat(is_alive=is_alive)
+        self.log.info("beat")
+
 class Logged(ThreadserveWorker):
     CONFIG_KWARGS = {
         "log_config": {
@@ -226,13 +231,17 @@ def test_sigquit_and_sigint_end_it_at_once(start: Start, number: int) -> None:
     assert server.pids(BOOTING) == server.pids(EXITING)
 
 
-def test_requests_are_cut_off_before_the_graceful_timeout(start: Start) -> None:
-    server = start("--graceful-timeout", "4")
+def test_requests_are_cut_off_before_the_graceful_timeout_and_waited_for_at_rest(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "workers.py").write_text(WORKERS)
+    server = start("--graceful-timeout", "4", worker="workers.Counted")
     client = begin_upload(server)
     assert server.stop() == 0
     client.close()
     assert "Cut off 1 request" in server.stderr
     assert "SIGKILL" not in server.stderr
+    _, _, log = server.stderr.partition("Shutting down")
+    # A few each second.
+    assert 0 < log.count("beat") < 50
 
 
 def test_a_worker_is_recycled_after_its_requests(start: Start) -> None:

@@ -111,7 +111,8 @@ class ThreadserveWorker(Worker, Observer):
         if self.ppid != os.getppid():
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False
-        if not self.alive:
+        # To set it anew would wake the server's thread, which calls this again.
+        if not self.alive and self._server is not None and not self._server.should_exit:
             self._stop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
