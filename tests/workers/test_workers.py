@@ -6,11 +6,12 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from support.load import Load
 from support.raw_client import Connect, request
 from support.waiting import DEADLINE, wait_until
-from support.workers import StartWorkers, Workers, begin_upload, chunk
+from support.workers import StartWorkers, Workers, begin_upload, chunk, one_client_each
 
 BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["sigterm", "sigint"])
 
@@ -134,13 +135,19 @@ def test_a_second_signal_ends_all_at_once(start_workers: StartWorkers, connect: 
     server.wait_for_line('"GET /stuck HTTP/1.1" 499', "stdout")
 
 
-def test_workers_stop_in_order_when_their_supervisor_is_killed(start_workers: StartWorkers, connect: Connect) -> None:
+def test_workers_stop_in_order_and_at_rest_when_their_supervisor_is_killed(
+    start_workers: StartWorkers, connect: Connect
+) -> None:
     server = start_workers()
-    client = connect(server)
+    (busy, client), (idle, _) = one_client_each(server, connect, *server.pids).items()
     begin_upload(client)
     server.wait_for_line("reading", "stdout")
     server.process.kill()
-    server.wait_for_line("Shutting down")
+    server.wait_for_end_of(idle)
+    before = sum(psutil.Process(busy).cpu_times()[:2])
+    with pytest.raises(TimeoutError):
+        wait_until(lambda: server.stderr.count("Finished server process") == 2, "the busy one to end", 1)
+    assert sum(psutil.Process(busy).cpu_times()[:2]) - before < 0.2
     client.send(chunk(b"and ended") + chunk(b""))
     assert client.read_response("POST").body == b"begun and ended"
-    server.wait_for_end_of(*server.pids)
+    server.wait_for_end_of(busy)

@@ -118,7 +118,8 @@ class WorkerHeartbeat(Observer):
         """Send a heartbeat. It is sent even if all loops are blocked, as by Uvicorn: the child's requests go on."""
         if self._is_serving:
             self.send(WorkerEvent.HEARTBEAT)
-        if self._is_orphaned() and self.server is not None:
+        # To set it anew would wake the server's thread, which calls this again.
+        if self.server is not None and not self.server.should_exit and self._is_orphaned():
             self.server.should_exit = True
 
     def on_limit(self) -> bool:
