@@ -151,7 +151,6 @@ REQUEST_PATH = (
         most(None, alone.INSTRUCTIONS),
         most(None, alone.INSTRUCTIONS, ours(1, interpreted=True)),
         alone=alone.instructions,
-        rounds=1,
     ),
 )
 HTTP = (

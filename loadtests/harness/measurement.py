@@ -66,7 +66,7 @@ class Measurement:
     """A load on an application, and the request that every server has to answer before it, with `same_answer` alike.
 
     `shown` are the values that the progress tells, `requires` packages of the application. With `access_log` every
-    answer has to be in it. What is measured `alone` has no load. Without `rounds` there are as many as asked for.
+    answer has to be in it. What is measured `alone` has no load.
     """
 
     name: str
@@ -79,7 +79,6 @@ class Measurement:
     same_answer: bool = True
     access_log: bool = False
     alone: Alone | None = None
-    rounds: int | None = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Session:
         effort, results = self.effort, self.results
         require(self.entries, f"nothing can be measured: {'; '.join(results.left_out)}")
         record.write(self.path, results)
-        total = sum(entry.measurement.rounds or effort.rounds for entry in self.entries)
+        total = len(self.entries) * effort.rounds
         minutes = total * (effort.warm_up + effort.duration + START_AND_STOP_SECONDS) / 60
         busy = results.facts["machine"]["load_average_before"]
         told = f"{total} samples will take about {minutes:.0f} minutes; the load average is {busy:.1f}"
@@ -61,7 +61,7 @@ class Session:
 
     def measure(self, remaining: list[Entry]) -> None:
         """Go through the rounds of one measurement; a server that fails is noted and left out from then on."""
-        rounds = remaining[0].measurement.rounds or self.effort.rounds
+        rounds = self.effort.rounds
         for number in range(1, rounds + 1):
             for entry in tuple(remaining):
                 try:
