@@ -10,14 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import inf
 from time import perf_counter
 from typing import Any
 
-from loadtests.clients import process
 from loadtests.errors import require
-from loadtests.generators.result import LoadResult, percentiles_of
+from loadtests.generators.result import percentiles_of
 
 HOST = "127.0.0.1"
 STATUS, LENGTH = re.compile(rb"http/1\.1 (\d+)"), re.compile(rb"\r\ncontent-length: *(\d+)\r\n")
@@ -122,7 +121,11 @@ class Asker:
 
 
 async def measure(
-    port: int, groups: Iterable[dict[str, Any]], warm_up: float, seconds: float, until: dict[str, Any] | None
+    port: int,
+    groups: Iterable[dict[str, Any]],
+    seconds: float,
+    warm_up: float = 0.0,
+    until: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Ask for that long after the warm-up; return what `LoadResult` has, as JSON takes it.
 
@@ -157,14 +160,3 @@ async def measure(
         "began": epoch + warm_up,
         "cpu_share": round((time.process_time() - cpu) / (warm_up + seconds), 6),
     }
-
-
-def run(
-    port: int, groups: Iterable[Group], seconds: float, warm_up: float = 0.0, until: Group | None = None
-) -> LoadResult:
-    """Run the client as a process; the groups begin when a request of `until` is answered as it wants.
-
-    Raises LoadTestError where it fails, or where one of the paths got no answer.
-    """
-    given = {"groups": [asdict(group) for group in groups], "until": until and asdict(until)}
-    return process.measure("asking", warm_up + seconds, port=port, warm_up=warm_up, seconds=seconds, **given)

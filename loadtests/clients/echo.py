@@ -15,9 +15,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from loadtests.clients import process
 from loadtests.errors import require
-from loadtests.generators.result import LoadResult
 
 CONNECTIONS = 32
 # For how many seconds a connection is waited for, and a message where none has come back in time.
@@ -105,8 +103,3 @@ async def measure(port: int, size: int, warm_up: float, seconds: float) -> dict[
         "cpu_share": round((time.process_time() - cpu) / took, 6),
         "noun": "messages",
     }
-
-
-def run(port: int, size: int, warm_up: float, seconds: float) -> LoadResult:
-    """Run the client as a process; raises LoadTestError where it fails or nothing came back."""
-    return process.measure("echo", warm_up + seconds, port=port, size=size, warm_up=warm_up, seconds=seconds)

@@ -1,6 +1,7 @@
 """Runs a client of this folder as a process of its own, so that it shares no interpreter with anything else.
 
-There this is the main module: `python -m loadtests.clients.process NAME ARGUMENTS`, with the arguments as JSON.
+There this is the main module: `python -m loadtests.clients.process NAME ARGUMENTS`, with the arguments of the client's
+`measure` as JSON.
 """
 
 import asyncio
@@ -15,20 +16,23 @@ from loadtests.generators import process
 from loadtests.generators.result import LoadResult
 from loadtests.servers.interpreters import ROOT
 
-
-def run(name: str, lasting: float, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Run the client, whose `measure` takes so many seconds; return its result and the command line.
-
-    Raises LoadTestError where it fails or does not end.
-    """
-    line = [sys.executable, "-m", "loadtests.clients.process", name, json.dumps(arguments)]
-    return json.loads(process.run(line, lasting, name=f"the {name} client", folder=ROOT)), line
+# No client takes longer.
+SECONDS = 600.0
 
 
-def measure(name: str, lasting: float, /, **arguments: Any) -> LoadResult:
+def run(name: str, /, **arguments: Any) -> dict[str, Any]:
+    """Run the client of this name; return its result. Raises LoadTestError where it fails or does not end."""
+    return dict(json.loads(process.run(command(name, arguments), SECONDS, name=f"the {name} client", folder=ROOT)))
+
+
+def load(name: str, /, **arguments: Any) -> LoadResult:
     """Run a client that puts load on a server, in the same way."""
-    told, line = run(name, lasting, arguments)
-    return LoadResult(command=line, **told)
+    return LoadResult(command=command(name, arguments), **run(name, **arguments))
+
+
+def command(name: str, arguments: dict[str, Any]) -> list[str]:
+    """Return the command line of a client."""
+    return [sys.executable, "-m", "loadtests.clients.process", name, json.dumps(arguments, default=vars)]
 
 
 if __name__ == "__main__":

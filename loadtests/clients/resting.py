@@ -15,7 +15,6 @@ from websockets.asyncio.client import connect
 from websockets.protocol import State
 
 from loadtests.apps import hello
-from loadtests.clients import process
 from loadtests.errors import require
 from loadtests.servers.usage import memory_of_tree
 
@@ -41,7 +40,7 @@ async def open_websocket(stack: AsyncExitStack, port: int) -> Callable[[], bool]
     return lambda: websocket.state is not State.OPEN
 
 
-async def measure(port: int, pid: int, count: int, rest: float, websockets: bool) -> dict[str, Any]:
+async def measure(port: int, pid: int, count: int, rest: float, websockets: bool = False) -> dict[str, Any]:
     """Open so many keep-alive connections and, where wanted, as many WebSockets.
 
     Return what one costs, in kB, as it is `rest` seconds later: long enough for WebSockets to be pinged. Raises
@@ -73,9 +72,3 @@ def allow_many_files() -> int:
     many = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (many, hard))
     return many
-
-
-def run(port: int, pid: int, count: int, rest: float, *, websockets: bool = False) -> dict[str, Any]:
-    """Run the client as a process; raises LoadTestError where it fails."""
-    arguments = {"port": port, "pid": pid, "count": count, "rest": rest, "websockets": websockets}
-    return process.run("resting", rest, arguments)[0]

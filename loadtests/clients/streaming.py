@@ -9,7 +9,6 @@ import itertools
 import time
 from typing import Any
 
-from loadtests.clients import process
 from loadtests.errors import LoadTestError
 
 WARM_UP_BYTES = 2_000_000
@@ -49,8 +48,3 @@ async def measure(port: int, size: int) -> dict[str, Any]:
         stream(port, size)
         told[stream.__name__] = (began, time.time())
     return told
-
-
-def run(port: int, size: int) -> dict[str, tuple[float, float]]:
-    """Run the client as a process; raises LoadTestError where it fails."""
-    return process.run("streaming", 0.0, {"port": port, "size": size})[0]

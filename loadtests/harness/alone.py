@@ -26,11 +26,11 @@ SETTLE_SECONDS = 0.5
 def instructions(entry: Entry, variables: dict[str, str]) -> tuple[list[str], Measured]:
     """Count those of a request without sockets; raises LoadTestError where it is not the wanted form of threadserve."""
     more = entry.server.variables
-    found = callgrind.count(entry.interpreter.path, BENCHMARK, variables | more)
-    is_other = entry.server.interpreted and found.form != "interpreted"
-    require(not is_other, f"threadserve was {found.form}, although {', '.join(more)} was set")
-    command = [*(f"{name}={value}" for name, value in more.items()), *found.command]
-    return command, Measured({INSTRUCTIONS: found.instructions}, details={"form": found.form})
+    counted, form, line = callgrind.count(entry.interpreter.path, BENCHMARK, variables | more)
+    is_other = entry.server.interpreted and form != "interpreted"
+    require(not is_other, f"threadserve was {form}, although {', '.join(more)} was set")
+    command = [*(f"{name}={value}" for name, value in more.items()), *line]
+    return command, Measured({INSTRUCTIONS: counted}, details={"form": form})
 
 
 def starting(entry: Entry, variables: dict[str, str]) -> tuple[list[str], Measured]:

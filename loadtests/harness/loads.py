@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Concatenate, ParamSpec
 
-from loadtests.clients import asking, echo, resting, streaming
+from loadtests.clients import process, resting
 from loadtests.clients.asking import Group
 from loadtests.errors import require
 from loadtests.generators import locust, wrk
@@ -108,8 +108,8 @@ def groups(
 
     They begin when the request `until` is answered as it wants.
     """
-    times = seconds or subject.effort.duration, warm_up or subject.effort.warm_up
-    return asking.run(subject.running.port, asked, *times, until)
+    times = {"seconds": seconds or subject.effort.duration, "warm_up": warm_up or subject.effort.warm_up}
+    return process.load("asking", port=subject.running.port, groups=asked, until=until, **times)
 
 
 @load_of
@@ -146,14 +146,15 @@ def beside(subject: Subject, first: Load, second: Load) -> Measured:
 @watched
 def echoes(subject: Subject, size: int) -> LoadResult:
     """Send WebSocket messages of so many bytes there and back."""
-    return echo.run(subject.running.port, size, subject.effort.warm_up, subject.effort.duration)
+    times = {"warm_up": subject.effort.warm_up, "seconds": subject.effort.duration}
+    return process.load("echo", port=subject.running.port, size=size, **times)
 
 
 @load_of
 def streams(subject: Subject, size: int) -> Measured:
     """Stream a body of so many bytes each way, and tell by how many MB the server's memory grows."""
     with Monitor(subject.running.pid, OFTEN_SECONDS) as monitor:
-        told = streaming.run(subject.running.port, size)
+        told = process.run("streaming", port=subject.running.port, size=size)
     growths = {f"MB grown by {way}": monitor.growth(began, ended) for way, (began, ended) in told.items()}
     return Measured(growths, details={"streaming": told})
 
@@ -165,7 +166,8 @@ def idle(subject: Subject, connections: int, *, websockets: bool = False) -> Mea
     Where wanted, as many WebSockets come beside them, and the memory of one is told beyond that of a connection.
     """
     count = min(connections, resting.allow_many_files() - resting.OTHER_FILES)
-    told = resting.run(subject.running.port, subject.running.pid, count, REST_SECONDS, websockets=websockets)
+    running, options = subject.running, {"count": count, "rest": REST_SECONDS, "websockets": websockets}
+    told = process.run("resting", port=running.port, pid=running.pid, **options)
     values = {KEPT: told["kept"]}
     if websockets:
         values |= {WEBSOCKET: told["websocket"], BEYOND: told["websocket"] - told["kept"]}

@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from loadtests.errors import require
 from loadtests.generators import process
@@ -32,21 +31,15 @@ WARM_UP, FEW, MANY = 300, 200, 1200
 TOTAL = re.compile(r"^\s*Th \d+ +([\d,]+)", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Counted:
-    """The instructions of one operation, the form of threadserve that took them, and the command that counted them."""
+def count(python: str, benchmark: str, environment: Mapping[str, str]) -> tuple[float, str, list[str]]:
+    """Return the instructions of one operation, the form of threadserve that took them, and the command line.
 
-    instructions: float
-    form: str
-    command: list[str]
-
-
-def count(python: str, benchmark: str, environment: Mapping[str, str]) -> Counted:
-    """Count once; raise LoadTestError where that fails."""
+    Raises LoadTestError where counting fails.
+    """
     line = [*VALGRIND, python, "-P", "-c", START, benchmark]
     # The same seed each time: the order of things in sets and dictionaries costs instructions.
     told = process.run(line, SECONDS, folder=ROOT, variables={**environment, "PYTHONHASHSEED": "0"})
-    return Counted(**json.loads(told), command=line)
+    return *json.loads(told), line
 
 
 def control(option: str) -> str:
@@ -80,4 +73,4 @@ async def instructions(name: str) -> float:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=find_loop_factory("auto")) as runner:
-        print(json.dumps({"instructions": runner.run(instructions(sys.argv[1])), "form": get_form()}))
+        print(json.dumps((runner.run(instructions(sys.argv[1])), get_form())))

@@ -48,7 +48,7 @@ def test_one_form_alone_is_not_compared_with_itself() -> None:
 
 def counted(form: str, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], Measured]:
     """Count the instructions of what should be the other form of threadserve, and is this one."""
-    monkeypatch.setattr(callgrind, "count", lambda *_: callgrind.Counted(300.0, form, ["valgrind"]))
+    monkeypatch.setattr(callgrind, "count", lambda *_: (300.0, form, ["valgrind"]))
     return alone.instructions(entries(NAMED["instructions"])[1], {})
 
 

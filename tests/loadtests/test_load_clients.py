@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from loadtests.clients import asking, echo, resting, streaming
+from loadtests.clients import echo, process, resting, streaming
 from loadtests.clients.asking import Group
 from loadtests.errors import LoadTestError
 from loadtests.figures.table import BLOCKED, LIVE, METRICS, READY, UNHEALTHY, administered
+from loadtests.generators.result import LoadResult
 from loadtests.harness.loads import busiest_over_mean
 from loadtests.request import Request
 from loadtests.servers import fixed_bytes
@@ -31,6 +33,10 @@ def served(server: Server, app: str, folder: Path) -> AbstractContextManager[Run
     return serving(server, sys.executable, app, Request(), environment(), folder)
 
 
+def asked(port: int, groups: list[Group], seconds: float, warm_up: float = 0.0, **others: Any) -> LoadResult:
+    return process.load("asking", port=port, groups=groups, seconds=seconds, warm_up=warm_up, **others)
+
+
 def test_messages_come_back_and_idle_connections_are_weighed(tmp_path: Path) -> None:
     """There are more of them than were there before, which the server may not have freed yet.
 
@@ -39,8 +45,10 @@ def test_messages_come_back_and_idle_connections_are_weighed(tmp_path: Path) -> 
     server = threadserve("ordinary", 1, "--ws-ping-interval", "1", "--timeout-keep-alive", "60", ws="auto")
     with served(server, "loadtests.apps.asgi:echo", tmp_path) as running:
         count = 3 * resting.WARM_UP_CONNECTIONS
-        told = resting.run(running.port, running.pid, count, 1.5, websockets=True)
-        results = [echo.run(running.port, size, 0.1, 0.5) for size in (100, 65_000)]
+        told = process.run("resting", port=running.port, pid=running.pid, count=count, rest=1.5, websockets=True)
+        results = [
+            process.load("echo", port=running.port, size=size, warm_up=0.1, seconds=0.5) for size in (100, 65_000)
+        ]
     for result in results:
         assert result.values["messages/s"] == pytest.approx(result.requests / result.seconds)
         assert (result.requests > 0, result.seconds > 0.4, result.cpu_share > 0) == (True, True, True)
@@ -76,24 +84,24 @@ def test_other_answers_than_those_wanted_are_found_out(tmp_path: Path) -> None:
     """Of an app that speaks no WebSocket and streams nothing, on a server without an admin address."""
     with served(threadserve("ordinary", 1), "loadtests.apps.hello:app", tmp_path) as running:
         with pytest.raises(LoadTestError, match=r"the echo client failed: .*does not accept a WebSocket"):
-            echo.run(running.port, 100, 0.1, 0.1)
+            process.load("echo", port=running.port, size=100, warm_up=0.1, seconds=0.1)
         with pytest.raises(LoadTestError, match="the server sent 13 of 100 bytes"):
             streaming.download(running.port, 100)
         with pytest.raises(LoadTestError, match="the server did not take 100 bytes"):
             streaming.upload(running.port, 100)
         with pytest.raises(LoadTestError, match=r"no answers: .*/metrics: ConnectionRefusedError "):
-            asking.run(running.port, [METRICS], 0.1)
+            asked(running.port, [METRICS], 0.1)
 
 
 def test_requests_are_timed_beside_blocking_ones_and_health_while_all_block(tmp_path: Path) -> None:
     server = administered(2, "--timeout-loop-stall", "0.1", build="ordinary")
     with served(server, "loadtests.apps.asgi:sleeping", tmp_path) as running:
-        kept = asking.run(running.port, [Group(connections=16, pause_seconds=0.05), BLOCKED], 1.2)
-        new = asking.run(running.port, [Group(per_second=50, kept=False), BLOCKED], 1.2)
+        kept = asked(running.port, [Group(connections=16, pause_seconds=0.05), BLOCKED], 1.2)
+        new = asked(running.port, [Group(per_second=50, kept=False), BLOCKED], 1.2)
         blocked = [replace(group, per_second=20) for group in (LIVE, READY)]
         until = replace(LIVE, statuses=(UNHEALTHY,))
-        health = asking.run(running.port, [*blocked, replace(BLOCKED, connections=8)], 0.5, 0, until)
-        metrics = asking.run(running.port, [replace(METRICS, per_second=20)], 0.5)
+        health = asked(running.port, [*blocked, replace(BLOCKED, connections=8)], 0.5, until=until)
+        metrics = asked(running.port, [replace(METRICS, per_second=20)], 0.5)
     assert [result.errors for result in (kept, new, health, metrics)] == [{}] * 4
     assert kept.requests >= 16
     assert (0 < new.requests <= 60, 0 < health.requests <= 20, 0 < metrics.requests <= 10) == (True, True, True)
@@ -104,8 +112,8 @@ def test_requests_that_pause_are_counted_after_the_warm_up_by_the_thread_that_an
     """Each connection asks about once in a pause."""
     group = Group("/thread", connections=30, pause_seconds=0.5, tells_bodies=True)
     with served(threadserve("ordinary", 2), "loadtests.apps.asgi:thread_name", tmp_path) as running:
-        result = asking.run(running.port, [group], 0.5, 1.0)
-        told = resting.run(running.port, running.pid, 100, 0.5)
+        result = asked(running.port, [group], 0.5, 1.0)
+        told = process.run("resting", port=running.port, pid=running.pid, count=100, rest=0.5)
     assert 15 <= result.requests <= 45
     assert set(result.answers) <= {"threadserve-1", "threadserve-2"}
     assert sum(result.answers.values()) >= result.requests
@@ -144,9 +152,9 @@ def answering_once() -> Iterator[int]:
 def test_a_kept_connection_that_the_server_closes_is_found_out() -> None:
     with answering_once() as port:
         with pytest.raises(LoadTestError, match=r"no answers: .*'/: IncompleteReadError"):
-            asking.run(port, [Group()], 0.3)
+            asked(port, [Group()], 0.3)
         with pytest.raises(LoadTestError, match="the server has closed 10 resting connections"):
-            resting.run(port, os.getpid(), 10, 0.5)
+            process.run("resting", port=port, pid=os.getpid(), count=10, rest=0.5)
 
 
 @pytest.mark.parametrize(("hard", "many"), [(resource.RLIM_INFINITY, 32_768), (100_000, 32_768), (20_000, 20_000)])
@@ -161,7 +169,7 @@ def test_as_many_files_are_opened_as_may_be(hard: int, many: int, monkeypatch: p
 def test_large_bodies_are_streamed(tmp_path: Path) -> None:
     server = threadserve("ordinary", 1, interface="wsgi")
     with served(server, "loadtests.apps.wsgi:streaming", tmp_path) as running:
-        told = streaming.run(running.port, 1_000_001)
+        told = process.run("streaming", port=running.port, size=1_000_001)
     assert set(told) == {"upload", "download"}
     began, ended = told["download"]
     assert ended - began >= streaming.PAUSE_SECONDS
