@@ -3,20 +3,15 @@
 from collections.abc import Iterator
 
 from loadtests.results import CPU, RATE, Results, Spread, spread
-from loadtests.table import cases, table
+from loadtests.table import cases
 
 # Medians that are closer than this are the same, however close together the rounds were.
 TOLERANCE = 0.03
 COLUMNS = ("scenario", "server", "threads or workers", "value", "now", "before", "change", "verdict")
 
 
-def report(before: Results, now: Results) -> str:
-    """Return the table of everything that both have."""
-    return table(COLUMNS, changes(before, now))
-
-
 def changes(before: Results, now: Results) -> Iterator[list[str]]:
-    """The rows of `COLUMNS`."""
+    """The rows of `COLUMNS`: everything that both have."""
     earlier = cases(before)
     for (name, server, threads), samples in cases(now).items():
         for value in (RATE, "p50 ms", "p99 ms", CPU):

@@ -21,7 +21,7 @@ from loadtests.harness.session import Session
 from loadtests.results import Results, replace_text
 from loadtests.servers.commands import Interface
 from loadtests.servers.interpreters import INTERPRETER, ROOT, usable
-from loadtests.table import markdown
+from loadtests.table import markdown, table
 
 
 def scenarios_of(
@@ -91,6 +91,6 @@ def compare(**options: Any) -> int:
     replace_text(output / "table.md", text)
     click.echo(text)
     if before:
-        click.echo(baseline.report(before, results))
+        click.echo(table(baseline.COLUMNS, baseline.changes(before, results)))
     click.echo(f"Everything is in {output}", err=True)
     return code
