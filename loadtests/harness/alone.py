@@ -1,4 +1,4 @@
-"""What is measured without a load on a running server: instructions of a request, and the start of a server."""
+"""Measurements without a load on a running server: the instructions of a request, and the start of a server."""
 
 import tempfile
 import time

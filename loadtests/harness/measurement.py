@@ -57,7 +57,7 @@ class Subject:
 
 
 Load = Callable[[Subject], Measured]
-# Without a running server: what is measured of one, in an environment; and the command line.
+# Without a running server, in an environment: the command line, and what is measured.
 Alone = Callable[["Entry", dict[str, str]], tuple[list[str], Measured]]
 
 

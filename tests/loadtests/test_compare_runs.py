@@ -59,7 +59,7 @@ def environment() -> dict[str, str]:
 
 
 def started_by(mark: str) -> list[psutil.Process]:
-    """What runs of a comparison that was started with this mark: itself, servers, workers, load generators."""
+    """Return the processes of a comparison that was started with this mark: itself, servers, load generators."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):

@@ -1,4 +1,4 @@
-"""What `compare` is told on its command line, and who takes part in which scenario."""
+"""The command line of `compare`, and who takes part in which scenario."""
 
 import shutil
 from collections.abc import Sequence

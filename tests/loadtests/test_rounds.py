@@ -114,7 +114,7 @@ def test_other_answers_of_ones_own_app_are_only_told(tmp_path: Path) -> None:
 
 
 def answered(answer: bytes, request: Request = GET_ROOT) -> tuple[bytes | None, bytes]:
-    """What is made of one answer, and what was asked."""
+    """Return what `ask` makes of one answer, and the bytes that it sent."""
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -73,7 +73,7 @@ def measured(server: str, *rates: float, cpu: float = 0.0) -> list[Sample]:
 
 
 def outcome(*targets: Target, **servers: list[float]) -> Results:
-    """What was measured of the figure `hello`: rates by server."""
+    """Return the results of the figure `hello` with these rates by server."""
     samples = [one for server, rates in servers.items() for one in measured(server, *rates)]
     return Results(FACTS, {}, [], samples, {"hello": list(targets)})
 
