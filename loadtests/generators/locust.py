@@ -17,6 +17,7 @@ from typing import NamedTuple
 from loadtests.errors import LoadTestError, require
 from loadtests.generators import process
 from loadtests.generators.result import LoadResult, percentiles_of
+from loadtests.harness.measurement import Subject
 from loadtests.servers.interpreters import ROOT, environment
 
 # Locust's clock starts a little before the first request, so it runs for longer than what is measured.
@@ -61,30 +62,21 @@ def command(kinds: Sequence[str], count: int, seconds: float, port: int, samples
     ]
 
 
-def run(
-    kind: str,
-    users: int,
-    think_time: float,
-    warm_up: int,
-    seconds: int,
-    port: int,
-    path: str,
-    aside: str,
-    folder: Path,
-) -> LoadResult:
-    """Warm the server on `port` up by users of a class and drive it for that long; `folder` is for the samples.
+def run(subject: Subject, kind: str, aside: str = "") -> LoadResult:
+    """Warm the server up by users of a class, who are all there then, and measure; `aside` is as in `result_of`.
 
-    Their think times are multiplied by `think_time`, and `path` is for PathUser. All users are there when the warm-up
-    is over. Raises LoadTestError where Locust fails or gets no answer.
+    Raises LoadTestError where Locust fails or gets no answer.
     """
-    samples, whole = folder / "samples.csv", warm_up + seconds + MARGIN_SECONDS
-    options = (f"--spawn-rate={users / warm_up:g}", f"--think-time={think_time:g}", f"--path={path}")
-    line = command([kind], users, whole, port, samples, *options)
+    effort, samples = subject.effort, subject.folder / "samples.csv"
+    whole = effort.warm_up + effort.duration + MARGIN_SECONDS
+    options = (f"--spawn-rate={effort.users / effort.warm_up:g}", f"--think-time={effort.think_time:g}")
+    path = f"--path={subject.request.path}"
+    line = command([kind], effort.users, whole, subject.running.port, samples, *options, path)
     began, cpu = time.monotonic(), cpu_seconds_of_children()
     process.run(line, whole, name="Locust", folder=ROOT, variables=environment())
     share = (cpu_seconds_of_children() - cpu) / (time.monotonic() - began)
     with samples.open(newline="") as lines:
-        result = result_of(parse(lines), aside, warm_up, seconds, line)
+        result = result_of(parse(lines), aside, effort.warm_up, effort.duration, line)
     return replace(result, cpu_share=share)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from loadtests.errors import LoadTestError, require
 from loadtests.generators import process
 from loadtests.generators.result import RANKS, LoadResult, percentiles_of
+from loadtests.harness.measurement import Subject
 from loadtests.request import Request
 
 REPORT = Path(__file__).with_name("wrk_report.lua")
@@ -22,22 +23,19 @@ REPORT = Path(__file__).with_name("wrk_report.lua")
 THREADS = 2
 
 
-def run(request: Request, port: int, folder: Path, connections: int, warm_up: int, seconds: int) -> LoadResult:
-    """Warm the server on `port` up by wrk, then measure; `folder` is for the script. Errors of both count.
-
-    Raises LoadTestError where wrk fails.
-    """
-    script = folder / "request.lua"
+def run(subject: Subject) -> LoadResult:
+    """Warm the server up by wrk, then measure; errors of both count. Raises LoadTestError where wrk fails."""
+    effort, request, script = subject.effort, subject.request, subject.folder / "request.lua"
     script.write_text(script_for(request))
     headers = [part for name, value in request.headers.items() for part in ("--header", f"{name}: {value}")]
-    options = [f"--connections={connections}", f"--threads={THREADS}", *headers, f"--script={script}"]
+    options = [f"--connections={effort.connections}", f"--threads={THREADS}", *headers, f"--script={script}"]
 
     def once(seconds: int) -> LoadResult:
-        line = ["wrk", *options, f"--duration={seconds}s", request.url(port)]
+        line = ["wrk", *options, f"--duration={seconds}s", request.url(subject.running.port)]
         began = time.time()
         return parse(process.run(line, seconds), line, began)
 
-    before, result = once(warm_up), once(seconds)
+    before, result = once(effort.warm_up), once(effort.duration)
     errors = {f"{kind} in the warm-up": count for kind, count in before.errors.items()} | result.errors
     return replace(result, errors=errors, warm_up_requests=before.requests)
 
@@ -58,17 +56,15 @@ def parse(output: str, command: list[str], began: float) -> LoadResult:
     return LoadResult(command, answered, told["time"] / 1_000_000, percentiles, errors, began=began)
 
 
-def run_http2(
-    path: str, port: int, folder: Path, connections: int, streams: int, warm_up: int, seconds: int
-) -> LoadResult:
-    """Do the same by h2load, with so many streams on each connection; `folder` is for its log."""
-    log = folder / "h2load.log"
+def run_http2(subject: Subject, streams: int, connections: int) -> LoadResult:
+    """Do the same over HTTP/2 by h2load, with so many streams on each connection."""
+    log = subject.folder / "h2load.log"
     options = [f"--clients={connections}", f"--max-concurrent-streams={streams}", f"--log-file={log}"]
     # With a warm-up of its own it logs requests that are under way at its end without their status.
-    for duration in (warm_up, seconds):
+    for seconds in (subject.effort.warm_up, subject.effort.duration):
         log.unlink(missing_ok=True)
-        line = ["h2load", *options, f"--duration={duration}s", f"http://127.0.0.1:{port}{path}"]
-        process.run(line, duration)
+        line = ["h2load", *options, f"--duration={seconds}s", subject.request.url(subject.running.port)]
+        process.run(line, seconds)
     return parse_http2(log.read_text().splitlines(), line, seconds)
 
 

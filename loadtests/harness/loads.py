@@ -49,19 +49,8 @@ def watched(drive: Callable[Concatenate[Subject, P], LoadResult]) -> Callable[Co
     return measure
 
 
-@watched
-def rate(subject: Subject) -> LoadResult:
-    """Send the request again and again, by wrk."""
-    effort, port = subject.effort, subject.running.port
-    return wrk.run(subject.request, port, subject.folder, effort.connections, effort.warm_up, effort.duration)
-
-
-@watched
-def by_locust(subject: Subject, kind: str, aside: str = "") -> LoadResult:
-    """Run Locust with users of a class."""
-    effort = subject.effort
-    numbers = effort.users, effort.think_time, effort.warm_up, effort.duration
-    return locust.run(kind, *numbers, subject.running.port, subject.request.path, aside, subject.folder)
+rate = watched(wrk.run)
+by_locust, by_h2load = watched(locust.run), watched(wrk.run_http2)
 
 
 @load_of
@@ -76,13 +65,6 @@ def users(subject: Subject, kind: str, aside: str = "") -> Measured:
 def one_path(subject: Subject) -> Measured:
     """Put the server under requests for one path without pauses, by wrk or, where that is not installed, by Locust."""
     return rate(subject) if shutil.which("wrk") else users("PathUser")(subject)
-
-
-@watched
-def by_h2load(subject: Subject, streams: int, connections: int) -> LoadResult:
-    """Run h2load with so many streams on each connection."""
-    numbers = connections, streams, subject.effort.warm_up, subject.effort.duration
-    return wrk.run_http2(subject.request.path, subject.running.port, subject.folder, *numbers)
 
 
 @load_of

@@ -11,7 +11,7 @@ import gc
 import os
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 
@@ -25,16 +25,15 @@ REPEATS, MIN_REPEAT_SECONDS = 20, 0.0025
 # Batches before them, and batches in one for which switches are counted.
 WARM_UP, COUNTED = 20, 10
 
-Clock = Callable[[], float]
-Pick = Callable[[Iterable[float]], float]
-
 
 def switches() -> float:
     """Return the voluntary switches between threads of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
 
 
-def measure(loops: int, name: str, batches: int, clock: Clock, pick: Pick) -> float:
+def measure(
+    loops: int, name: str, batches: int, clock: Callable[[], float], pick: Callable[[list[float]], float]
+) -> float:
     """Return by how much the clock goes on in so many times so many batches of a benchmark.
 
     Of all repeats that is what `pick` says. Garbage is collected before them, and not in between.

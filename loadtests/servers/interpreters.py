@@ -86,10 +86,8 @@ def find(build: Build, given: Path | None) -> Interpreter:
 
     Raises LoadTestError where there is none, it is of the other build, or runs with the GIL although it need not.
     """
-    path = given.absolute() if given else DEFAULTS[build]
-    require(path.exists(), f"no {build} interpreter at {path}: see loadtests/README.md, or give --{build}-python")
-    interpreter = usable(path)
-    require(interpreter.build == build, f"{path} is no {build} interpreter")
+    interpreter = usable((given or DEFAULTS[build]).absolute())
+    require(interpreter.build == build, f"{interpreter.path} is no {build} interpreter")
     return interpreter
 
 

@@ -11,6 +11,7 @@ from loadtests.errors import LoadTestError
 from loadtests.generators import locust, process, wrk
 from loadtests.generators.locust import Finished
 from loadtests.generators.result import RANKS, LoadResult, percentiles_of
+from loadtests.harness.measurement import Effort, Subject
 from loadtests.request import Request
 from loadtests.servers.commands import threadserve
 from loadtests.servers.interpreters import environment
@@ -104,21 +105,17 @@ def test_a_generator_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch)
         process.run([sys.executable, "-c", "import time; time.sleep(60)"], 0)
 
 
-def drive_by_wrk(port: int, folder: Path) -> LoadResult:
-    return wrk.run(Request("/"), port, folder, connections=2, warm_up=1, seconds=2)
+def by_h2load(subject: Subject) -> LoadResult:
+    return wrk.run_http2(subject, streams=4, connections=2)
 
 
-def drive_by_h2load(port: int, folder: Path) -> LoadResult:
-    return wrk.run_http2("/", port, folder, connections=2, streams=4, warm_up=1, seconds=2)
-
-
-@pytest.mark.parametrize(("name", "drive"), [("wrk", drive_by_wrk), ("h2load", drive_by_h2load)])
-def test_a_server_is_driven(name: str, drive: Callable[[int, Path], LoadResult], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "drive"), [("wrk", wrk.run), ("h2load", by_h2load)])
+def test_a_server_is_driven(name: str, drive: Callable[[Subject], LoadResult], tmp_path: Path) -> None:
     if shutil.which(name) is None:
         pytest.skip(f"{name} is not installed")
-    server = threadserve("ordinary", 1, "--http2")
-    with serving(server, sys.executable, "loadtests.apps.hello:app", Request(), environment(), tmp_path) as running:
-        result = drive(running.port, tmp_path)
+    server, request = threadserve("ordinary", 1, "--http2"), Request("/")
+    with serving(server, sys.executable, "loadtests.apps.hello:app", request, environment(), tmp_path) as running:
+        result = drive(Subject(Effort(1, 2, 1, connections=2), request, server, running, tmp_path))
     assert result.requests > 0
     assert result.seconds >= 1
     assert result.errors == {}
