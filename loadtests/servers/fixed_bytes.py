@@ -12,13 +12,9 @@ import uvloop
 from loadtests.apps.hello import BODY, HEADERS
 
 RESPONSE = b"HTTP/1.1 200 OK\r\n%b\r\n%b" % (b"".join(b"%b: %b\r\n" % field for field in HEADERS), BODY)
-# As many as threadserve lets wait.
-BACKLOG = 2048
 
 
 class FixedBytes(asyncio.Protocol):
-    """One connection."""
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._write = cast("asyncio.Transport", transport).write
 
@@ -27,8 +23,8 @@ class FixedBytes(asyncio.Protocol):
 
 
 async def serve(port: int) -> None:
-    """Serve until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(FixedBytes, "127.0.0.1", port, backlog=BACKLOG)
+    """Serve until the process is ended, with a backlog as long as threadserve's."""
+    server = await asyncio.get_running_loop().create_server(FixedBytes, "127.0.0.1", port, backlog=2048)
     await server.serve_forever()
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
-from typing import NamedTuple, Self
+from typing import Self
 
 import psutil
 
@@ -14,6 +14,9 @@ from loadtests.errors import require
 MEGABYTE = 1_000_000
 # Between two readings.
 PAUSE_SECONDS = 0.5
+# What was read at one moment, in seconds since the epoch; CPU seconds are those since the start, and memory is in MB.
+Reading = dict[str, float]
+AT, CPU_SECONDS, RSS = "at", "CPU seconds", "RSS MB"
 
 
 def tree(pid: int) -> list[psutil.Process]:
@@ -33,29 +36,19 @@ def memory_of_tree(pid: int) -> dict[str, float]:
     }
 
 
-class Reading(NamedTuple):
-    """The processes at one moment, in seconds since the epoch: CPU seconds since they started, and RSS in MB."""
-
-    at: float
-    cpu_seconds: float
-    threads: int
-    processes: int
-    rss_mb: float
-
-
 def read(processes: Sequence[psutil.Process]) -> Reading:
     """Read all processes of a tree; raises psutil.Error where one of them ends meanwhile.
 
     The CPU time of a process that has ended is its parent's from the moment that the parent has waited for it, so
     nothing is lost as long as the parent lives.
     """
-    return Reading(
-        at=time.time(),
-        cpu_seconds=sum(sum(process.cpu_times()[:4]) for process in processes),
-        threads=sum(process.num_threads() for process in processes),
-        processes=len(processes),
-        rss_mb=sum(process.memory_info().rss for process in processes) / MEGABYTE,
-    )
+    return {
+        AT: time.time(),
+        CPU_SECONDS: sum(sum(process.cpu_times()[:4]) for process in processes),
+        "OS threads": sum(process.num_threads() for process in processes),
+        "processes": len(processes),
+        RSS: sum(process.memory_info().rss for process in processes) / MEGABYTE,
+    }
 
 
 class Monitor:
@@ -103,28 +96,24 @@ class Monitor:
         Raises LoadTestError where there is no reading at all.
         """
         readings = self.between(began, ended)
-        return {
-            "CPU seconds": self.cpu_at(ended) - self.cpu_at(began),
-            "OS threads": max(reading.threads for reading in readings),
-            "processes": max(reading.processes for reading in readings),
-            **self.memory,
-        }
+        most = {name: max(reading[name] for reading in readings) for name in ("OS threads", "processes")}
+        return {CPU_SECONDS: self.cpu_at(ended) - self.cpu_at(began)} | most | self.memory
 
     def growth(self, began: float, ended: float) -> float:
         """Return by how many MB the RSS grew at most, beyond what it was before."""
-        before, meanwhile = self.between(0, began)[-1], self.between(began, ended)
-        return max(0.0, *(reading.rss_mb - before.rss_mb for reading in meanwhile))
+        before = self.between(0, began)[-1][RSS]
+        return max(0.0, *(reading[RSS] - before for reading in self.between(began, ended)))
 
     def between(self, began: float, ended: float) -> list[Reading]:
         """Return the readings of that time, or the nearest one; raises LoadTestError where there is none."""
         require(self.readings, "the server's processes could not be read")
-        within = [reading for reading in self.readings if began <= reading.at <= ended]
-        return within or [min(self.readings, key=lambda reading: abs(reading.at - ended))]
+        within = [reading for reading in self.readings if began <= reading[AT] <= ended]
+        return within or [min(self.readings, key=lambda reading: abs(reading[AT] - ended))]
 
     def cpu_at(self, moment: float) -> float:
         """Return the CPU time used until then: between two readings in proportion, beyond them that of the nearest."""
         for earlier, later in pairwise(self.readings):
-            if moment <= later.at:
-                share = max(0.0, (moment - earlier.at) / (later.at - earlier.at))
-                return earlier.cpu_seconds + share * (later.cpu_seconds - earlier.cpu_seconds)
-        return self.readings[-1].cpu_seconds
+            if moment <= later[AT]:
+                share = max(0.0, (moment - earlier[AT]) / (later[AT] - earlier[AT]))
+                return earlier[CPU_SECONDS] + share * (later[CPU_SECONDS] - earlier[CPU_SECONDS])
+        return self.readings[-1][CPU_SECONDS]

@@ -231,8 +231,8 @@ def test_the_cpu_time_of_a_child_that_has_ended_is_counted() -> None:
             alone = read(usage.tree(process.pid))
         finally:
             process.kill()
-    assert (both.processes, alone.processes) == (2, 1)
-    assert min(alone.cpu_seconds, both.cpu_seconds) >= 0.25
+    assert (both["processes"], alone["processes"]) == (2, 1)
+    assert min(alone["CPU seconds"], both["CPU seconds"]) >= 0.25
 
 
 def test_a_monitor_outlives_its_process() -> None:
@@ -240,11 +240,11 @@ def test_a_monitor_outlives_its_process() -> None:
     with process, Monitor(process.pid) as monitor:
         wait_until(lambda: monitor.readings, "a first reading")
         process.communicate(b"\n")
-    assert all(reading.threads >= 1 for reading in monitor.readings)
+    assert all(reading["OS threads"] >= 1 for reading in monitor.readings)
 
 
 def reading(at: float, cpu: float, threads: int = 1, processes: int = 1, rss: float = 12) -> Reading:
-    return Reading(at, cpu, threads, processes, rss)
+    return {"at": at, "CPU seconds": cpu, "OS threads": threads, "processes": processes, "RSS MB": rss}
 
 
 def monitor_of(*readings: Reading) -> Monitor:
