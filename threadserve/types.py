@@ -7,18 +7,20 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import date, datetime, time
 from typing import Any, TypeVarTuple
 
+# ASGI, WSGI and `logging.config` leave it to each key what its value is: hence Any.
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 ASGI2App = Callable[[Scope], Callable[[Receive, Send], Awaitable[None]]]
+# An application of any interface, or the factory of one.
+AnyApp = Callable[..., Any]
 
 # The dicts that the server makes: a connection scope, its "extensions", and what the lifespan puts into its "state".
 ConnectionScope = dict[str, Any]
 Extensions = dict[str, object]
 LifespanState = dict[str, Any]
-
 Environ = dict[str, Any]
 
 Field = tuple[bytes, bytes]
@@ -28,12 +30,10 @@ LocalAddress = tuple[str, int | None]
 
 JSON = dict[str, "JSON"] | list["JSON"] | str | float | bool | None
 TOML = dict[str, "TOML"] | list["TOML"] | str | float | bool | datetime | date | time
-# What an import string may name, and `logging.config.dictConfig` takes.
-AnyApp = Callable[..., Any]
+# The settings of `Config` by their names, each of its own type.
+SettingValues = dict[str, Any]
+# The argument of `logging.config.dictConfig`.
 LoggingDict = dict[str, Any]
 
-# Those of a call that is made elsewhere.
+# The arguments of a call that another thread makes.
 Arguments = TypeVarTuple("Arguments")
-
-# Settings of `Config` by their names, each of its own type.
-SettingValues = dict[str, Any]

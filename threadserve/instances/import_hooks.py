@@ -208,5 +208,5 @@ class ModuleProxyLoader:
     def exec_module(self, module: ModuleType) -> None:
         """Do nothing: a copy is executed for each instance that imports the module."""
 
-    def __getattr__(self, attribute: str) -> Any:
+    def __getattr__(self, attribute: str) -> object:
         return getattr(self._loader, attribute)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from threadserve.logging.wording import format_count
 from threadserve.metrics.states import PoolState, RunningCall
 from threadserve.runtime.stacks import describe_thread
-from threadserve.types import Arguments
 from threadserve.wsgi.call import Call, ThreadCache
 from threadserve.wsgi.locks import Mutex, Semaphore
 from threadserve.wsgi.thread_cleanup import close_database_connections
@@ -413,7 +412,7 @@ class Pool:
         self._abandon_queue()
 
 
-def start_thread(name: str, target: Callable[[*Arguments], object], *args: *Arguments) -> threading.Thread:
+def start_thread(name: str, target: Callable[..., object], *args: object) -> threading.Thread:
     """Start a daemon thread with an empty context."""
     run = contextvars.Context().run
     thread = threading.Thread(target=run, args=(target, *args), name=name, daemon=True)

@@ -14,7 +14,7 @@ from typing import Protocol
 from threadserve.errors import ClientDisconnected, MailboxClosed
 from threadserve.http.cross_thread import loop_ended_error
 from threadserve.http.head import ResponseHead
-from threadserve.types import Arguments, Message
+from threadserve.types import Message
 from threadserve.wsgi.file_wrapper import OpenFile
 
 HIGH_WATER_BYTES = 262144
@@ -65,7 +65,7 @@ class ResponseSink:
         self.post_threadsafe(response.deliver)
         return None
 
-    def post_threadsafe(self, call: Callable[[*Arguments], object], *args: *Arguments) -> None:
+    def post_threadsafe(self, call: Callable[..., object], *args: object) -> None:
         """Schedule a function on the loop. Raises `ClientDisconnected` when the loop has ended."""
         try:
             self.post(call, *args)
