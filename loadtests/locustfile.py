@@ -6,6 +6,8 @@ The classes to run are named at the end of the command line; loadtests/README.md
 # ruff: noqa: F401 - Locust looks for the classes here
 # mypy: disable-error-code="untyped-decorator, no-untyped-call"
 import csv
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,8 @@ def record_samples(environment: Environment, **_: Any) -> None:
     # A timer counts from the loop's last look at the clock. That was before all imports, by which `--run-time` would be
     # too short.
     gevent.get_hub().loop.update_now()
+    # An interrupt would be raised in whichever greenlet runs, and out of a group of them twice.
+    gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
     if environment.parsed_options is None or not environment.parsed_options.samples:
         return
     file = Path(environment.parsed_options.samples).open("w", newline="")  # noqa: SIM115 - it is open until the end
