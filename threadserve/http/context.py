@@ -32,6 +32,7 @@ from threadserve.types import ASGIApp, LifespanState
 # More bytes than any body has, in a machine word.
 NO_LIMIT = 2**63 - 1
 
+# Both take an `Exchange`, whose module imports this one.
 CallApp = Callable[[Any], None]
 BeginWebSocket = Callable[[Any], None]
 

@@ -15,7 +15,7 @@ from threadserve.http2.field_blocks import BlockDecoder, BlockEncoder
 from threadserve.http2.frames import MAX_FRAME_BYTES, data_frame_head
 from threadserve.types import Field
 
-# RFC 9218 section 2.1: the priorities of RFC 7540 are not used.
+# RFC 9218 section 2.1: the priorities of RFC 7540 are not used. The library's enum does not have this setting.
 NO_RFC7540_PRIORITIES: Any = 0x9
 KNOWN_SETTINGS = frozenset(SettingCodes)
 # A block may be larger than a request's head may, so that most of those that are too large are answered with 431; a
