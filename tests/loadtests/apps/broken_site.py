@@ -7,7 +7,7 @@ ANSWERS = {
     # A visitor is always a new one.
     "/": (200, "text/html", catalogue.page(1).encode()),
     "/static/style.css": (200, "text/css", catalogue.STYLE[:-1]),
-    "/static/logo.svg": (200, "text/plain", catalogue.LOGO),
+    "/static/logo.svg": (200, "image/svg+xml", catalogue.LOGO[1:]),
     "/api/items": (200, "application/json", b"[]"),
     "/api/orders": (200, "application/json", b'{"item"'),
     "/upload": (200, "application/json", b'{"bytes": 1}'),
