@@ -91,7 +91,4 @@ def version() -> str:
     try:
         return f"Locust {importlib.metadata.version('locust')}"
     except importlib.metadata.PackageNotFoundError:
-        raise LoadTestError(
-            f"Locust is not installed for {sys.executable}: pip install locust, "
-            "on an ordinary interpreter, for gevent has no free-threaded build"
-        ) from None
+        raise LoadTestError(f"Locust is not installed for {sys.executable}: see loadtests/README.md") from None

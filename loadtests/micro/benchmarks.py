@@ -9,11 +9,10 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from io import StringIO
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
@@ -233,8 +232,7 @@ async def posted(batch: int) -> AsyncIterator[Repeat]:
         yield repeat
 
 
-@dataclass(frozen=True)
-class Benchmark:
+class Benchmark(NamedTuple):
     """An operation that can be repeated, in multiples of `batch`.
 
     Voluntary switches are counted too where the operation `crosses_threads`.

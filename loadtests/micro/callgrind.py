@@ -28,6 +28,7 @@ VALGRIND = ("valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--callg
 START = "import runpy, sys; sys.path.append('.'); runpy.run_module('loadtests.micro.callgrind', run_name='__main__')"
 # Operations before counting begins, and in the two runs that are counted.
 WARM_UP, FEW, MANY = 300, 200, 1200
+# Of each thread, as `callgrind_control -e` prints them.
 TOTAL = re.compile(r"^\s*Th \d+ +([\d,]+)", re.MULTILINE)
 
 
@@ -47,13 +48,6 @@ def control(option: str) -> str:
     return subprocess.check_output(["callgrind_control", option, str(os.getpid())], text=True)
 
 
-def total(told: str) -> int:
-    """Return the instructions of all threads in what `callgrind_control -e` prints; raise LoadTestError without any."""
-    counts = TOTAL.findall(told)
-    require(counts, f"callgrind counted nothing: {told.strip() or 'it says nothing'}")
-    return sum(int(count.replace(",", "")) for count in counts)
-
-
 async def instructions(name: str) -> float:
     """Return the instructions of one operation. Garbage is collected before, and not in between."""
     async with BENCHMARKS[name].prepare() as repeat:
@@ -67,7 +61,8 @@ async def instructions(name: str) -> float:
         for operations in (FEW, MANY):
             control("--zero")
             await repeat(operations)
-            counts.append(total(control("-e")))
+            counts.append(sum(int(count.replace(",", "")) for count in TOTAL.findall(control("-e"))))
+        require(all(counts), "callgrind counted nothing")
         return (counts[1] - counts[0]) / (MANY - FEW)
 
 

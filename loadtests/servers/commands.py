@@ -14,6 +14,14 @@ WebSockets = Literal["none", "auto", "wsproto", "websockets", "websockets-sansio
 
 HOST_AND_PORT = ("--host", "127.0.0.1", "--port", "{port}")
 CERTIFICATE_OPTIONS = ("--ssl-certfile", "--ssl-keyfile")
+# What serves WebSockets; threadserve's default is the one over wsproto.
+WEBSOCKET_PACKAGES: dict[WebSockets, tuple[str, ...]] = {
+    "none": (),
+    "auto": ("wsproto",),
+    "wsproto": ("wsproto",),
+    "websockets": ("websockets",),
+    "websockets-sansio": ("websockets",),
+}
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def threadserve(
             *without_access_log(options),
             *options,
         ),
-        requires=("threadserve", "click", "h11", "uvloop", *(("h2",) if has_http2 else ()), *websocket_packages(ws)),
+        requires=("threadserve", "click", "h11", "uvloop", *(("h2",) if has_http2 else ()), *WEBSOCKET_PACKAGES[ws]),
         interpreted=interpreted,
         speaks_http2=has_http2,
     )
@@ -138,7 +146,7 @@ def peer(
         build=build,
         module=module,
         options=(*filled.split(), *options),
-        requires=(*packages.split(), *websocket_packages(chosen)),
+        requires=(*packages.split(), *WEBSOCKET_PACKAGES[chosen]),
         ready_line=ready_line,
         workers=workers,
         address=ADDRESSES.get(module, HOST_AND_PORT),
@@ -154,12 +162,6 @@ granian, h2corn = (partial(peer, name, build="free-threaded") for name in ("gran
 def counted(number: int, noun: str) -> str:
     """Return the number with the noun, which is in the plural where it has to be."""
     return f"{number} {noun}" + ("s" if number > 1 else "")
-
-
-def websocket_packages(ws: WebSockets) -> tuple[str, ...]:
-    """Return the packages of a WebSocket implementation; threadserve's default is the one over wsproto."""
-    packages = {"none": (), "auto": ("wsproto",), "wsproto": ("wsproto",)}
-    return packages.get(ws, ("websockets",))
 
 
 def without_access_log(options: tuple[str, ...]) -> tuple[str, ...]:
