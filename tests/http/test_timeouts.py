@@ -199,35 +199,38 @@ class Large:
         await respond(send, self.data)
 
 
+LAST = request("GET", "/", "Connection: close")
 UNREAD = post("/", b"", "Connection: close").replace(b"Length: 0", b"Length: 1")
 
 
-@pytest.mark.parametrize("asking", [request(), request("GET", "/", "Connection: close"), UNREAD])
-def test_client_that_takes_nothing_of_its_answer_is_given_up(
-    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, loop: str, asking: bytes
+def test_clients_that_take_nothing_of_their_answers_are_given_up(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
     give_bounds(monkeypatch, write_stall_seconds=0.1, linger_seconds=0.1)
     server = serve(Large(), timeout_keep_alive=0.1, loop=loop)
-    client = connect(server, receive_buffer=4096)
-    client.send(asking)
-    assert client.reader.head().status == 200
-    wait_until(lambda: connections(server) == 0, "the client to be given up")
+    for asking in (request(), LAST, UNREAD):
+        client = connect(server, receive_buffer=4096)
+        client.send(asking)
+        assert client.reader.head().status == 200
+    wait_until(lambda: connections(server) == 0, "the clients to be given up")
 
 
-@pytest.mark.parametrize("asking", [request("GET", "/", "Connection: close"), UNREAD])
-def test_client_that_is_slow_to_take_the_last_answer_gets_its_time(
-    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, asking: bytes
+def test_clients_that_are_slow_to_take_the_last_answer_get_their_time(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_bounds(monkeypatch, write_stall_seconds=2, linger_seconds=2)
-    client = connect(serve(Large(), timeout_keep_alive=0.1), receive_buffer=65536)
-    client.send(asking)
+    server = serve(Large(), timeout_keep_alive=0.1)
+    both = [connect(server, receive_buffer=65536) for _ in range(2)]
+    for client, asking in zip(both, (LAST, UNREAD), strict=True):
+        client.send(asking)
     began = time.monotonic()
     while (passed := time.monotonic() - began) < 3.5:
-        if len(client.reader.buffer) < 4_000_000 * passed:
+        behind = [client for client in both if len(client.reader.buffer) < 4_000_000 * passed]
+        for client in behind:
             client.reader.fill()
-        else:
+        if not behind:
             time.sleep(0.005)
-    assert client.read_response().body == Large.data
+    assert [client.read_response().body == Large.data for client in both] == [True, True]
 
 
 def test_client_that_has_taken_its_answer_has_the_usual_time_again(serve: Serve, connect: Connect) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Barrier
 from typing import TypeVar
 
@@ -59,9 +61,10 @@ SITES = [
 @contextmanager
 def serving(site: Site, folder: Path, *options: str) -> Iterator[ServerProcess]:
     """Serves a site on four threads; `folder` is for its database. Stops it in order in the end."""
-    env = {"SITE_DATABASE": str(folder / "site.sqlite3")}
+    database = folder / "site.sqlite3"
     if site.is_django:
-        migrate(env)
+        database.write_bytes(migrated_database())
+    env = {"SITE_DATABASE": str(database)}
     with on_all_threads(site.app, "--app-dir", str(APPS), *options, env=env, cwd=folder) as server:
         yield server
 
@@ -76,11 +79,16 @@ def on_all_threads(app: str, *options: str, env: Mapping[str, str], cwd: Path) -
         assert server.stop(deadline=3 * DEADLINE) == 0, server.stderr
 
 
-def migrate(env: dict[str, str]) -> None:
-    """Makes the tables of the Django project, as one does before serving it."""
-    settings = {"DJANGO_SETTINGS_MODULE": "django_project.settings", "PYTHONPATH": str(APPS)}
-    command = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
-    subprocess.run(command, env={**os.environ, **settings, **env}, check=True, timeout=2 * DEADLINE)
+@cache
+def migrated_database() -> bytes:
+    """A database with the tables of the Django project, which are made as one does before serving it."""
+    with TemporaryDirectory() as folder:
+        database = Path(folder, "site.sqlite3")
+        settings = {"DJANGO_SETTINGS_MODULE": "django_project.settings", "PYTHONPATH": str(APPS)}
+        command = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
+        env = {**os.environ, **settings, "SITE_DATABASE": str(database)}
+        subprocess.run(command, env=env, check=True, timeout=2 * DEADLINE)
+        return database.read_bytes()
 
 
 def need(package: str) -> None:
