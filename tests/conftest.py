@@ -2,10 +2,11 @@
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,14 +32,15 @@ settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Python a folder for bytecode until the end, where it may write none beside the sources.
+    """Give Python a folder in pytest's cache for bytecode, where it may write none beside the sources.
 
     Otherwise each of the processes that tests start compiles all that it imports, which is half of its start.
     """
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-        folder = TemporaryDirectory(prefix="bytecode-", ignore_cleanup_errors=True)
-        config.add_cleanup(folder.cleanup)
-        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+    if hasattr(config, "cache") and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        folder = config.cache.mkdir("bytecode")
+        # Of the modules that the tests wrote when they ran before.
+        shutil.rmtree(folder / Path(gettempdir()).relative_to("/"), ignore_errors=True)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -101,39 +101,23 @@ tell(threading.current_thread() is threading.main_thread())
 """
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "app", "told", "code"),
     [
-        ((), "asyncio.run works"),
-        (("--loop", "asyncio"), "asyncio.run works"),
-        (("--workers", "1"), "a loop runs"),
-        (("--reload",), "a loop runs"),
+        ((), "app", "asyncio.run works", 7),
+        (("--loop", "asyncio"), "app", "asyncio.run works", 7),
+        (("--factory",), "create_app", "asyncio.run works", 7),
+        (("--workers", "1"), "app", "a loop runs", 0),
+        (("--reload",), "app", "a loop runs", 0),
     ],
-    ids=["single", "asyncio", "worker", "reload"],
+    ids=["single", "asyncio", "factory", "worker", "reload"],
 )
-def test_the_application_is_imported_where_uvicorn_imports_it(
-    start: Start, options: tuple[str, ...], told: str
+def test_the_application_is_imported_where_uvicorn_imports_it_and_its_handler_called_after_the_stop(
+    start: Start, options: tuple[str, ...], app: str, told: str, code: int
 ) -> None:
-    server = start(*options, at_import=STATE)
+    """A factory is called while the loop runs."""
+    server = start(*options, app=f"site_app:{app}", at_import=f"{STATE}\nsignal.signal(signal.SIGTERM, leave)")
     assert server.stdout.splitlines()[:2] == [told, "True"]
-    assert get(server) == "True"
-    assert server.stop() == 0
-
-
-def test_a_factory_is_called_while_the_loop_runs(start: Start) -> None:
-    server = start("--factory", app="site_app:create_app", at_import=STATE)
-    assert server.stdout.splitlines()[:2] == ["asyncio.run works", "True"]
-    assert get(server) == "True"
-
-
-@pytest.mark.parametrize(
-    ("options", "code"), [((), 7), (("--workers", "1"), 0), (("--reload",), 0)], ids=["single", "worker", "reload"]
-)
-def test_a_handler_that_is_set_at_import_is_called_when_the_server_has_stopped(
-    start: Start, options: tuple[str, ...], code: int
-) -> None:
-    server = start(*options, at_import="signal.signal(signal.SIGTERM, leave)")
     assert get(server) == "True"
     assert server.stop() == code
     assert re.search(r"down\n(.*\n)*leaving because of 15\n", server.stdout), server.stderr + server.stdout
@@ -158,25 +142,18 @@ def test_a_handler_that_is_set_in_the_lifespan_may_end_the_server(start: Start, 
 
 
 @LOOPS
-def test_other_signals_are_the_applications_own(start: Start, loop: str) -> None:
+def test_a_request_may_start_a_process_and_other_signals_are_the_applications_own(start: Start, loop: str) -> None:
     add = "asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, tell, 'told')"
-    server = start("--loop", loop, in_start_up=add)
-    server.send_signal(signal.SIGUSR2)
-    server.wait_for_line("told", "stdout")
-    assert get(server) == "True"
-    assert server.stop(signal.SIGINT) == 0
-    assert "down" in server.stdout
-
-
-@LOOPS
-def test_a_request_may_start_a_process(start: Start, loop: str) -> None:
     run = """process = await asyncio.create_subprocess_exec("echo", "of a child", stdout=-1)
 out, _ = await process.communicate()
 return f"{out.decode().strip()} {process.returncode}"
 """
-    server = start("--loop", loop, in_request=run)
+    server = start("--loop", loop, in_start_up=add, in_request=run)
+    server.send_signal(signal.SIGUSR2)
+    server.wait_for_line("told", "stdout")
     assert get(server) == "of a child 0"
-    assert server.stop() == 0
+    assert server.stop(signal.SIGINT) == 0
+    assert "down" in server.stdout
 
 
 FORK = """
