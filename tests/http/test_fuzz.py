@@ -5,13 +5,15 @@ There is no form that one parser takes and another refuses: the list of such for
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, given, note, reject, settings
 from hypothesis import strategies as st
 from support.apps import Disconnected, Recorder, echo
-from support.embedded_server import EmbeddedServer, Serve
+from support.embedded_server import EmbeddedServer, servers
+from support.error_log import ErrorLog
 from support.memory_transport import TURNS, converse
 from support.raw_client import RawClient
 from support.responses import parse_responses
@@ -85,12 +87,17 @@ def test_all_parsers_and_all_splits_agree(data: st.DataObject) -> None:
 
 @QUICK
 @given(st.data())
-@pytest.mark.parametrize("parser_name", PARSERS)
-def test_good_requests_arrive_as_they_were_sent(parser_name: str, data: st.DataObject) -> None:
+def test_good_requests_arrive_as_they_were_sent(data: st.DataObject) -> None:
     sent: list[GoodRequest] = data.draw(st.lists(good_requests(), min_size=1, max_size=5))
     pieces = data.draw(cuts(b"".join(one.data for one in sent)))
     answered = sent[: 1 + next((at for at, one in enumerate(sent) if one.closes), len(sent))]
-    got = hold(parser_name, pieces)
+    for parser_name in PARSERS:
+        note(parser_name)
+        check_arrival(hold(parser_name, pieces), answered)
+
+
+def check_arrival(got: Conversation, answered: list[GoodRequest]) -> None:
+    """Fails unless just these requests came, and were answered."""
     assert len(got.requests) == len(answered)
     assert [status for status, _ in got.answers] == [200] * len(answered)
     for one, (method, _, raw_path, query, _, headers, body), (_, answer) in zip(
@@ -106,8 +113,7 @@ def test_good_requests_arrive_as_they_were_sent(parser_name: str, data: st.DataO
 
 @settings(QUICK, max_examples=300)
 @given(st.data())
-@pytest.mark.parametrize("parser_name", PARSERS)
-def test_nothing_stands_still_however_little_is_held(parser_name: str, data: st.DataObject) -> None:
+def test_nothing_stands_still_however_little_is_held(data: st.DataObject) -> None:
     """With so little room, reading pauses and goes on at every place of a request."""
     bounds = Bounds(read_ahead_bytes=data.draw(st.integers(0, 60)), body_buffer_bytes=data.draw(st.integers(0, 20)))
     turns = data.draw(st.integers(0, 2 * TURNS))
@@ -120,16 +126,19 @@ def test_nothing_stands_still_however_little_is_held(parser_name: str, data: st.
     sent: list[GoodRequest] = data.draw(st.lists(good_requests(), min_size=1, max_size=5))
     pieces = data.draw(cuts(b"".join(one.data for one in sent)))
     answered = 1 + next((at for at, one in enumerate(sent) if one.closes), len(sent) - 1)
-    recorder = Recorder(slow)
-    got = conversation(recorder, asyncio.run(converse(recorder, parser_name, pieces, bounds)))
-    assert [request[-1] for request in got.requests] == [one.body for one in sent[:answered]]
-    assert [status for status, _ in got.answers] == [200] * answered
+    for parser_name in PARSERS:
+        note(parser_name)
+        recorder = Recorder(slow)
+        got = conversation(recorder, asyncio.run(converse(recorder, parser_name, pieces, bounds)))
+        assert [request[-1] for request in got.requests] == [one.body for one in sent[:answered]]
+        assert [status for status, _ in got.answers] == [200] * answered
 
 
 @pytest.fixture(scope="module")
-def all_servers(serve_shared: Serve) -> list[tuple[Recorder, EmbeddedServer]]:
+def all_servers(all_errors: ErrorLog) -> Iterator[list[tuple[Recorder, EmbeddedServer]]]:
     recorders = [Recorder(app) for _ in PARSERS]
-    return [(recorder, serve_shared(recorder, http=name)) for recorder, name in zip(recorders, PARSERS, strict=True)]
+    with servers(threads=1, lifespan="off") as start:
+        yield [(recorder, start(recorder, http=name)) for recorder, name in zip(recorders, PARSERS, strict=True)]
 
 
 @settings(QUICK, max_examples=25)
