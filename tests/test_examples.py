@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -41,7 +40,7 @@ def example(app: str, *options: str, **env: str) -> ServerProcess:
 def open_client() -> Iterator[Callable[[], httpx.Client]]:
     """Makes clients that keep their connections open until the test ends."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(httpx.Client(timeout=DEADLINE))
+        yield lambda: stack.enter_context(httpx.Client(timeout=DEADLINE, verify=False))
 
 
 def ask_every_thread(
@@ -79,29 +78,20 @@ def test_hello_answers_on_every_thread(open_client: Callable[[], httpx.Client]) 
             assert client.get(server.url).text == response.text
 
 
-def test_fastapi_model_takes_what_fits_its_models() -> None:
-    order = {"customer": "Ada", "lines": [{"product": "lamp", "price": 20.5, "quantity": 2}]}
-    with example("fastapi_model:app") as server:
-        response = httpx.post(f"{server.url}/orders", json=order, timeout=DEADLINE)
-        documentation = httpx.get(f"{server.url}/openapi.json", timeout=DEADLINE).json()
-    assert response.json() == {"customer": "Ada", "pieces": 2, "total": 41.0}
-    assert "/orders" in documentation["paths"]
-
-
-@pytest.mark.parametrize(
-    ("line", "culprit"),
-    [
-        ({"product": "lamp", "price": 20.5, "quantity": 0}, "quantity"),
-        ({"product": "lamp", "price": "much"}, "price"),
-        ({"price": 20.5}, "product"),
-    ],
-)
-def test_fastapi_model_refuses_what_does_not_fit(line: dict[str, Any], culprit: str) -> None:
-    with example("fastapi_model:app") as server:
-        order = {"customer": "Ada", "lines": [line]}
-        response = httpx.post(f"{server.url}/orders", json=order, timeout=DEADLINE)
-    assert response.status_code == 422
-    assert [error["loc"] for error in response.json()["detail"]] == [["body", "lines", 0, culprit]]
+def test_fastapi_model_takes_what_fits_its_models_and_refuses_the_rest() -> None:
+    lamps = {"product": "lamp", "price": 20.5, "quantity": 2}
+    with example("fastapi_model:app") as server, httpx.Client(base_url=server.url, timeout=DEADLINE) as client:
+        taken = client.post("/orders", json={"customer": "Ada", "lines": [lamps]})
+        assert taken.json() == {"customer": "Ada", "pieces": 2, "total": 41.0}
+        assert "/orders" in client.get("/openapi.json").json()["paths"]
+        for line, culprit in [
+            ({**lamps, "quantity": 0}, "quantity"),
+            ({"product": "lamp", "price": "much"}, "price"),
+            ({"price": 20.5}, "product"),
+        ]:
+            refused = client.post("/orders", json={"customer": "Ada", "lines": [line]})
+            assert refused.status_code == 422
+            assert [error["loc"] for error in refused.json()["detail"]] == [["body", "lines", 0, culprit]]
 
 
 def test_starlette_lifespan_gives_every_thread_its_own_state(open_client: Callable[[], httpx.Client]) -> None:
