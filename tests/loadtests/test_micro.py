@@ -107,7 +107,7 @@ def test_a_revision_is_measured_before_the_working_tree(
     monkeypatch.setattr(time, "strftime", lambda layout: str(tmp_path / "results"))
     monkeypatch.setattr(command, "TURNS", 1)
     monkeypatch.setattr(command, "TOLERANCE_PERCENT", 1000)
-    arguments = ["--against", "HEAD", "get", "--processes=1", "--values=2"]
+    arguments = ["--against", "HEAD", "get", "--processes=1", "--values=2", "--loops=10", "--warmups=0"]
     assert command.micro.main(arguments, standalone_mode=False) == 0
     assert "Benchmark hidden because not significant (1): get" in capfd.readouterr().out
     (tmp_path / "threadserve/http1/scan.py").write_text("raise RuntimeError('nothing works here')\n")
