@@ -5,13 +5,12 @@ It runs in the interpreter that runs the load tests, and never inside their proc
 
 import csv
 import importlib.metadata
+import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, getrusage
 from typing import NamedTuple
 
 from loadtests.errors import LoadTestError, require
@@ -72,18 +71,13 @@ def run(subject: Subject, kind: str, aside: str = "") -> LoadResult:
     options = (f"--spawn-rate={effort.users / effort.warm_up:g}", f"--think-time={effort.think_time:g}")
     path = f"--path={subject.request.path}"
     line = command([kind], effort.users, whole, subject.running.port, samples, *options, path)
-    began, cpu = time.monotonic(), cpu_seconds_of_children()
+    before = os.times()
     process.run(line, whole, name="Locust", folder=ROOT, variables=environment())
-    share = (cpu_seconds_of_children() - cpu) / (time.monotonic() - began)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
     with samples.open(newline="") as lines:
         result = result_of(parse(lines), aside, effort.warm_up, effort.duration, line)
-    return replace(result, cpu_share=share)
-
-
-def cpu_seconds_of_children() -> float:
-    """Return the CPU time of the processes that have ended."""
-    used = getrusage(RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return replace(result, cpu_share=used / (after.elapsed - before.elapsed))
 
 
 def version() -> str:
