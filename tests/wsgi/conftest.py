@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.embedded_server import EmbeddedServer, Serve, servers
 from support.error_log import ErrorLog
+from support.raw_client import Connect, clients
 from support.waiting import DEADLINE
 
 from threadserve.types import ASGIApp, Receive, Scope, Send
@@ -50,3 +51,10 @@ def serve(error_log: ErrorLog, way: str) -> Iterator[Serve]:
             return start(forwarded_to(middleware), lifespan="off", **settings)
 
         yield start_wsgi
+
+
+@pytest.fixture
+def connect_process() -> Iterator[Connect]:
+    """`connect_process(server)` opens a connection to a server process, whose way is its own."""
+    with clients() as open_client:
+        yield open_client

@@ -72,8 +72,8 @@ def test_chunked_body(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("expects", [False, True], ids=["sent at once", "asked for"])
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
-def test_bodies_of_any_size(site: ServerProcess, connect: Connect, is_chunked: bool, expects: bool) -> None:
-    raw = connect(site)
+def test_bodies_of_any_size(site: ServerProcess, connect_process: Connect, is_chunked: bool, expects: bool) -> None:
+    raw = connect_process(site)
     for size in (1000, 100_000, CALL_AFTER_BYTES + 1, 20_000_000):
         response = upload(raw, "/body", size, is_chunked=is_chunked, expects=expects)
         assert json.loads(response.body) == {"size": size}

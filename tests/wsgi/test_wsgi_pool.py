@@ -249,9 +249,9 @@ def test_stopping_waits_for_a_thread_that_has_come_back(monkeypatch: pytest.Monk
     error_log.claim_all()
 
 
-def test_stopping_lets_calls_end(site: Path, connect: Connect) -> None:
+def test_stopping_lets_calls_end(site: Path, connect_process: Connect) -> None:
     with ServerProcess("site_of_calls:app", "--interface", "wsgi", "--threads", "1", cwd=site) as server:
-        idle, client = connect(server), connect(server)
+        idle, client = connect_process(server), connect_process(server)
         client.send(request("GET", "/slow"))
         server.wait_for_line("called /slow", "stdout")
         server.send_signal()
@@ -263,10 +263,10 @@ def test_stopping_lets_calls_end(site: Path, connect: Connect) -> None:
         assert (response.body, response.says_close) == (b"/slow", True)
 
 
-def test_stopping_leaves_stuck_calls_behind(site: Path, connect: Connect) -> None:
+def test_stopping_leaves_stuck_calls_behind(site: Path, connect_process: Connect) -> None:
     options = ("--wsgi-threads", "1", "--timeout-graceful-shutdown", "0.2")
     with ServerProcess("site_of_calls:app", *options, cwd=site) as server:
-        client = connect(server)
+        client = connect_process(server)
         client.send(request("GET", "/stuck"))
         server.wait_for_line("called /stuck", "stdout")
         assert server.stop() == 0

@@ -229,13 +229,13 @@ MOST = 1 + pool.MIN_REPLACEMENTS
 STUCK = ("stuck_site:app", "--wsgi-threads", "1", "--timeout-request", "0.3")
 
 
-def test_process_ends_when_every_thread_has_been_stuck_for_long(site: Path, connect: Connect) -> None:
+def test_process_ends_when_every_thread_has_been_stuck_for_long(site: Path, connect_process: Connect) -> None:
     with ServerProcess(*STUCK, cwd=site) as server:
-        clients = [connect(server) for _ in range(MOST)]
+        clients = [connect_process(server) for _ in range(MOST)]
         for client in clients:
             client.send(request("GET", "/stuck"))
         assert [client.read_response().status for client in clients] == [504] * MOST
-        late = connect(server)
+        late = connect_process(server)
         late.send(request("GET", "/late"))
         assert late.read_response().status == 504
         assert server.wait() == 5
@@ -244,10 +244,10 @@ def test_process_ends_when_every_thread_has_been_stuck_for_long(site: Path, conn
         assert "Traceback" not in server.stderr
 
 
-def test_stuck_call_is_answered_by_the_pool_alone(site: Path, connect: Connect) -> None:
+def test_stuck_call_is_answered_by_the_pool_alone(site: Path, connect_process: Connect) -> None:
     """Also where it is called over the messages of ASGI, for the log to have them."""
     with ServerProcess(*STUCK, "--log-level", "trace", cwd=site) as server:
-        client = connect(server)
+        client = connect_process(server)
         client.send(request("GET", "/stuck"))
         response = client.read_response()
         assert (response.status, response.says_close) == (504, False)
@@ -256,12 +256,12 @@ def test_stuck_call_is_answered_by_the_pool_alone(site: Path, connect: Connect) 
     assert "ASGI call has" not in server.stderr
 
 
-def test_supervisor_replaces_a_worker_whose_threads_are_stuck(site: Path, connect: Connect) -> None:
+def test_supervisor_replaces_a_worker_whose_threads_are_stuck(site: Path, connect_process: Connect) -> None:
     with ServerProcess(*STUCK, "--workers", "2", cwd=site) as server:
-        clients = [connect(server) for _ in range(2 * MOST)]
+        clients = [connect_process(server) for _ in range(2 * MOST)]
         for client in clients:
             client.send(request("GET", "/stuck"))
         server.wait_for_line("died: every thread that calls the WSGI application is stuck")
-        wait_until(lambda: connect(server).get("/next").body == b"/next", "a worker that serves")
+        wait_until(lambda: connect_process(server).get("/next").body == b"/next", "a worker that serves")
         assert server.stop() == 0
         assert re.search(r"Child process \[\d+\] died: every thread", server.stderr)
