@@ -134,8 +134,8 @@ def test_nothing_stands_still_however_little_is_held(data: st.DataObject) -> Non
         assert [status for status, _ in got.answers] == [200] * answered
 
 
-@pytest.fixture(scope="module")
-def all_servers(all_errors: ErrorLog) -> Iterator[list[tuple[Recorder, EmbeddedServer]]]:
+@pytest.fixture
+def all_servers(error_log: ErrorLog) -> Iterator[list[tuple[Recorder, EmbeddedServer]]]:
     recorders = [Recorder(app) for _ in PARSERS]
     with servers(threads=1, lifespan="off") as start:
         yield [(recorder, start(recorder, http=name)) for recorder, name in zip(recorders, PARSERS, strict=True)]

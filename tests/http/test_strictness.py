@@ -1,7 +1,5 @@
 """What a server must not be lenient with (RFC 9112): refused, closed, and never shown to the application."""
 
-from collections.abc import Iterator
-
 import pytest
 from support.apps import Disconnected, Recorder, hello, read_body
 from support.embedded_server import EmbeddedServer, Serve, servers
@@ -192,21 +190,14 @@ def test_garbage_is_refused_at_once(
     assert recorder.scopes == []
 
 
-@pytest.fixture(scope="module")
-def all_servers(all_errors: ErrorLog) -> Iterator[list[EmbeddedServer]]:
-    with servers(threads=1, lifespan="off") as start:
-        yield [start(app, http=name) for name in ("auto", "h11", "httptools")]
-
-
-@pytest.mark.parametrize("data", LEFT_OPEN)
-def test_what_rfc_9112_leaves_open_ends_the_same_over_all_parsers(
-    all_servers: list[EmbeddedServer], data: bytes
-) -> None:
-    outcomes = []
-    with clients() as connect:
-        for server in all_servers:
-            client = connect(server)
-            client.send(data + request("GET", "/next", "Connection: close"))
-            response = client.read_response()
-            outcomes.append((response.status, response.body, client.read_all()[:12]))
-    assert outcomes == outcomes[:1] * 3
+def test_what_rfc_9112_leaves_open_ends_the_same_over_all_parsers(error_log: ErrorLog) -> None:
+    with servers(threads=1, lifespan="off") as start, clients() as connect:
+        all_servers = [start(app, http=name) for name in ("auto", "h11", "httptools")]
+        for data in LEFT_OPEN:
+            outcomes = []
+            for server in all_servers:
+                client = connect(server)
+                client.send(data + request("GET", "/next", "Connection: close"))
+                response = client.read_response()
+                outcomes.append((data, response.status, response.body, client.read_all()[:12]))
+            assert outcomes == outcomes[:1] * 3
