@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -36,11 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Otherwise each of the processes that tests start compiles all that it imports, which is half of its start.
     """
-    if hasattr(config, "cache") and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-        folder = config.cache.mkdir("bytecode")
-        # Of the modules that the tests wrote when they ran before.
-        shutil.rmtree(folder / Path(gettempdir()).relative_to("/"), ignore_errors=True)
-        os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+    # There is no such folder where the whole tree is read-only.
+    if hasattr(config, "cache") and os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        with suppress(OSError):
+            folder = config.cache.mkdir("bytecode")
+            # Of the modules that the tests wrote when they ran before.
+            shutil.rmtree(folder / Path(gettempdir()).relative_to("/"), ignore_errors=True)
+            os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+            del os.environ["PYTHONDONTWRITEBYTECODE"]
 
 
 def pytest_xdist_auto_num_workers() -> int:
