@@ -150,7 +150,7 @@ def replace_workers(server: ServerProcess) -> None:
 
 def test_nothing_is_lost_when_workers_are_replaced() -> None:
     # Processes start meanwhile, for which the clients leave time.
-    with process("--workers", "2", "--threads", "1") as server, load(server, pause=0.02) as clients:
+    with process("--workers", "2", "--threads", "1") as server, load(server, pause=0.05) as clients:
         wait_until(lambda: clients.answered > 500, "answers")
         replace_workers(server)
         reached = clients.answered + 500
