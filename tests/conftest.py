@@ -21,8 +21,9 @@ from threadserve.runtime.cpus import count_usable_cpus
 from threadserve.runtime.gil import is_free_threaded_build, is_gil_enabled
 from threadserve.threads import handover
 
-# A shell that starts the tests in the background has SIGINT ignored by all that they start.
+# A shell that starts the tests in the background has SIGINT ignored by all that they start, and `nohup` SIGHUP.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # It says what the tests are run with, and is none of the server's options.
 os.environ.pop("THREADSERVE_FREE_THREADED_PYTHON", None)
