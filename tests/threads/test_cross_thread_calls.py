@@ -204,6 +204,32 @@ def test_a_callback_that_waits_for_what_it_called_is_not_waited_for(loops: Loops
     waiting.result(DEADLINE)
 
 
+def test_a_caller_whose_loop_stops_meanwhile_is_not_waited_for(loops: Loops) -> None:
+    waiting, act = waiting_on(loops, future_with_result)
+    other = asyncio.new_event_loop()
+    other.call_soon(act)
+    other.call_soon(other.stop)
+    other.run_forever()
+    other.close()
+    waiting.result(DEADLINE)
+
+
+def test_a_callback_that_blocks_delays_nobody_elses_calls(loops: Loops) -> None:
+    called, release = Outcome(), threading.Event()
+
+    def call_and_block() -> None:
+        loops.loops[0].call_soon(int)
+        called.set()
+        assert release.wait(DEADLINE)
+
+    loops.loops[1].call_soon_threadsafe(call_and_block)
+    called.get()
+    ran = threading.Event()
+    loops.loops[0].call_soon(ran.set)
+    assert ran.wait(DEADLINE)
+    release.set()
+
+
 def test_what_it_returns_can_be_cancelled_on_either_thread(loops: Loops) -> None:
     loop, made, called, over = loops.loops[0], list[int](), Outcome(), Outcome()
 

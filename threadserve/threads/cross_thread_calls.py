@@ -20,11 +20,12 @@ from threadserve.threads.cross_thread_log import CrossThreadLog
 Callback = Callable[..., object]
 
 # The calling thread may be in the middle of something: `Event.set` iterates over its waiters, of which none may leave
-# meanwhile. So the loop runs forwarded calls once none has come for so long, and once the callbacks are over that other
-# loops made them in. It waits so many times at most: for calls that keep coming, and for a callback that blocks.
+# meanwhile. On another loop's thread that ends with the callback, which is waited for so long at most: it may block,
+# and its loop may stop. Of a thread without a loop, the loop runs forwarded calls once none has come for so long, but
+# pauses so many times at most.
+MAX_CALLBACK_SECONDS = 0.5
 QUIET_SECONDS = 0.02
 MAX_PAUSES = 10
-MAX_PAUSES_FOR_CALLERS = 50
 
 
 class CrossThreadCalls:
@@ -38,23 +39,24 @@ class CrossThreadCalls:
         self._call_later = loop.call_later
         self._call_at = loop.call_at
         self._forwarded: deque[ForwardedCall] = deque()
-        self._callers: set[asyncio.AbstractEventLoop] = set()
         self._is_scheduled = False
 
     def call_soon(self, callback: Callback, *args: object, context: Context | None = None) -> asyncio.Handle:
         """Forward the call to the loop's thread, which runs the callbacks a moment later, in their order.
 
-        On the thread of another loop, that is after the callback that calls this, unless it blocks for a second.
+        On the thread of another loop, that is after the callback that calls this, or half a second later.
         """
         if self._loop.get_debug():
             return self._call_soon(callback, *args, context=context)
         self._log(find_method(callback, args))
         call = ForwardedCall(self._loop.time(), callback, args, self._loop, context)
-        self._forwarded.append(call)
         caller = asyncio._get_running_loop()
-        self._loop.call_soon_threadsafe(self._schedule, caller)
-        if caller is not None:
-            caller.call_soon(self._report_end_of_callback, caller)
+        if caller is None or caller is self._loop:
+            self._forwarded.append(call)
+            self._loop.call_soon_threadsafe(self._schedule)
+        else:
+            self._loop.call_soon_threadsafe(self._call_later, MAX_CALLBACK_SECONDS, call.run)
+            caller.call_soon(self._hand_over, call)
         return call
 
     def call_later(
@@ -85,25 +87,22 @@ class CrossThreadCalls:
             called = sys._getframe(1)
             self._places.report(method, self._owner_name, called.f_back)
 
-    def _report_end_of_callback(self, caller: asyncio.AbstractEventLoop) -> None:
-        # The loop may have been closed meanwhile, and then waits for nothing.
+    def _hand_over(self, call: "ForwardedCall") -> None:
+        # The loop may have been closed meanwhile.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._callers.discard, caller)
+            self._loop.call_soon_threadsafe(call.run)
 
     # On the loop's own thread.
 
-    def _schedule(self, caller: asyncio.AbstractEventLoop | None) -> None:
-        if caller is not None:
-            self._callers.add(caller)
+    def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._call_later(QUIET_SECONDS, self._run_forwarded, len(self._forwarded), 0)
+            self._call_later(QUIET_SECONDS, self._run_forwarded, len(self._forwarded), MAX_PAUSES)
 
     def _run_forwarded(self, known: int, pauses: int) -> None:
         count = len(self._forwarded)
-        more_may_come = count > known and pauses < MAX_PAUSES
-        if more_may_come or (self._callers and pauses < MAX_PAUSES_FOR_CALLERS):
-            self._call_later(QUIET_SECONDS, self._run_forwarded, count, pauses + 1)
+        if count > known and pauses:
+            self._call_later(QUIET_SECONDS, self._run_forwarded, count, pauses - 1)
             return
         self._is_scheduled = False
         for _ in range(count):
@@ -113,13 +112,16 @@ class CrossThreadCalls:
 class ForwardedCall(asyncio.TimerHandle):
     """The handle of a forwarded call. The caller and the loop may cancel it; the loop runs it."""
 
+    _has_run = False
+
     def cancel(self) -> None:
         """Cancel the call. The loop need not know: it did not schedule this timer."""
         self._cancelled = True
 
     def run(self) -> None:
-        """Run the callback unless it was cancelled."""
-        if not self._cancelled:
+        """Run the callback the first time that this is called, unless it was cancelled."""
+        if not self._cancelled and not self._has_run:
+            self._has_run = True
             self._run()
 
 
