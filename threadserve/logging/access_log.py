@@ -22,7 +22,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from threadserve.logging.access_format import AccessFacts, AccessFormat, make_access_format
-from threadserve.logging.formatters import AccessEntry, AccessFormatter, ConsoleHandler, iterate_handlers
+from threadserve.logging.formatters import (
+    AccessEntry,
+    AccessFormatter,
+    ConsoleHandler,
+    iterate_handlers,
+    split_for_pipe,
+)
 from threadserve.logging.wording import format_count
 
 __all__ = ["AccessEntry", "AccessLog", "AccessLogWriter"]
@@ -180,7 +186,7 @@ def write_entries(entries: list[AccessEntry], moments: Sequence[Moment] = ()) ->
     direct = find_direct_console()
     if direct is not None:
         console, formatter = direct
-        console.write_threadsafe(formatter.format_lines(entries))
+        console.write_threadsafe(split_for_pipe(formatter.format_lines(entries)))
     else:
         write_records(entries, moments)
 
@@ -192,7 +198,7 @@ def write_formatted(format: AccessFormat, entries: list[AccessFacts], moments: S
     lines = [format.format_line(facts) for facts in entries]
     direct = find_direct_console()
     if direct is not None:
-        direct[0].write_threadsafe("".join([f"{line}\n" for line in lines]))
+        direct[0].write_threadsafe(split_for_pipe("".join([f"{line}\n" for line in lines])))
     else:
         write_records([quote_entry(make_default_entry(facts)) for facts in entries], moments, lines)
 

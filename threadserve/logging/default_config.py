@@ -2,11 +2,11 @@
 
 import os
 from configparser import RawConfigParser
-from typing import IO
+from typing import IO, Any
 
 from threadserve.types import LoggingDict
 
-LogConfig = str | os.PathLike[str] | LoggingDict | RawConfigParser | IO[str]
+LogConfig = str | os.PathLike[str] | LoggingDict | RawConfigParser | IO[Any]
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 

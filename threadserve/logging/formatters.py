@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from select import PIPE_BUF
 from types import SimpleNamespace
-from typing import IO, Literal, TextIO, cast
+from typing import IO, Any, Literal, TextIO, cast
 
 import click
 
@@ -98,9 +98,9 @@ class ColourizedFormatter(logging.Formatter):
         super().__init__(fmt, datefmt, style)
         self.use_colors = use_colors
 
-    def fields(self, record: logging.LogRecord) -> dict[str, object]:
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """Return the values that a format may use beyond a record's own attributes, or instead of them."""
-        fields: dict[str, object] = {"levelprefix": format_level(record.levelno, record.levelname, self.use_colors)}
+        fields: dict[str, Any] = {"levelprefix": format_level(record.levelno, record.levelname, self.use_colors)}
         if self.use_colors and hasattr(record, "color_message"):
             colored = copy.copy(record)
             colored.msg = record.color_message
@@ -125,7 +125,7 @@ class AccessFormatter(ColourizedFormatter):
     record that brings its line, made with `access_log_format`, is that line in the default format.
     """
 
-    def fields(self, record: logging.LogRecord) -> dict[str, object]:
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """Return the values that a format may use beyond a record's own attributes."""
         client, method, path, version, status = cast("AccessEntry", record.args)
         request_line = f"{method} {path} HTTP/{version}"
@@ -181,17 +181,14 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
         except Exception:
             self.handleError(record)
         else:
-            self.write_threadsafe(f"{line}\n")
+            self.write_threadsafe([f"{line}\n"])
 
-    def write_threadsafe(self, text: str) -> None:
-        """Write lines that end with a newline, and flush. Never raises: a console that is gone is reported once.
-
-        Other processes may write to the same pipe: their lines come between these, never within one.
-        """
+    def write_threadsafe(self, pieces: Iterable[str]) -> None:
+        """Write pieces of text, each at once. Never raises: a console that is gone is reported once."""
         self.acquire()
         try:
-            for lines in split_for_pipe(text):
-                self.stream.write(lines)
+            for piece in pieces:
+                self.stream.write(piece)
                 self.flush()
         except Exception as error:
             self.on_write_error(error)
@@ -210,7 +207,10 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
 
 
 def split_for_pipe(text: str) -> Iterator[str]:
-    """Yield lines in pieces that a pipe takes as a whole (POSIX, `PIPE_BUF`). A line that is too long comes alone."""
+    """Yield lines in pieces that a pipe takes as a whole (POSIX, `PIPE_BUF`). A line that is too long comes alone.
+
+    So lines of other processes that write to the same pipe come between these, and not within one.
+    """
     limit = PIPE_BUF if text.isascii() else PIPE_BUF // MAX_CHARACTER_BYTES
     start = 0
     while start < len(text):
