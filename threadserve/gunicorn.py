@@ -108,7 +108,7 @@ class ThreadserveWorker(Worker, Observer):
         """Send the arbiter a heartbeat, and stop if the arbiter is gone or Gunicorn's reloader has seen a change."""
         if is_alive:
             self.notify()
-        if self.ppid != os.getppid():
+        if self.alive and self.ppid != os.getppid():
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False
         # To set it anew would wake the server's thread, which calls this again.

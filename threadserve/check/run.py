@@ -5,10 +5,11 @@ imports nothing of the application, binds no address, and survives whatever the 
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from threadserve.check.capacity import describe_capacity, plan_capacity
 from threadserve.check.contradictions import Facts, find_contradictions
@@ -22,7 +23,6 @@ from threadserve.logging.wording import format_count
 from threadserve.runtime.cpus import count_usable_cpus
 from threadserve.runtime.exiting import EXIT_GRACE_SECONDS
 from threadserve.runtime.gil import is_gil_enabled
-from threadserve.types import SettingValues
 from threadserve.workers.child import SPAWN
 
 # The time that each stage of the application may take.
@@ -31,7 +31,7 @@ STAGE_LIMIT_SECONDS = 60.0
 ANSWER_GRACE_SECONDS = 10.0
 
 
-def check(app: str, settings: SettingValues, limit: float = STAGE_LIMIT_SECONDS) -> CheckReport:
+def check(app: str, settings: Mapping[str, Any], limit: float = STAGE_LIMIT_SECONDS) -> CheckReport:
     """Check an application with the settings of `Config` that are given, and return the report.
 
     No stage may take longer than `limit` seconds. Raises `ConfigError` for a setting that the server would refuse.

@@ -5,8 +5,8 @@ EQUIVALENT_OPTIONS = {
     # Gunicorn and Hypercorn
     "-w": "--workers",
     "-b": "--bind",
-    "-t": "--timeout-request",
-    "--timeout": "--timeout-request",
+    "-t": "--timeout-request or --timeout-worker-healthcheck",
+    "--timeout": "--timeout-request or --timeout-worker-healthcheck",
     "--graceful-timeout": "--timeout-graceful-shutdown",
     "--keep-alive": "--timeout-keep-alive",
     "--max-requests": "--limit-max-requests",
