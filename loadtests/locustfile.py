@@ -16,6 +16,7 @@ import gevent
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
+from locust.runners import WorkerRunner
 
 from loadtests.users.listeners import ChatUser, EventsUser
 from loadtests.users.people import BrowserUser, JsonApiUser, MixedUser, PathUser, SiteUser, TransferUser
@@ -43,7 +44,11 @@ def record_samples(environment: Environment, **_: Any) -> None:
     gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
     if environment.parsed_options is None or not environment.parsed_options.samples:
         return
-    file = Path(environment.parsed_options.samples).open("w", newline="")  # noqa: SIM115 - it is open until the end
+    path = Path(environment.parsed_options.samples)
+    if isinstance(environment.runner, WorkerRunner):
+        # The workers of a machine share a folder.
+        path = path.with_name(f"{path.stem}-{environment.runner.worker_index}{path.suffix}")
+    file = path.open("w", newline="")
     samples: list[tuple[str, str, str, str]] = []
 
     def record(name: str, response_time: float, exception: BaseException | None = None, **_: Any) -> None:

@@ -1,6 +1,7 @@
 """The Markdown table of a run: of servers in scenarios, or of figures beside their targets; and what is doubtful."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 
 from loadtests.results import CPU, RATE, Results, Sample, Spread, Target, short, spread
 
@@ -53,12 +54,15 @@ def case_rows(results: Results) -> Iterator[list[str]]:
 
 def target_rows(results: Results) -> Iterator[list[str]]:
     """The rows of `TARGET_COLUMNS`: one for each value alone, and for each way of a peer that was measured."""
-    found = {(name, server): samples for (name, server, _), samples in cases(results).items()}
+    for name, target, rows in judgements(results):
+        yield from ([name, target.value, *cells] for cells in rows)
+
+
+def judgements(results: Results) -> Iterator[tuple[str, Target, list[list[str]]]]:
+    """Each target with its figure's name and its rows."""
     for name, targets in results.targets.items():
-        for target in targets:
-            measured = {server: samples for (figure, server), samples in found.items() if figure == name}
-            for cells in rows_of(target, measured):
-                yield [name, target.value, *cells]
+        measured = {server: samples for (figure, server, _), samples in cases(results).items() if figure == name}
+        yield from ((name, target, list(rows_of(target, measured))) for target in targets)
 
 
 def rows_of(target: Target, measured: dict[str, list[Sample]]) -> Iterator[list[str]]:
@@ -68,19 +72,23 @@ def rows_of(target: Target, measured: dict[str, list[Sample]]) -> Iterator[list[
     if ours is None:
         return
     if not target.peers:
-        yield [target.ours, str(ours), "", "", "", *judged(target, ours.median)]
-    ratios = {peer: ours.median / spreads[peer].median for peer in target.peers if peer in spreads}
+        yield [target.ours, str(ours), "", "", "", *judged(target, ours.median, measured[target.ours])]
+    medians = {peer: spreads[peer].median for peer in target.peers if peer in spreads}
+    ratios = {peer: ours.median / theirs if theirs else inf for peer, theirs in medians.items()}
     worst = (min if target.bound == "at least" else max)(ratios.values(), default=0.0)
     for peer, ratio in ratios.items():
-        verdict = judged(target, ratio) if ratio == worst else ["", ""]
+        samples = measured[target.ours] + measured[peer]
+        verdict = judged(target, ratio, samples) if ratio == worst else ["", ""]
         yield [target.ours, str(ours), peer, str(spreads[peer]), f"{ratio:.2f}", *verdict]
 
 
-def judged(target: Target, number: float) -> list[str]:
-    """Return the target, if there is one, and whether the number is as wanted."""
+def judged(target: Target, number: float, samples: Iterable[Sample]) -> list[str]:
+    """Return the target, if there is one, and whether the number is as wanted: "spoilt" where samples are doubtful."""
     if target.wanted is None:
         return ["", ""]
     is_reached = number >= target.wanted if target.bound == "at least" else number <= target.wanted
+    if is_reached and any(sample.errors or sample.problems for sample in samples):
+        return [f"{target.bound} {target.wanted:g}", "spoilt"]
     return [f"{target.bound} {target.wanted:g}", "yes" if is_reached else "no"]
 
 
@@ -98,4 +106,5 @@ def all_reached(results: Results) -> bool:
     """Return whether every figure is complete, without problems, and reaches its targets against every peer's best."""
     is_complete = {sample.measurement for sample in results.samples} >= set(results.targets)
     is_clean = not results.left_out and not problems(results)
-    return is_complete and is_clean and all(cells[-1] != "no" for cells in target_rows(results))
+    verdicts = [{cells[-1] for cells in rows} for _, target, rows in judgements(results) if target.wanted is not None]
+    return is_complete and is_clean and all(found - {""} == {"yes"} for found in verdicts)

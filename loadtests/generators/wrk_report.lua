@@ -1,4 +1,4 @@
--- Prints one line of JSON at the end of a run; `ranks` comes from result.py. Times are in microseconds.
+-- Prints one line of JSON at the end of a run; `ranks` comes from wrk.py. Times are in microseconds.
 -- wrk's own percentile of rank 100 is 0, so the greatest latency is asked for by its name.
 done = function(summary, latency, requests)
   local percentiles, errors = {}, {}

@@ -147,7 +147,8 @@ def idle(subject: Subject, connections: int, *, websockets: bool = False) -> Mea
 
     Where wanted, as many WebSockets come beside them, and the memory of one is told beyond that of a connection.
     """
-    count = min(connections, resting.allow_many_files() - resting.OTHER_FILES)
+    kinds = 2 if websockets else 1
+    count = min(connections, (resting.allow_many_files() - resting.OTHER_FILES) // kinds)
     running, options = subject.running, {"count": count, "rest": REST_SECONDS, "websockets": websockets}
     told = process.run("resting", port=running.port, pid=running.pid, **options)
     values = {KEPT: told["kept"]}

@@ -6,12 +6,14 @@ only where a figure is about them.
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 Build = Literal["ordinary", "free-threaded"]
 Interface = Literal["asgi", "wsgi"]
 WebSockets = Literal["none", "auto", "wsproto", "websockets", "websockets-sansio"]
 
+HYPERCORN_CONFIG = Path(__file__).with_name("hypercorn.toml")
 HOST_AND_PORT = ("--host", "127.0.0.1", "--port", "{port}")
 CERTIFICATE_OPTIONS = ("--ssl-certfile", "--ssl-keyfile")
 # What serves WebSockets; threadserve's default is the one over wsproto.
@@ -52,7 +54,8 @@ class Server:
 
     def command(self, python: str, app: str, port: int, certificate: tuple[str, str] | None = None) -> list[str]:
         """Return the whole command line, for an application as module:attribute; with a certificate over TLS."""
-        options = [part.format(port=port) for part in (*self.address, *self.options)]
+        parts = (*self.address, *self.options)
+        options = [part.format(port=port, hypercorn_config=HYPERCORN_CONFIG) for part in parts]
         tls = [part for pair in zip(self.tls_options, certificate or (), strict=False) for part in pair]
         # threadserve is the one that is installed, and not that of the working directory.
         path = ["-P"] if self.module == "threadserve" else []
@@ -66,7 +69,7 @@ class Server:
 WORKERS, STARTED = "--workers {workers}", "Booting worker with pid"
 GRANIAN = f"{WORKERS} {{with_websockets}} --no-access-log --interface"
 UVICORN = f"{WORKERS} --loop uvloop --http httptools --ws {{ws}} {{access_log}}"
-HYPERCORN = f"{WORKERS} --worker-class uvloop --config loadtests/servers/hypercorn.toml"
+HYPERCORN = f"{WORKERS} --worker-class uvloop --config {{{{hypercorn_config}}}}"
 PEERS = {
     "uvicorn": ("Uvicorn", UVICORN, "uvicorn httptools uvloop", "Application startup complete"),
     "granian": ("Granian", f"{GRANIAN} asgi", "granian uvloop", "Started worker-"),

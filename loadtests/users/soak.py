@@ -7,7 +7,10 @@ import time
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from geventhttpclient.client import HTTPClient, HTTPClientPool
+from geventhttpclient.url import URL
 from locust import task
+from locust.env import Environment
 from websocket import ABNF
 
 from loadtests.users.listeners import ChatUser, EventsUser
@@ -39,12 +42,27 @@ TRAFFIC = {
 }
 
 
+class OneTryPool(HTTPClientPool):
+    """Clients that send no request twice, as Locust's do whose connection is closed: one that is lost has to show."""
+
+    def get_client(self, url: str | URL) -> HTTPClient:
+        """Return the client for a URL's host and port."""
+        client = super().get_client(url)
+        # It tries again as often as there may be connections, and once more.
+        client._connection_pool.size = -1
+        return client
+
+
 class SteadyUser(JsonApiUser, BrowserUser, TransferUser, EventsUser, ChatUser):
     """All that these do, as often as they do it in relation to each other. Think time up to 100 ms."""
 
     think_time = (0.0, 0.1)
     # As many as all other classes of a soak that behave well.
     weight = 6
+
+    def __init__(self, environment: Environment) -> None:
+        self.client_pool = OneTryPool(connection_timeout=self.connection_timeout, network_timeout=self.network_timeout)
+        super().__init__(environment)
 
 
 class ChaosUser(Visitor):

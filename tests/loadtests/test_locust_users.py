@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from support.programs import run_program
 from support.server_process import PACKAGE_ROOT, ServerProcess
 from support.waiting import DEADLINE, wait_until
 
@@ -207,6 +209,7 @@ def test_nobody_who_answers_counts_as_a_failure(tmp_path: Path) -> None:
 def test_a_run_is_as_long_as_it_says() -> None:
     """A timer that is set when Locust begins, after imports that have taken a while."""
     code = """
+import threading
 import time
 import gevent
 import loadtests.locustfile
@@ -222,3 +225,34 @@ print(time.monotonic() - began)
     line = [sys.executable, "-c", code]
     done = subprocess.run(line, cwd=PACKAGE_ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert float(done.stdout or 0) > 0.29, done.stderr
+
+
+def close_on_the_second_request(listener: socket.socket) -> None:
+    """Answers the first request of each connection, and none after it."""
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                for answer in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b""):
+                    if connection.recv(65536):
+                        connection.sendall(answer)
+
+
+def test_a_lost_request_of_a_steady_user_is_not_repeated() -> None:
+    program = """
+import sys
+from loadtests.users.soak import OneTryPool
+
+client = OneTryPool().get_client(sys.argv[1])
+print(client.get("/").read())
+try:
+    print(client.get("/").read())
+except Exception as error:
+    print(type(error).__name__)
+"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=close_on_the_second_request, args=[listener], daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        told = run_program(sys.executable, "-c", program, url)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert told.splitlines() == ["b'ok'", "HTTPConnectionClosed"]

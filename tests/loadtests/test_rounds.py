@@ -277,7 +277,6 @@ def test_beyond_the_readings_nothing_is_made_up() -> None:
 
 
 def test_the_admin_address_is_asked_only_of_servers_that_have_one(tmp_path: Path) -> None:
-    """The load is a word of each client."""
     first, second = Measured({RATE: 1.0}), Measured({RATE: 2.0}, errors={"late": 1})
     load = loads.beside(lambda subject: replace(first), lambda subject: second)
     (busy,) = chosen(("admin-busy",))

@@ -132,3 +132,14 @@ def test_problems_errors_and_failures_count_against_a_figure() -> None:
     assert not all_reached(replace(good, samples=[replace(good.samples[0], problems=["late"]), good.samples[1]]))
     assert not all_reached(replace(good, samples=[good.samples[0], replace(good.samples[1], errors={"read": 3})]))
     assert not all_reached(replace(good, samples=[]))
+    assert not all_reached(replace(good, samples=good.samples[:1]))
+    assert not all_reached(replace(good, samples=good.samples[1:]))
+
+
+def test_what_failed_is_not_reached_in_the_table_either() -> None:
+    good = outcome(target(1.6, "theirs"), ours=[100], theirs=[50])
+    spoilt = replace(good, samples=[good.samples[0], replace(good.samples[1], errors={"read": 3})])
+    assert [row[-1] for row in target_rows(good)] == ["yes"]
+    assert [row[-1] for row in target_rows(spoilt)] == ["spoilt"]
+    silent = outcome(target(1.6, "theirs"), ours=[100], theirs=[0])
+    assert [row[-3] for row in target_rows(silent)] == ["inf"]
