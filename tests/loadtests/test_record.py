@@ -33,6 +33,12 @@ def test_earlier_records_with_single_requests_are_read(tmp_path: Path) -> None:
     assert record.read(path) == results()
 
 
+@pytest.mark.parametrize("published", ["blocked", "servers", "threads"])
+def test_published_records_are_read(published: str) -> None:
+    results = record.read(ROOT / f"loadtests/measured/2026-11-21/{published}/results.json")
+    assert len(results.samples) >= 24
+
+
 def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     record.write(path, Results(FACTS, {}))
