@@ -64,7 +64,7 @@ class Echo(asyncio.Protocol):
         self.fail(f"the server closed a WebSocket: {error or ''}")
 
     def fail(self, reason: str) -> None:
-        """Have the measurement fail."""
+        """Note the reason for which the connection ended, if it is the first."""
         self.failure = self.failure or reason
 
 

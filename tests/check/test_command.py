@@ -9,13 +9,20 @@ import pytest
 from support.command_line import assert_one_line, invoke
 
 from threadserve.check import run
+from threadserve.check.report import CheckReport
 
 
 @pytest.mark.usefixtures("bare")
 def test_only_what_is_written_with_it_is_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     # A check says the same however it is asked for.
     report = run.check("main:app", {})
-    monkeypatch.setattr(run, "check", lambda app, settings: report)
+    asked: list[str] = []
+
+    def check(app: str, settings: object) -> CheckReport:
+        asked.append(app)
+        return report
+
+    monkeypatch.setattr(run, "check", check)
     for arguments, is_json in [
         (["--check", "main:app"], False),
         (["main:app", "--check"], False),
@@ -27,6 +34,7 @@ def test_only_what_is_written_with_it_is_its_value(monkeypatch: pytest.MonkeyPat
     ]:
         done = invoke(*arguments)
         assert done.exit_code == 0, (arguments, done.stderr)
+        assert asked.pop() == "main:app"
         if is_json:
             assert json.loads(done.stdout)["app"] == "main:app"
         else:
