@@ -56,6 +56,7 @@ def console_on(stream: io.StringIO) -> Iterator[ConsoleHandler]:
     before = [(logger, dict(vars(logger))) for logger in (parent, access)]
     parent.handlers, parent.parent = [ConsoleHandler(io.StringIO())], None
     access.handlers, access.parent = [handler], None
+    parent.propagate = access.propagate = True
     access.setLevel(logging.INFO)
     yield handler
     for logger, attributes in before:
