@@ -49,8 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of processes for `-n auto`: tests mostly wait, so that two of them keep a CPU busy."""
-    return 2 * count_usable_cpus()
+    """Return the number of processes for `-n auto`: tests mostly wait, so that three keep a CPU busy."""
+    return 3 * count_usable_cpus()
 
 
 @pytest.fixture(scope="session", autouse=True)
