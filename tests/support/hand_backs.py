@@ -14,6 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +112,9 @@ class Clients:
                 self.result.failures.append(f"{error!r} {where}")
             finally:
                 connection.writer.close()
+                # Else an error of the connection may be reported as nobody's when it is collected.
+                with suppress(OSError):
+                    await connection.writer.wait_closed()
 
     def request(self) -> tuple[bytes, bytes]:
         """Return the next request, and how its answer begins."""
