@@ -19,6 +19,7 @@ from support.loops import Loops
 from support.waiting import DEADLINE
 
 from threadserve.config import Config
+from threadserve.threads import cross_thread_calls
 from threadserve.threads.cross_thread_calls import QUIET_SECONDS
 from threadserve.threads.guarded_loops import guarded_loop_factory
 
@@ -214,7 +215,9 @@ def test_a_caller_whose_loop_stops_meanwhile_is_not_waited_for(loops: Loops) -> 
     waiting.result(DEADLINE)
 
 
-def test_a_callback_that_blocks_delays_nobody_elses_calls(loops: Loops) -> None:
+def test_a_callback_that_blocks_delays_nobody_elses_calls(loops: Loops, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever waits for the callback waits in vain.
+    monkeypatch.setattr(cross_thread_calls, "MAX_CALLBACK_SECONDS", 4 * DEADLINE)
     called, release = Outcome(), threading.Event()
 
     def call_and_block() -> None:
