@@ -1,6 +1,5 @@
 """Starts one server on a free port of the loopback interface, waits until it answers, and ends it whatever happens."""
 
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from loadtests.process_groups import process_group
 from loadtests.request import Request
 from loadtests.servers.commands import Server
 from loadtests.servers.interpreters import ROOT
+from loadtests.servers.ports import free_port
 
 START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, ANSWER_SECONDS = 120.0, 30.0, 10.0
 OPENSSL = (
@@ -60,12 +60,6 @@ def serving(
             require_alive(process, running)
         finally:
             running.stopped_by = stop(process)
-
-
-def free_port() -> int:
-    """Return a port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def make_certificate(folder: Path) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from support.server_process import ServerProcess
 from support.waiting import DEADLINE, wait_until
 from support.workers import StartWorkers, begin_upload, chunk, one_client_each, worker_servers
 
+from loadtests.servers.ports import free_port
 from threadserve.admin.workers import STATE_MAX_AGE_SECONDS
 
 ADMIN = ("--admin-bind", "127.0.0.1:0")
@@ -368,13 +369,6 @@ def test_an_admin_address_in_use_starts_no_worker(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert done.stderr == f"Error: cannot bind to {place}: address already in use\n"
     assert done.stdout == ""
-
-
-def free_port() -> int:
-    """A port at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_reload_answers_at_the_same_address(tmp_path: Path) -> None:

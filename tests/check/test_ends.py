@@ -40,6 +40,12 @@ async def app(scope, receive, send):
 """
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inspected process may take long to start."""
+    monkeypatch.setattr(run, "ANSWER_GRACE_SECONDS", 2 * DEADLINE)
+
+
 def only(code: str, limit: float = SHORT) -> Finding:
     """The one finding of this kind that a check with a time limit has."""
     [found] = [finding for finding in check("main:app", {"threads": 2}, limit).findings if finding.code == code]
@@ -68,7 +74,7 @@ def test_what_keeps_the_gil_is_ended_all_the_same(project: Any, monkeypatch: pyt
     """No thread of the process can say anything then, on a build that has the GIL."""
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         pytest.skip("without the GIL other threads go on")
-    monkeypatch.setattr(run, "ANSWER_GRACE_SECONDS", 5.0)
+    monkeypatch.setattr(run, "ANSWER_GRACE_SECONDS", 10.0)
     project.write("main.py", "import ctypes\nctypes.PyDLL(None).sleep(1000)\n")
     found = only("hangs")
     assert found.message == "Instance 1 of the application has not been loaded within 3 seconds."

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import httpx
-from support.deployment import DEPLOYMENT, CommandLine, free_port, port_of, wait_for_status
+from support.deployment import DEPLOYMENT, CommandLine, port_of, wait_for_status
 from support.server_process import PACKAGE_ROOT, ServerProcess
 from support.waiting import DEADLINE
+
+from loadtests.servers.ports import free_port
 
 Instruction = tuple[str, str]
 FOLDER = DEPLOYMENT / "docker"

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
-from support.deployment import DEPLOYMENT, CommandLine, free_port, port_of, wait_for_status
+from support.deployment import DEPLOYMENT, CommandLine, port_of, wait_for_status
 from support.server_process import ServerProcess
+
+from loadtests.servers.ports import free_port
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is optional")
 FILE = DEPLOYMENT / "kubernetes" / "deployment.yaml"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.deployment import DEPLOYMENT, free_port, wait_for_status
+from support.deployment import DEPLOYMENT, wait_for_status
 from support.embedded_server import EmbeddedServer, Serve
 from support.events_app import EventsApp
 from support.nginx import running_nginx
@@ -22,6 +22,7 @@ from support.waiting import DEADLINE, wait_until
 from support.workers import chunk
 from websockets.sync.client import connect
 
+from loadtests.servers.ports import free_port
 from threadserve import Config
 
 UPLOAD = bytes(range(256)) * 4000

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.deployment import DEPLOYMENT, CommandLine, free_port, wait_for_status
+from support.deployment import DEPLOYMENT, CommandLine, wait_for_status
 from support.programs import needs_program
 from support.server_process import ServerProcess
 from support.service_manager import Notifications, activated, notifications
 from support.waiting import DEADLINE, wait_until
+
+from loadtests.servers.ports import free_port
 
 APP = "examples.hello:app"
 SERVICES = ["threadserve.service", "threadserve-plain.service"]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.deployment import free_port
 from support.pages import DOCS, PAGES, prose, rows, section
 from support.server_process import PACKAGE_ROOT, ServerProcess
 from support.waiting import DEADLINE
 
 import threadserve
+from loadtests.servers.ports import free_port
 from threadserve import check, errors
 from threadserve.check.contradictions import RULES
 from threadserve.check.log_records import CODES

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from support.raw_client import clients, request
 from support.server_process import ServerProcess
-from support.sites import APPS, assert_quiet, need, new_client
+from support.sites import APPS, UNWATCHED, assert_quiet, need, new_client
 from support.waiting import wait_until
 
 BELOW = ["", "/base", "/plain"]
@@ -52,7 +52,7 @@ def serving(site: Streams, folder: Path) -> Iterator[ServerProcess]:
     """
     need(site.package)
     options = ("--app-dir", str(APPS), "--interface", site.interface, "--limit-concurrency", str(AT_ONCE))
-    with ServerProcess(f"leaving.{site.app}", *options, cwd=folder) as server:
+    with ServerProcess(f"leaving.{site.app}", *options, *UNWATCHED, cwd=folder) as server:
         yield server
         for path in site.paths[: AT_ONCE - 1]:
             leave(server, path, path)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.server_process import ServerProcess
-from support.sites import APPS, assert_quiet, need, new_client
+from support.sites import APPS, UNWATCHED, assert_quiet, need, new_client
 from support.waiting import DEADLINE, wait_until
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import ClientConnection, connect
@@ -70,7 +70,7 @@ WRAPPERS = [
 @contextmanager
 def serving(app: str, folder: Path, *options: str) -> Iterator[ServerProcess]:
     """Serves an application, and stops it in order in the end without waiting for streams."""
-    options = ("--app-dir", str(APPS), "--timeout-graceful-shutdown", "0", *options)
+    options = ("--app-dir", str(APPS), "--timeout-graceful-shutdown", "0", *UNWATCHED, *options)
     with ServerProcess(f"wrappers.{app}", *options, cwd=folder, env={"PYTHONUNBUFFERED": "1"}) as server:
         yield server
         assert server.stop(deadline=3 * DEADLINE) == 0, server.stderr

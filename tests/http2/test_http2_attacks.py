@@ -113,6 +113,11 @@ def memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def check_growth(before: int, most: int = GROWTH) -> None:
+    """Checks that the process does not keep more memory than that. The allocator may give back some of it late."""
+    wait_until(lambda: memory() - before < most, f"no more than {most} bytes above {before} to be in use")
+
+
 def in_turn(make: Callable[[int], bytes]) -> Flood:
     """The same on stream after stream."""
     return lambda client: (make(stream_id) for stream_id in itertools.count(1, 2))
@@ -173,7 +178,7 @@ def test_flood_of_control_frames(serve: Serve, connect_h2: ConnectH2, name: str,
     flood(attacker, CONTROL[name](attacker), at_once)
     assert witness.get("/after").body == b"/after"
     assert code_of(attacker) == CALM
-    assert memory() - before < GROWTH
+    check_growth(before)
 
 
 RESETS: dict[str, Flood] = {
@@ -230,7 +235,7 @@ def test_flood_of_resets(
     flood(attacker, RESETS[name](attacker), at_once)
     assert witness.get("/after").body == b"/after"
     assert code_of(attacker) in (CALM, OR_ERROR.get(name, CALM))
-    assert memory() - before < GROWTH
+    check_growth(before)
     assert len(recorder.scopes) <= 2 + 1001
     if name == "by the client" and at_once > 1:
         # What was reset in the same packet is never begun, but for where a packet is cut.
@@ -395,7 +400,7 @@ def test_block_that_is_too_much(serve: Serve, connect_h2: ConnectH2, name: str) 
     assert witness.get("/after").body == b"/after"
     assert code_of(attacker) == code
     assert len(recorder.scopes) == 1
-    assert memory() - before < GROWTH
+    check_growth(before)
 
 
 def test_many_tiny_fields_behind_a_closed_window(serve: Serve, connect_h2: ConnectH2) -> None:
@@ -409,7 +414,7 @@ def test_many_tiny_fields_behind_a_closed_window(serve: Serve, connect_h2: Conne
         # 3,000 fields, each of them one byte and 36 bytes as the limits count.
         attacker.send(frame(HEADERS, stream_id, GET + b"\x95" * 3000, END_STREAM | END_HEADERS))
     attacker.synchronize()
-    assert memory() - before < GROWTH
+    check_growth(before)
     assert {attacker.response(stream_id).status for stream_id in range(1, 201, 2)} == {431}
     assert witness.get("/after").body == b"/after"
     assert len(recorder.scopes) == 2
@@ -434,7 +439,7 @@ def test_large_fields_by_reference_on_many_streams(serve: Serve, connect_h2: Con
         client.send(frame(HEADERS, client.next_stream, GET + b"\xbe" * 14, END_STREAM | END_HEADERS))
         client.next_stream += 2
     gate.wait_for_arrivals(100)
-    assert memory() - before < GROWTH
+    check_growth(before)
     gate.open()
     assert {client.read(stream_id).status for stream_id in range(1, 200, 2)} == {200}
 
@@ -643,7 +648,7 @@ def test_large_responses_that_nobody_takes(serve: Serve, connect_h2: ConnectH2, 
     attacker.synchronize()
     assert connect_h2(server).get("/after").body == b"/after"
     assert app.taken < 100 * 5 * 16384
-    assert memory() - before < GROWTH
+    check_growth(before)
 
 
 def test_window_of_one_byte(serve: Serve, connect_h2: ConnectH2) -> None:
@@ -685,7 +690,7 @@ def test_client_that_reads_no_answers_is_held_up(serve: Serve, connect_h2: Conne
         sent += 1
     assert connect_h2(server).get("/after").status == 200
     assert len(app.scopes) < 1000
-    assert memory() - before < 2 * GROWTH
+    check_growth(before, 2 * GROWTH)
 
 
 async def respond_at_length(scope: Scope, receive: Receive, send: Send) -> None:

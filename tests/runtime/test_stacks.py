@@ -70,13 +70,14 @@ def test_a_system_call_is_made_again() -> None:
 
     def sleep() -> None:
         began = time.monotonic()
-        time.sleep(0.3)
+        time.sleep(1.0)
         slept.append(time.monotonic() - began)
 
     with running(sleep) as thread:
-        for _ in range(5):
-            assert "in sleep\n    time.sleep(0.3)" in describe_stack(thread)
-    assert slept[0] >= 0.3
+        told = [describe_stack(thread) for _ in range(5)]
+    # It may be over before all of them are told.
+    assert "in sleep\n    time.sleep(1.0)" in told[0]
+    assert slept[0] >= 1.0
 
 
 def test_a_stack_that_is_too_deep_is_told_in_part() -> None:

@@ -1,6 +1,5 @@
 """The files of `examples/deployment`, and the command lines that are in them."""
 
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 
 import httpx
@@ -47,12 +46,6 @@ def _pairs(words: Iterator[str]) -> Iterator[tuple[str, str]]:
 def port_of(address: str) -> int:
     """The port in HOST:PORT."""
     return int(address.rpartition(":")[2])
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        return int(holder.getsockname()[1])
 
 
 def wait_for_status(url: str, status: int, server: ServerProcess) -> None:

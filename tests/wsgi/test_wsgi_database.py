@@ -110,7 +110,8 @@ def test_a_connection_that_has_broken_or_failed_is_replaced(serve: Site, databas
 def test_threads_that_are_replaced_leave_no_connection(
     serve: Site, database: PostgreSQL, name: str, tmp_path: Path
 ) -> None:
-    server = serve(600, "--timeout-request", "0.5")
+    # Long enough to connect to the database.
+    server = serve(600, "--timeout-request", "2")
     with ExitStack() as stack:
         clients = [stack.enter_context(new_client(server.url)) for _ in range(2 * THREADS)]
         answers = at_once(clients, lambda _, client: client.get("/stuck").status_code)
