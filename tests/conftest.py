@@ -49,8 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of processes for `-n auto`: tests mostly wait, so that three keep a CPU busy."""
-    return 3 * count_usable_cpus()
+    """Return the number of processes for `-n auto`: tests mostly wait, so that three keep a CPU busy.
+
+    Two without the GIL: there Python gives up the CPU while it waits for a lock, and gets it back late from others.
+    """
+    return (2 if is_free_threaded_build() else 3) * count_usable_cpus()
 
 
 @pytest.fixture(scope="session", autouse=True)
