@@ -10,9 +10,9 @@ from threadserve.metrics.loop_metrics cimport LoopMetrics
 
 cdef int BODY_EXPECTED, BODY_COMPLETE, DISCARDING, DISCONNECTED
 cdef int NOT_STARTED, HEAD_HELD, HEAD_SENT, BODY, TRAILERS, COMPLETE, ABORTED
-cdef int LENGTH_UNKNOWN, MAX_DISCARDED_IN_A_ROW
-cdef str CANCEL_ON_DISCONNECT, HTTP_1_0
-cdef object _get_running_loop, perf_counter, sleep, copy_body, check_final_status
+cdef int LENGTH_UNKNOWN
+cdef str HTTP_1_0
+cdef object perf_counter, sleep
 
 
 @cython.final
@@ -31,20 +31,18 @@ cdef class Exchange:
     cdef public double started_at
     cdef public double first_byte_at
     cdef public bint is_cancelled
+    cdef public bint is_end_discarded
     cdef public bint is_logged
     cdef public int disconnect_listeners
-    cdef object _loop
     cdef bint _is_body_delivered
     cdef object _wakeup
     cdef bint _has_no_content
     cdef bint _cancels_on_disconnect
     cdef long long _unsent_bytes
-    cdef bint _wants_trailers
     cdef bint _sends_trailers
     cdef bint _is_head_late
-    cdef bint _is_end_discarded
-    cdef int _discarded_parts
     cdef public tuple environ
+    cdef public bint wants_trailers
 
     cpdef bint can_still_answer(self) except -1
     cpdef bint is_over(self) except -1
@@ -56,13 +54,15 @@ cdef class Exchange:
     cdef _cancel_if_client_gone(self)
     cpdef bint feed(self, bytes data, bint more) except -1
     cpdef discard_body(self)
-    cpdef start(self, object message)
+    cpdef start(self, object status, object fields)
     cpdef start_formatted(self, ResponseHead head)
     cdef _hold_head(self, int status, long long length)
-    cdef _expect_trailers(self)
+    cpdef bint has_length(self) except -1
+    cpdef expect_trailers(self)
     cpdef send_part(self, bytes body, bint more)
     cdef _check_length(self, long long size, bint more)
     cdef _complete(self)
+    cpdef send_trailers(self, object fields, bint more)
     cpdef bint send_late_head(self) except -1
     cpdef on_return(self)
     cpdef fail(self)

@@ -1,25 +1,23 @@
 """One request and its response, in every version of HTTP (ASGI HTTP spec 2.3).
 
-Belongs to its stream, on the connection's loop thread; `send` alone may be awaited on any other thread too. It owns
-what has arrived of the request's body and the states of both directions; it never parses, and never frames.
+Belongs to its stream, on the connection's loop thread. It owns what has arrived of the request's body and the states of
+both directions; it never parses, and never frames.
 """
 
 import asyncio
 import logging
-from asyncio import _get_running_loop, sleep
-from collections.abc import Coroutine, Iterable
+from asyncio import sleep
+from collections.abc import Iterable
 from time import perf_counter
 from typing import BinaryIO, Protocol
 
 from threadserve.errors import ClientDisconnected
 from threadserve.http.accounting import count_response, make_entry, make_facts
-from threadserve.http.completed_send import ASYNCIO_COROUTINE_MARKER, INSPECT_COROUTINE_MARKER
 from threadserve.http.context import LoopContext
-from threadserve.http.fields import LENGTH_UNKNOWN, check_field, check_final_status, copy_body, has_token
-from threadserve.http.files import open_regular_file
+from threadserve.http.fields import LENGTH_UNKNOWN, has_token
 from threadserve.http.head import HTTP_1_0, RequestHead, ResponseHead
 from threadserve.http.request_body import RequestBody
-from threadserve.http.scope import CANCEL_ON_DISCONNECT, format_request_path, format_request_target
+from threadserve.http.scope import format_request_path, format_request_target
 from threadserve.http.states import (
     ABORTED,
     BODY,
@@ -35,21 +33,10 @@ from threadserve.http.states import (
 )
 from threadserve.http.stream import Stream
 from threadserve.metrics.states import RunningCall
-from threadserve.types import ConnectionScope, Message, Send
+from threadserve.types import ConnectionScope, Field, Message
 
 logger = logging.getLogger("threadserve.error")
 
-STATE_DESCRIPTIONS = {
-    NOT_STARTED: "while awaiting 'http.response.start'",
-    HEAD_HELD: "after 'http.response.start'",
-    HEAD_SENT: "after 'http.response.start'",
-    BODY: "while awaiting 'http.response.body'",
-    TRAILERS: "while awaiting 'http.response.trailers'",
-    COMPLETE: "after the response was complete",
-}
-
-# After so many parts for a client that has gone, a stream that never waits gives others their turn.
-MAX_DISCARDED_IN_A_ROW = 100
 # The access log's status of a request without a response: its client had left, or the server was stopping.
 CLIENT_CLOSED_REQUEST = 499
 
@@ -67,26 +54,22 @@ class ExchangeListener(Protocol):
 
 
 class Exchange:
-    """A request in flight. The application gets its `receive` and its `send`; `states` has the states of either
-    direction.
+    """A request in flight; `states` has the states of either direction.
 
-    `disconnect_listeners` counts the ways, other than `send`, by which the application hears that its client has gone.
-    With `is_logged` the access log gets a line, and `environ` has the values of a WSGI environ for that. `task` runs
-    the application, once that has to wait.
+    With `wants_trailers` the application has announced some. `is_end_discarded` is true once the application has sent
+    the end of its response, though nobody gets it. `disconnect_listeners` counts the ways, other than `send`, by which
+    the application hears that its client has gone. With `is_logged` the access log gets a line, and `environ` has the
+    values of a WSGI environ for that. `task` runs the application, once that has to wait.
     """
 
     __slots__ = (
         "_cancels_on_disconnect",
-        "_discarded_parts",
         "_has_no_content",
         "_is_body_delivered",
-        "_is_end_discarded",
         "_is_head_late",
-        "_loop",
         "_sends_trailers",
         "_unsent_bytes",
         "_wakeup",
-        "_wants_trailers",
         "body",
         "bytes_sent",
         "context",
@@ -95,6 +78,7 @@ class Exchange:
         "first_byte_at",
         "head",
         "is_cancelled",
+        "is_end_discarded",
         "is_logged",
         "listener",
         "request_state",
@@ -104,15 +88,13 @@ class Exchange:
         "status",
         "stream",
         "task",
+        "wants_trailers",
     )
-
-    _is_coroutine = ASYNCIO_COROUTINE_MARKER
-    _is_coroutine_marker = INSPECT_COROUTINE_MARKER
 
     # Set when the response starts.
     _has_no_content: bool
     _sends_trailers: bool
-    _wants_trailers: bool
+    wants_trailers: bool
 
     def __init__(self, stream: Stream, context: LoopContext, head: RequestHead, scope: ConnectionScope) -> None:
         self.stream = stream
@@ -131,17 +113,14 @@ class Exchange:
         self.first_byte_at = 0.0
         self.disconnect_listeners = 0
         self.is_cancelled = False
+        self.is_end_discarded = False
         self.is_logged = True
-        self._loop = context.loop
         self._is_body_delivered = False
         self._unsent_bytes = LENGTH_UNKNOWN
         self._wakeup: asyncio.Event | None = None
         self._is_head_late = False
         # With this, the application's task is cancelled when the client goes.
         self._cancels_on_disconnect = context.cancel_on_disconnect
-        # True once the application has sent the end of its response, though nobody gets it.
-        self._is_end_discarded = False
-        self._discarded_parts = 0
         self.environ: tuple[bytes | None, ...] = ()
         if head.framing.has_body:
             self.request_state = BODY_EXPECTED
@@ -159,7 +138,7 @@ class Exchange:
 
     def is_response_pending(self) -> bool:
         """Return whether the application has not sent the whole of its response, even if the client has gone."""
-        return self.response_state != COMPLETE and not self._is_end_discarded
+        return self.response_state != COMPLETE and not self.is_end_discarded
 
     def is_awaiting_body(self) -> bool:
         """Return whether it is the client's turn to send more of the body."""
@@ -282,13 +261,19 @@ class Exchange:
         elif self._cancels_on_disconnect:
             self._cancel_if_client_gone()
 
+    def set_cancel_on_disconnect(self, cancels: bool) -> None:
+        """Set whether the application is cancelled when its client goes, or because it has gone already."""
+        self._cancels_on_disconnect = cancels
+        if cancels and self.request_state == DISCONNECTED:
+            self._cancel_if_client_gone()
+
     def _cancel_if_client_gone(self) -> None:
         """Cancel the application's task if the client has gone, or once that turns out."""
         if not self.is_response_pending():
             return
         if self.response_state == ABORTED:
             # Not at once: its task may not have begun, and would then never end.
-            self._loop.call_soon(self._cancel_abandoned)
+            self.context.loop.call_soon(self._cancel_abandoned)
         else:
             self.stream.probe_client()
 
@@ -299,66 +284,12 @@ class Exchange:
 
     # From the application to the client.
 
-    @property
-    def send(self) -> Send:
-        """The application's `send`: the exchange itself, which is marked as a coroutine function."""
-        return self
+    def start(self, status: int, fields: Iterable[Field]) -> None:
+        """Take the head of the response, which is held for the first part of the body.
 
-    def __call__(self, message: Message) -> Coroutine[object, None, None]:
-        """Take the application's next message. Await the result, on any thread, until the client has room for more.
-
-        Messages for a client that has gone are discarded, see `_discard_message`. Raises `RuntimeError` for a message
-        out of turn or a body that does not fit its content-length, `ValueError` and `TypeError` for headers that would
-        break the response, and `ClientDisconnected` to end a stream that would go on for ever.
+        Raises `ValueError` and `TypeError` for a status or fields that would break the response.
         """
-        if _get_running_loop() is not self._loop:
-            return self.context.cross_thread.run_on_loop(self._send, message)
-        kind = message["type"]
-        state = self.response_state
-        if kind == "http.response.body" and (state == HEAD_HELD or state == BODY or state == HEAD_SENT):
-            if state != HEAD_HELD and self.stream.is_closing():
-                # The loop has not had a turn to say so.
-                self.response_state = ABORTED
-                return self.context.cross_thread.run_on_loop(self._discard_message, message)
-            # Not by `get`: free-threaded 3.13 locks twice in it where another thread has made the message, and then
-            # waits for itself.
-            body = message["body"] if "body" in message else b""  # noqa: SIM401
-            if type(body) is not bytes:
-                body = copy_body(body)
-            self.send_part(body, message["more_body"] if "more_body" in message else False)  # noqa: SIM401
-            if self.stream.flow.write_paused:
-                return self.context.cross_thread.run_on_loop(self._drain, message)
-            return self.context.completed_send
-        if state == NOT_STARTED and kind == "http.response.start":
-            self.start(message)
-            if not self.context.ticker.is_checking_heads:
-                self.context.ticker.check_late_heads()
-            return self.context.completed_send
-        if kind == CANCEL_ON_DISCONNECT:
-            return self.context.cross_thread.run_on_loop(self._set_cancel_on_disconnect, message)
-        return self.context.cross_thread.run_on_loop(
-            self._discard_message if state == ABORTED else self._send_extension, message
-        )
-
-    async def _send(self, message: Message) -> None:
-        await self(message)
-
-    async def _drain(self, message: Message) -> None:
-        """Wait until the client has room, and discard the message that was sent last if the client goes instead."""
-        await self.stream.flow.drain()
-        if self.response_state == ABORTED:
-            await self._discard_message(message)
-
-    def start(self, message: Message) -> None:
-        """Take the head of the response, which is held for the first part of the body."""
-        status = message["status"]
-        if type(status) is not int:
-            status = check_final_status(status)
-        # Not by `get`: see `send`.
-        fields = message["headers"] if "headers" in message else ()  # noqa: SIM401
         self._hold_head(status, self.stream.prepare_response(status, fields))
-        if "trailers" in message and message["trailers"]:  # noqa: RUF019
-            self._expect_trailers()
 
     def start_formatted(self, head: ResponseHead) -> None:
         """Take a head that has been checked and formatted already, as `start` does."""
@@ -369,19 +300,29 @@ class Exchange:
         self.status = status
         self._unsent_bytes = length
         self._has_no_content = status == 204 or status == 304 or self.head.method == "HEAD"
-        self._wants_trailers = self._sends_trailers = False
+        self.wants_trailers = self._sends_trailers = False
         self.response_state = HEAD_HELD
 
-    def _expect_trailers(self) -> None:
-        """Announce trailers to clients that say they take them (RFC 9110 section 6.5.1 and 10.1.4)."""
-        self._wants_trailers = True
+    def has_length(self) -> bool:
+        """Return whether the response has declared how long its body is."""
+        return self._unsent_bytes >= 0
+
+    def expect_trailers(self) -> None:
+        """Announce trailers to a client that says it takes them (RFC 9110 section 6.5.1 and 10.1.4).
+
+        They have no place in HTTP/1.0, behind no body, or behind one of a declared length.
+        """
+        self.wants_trailers = True
         if self.head.version != HTTP_1_0 and not self._has_no_content and self._unsent_bytes < 0:
             self._sends_trailers = has_token(self.head.headers, b"te", b"trailers")
             if self._sends_trailers:
                 self.stream.announce_trailers()
 
     def send_part(self, body: bytes, more: bool) -> None:
-        """Send a part of the body, and the head with the first part; with `more`, others follow."""
+        """Send a part of the body, and the head with the first part; with `more`, others follow.
+
+        Raises `RuntimeError` for a body that is longer or shorter than was declared.
+        """
         if not self._has_no_content:
             size = len(body)
             if self._unsent_bytes >= 0 and (more or size != self._unsent_bytes):
@@ -432,87 +373,11 @@ class Exchange:
         self._is_head_late = True
         return True
 
-    async def _discard_message(self, message: Message) -> None:
-        """Discard a message whose client has gone (ASGI HTTP spec 2.3, "Disconnected Client").
-
-        Most applications complete their response and go on. Raises `ClientDisconnected` where nothing else can end the
-        application: it sends part after part of a body without a length, and does not hear of its client by `receive`.
-        """
-        kind = message["type"]
-        if kind == "http.response.start":
-            self.start(message)
-            self.response_state = ABORTED
-        elif kind == "http.response.body" and message.get("more_body", False):
-            # The first part may be the whole body: middlewares send such a body with an empty end after it.
-            if self._discarded_parts and self._unsent_bytes < 0 and self._learns_only_by_send():
-                raise ClientDisconnected("the client has disconnected")
-            self._discarded_parts += 1
-            # An application that cancels a stream has to meet it where it waits for its next part, which ends it:
-            # within `send`, it would be left to the garbage collector.
-            if self._discarded_parts > MAX_DISCARDED_IN_A_ROW:
-                await sleep(0)
-        elif kind == "http.response.body" or kind == "http.response.pathsend":
-            self._is_end_discarded = True
-
-    def _learns_only_by_send(self) -> bool:
-        """Return whether the application can learn only by `send` that its client has gone.
-
-        An application that sends in a task of its own, and loses that, may wait for it for ever.
-        """
-        is_own_task = self.task is None or asyncio.current_task() is self.task
-        return is_own_task and not self.disconnect_listeners
-
-    # ASGI extensions.
-
-    async def _send_extension(self, message: Message) -> None:
-        kind, state = message["type"], self.response_state
-        if kind == "http.response.trailers" and state == TRAILERS:
-            self._send_trailers(message)
-        elif kind == "http.response.pathsend" and not self.context.pathsend:
-            raise RuntimeError(f"{kind!r} was sent, which is only for servers that offer it: see --pathsend.")
-        elif kind == "http.response.pathsend" and (state == HEAD_HELD or state == HEAD_SENT):
-            await self._send_path(message["path"])
-        elif kind == "http.response.early_hint":
-            self._send_early_hint(message["links"])
-        elif kind == "http.response.trailers" and state == COMPLETE and self._wants_trailers:
-            # The trailers had no place in this response, which the application need not know.
-            return
-        else:
-            raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, {STATE_DESCRIPTIONS[state]}.")
-        if self.stream.flow.write_paused:
-            await self._drain(message)
-
-    async def _set_cancel_on_disconnect(self, message: Message) -> None:
-        """Set whether the application is cancelled when its client goes: an ASGI extension of this server."""
-        cancels = message["cancel"]
-        if type(cancels) is not bool:
-            raise TypeError(f"'cancel' of {CANCEL_ON_DISCONNECT!r} is {cancels!r}, neither True nor False")
-        self._cancels_on_disconnect = cancels
-        if cancels and self.request_state == DISCONNECTED:
-            self._cancel_if_client_gone()
-            await sleep(0)
-
-    def _send_trailers(self, message: Message) -> None:
-        """Send trailers: ASGI extension `http.response.trailers`, RFC 9112 section 7.1.2."""
-        more = message.get("more_trailers", False)
-        self.stream.send_trailers(message.get("headers", ()), more)
+    def send_trailers(self, fields: Iterable[Field], more: bool) -> None:
+        """Send trailers after the body; with `more`, others follow (RFC 9110 section 6.5)."""
+        self.stream.send_trailers(fields, more)
         if not more:
             self._complete()
-
-    def _send_early_hint(self, links: Iterable[object]) -> None:
-        """Send a hint, if it is not too late: ASGI extension `http.response.early_hint`, RFC 8297."""
-        fields = [check_field((b"link", link)) for link in links]
-        if self.can_still_answer():
-            self.stream.send_informational(103, fields)
-
-    async def _send_path(self, path: str) -> None:
-        """Send a file as the whole body: ASGI extension `http.response.pathsend`."""
-        file, size = await open_regular_file(self._loop, path)
-        with file:
-            try:
-                await self.send_file(file, 0, size)
-            except ClientDisconnected:
-                self.response_state = ABORTED
 
     async def send_file(self, file: BinaryIO, offset: int, size: int) -> None:
         """Send the whole body, `size` bytes of a file from `offset` on. Raises `ClientDisconnected`."""
@@ -551,7 +416,7 @@ class Exchange:
     def answer(self, status: int, text: bytes) -> None:
         """Answer with a text of the server, in place of what the application has, or has not, begun."""
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-        self.start({"status": status, "headers": headers})
+        self.start(status, headers)
         self.send_part(text, more=False)
 
     def cancel(self) -> None:

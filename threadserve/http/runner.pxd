@@ -1,5 +1,7 @@
 import cython
 
+from threadserve.http.asgi_send cimport ASGISend
+from threadserve.http.exchange cimport Exchange
 from threadserve.http.registry cimport ConnectionRegistry
 
 
@@ -9,4 +11,5 @@ cdef class ASGIRunner:
     cdef ConnectionRegistry _registry
     cdef object _start_task
 
-    cpdef start(self, object call)
+    cpdef start(self, Exchange exchange)
+    cpdef start_call(self, object call, object send)

@@ -3,10 +3,13 @@
 A runner belongs to one loop and runs on its thread. It starts and ends calls, and owns none of them in between.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from threadserve.app.app_errors import is_coroutine_closing
+from threadserve.http.asgi_send import ASGISend
 from threadserve.http.error_log import log_app_error
+from threadserve.http.exchange import Exchange
 from threadserve.http.registry import AppCall, ConnectionRegistry
 from threadserve.http.tasks import StartTask
 from threadserve.types import ASGIApp, Message, Send
@@ -21,11 +24,6 @@ class ASGICall(AppCall, Protocol):
         """Return the next message for the application."""
         ...
 
-    @property
-    def send(self) -> Send:
-        """The application's `send`."""
-        ...
-
     def on_return(self) -> None:
         """The application has returned."""
         ...
@@ -33,6 +31,10 @@ class ASGICall(AppCall, Protocol):
     def fail(self) -> None:
         """End the call of an application that has raised, which is in the log already."""
         ...
+
+
+# Calls the application, with the `send` of the call.
+StartCall = Callable[[ASGICall, Send], None]
 
 
 class ASGIRunner:
@@ -45,17 +47,21 @@ class ASGIRunner:
         self._registry = registry
         self._start_task = start_task
 
-    def start(self, call: ASGICall) -> None:
-        """AppCall the application in a task, at once where Python can."""
+    def start(self, exchange: Exchange) -> None:
+        """Call the application for a request."""
+        self.start_call(exchange, ASGISend(exchange))
+
+    def start_call(self, call: ASGICall, send: Send) -> None:
+        """Call the application in a task, at once where Python can, with a `send` of the call's own."""
         # Before it is called: it may block the loop, and others are to see where.
         self._registry.calls.add(call)
-        task = self._start_task(self._run(call))
+        task = self._start_task(self._run(call, send))
         if not task.done():
             call.task = task
 
-    async def _run(self, call: ASGICall) -> None:
+    async def _run(self, call: ASGICall, send: Send) -> None:
         try:
-            await self._app(call.scope, call.receive, call.send)
+            await self._app(call.scope, call.receive, send)
             call.on_return()
         except BaseException as error:
             if is_coroutine_closing(error, call.task):

@@ -39,9 +39,10 @@ class LoopParts:
 def build_loop_parts(serves: LoopSetup, number: int, *, websockets: bool) -> LoopParts:
     """Build the parts for the running loop, the `number`th of the server. Raises `ConfigError`."""
     context = LoopContext(serves)
-    context.call_app = make_app_runner(serves, context).start
-    if websockets:
-        context.begin_websocket = make_websocket_starter(serves.config, context)
+    runner = make_app_runner(serves, context)
+    context.call_app = runner.start
+    if websockets and isinstance(runner, ASGIRunner):
+        context.begin_websocket = make_websocket_starter(serves.config, context, runner.start_call)
     releaser = context.releaser
     if releaser is not None:
         context.ticker.tick_callbacks.append(releaser.release_long_idle)

@@ -1,5 +1,6 @@
 import cython
 
+from threadserve.http.asgi_send cimport ASGISend
 from threadserve.http.context cimport LoopContext
 from threadserve.http.exchange cimport Exchange
 from threadserve.websocket.codec cimport encode_frame, encode_text_frame
@@ -15,6 +16,7 @@ cdef object _get_running_loop
 cdef class WebSocketSession:
     cdef WebSocketConnection _connection
     cdef LoopContext _context
+    cdef ASGISend _denial_send
     cdef Exchange _exchange
     cdef dict _disconnect_message
     cdef object _handshake

@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from time import perf_counter
 
 from threadserve.errors import ClientDisconnected
+from threadserve.http.asgi_send import ASGISend
 from threadserve.http.completed_send import ASYNCIO_COROUTINE_MARKER, INSPECT_COROUTINE_MARKER
 from threadserve.http.context import LoopContext
 from threadserve.http.exchange import Exchange
@@ -58,6 +59,7 @@ class WebSocketSession:
     __slots__ = (
         "_connection",
         "_context",
+        "_denial_send",
         "_disconnect_message",
         "_exchange",
         "_handshake",
@@ -89,6 +91,7 @@ class WebSocketSession:
         self._handshake = handshake
         self._settings = settings
         self._connection: WebSocketConnection | None = None
+        self._denial_send = ASGISend(exchange)
         self._messages: list[Message] = [{"type": "websocket.connect"}]
         self._disconnect_message: Message | None = None
         self._waiters: list[asyncio.Future[None]] = []
@@ -312,7 +315,7 @@ class WebSocketSession:
         is_first = self.state == CONNECTING
         self.state = DENYING
         exchange = self._exchange
-        await exchange.send({**message, "type": message["type"].removeprefix("websocket.")})
+        await self._denial_send({**message, "type": message["type"].removeprefix("websocket.")})
         if is_first:
             self._log(exchange.status)
         if exchange.response_state == COMPLETE:

@@ -6,12 +6,13 @@ Runs on the connection's loop thread. It keeps only the loop's settings.
 from threadserve.config import Config
 from threadserve.http.context import BeginWebSocket, LoopContext
 from threadserve.http.exchange import Exchange
+from threadserve.http.runner import StartCall
 from threadserve.websocket.handshake import parse_handshake
 from threadserve.websocket.session import WebSocketSession
 from threadserve.websocket.settings import make_session_settings
 
 
-def make_websocket_starter(config: Config, context: LoopContext) -> BeginWebSocket | None:
+def make_websocket_starter(config: Config, context: LoopContext, start_call: StartCall) -> BeginWebSocket | None:
     """Return the function that starts WebSockets, or None where none are served. Raises `ConfigError`."""
     if config.ws == "none":
         return None
@@ -25,6 +26,6 @@ def make_websocket_starter(config: Config, context: LoopContext) -> BeginWebSock
         exchange.is_logged = False
         # A message tells the application that its client has gone.
         exchange.disconnect_listeners += 1
-        context.call_app(session)
+        start_call(session, session.send)
 
     return start

@@ -1,5 +1,6 @@
 import cython
 
+from threadserve.http.asgi_send cimport ASGISend
 from threadserve.http.context cimport LoopContext
 from threadserve.http.exchange cimport Exchange
 from threadserve.http.head cimport ResponseHead
@@ -25,6 +26,7 @@ cdef class ExchangeSink(ResponseSink):
     cdef Exchange _exchange
     cdef CallDispatcher _dispatcher
     cdef bint _has_ended
+    cdef ASGISend _asgi_send
 
     cdef receive_body(self)
     cdef _submit(self, object body)

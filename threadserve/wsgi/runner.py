@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Sequence
 from io import BytesIO
 
 from threadserve.errors import MailboxClosed
+from threadserve.http.asgi_send import ASGISend
 from threadserve.http.context import LoopContext
 from threadserve.http.cross_thread import loop_ended_error
 from threadserve.http.error_log import log_app_error
@@ -46,7 +47,10 @@ class WSGIRunner:
 class ExchangeSink(ResponseSink):
     """The loop's side of a call for an exchange."""
 
-    __slots__ = ("_channel", "_context", "_dispatcher", "_exchange", "_has_ended")
+    __slots__ = ("_asgi_send", "_channel", "_context", "_dispatcher", "_exchange", "_has_ended")
+
+    # Made with the channel.
+    _asgi_send: ASGISend
 
     def __init__(
         self, exchange: Exchange, context: LoopContext, dispatcher: CallDispatcher, environ_names: Sequence[str]
@@ -130,6 +134,7 @@ class ExchangeSink(ResponseSink):
     def open_channel(self, channel: Channel) -> None:
         """Stream the response (see `ResponseSink`)."""
         self._channel = channel
+        self._asgi_send = ASGISend(self._exchange)
         if self._has_ended or self._exchange.response_state == ABORTED:
             channel.disconnect()
         if not self._has_ended:
@@ -161,7 +166,7 @@ class ExchangeSink(ResponseSink):
 
     async def send(self, body: bytes, more: bool) -> None:
         """Send a part of the body (see `ResponseSink`)."""
-        await self._exchange({"type": "http.response.body", "body": body, "more_body": more})
+        await self._asgi_send({"type": "http.response.body", "body": body, "more_body": more})
 
     # Responses that have to wait.
 
