@@ -41,6 +41,7 @@ def build_loop_parts(serves: LoopSetup, number: int, *, websockets: bool) -> Loo
     context = LoopContext(serves)
     runner = make_app_runner(serves, context)
     context.call_app = runner.start
+    # A WSGI application takes none, also where it comes in a `WSGIMiddleware`.
     if websockets and isinstance(runner, ASGIRunner):
         context.begin_websocket = make_websocket_starter(serves.config, context, runner.start_call)
     releaser = context.releaser
