@@ -74,6 +74,9 @@ class WebSocketSession:
         "task",
     )
 
+    # Made with a denial.
+    _denial_send: ASGISend
+
     _is_coroutine = ASYNCIO_COROUTINE_MARKER
     _is_coroutine_marker = INSPECT_COROUTINE_MARKER
 
@@ -91,7 +94,6 @@ class WebSocketSession:
         self._handshake = handshake
         self._settings = settings
         self._connection: WebSocketConnection | None = None
-        self._denial_send = ASGISend(exchange)
         self._messages: list[Message] = [{"type": "websocket.connect"}]
         self._disconnect_message: Message | None = None
         self._waiters: list[asyncio.Future[None]] = []
@@ -115,6 +117,8 @@ class WebSocketSession:
             self._on_denial_sent()
         elif self.state == ACCEPTED:
             self._close(code, "")
+        # Break the reference cycle, which would wait for the garbage collector.
+        self._exchange.listener = None
 
     def cancel(self) -> None:
         """Cancel the application."""
@@ -315,6 +319,8 @@ class WebSocketSession:
         is_first = self.state == CONNECTING
         self.state = DENYING
         exchange = self._exchange
+        if is_first:
+            self._denial_send = ASGISend(exchange)
         await self._denial_send({**message, "type": message["type"].removeprefix("websocket.")})
         if is_first:
             self._log(exchange.status)
