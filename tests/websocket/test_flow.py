@@ -3,12 +3,13 @@
 import asyncio
 import time
 from contextlib import suppress
+from typing import Any, cast
 
 import pytest
 from support.apps import Gate, Outcome
 from support.bounds import give_bounds
 from support.embedded_server import Serve
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 from support.websocket_client import BINARY, PING, PONG, ConnectWebSocket, close, echo, frame, text
 
 from threadserve.errors import ClientDisconnected
@@ -170,6 +171,33 @@ def test_a_slow_app_is_no_silent_client(serve: Serve, connect: ConnectWebSocket,
     assert client.is_silent(0.5)
     gate.open()
     assert seen.get() == ["1", "2", "3"]
+
+
+def test_a_pong_that_is_read_late_is_not_too_late(serve: Serve, connect: ConnectWebSocket, quick_ticks: None) -> None:
+    """It has waited behind messages that the application took late."""
+    gate, seen = Gate(), Outcome()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await gate.wait()
+        [loop] = cast("Any", server.server)._server_run._acceptor.loops
+        deadlines, registry = loop._context.deadlines, loop._context.registry
+        [connection] = registry.connections
+        # It is up in this very turn of the loop, between the first message and whatever is behind it.
+        connection.deadline = deadlines.now
+        first = await receive()
+        registry.sweep(deadlines.now)
+        seen.set([first.get("text"), (await receive()).get("text")])
+
+    server = serve(app, ws_max_queue=1, ws_ping_interval=0.05, ws_ping_timeout=DEADLINE)
+    client = connect(server)
+    client.open(behind=text("1"))
+    ping = client.read_frame()
+    assert ping.opcode == PING
+    client.send(frame(PONG, ping.payload) + text("2"))
+    gate.open()
+    assert seen.get() == ["1", "2"]
 
 
 def test_a_client_that_never_reads_is_given_up(

@@ -227,6 +227,9 @@ class WebSocketConnection:
         self._read_events()
         if not self.is_paused:
             self.flow.resume_reading()
+            if self._ping and self._state == OPEN:
+                # The pong may be among the bytes that only now are read.
+                self.deadline = self._context.deadlines.pong
 
     def write_unjoined(self, first: int, payload: bytes) -> None:
         """Write a frame that begins with the byte `first`, without copying its payload to join it to the head."""
