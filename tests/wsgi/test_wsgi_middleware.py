@@ -13,7 +13,7 @@ from support.embedded_server import Serve, servers
 from support.error_log import ErrorLog
 from support.raw_client import Connect, request
 from support.waiting import DEADLINE, wait_until
-from support.websocket_client import KEY
+from support.websocket_client import opening
 from support.wsgi_apps import PLAIN, Closing, Environ, StartResponse, echo, hello, tell_environ, with_start
 
 from threadserve.wsgi import WSGIMiddleware
@@ -49,8 +49,7 @@ def test_server_finds_out_the_interface(serve: Serve, connect: Connect, interfac
 
 def test_a_middleware_as_the_application_takes_no_websockets(serve: Serve, connect: Connect, middlewares: Any) -> None:
     client = connect(serve(middlewares(hello)))
-    upgrade = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}"]
-    client.send(request("GET", "/plain", *upgrade))
+    client.send(opening("/plain"))
     response = client.read_response()
     assert (response.status, response.body) == (200, b"/plain")
 
